@@ -1,0 +1,252 @@
+"""What a CNN does to an image, recorded: which tensor came from which, and at which stride of the image.
+
+One run of the network is watched at the level of torch's operators, so functional operations, in-place writes and views
+are seen as well as modules. `levels.py` reads the recording.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+Stride = tuple[float, ...]
+"""Input voxels per voxel of a feature map, per axis."""
+
+HEAD: Stride = ()
+"""Stands for the classifier's output where a stride is asked for."""
+
+_DENSE = frozenset({"linear", "addmm", "mm", "bmm", "baddbmm", "matmul", "einsum", "scaled_dot_product_attention"})
+# These may move axes: their result is a feature map only where its size is that of one already known.
+_REARRANGING = frozenset(
+    "permute transpose swapaxes swapdims movedim moveaxis t numpy_T matrix_H mT view _unsafe_view reshape flatten "
+    "unflatten as_strided expand unfold im2col col2im".split()
+) | _DENSE
+
+
+@dataclass
+class Node:
+    """One tensor at one time; `stride` is None where it is not a feature map (pooled, flattened, tokens)."""
+
+    index: int
+    operator: str
+    parents: tuple[int, ...]
+    shape: tuple[int, ...]
+    stride: Stride | None
+    learned: bool
+    around: frozenset[Stride]
+    """Strides of the feature maps that it was last computed from (its own where it is one)."""
+    visits: dict[Stride, int]
+    """How often the data on its way here entered each stride: 2 for a decoder's map at an encoder's stride."""
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """A tensor that a module takes or gives: a place where a hook can read it."""
+
+    module: str
+    call: int
+    at_input: bool
+    node: int
+
+
+@dataclass
+class Recording:
+    """All nodes in order of execution (node 0 is the image), where modules show them, and the output's nodes."""
+
+    nodes: list[Node]
+    sightings: list[Sighting]
+    outputs: tuple[int, ...]
+    calls: dict[str, int] = field(default_factory=dict)
+
+
+class _Recorder(TorchDispatchMode):
+    """Watches operators and keeps, for each tensor that depends on the image, its latest node."""
+
+    def __init__(self, image: Tensor) -> None:
+        super().__init__()
+        self.num_dims = image.ndim - 2
+        one: Stride = (1.0,) * self.num_dims
+        self.nodes = [Node(0, "image", (), tuple(image.shape), one, False, frozenset({one}), {one: 1})]
+        self.alive: list[Tensor] = [image]  # keeps ids and storages from being given to other tensors
+        self.of_tensor: dict[int, int] = {id(image): 0}
+        self.of_storage: dict[int, int] = {}
+        self.known: dict[tuple[int, ...], Stride] = {tuple(image.shape[2:]): one}
+
+    def node_of(self, tensor: Tensor) -> int | None:
+        """Return the latest node of a tensor, None where it does not depend on the image."""
+        own = self.of_tensor.get(id(tensor))
+        written = self.of_storage.get(_storage(tensor))
+        if written is not None and (own is None or written > own):  # written to through another view
+            parents = (written,) if own is None else (own, written)
+            stride = self.nodes[parents[0]].stride if own is not None else self._plain_stride(tensor, parents)
+            own = self._add(tensor, "alias", parents, stride)
+        return own
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        result = func(*args, **kwargs)
+        parents: list[int] = []
+        for value in tree_leaves((args, kwargs)):
+            node = self.node_of(value) if isinstance(value, Tensor) else None
+            if node is not None and node not in parents:
+                parents.append(node)
+        if parents:
+            arguments = dict(zip((a.name for a in func._schema.arguments), args, strict=False)) | kwargs
+            name = func.overloadpacket.__name__
+            written = [
+                tensor
+                for argument in func._schema.arguments
+                if argument.alias_info is not None and argument.alias_info.is_write
+                for tensor in tree_leaves(arguments.get(argument.name))
+                if isinstance(tensor, Tensor)
+            ]
+            for tensor in written:
+                self.of_storage[_storage(tensor)] = self._add_result(tensor, name, parents, arguments)
+            for tensor in tree_leaves(result):
+                if isinstance(tensor, Tensor) and not any(tensor is w for w in written):
+                    self._add_result(tensor, name, parents, arguments)
+        return result
+
+    def _add_result(self, tensor: Tensor, name: str, parents: list[int], arguments: dict[str, Any]) -> int:
+        return self._add(tensor, name, tuple(parents), self._stride(tensor, name, parents, arguments))
+
+    def _add(self, tensor: Tensor, operator: str, parents: tuple[int, ...], stride: Stride | None) -> int:
+        before = [self.nodes[p] for p in parents]
+        around = frozenset().union(*(node.around for node in before))
+        visits: dict[Stride, int] = {}
+        for node in before:
+            for key, count in node.visits.items():
+                visits[key] = max(count, visits.get(key, 0))
+        if stride is not None:
+            if stride not in around:
+                visits[stride] = visits.get(stride, 0) + 1
+            around = frozenset({stride})
+            if not is_padding(operator):
+                self.known.setdefault(tuple(tensor.shape[2:]), stride)
+        learned = is_layer(operator) or any(node.learned for node in before)
+        index = len(self.nodes)
+        self.nodes.append(Node(index, operator, parents, tuple(tensor.shape), stride, learned, around, visits))
+        self.alive.append(tensor)
+        self.of_tensor[id(tensor)] = index
+        return index
+
+    def _stride(self, out: Tensor, name: str, parents: list[int], arguments: dict[str, Any]) -> Stride | None:
+        """Return the stride of an operator's result, None where it is not a feature map."""
+        if out.ndim != self.num_dims + 2 or max(out.shape[2:]) <= 1 or "adaptive" in name:
+            return None
+        source = self.nodes[parents[0]]
+        if is_padding(name):
+            return source.stride
+        if _is_convolution(name) or "pool" in name:
+            if source.stride is None:
+                return None
+            steps = arguments.get("stride") or arguments.get("kernel_size") if "pool" in name else arguments.get("stride")
+            steps = [1] if not steps else [steps] if isinstance(steps, int) else list(steps)
+            steps = steps * self.num_dims if len(steps) == 1 else steps
+            up = "transpose" in name or bool(arguments.get("transposed"))
+            return tuple(s / n if up else s * n for s, n in zip(source.stride, steps, strict=True))
+        if name not in _REARRANGING:
+            return self._plain_stride(out, parents)
+        return self._known_stride(out, parents)
+
+    def _plain_stride(self, out: Tensor, parents: Iterable[int]) -> Stride | None:
+        """Stride after an operator that keeps axes in place: arithmetic, normalization, cropping, resizing."""
+        size = tuple(out.shape[2:])
+        maps = [n for n in (self.nodes[p] for p in parents) if n.stride is not None]
+        for node in maps:
+            if node.shape[2:] == size:
+                return node.stride
+        if out.ndim != self.num_dims + 2 or max(size) <= 1:
+            return None
+        if maps and min(size) > 0:
+            if size in self.known:
+                return self.known[size]
+            source = maps[0]
+            assert source.stride is not None
+            return tuple(s * _ratio(a / b) for s, a, b in zip(source.stride, source.shape[2:], size, strict=True))
+        return self._known_stride(out, parents)
+
+    def _known_stride(self, out: Tensor, parents: Iterable[int]) -> Stride | None:
+        stride = self.known.get(tuple(out.shape[2:]))
+        return stride if stride is not None and any(stride in self.nodes[p].around for p in parents) else None
+
+
+def _storage(tensor: Tensor) -> int:
+    return tensor.untyped_storage()._cdata
+
+
+def _is_convolution(operator: str) -> bool:
+    return operator.startswith(("conv", "_conv", "cudnn_conv", "mkldnn_conv", "thnn_conv", "slow_conv")) or (
+        operator == "convolution"
+    )
+
+
+def is_padding(operator: str) -> bool:
+    """Whether an operator only adds a border: its result lies off the grid and is never a level."""
+    return operator == "constant_pad_nd" or operator.endswith("pad") or "_pad" in operator
+
+
+def is_layer(operator: str) -> bool:
+    """Whether an operator mixes channels or voxels by weights."""
+    return _is_convolution(operator) or operator in _DENSE
+
+
+def _ratio(ratio: float) -> float:
+    """A whole step down or up; sizes that differ by less than a third differ by cropping or padding."""
+    if 0.75 < ratio < 4 / 3:
+        return 1.0
+    return float(round(ratio)) if ratio > 1 else 1.0 / round(1 / ratio)
+
+
+def _main_output(output: Any) -> list[Tensor]:
+    """Return the logits of an output; all feature maps where it is a backbone's list of them."""
+    if isinstance(output, dict) and isinstance(output.get("logits"), Tensor):
+        return [output["logits"]]
+    tensors = [value for value in tree_leaves(output) if isinstance(value, Tensor)]
+    if tensors and tensors[0].ndim <= 2:
+        return tensors[:1]
+    return tensors
+
+
+def record(cnn: nn.Module, image: Tensor) -> Recording:
+    """Run `cnn` once on B×C×*size and record what happens. Leaves no hook; modes and buffers are the caller's care.
+
+    Any exception of the network passes through.
+    """
+    recorder = _Recorder(image)
+    sightings: list[Sighting] = []
+    calls: dict[str, int] = {}
+    entered: dict[str, list[int]] = {}
+    handles = []
+
+    def see(name: str, call: int, at_input: bool, value: Any) -> None:
+        node = recorder.node_of(value) if isinstance(value, Tensor) else None
+        if node is not None:
+            sightings.append(Sighting(name, call, at_input, node))
+
+    def watch(name: str, module: nn.Module) -> None:
+        def enter(_: nn.Module, inputs: tuple[Any, ...]) -> None:
+            calls[name] = calls.get(name, 0) + 1
+            entered.setdefault(name, []).append(calls[name])
+            see(name, calls[name], True, inputs[0] if inputs else None)
+
+        def leave(_: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+            see(name, entered[name].pop(), False, output)
+
+        handles.append(module.register_forward_pre_hook(enter))
+        handles.append(module.register_forward_hook(leave))
+
+    try:
+        for name, module in cnn.named_modules():
+            watch(name, module)
+        with torch.inference_mode(), recorder:
+            output = cnn(image)
+    finally:
+        for handle in handles:
+            handle.remove()
+    outputs = tuple(node for node in (recorder.node_of(t) for t in _main_output(output)) if node is not None)
+    return Recording(recorder.nodes, sightings, outputs, calls)
