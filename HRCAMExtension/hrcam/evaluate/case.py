@@ -1,0 +1,76 @@
+"""One image of an evaluation with what is known about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """What is read from disk when its turn comes.
+
+    `image` is 1×H×W (or 1×D×H×W) float32 as the network takes it; `masks` are boolean, of the image's spatial shape,
+    by the name of who traced them (empty for a normal image).
+    """
+
+    image: np.ndarray
+    masks: dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Case:
+    """An image and its truth; `read` loads the pixels, so that hundreds of cases take no memory while they wait.
+
+    `plane` is ax, co, sa or "" (3D or unknown); `spacing` is mm per array axis.
+    """
+
+    name: str
+    patient: str
+    label: str
+    read: Callable[[], Pixels]
+    plane: str = ""
+    site: str = ""
+    spacing: tuple[float, ...] = (1.0, 1.0)
+
+    @classmethod
+    def of(
+        cls, name: str, patient: str, label: str, image: np.ndarray, mask: np.ndarray | None = None, **known: str
+    ) -> Case:
+        """A case whose pixels are already in memory; `mask` is filed under the name "masks"."""
+        pixels = Pixels(image.astype(np.float32), {} if mask is None else {"masks": mask.astype(bool)})
+        return cls(name, patient, label, lambda: pixels, spacing=(1.0,) * (image.ndim - 1), **known)
+
+
+def batches(cases: Sequence[Case], batch_size: int) -> Iterator[list[tuple[int, Pixels]]]:
+    """Consecutive cases of one shape with their positions, at most `batch_size` a time; each case is read once."""
+    current: list[tuple[int, Pixels]] = []
+    for position, case in enumerate(cases):
+        pixels = case.read()
+        if current and (pixels.image.shape != current[0][1].image.shape or len(current) == batch_size):
+            yield current
+            current = []
+        current.append((position, pixels))
+    if current:
+        yield current
+
+
+def spread(labels: Sequence[str], patients: Sequence[str], count: int) -> list[int]:
+    """`count` positions spread evenly over labels and patients, always the same: nobody chose by hand."""
+    order: list[tuple[int, str, str, int]] = []
+    seen_patient: dict[tuple[str, str], int] = {}
+    for position, (label, patient) in enumerate(zip(labels, patients, strict=True)):
+        turn = seen_patient.get((label, patient), 0)
+        seen_patient[label, patient] = turn + 1
+        order.append((turn, patient, label, position))
+    by_label: dict[str, list[int]] = {}
+    for *_, label, position in sorted(order):
+        by_label.setdefault(label, []).append(position)
+    chosen: list[int] = []
+    while len(chosen) < min(count, len(labels)):
+        for label in sorted(by_label):
+            if by_label[label] and len(chosen) < count:
+                chosen.append(by_label[label].pop(0))
+    return sorted(chosen)

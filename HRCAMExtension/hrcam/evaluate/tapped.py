@@ -1,0 +1,73 @@
+"""The same network in a form that every explanation package can hook."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from hrcam.taps import Tap, find_module
+
+if TYPE_CHECKING:
+    from hrcam.model import HRCAM
+
+
+class CloneTap(nn.Module):
+    """Passes a copy on: a layer of its own, which in-place operations behind it cannot spoil."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return a copy."""
+        return x.clone()
+
+
+class TappedNet(nn.Module):
+    """`HRCAM.forward` with one real layer, `taps[l]`, where each level's feature map is read (fine → coarse).
+
+    Packages hook modules, and a level may be the input of a module, or its third call, or be overwritten in place:
+    none of which they can name. The taps lie *in* the CNN's flow, so a gradient at a tap is the full derivative of
+    the logit, through the head directly and through all deeper layers. Parameters are shared with `model`; logits are
+    equal.
+    """
+
+    def __init__(self, model: HRCAM) -> None:
+        super().__init__()
+        self.cnn, self.head = model.cnn, model.head
+        self.taps = nn.ModuleList(CloneTap() for _ in model.levels)
+        self._names = [level.name for level in model.levels]
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Logits, B×K."""
+        pooled: dict[int, torch.Tensor] = {}
+        handles = []
+
+        def listen(index: int, tap: Tap) -> None:
+            calls = 0
+
+            def through(tensor: torch.Tensor) -> torch.Tensor | None:
+                nonlocal calls
+                calls += 1
+                if calls != tap.call:
+                    return None
+                tapped = self.taps[index](tensor)
+                pooled[index] = tapped.flatten(2).mean(2)
+                return tapped
+
+            def through_input(_: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...] | None:
+                tapped = through(inputs[0])
+                return None if tapped is None else (tapped, *inputs[1:])
+
+            module = find_module(self.cnn, tap.module)
+            if tap.at_input:
+                handles.append(module.register_forward_pre_hook(through_input))
+            else:
+                handles.append(module.register_forward_hook(lambda _m, _inputs, output: through(output)))
+
+        try:
+            for index, name in enumerate(self._names):
+                listen(index, Tap.parse(name))
+            self.cnn(x)
+        finally:
+            for handle in handles:
+                handle.remove()
+        return self.head(torch.cat([pooled[index] for index in range(len(self._names))], dim=1))
