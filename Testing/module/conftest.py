@@ -1,0 +1,29 @@
+"""Fixtures on the Slicer host: one application and one scene for the whole run, emptied after each test."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(REPOSITORY))
+
+
+@pytest.fixture(scope="session")
+def _runningHost():
+    pytest.importorskip("slicer", reason="the Slicer host needs slicer-core (pip install 'hrcam[scene,test]')")
+    pytest.importorskip("PySide6", reason="the Slicer host needs PySide6 (pip install 'hrcam[test]')")
+    from Testing import host
+
+    running = host.start()
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def slicerHost(_runningHost):
+    """The host without main window. An exception in a slot fails the test, unless the test clears `errors`."""
+    yield _runningHost
+    errors = list(_runningHost.errors)
+    _runningHost.clear()
+    assert not errors, f"exceptions in slots: {errors}"
