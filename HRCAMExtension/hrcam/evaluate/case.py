@@ -24,7 +24,7 @@ class Pixels:
 class Case:
     """An image and its truth; `read` loads the pixels, so that hundreds of cases take no memory while they wait.
 
-    `plane` is ax, co, sa or "" (3D or unknown); `spacing` is mm per array axis.
+    `plane` is ax, co, sa or "" (3D or unknown); `spacing` is mm per array axis; `traced`: has a mask "masks".
     """
 
     name: str
@@ -34,6 +34,7 @@ class Case:
     plane: str = ""
     site: str = ""
     spacing: tuple[float, ...] = (1.0, 1.0)
+    traced: bool = False
 
     @classmethod
     def of(
@@ -41,7 +42,9 @@ class Case:
     ) -> Case:
         """A case whose pixels are already in memory; `mask` is filed under the name "masks"."""
         pixels = Pixels(image.astype(np.float32), {} if mask is None else {"masks": mask.astype(bool)})
-        return cls(name, patient, label, lambda: pixels, spacing=(1.0,) * (image.ndim - 1), **known)
+        return cls(
+            name, patient, label, lambda: pixels, spacing=(1.0,) * (image.ndim - 1), traced=mask is not None, **known
+        )
 
 
 def batches(cases: Sequence[Case], batch_size: int) -> Iterator[list[tuple[int, Pixels]]]:

@@ -47,8 +47,8 @@ def peak_bytes(run: Callable[[], object]) -> int:
 def measure_cost(maker: MapMaker, x: torch.Tensor, class_index: int, repeats: int = REPEATS) -> dict[str, Cost]:
     """Cost of each chosen method that is not slow, for the batch `x`, each made alone.
 
-    The plain forward is the wrapped CNN with its own classifier under `inference_mode`, timed in turn with the methods, so
-    that a machine that slows down slows both.
+    The plain forward is the wrapped CNN with its own classifier under `inference_mode`, timed in turn with the
+    methods, so that a machine that slows down slows both.
     """
     classes = torch.full((len(x),), class_index, device=x.device)
 

@@ -1,0 +1,169 @@
+"""The evaluation images, prepared by the code that prepares a user's scan, with masks that are for evaluation only.
+
+A folder of slices holds `slices.csv`: image and label are needed; mask (empty for none), mask_NAME (further tracings),
+patient, plane, site and split may be there. `t1ce_slices` (figshare 1512427 of Cheng 2017, and BRISC 2025) is such a
+folder. Images may be pictures or volumes (for 3D networks). Everything is measured on the network's grid.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import lru_cache, partial
+from pathlib import Path
+
+import numpy as np
+
+from hrcam.errors import InputError
+from hrcam.evaluate.case import Case, Pixels
+from hrcam.intensity import Scale
+from hrcam.prepare import HasMetadata, SlicePlan, VolumePlan, plan_slices, plan_volume
+from hrcam.volume import Volume, read_volume
+
+HELD_OUT_PARTS = 5
+"""One in five images of a set without its own split is held out."""
+
+
+def data_folder(given: Path | None = None) -> Path:
+    """The folder given, else `$HRCAM_DATA`, else `../shared/data`.
+
+    Raises
+    ------
+    InputError : it does not exist.
+    """
+    folder = given or Path(os.environ.get("HRCAM_DATA", "../shared/data"))
+    if not folder.is_dir():
+        raise InputError(f"There is no data folder {folder}.", "Name it with --data or the variable HRCAM_DATA.")
+    return folder
+
+
+def held_out(name: str) -> bool:
+    """Whether an image of a set without split is in the fifth kept from training: by the SHA-256 of its file name."""
+    return int.from_bytes(hashlib.sha256(Path(name).name.encode()).digest()[:8], "big") % HELD_OUT_PARTS == 0
+
+
+def read_table(folder: Path) -> list[dict[str, str]]:
+    """Rows of `slices.csv`.
+
+    Raises
+    ------
+    InputError : the file or a needed column is missing, or there is no row.
+    """
+    path = folder / "slices.csv"
+    if not path.is_file():
+        raise InputError(f"{path} is missing.", "Give a folder with slices.csv: columns image, label, mask, patient, …")
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        rows = list(csv.DictReader(file))
+    if not rows or "image" not in rows[0]:
+        raise InputError(f"{path} has no rows with the column image.", "Its first line names the columns.")
+    return rows
+
+
+def _plan(volume: Volume, bundle: HasMetadata) -> SlicePlan | VolumePlan:
+    return plan_volume(volume, bundle) if bundle.metadata["dimension"] == 3 else plan_slices(volume, bundle)
+
+
+def _fit_mask(mask: np.ndarray, plan: SlicePlan | VolumePlan) -> np.ndarray:
+    """A mask KJI on the scan's grid as the network would see it: boolean count×*size (over half a pixel covered)."""
+    drawn = replace(plan.volume, array=(mask > 0).astype(np.float32))
+    fitted = replace(plan, volume=drawn, scale=Scale(0.0, 1.0))
+    return np.concatenate([images[:, 0] for _, images in fitted.batches(16)]) > 0.5
+
+
+def _read_mask(path: Path, plan: SlicePlan | VolumePlan) -> np.ndarray:
+    mask = read_volume(path).array
+    if mask.shape != plan.volume.array.shape:
+        raise InputError(f"{path} and its image differ in shape.", "A mask has its image's grid.")
+    return _fit_mask(mask, plan)
+
+
+def _read(image: Path, masks: Mapping[str, Path], bundle: HasMetadata) -> Pixels:
+    plan = _plan(read_volume(image), bundle)
+    _, prepared = next(plan.batches(1))
+    return Pixels(prepared[0], {name: _read_mask(path, plan)[0] for name, path in masks.items()})
+
+
+def slice_cases(folder: Path, bundle: HasMetadata, split: str | None = "val", label: str | None = None) -> list[Case]:
+    """Cases of one split (None: all rows) in the order of the table.
+
+    `label` names all cases where the table has no column label. A row without patient is a patient of its own.
+    """
+    cases = []
+    for row in read_table(folder):
+        if split is not None and row.get("split", split) != split:
+            continue
+        masks = {
+            ("masks" if key == "mask" else f"masks{key[4:]}"): folder / value
+            for key, value in row.items()
+            if key.startswith("mask") and value
+        }
+        name = row["image"]
+        shown = row.get("label") or label
+        if not shown:
+            raise InputError(f"{folder / 'slices.csv'} says no label for {name}.", "Fill in the column label.")
+        patient = row.get("patient") or Path(name).stem
+        read = partial(_read, folder / name, masks, bundle)
+        known = (row.get("plane", ""), row.get("site", ""), _spacing(bundle))
+        cases.append(Case(name, patient, shown, read, *known, traced="masks" in masks))
+    return cases
+
+
+def _spacing(bundle: HasMetadata) -> tuple[float, ...]:
+    """Mm per pixel of the network's grid: what the bundle states, for pictures do not know theirs."""
+    dimension = int(bundle.metadata["dimension"])
+    return (float(bundle.metadata["input"]["spacing_mm"]),) * dimension
+
+
+def normal_cases(folder: Path, bundle: HasMetadata, label: str = "no_tumor") -> list[Case]:
+    """The held-out fifth of the images without lesion."""
+    return [case for case in slice_cases(folder, bundle, split=None, label=label) if held_out(case.name)]
+
+
+class _Planned:
+    """The slices of one volume and their masks, read once; equal only to itself."""
+
+    def __init__(self, path: Path, bundle: HasMetadata) -> None:
+        plan = plan_slices(read_volume(path), bundle, "axial")
+        self.indices = plan.indices
+        self.images = np.concatenate([images for _, images in plan.batches(16)])
+        self.masks = _read_mask(path.with_name(path.name.replace("_t1ce", "_mask")), plan)
+
+
+def volume_slices(folder: Path, bundle: HasMetadata, label: str, normal: str) -> list[Case]:
+    """Axial slices of every `PATIENT_…_t1ce.nii.gz` beside its `…_mask.nii.gz`; blank slices are left out.
+
+    A slice that the mask touches is a traced case of class `label`, another one of class `normal`: of the same scanner,
+    patient and day, so that nothing but the lesion tells them apart.
+    """
+
+    @lru_cache(maxsize=2)
+    def planned(path: Path) -> _Planned:
+        return _Planned(path, bundle)
+
+    def read(path: Path, number: int) -> Pixels:
+        found = planned(path)
+        mask = found.masks[number]
+        return Pixels(found.images[number], {"masks": mask} if mask.any() else {})
+
+    cases = []
+    for path in sorted(folder.glob("*_t1ce.nii.gz")):
+        for number, index in enumerate(planned(path).indices):
+            traced = bool(planned(path).masks[number].any())
+            known = ("ax", "", _spacing(bundle), traced)
+            shown, patient = (label if traced else normal), path.name.split("_")[0]
+            cases.append(Case(f"{path.name}#{index}", patient, shown, partial(read, path, number), *known))
+    return cases
+
+
+def describe(cases: Sequence[Case]) -> dict[str, object]:
+    """What a report says of a set: cases and patients, and both by label."""
+    labels = sorted({case.label for case in cases})
+    return {
+        "cases": len(cases),
+        "patients": len({case.patient for case in cases}),
+        "labels": {label: sum(case.label == label for case in cases) for label in labels},
+        "traced": sum(case.traced for case in cases),
+    }

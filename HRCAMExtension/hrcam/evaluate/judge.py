@@ -1,0 +1,98 @@
+"""Faithfulness, randomisation and completeness of the main methods on a few cases: what costs many forward passes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from hrcam.evaluate.case import Case, batches, spread
+from hrcam.evaluate.faithfulness import deletion_insertion, randomized, road, similarity
+from hrcam.evaluate.localization import MapMaker, Progress
+from hrcam.evaluate.ours import PUBLISHED
+from hrcam.evaluate.statistics import bootstrap_mean
+
+CASES = 12
+RANDOMIZED_CASES = 6
+SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
+CHANCE = "random order"
+_MAIN_RIVALS = ("cam/own", "gradcam/last", "gradcam++/mean", "layercam/mean", "hirescam/mean", "refinecam/layercam")
+
+
+def main_methods(maker: MapMaker) -> list[str]:
+    """The published form, the default and the rivals that are told apart most, of those that the maker has."""
+    names = maker.names(slow=False)
+    return [name for name in dict.fromkeys((PUBLISHED, maker.default, *_MAIN_RIVALS)) if name in names]
+
+
+def _chosen(cases: Sequence[Case], count: int) -> list[Case]:
+    return [cases[at] for at in spread([case.label for case in cases], [case.patient for case in cases], count)]
+
+
+def judge_faithfulness(
+    maker: MapMaker,
+    cases: Sequence[Case],
+    class_names: Sequence[str],
+    count: int = CASES,
+    progress: Progress | None = None,
+) -> dict[str, dict[str, Any]]:
+    """Per method deletion, insertion and ROAD with intervals by patient, beside an order of pixels by chance."""
+    names = main_methods(maker)
+    chosen = _chosen(cases, count)
+    found: dict[str, list[tuple[float, float, float]]] = {name: [] for name in [*names, CHANCE]}
+    for number, batch in enumerate(batches(chosen, 1)):
+        (at, pixels), *_ = batch
+        label = list(class_names).index(chosen[at].label)
+        maps = {
+            name: made[0].numpy() for name, made in maker.make(maker.stack(batch), _one(label, maker), names).items()
+        }
+        maps[CHANCE] = np.random.default_rng(at).random(pixels.image.shape[1:])
+        for name, values in maps.items():
+            deletion, insertion = deletion_insertion(maker.model, pixels.image, values, label)
+            found[name].append((deletion, insertion, road(maker.model, pixels.image, values, label)))
+        if progress:
+            progress("Faithfulness", (number + 1) / len(chosen))
+    patients = [case.patient for case in chosen]
+    keys = ("deletion", "insertion", "road")
+    return {
+        name: {
+            key: bootstrap_mean(column, patients).to_json()
+            for key, column in zip(keys, np.array(values).T, strict=True)
+        }
+        for name, values in found.items()
+    }
+
+
+def judge_randomization(
+    maker: MapMaker,
+    cases: Sequence[Case],
+    class_names: Sequence[str],
+    count: int = RANDOMIZED_CASES,
+    progress: Progress | None = None,
+) -> dict[str, dict[str, float]]:
+    """Per method and share of randomised layers, the mean |rank correlation| of the maps before and after.
+
+    A method whose maps stay alike when the network has forgotten everything shows the image, not the network.
+    """
+    names = main_methods(maker)
+    chosen = _chosen(cases, count)
+    found: dict[str, dict[str, float]] = {name: {} for name in names}
+    for share in SHARES:
+        other = MapMaker(randomized(maker.model, share), names)
+        values: dict[str, list[float]] = {name: [] for name in names}
+        for batch in batches(chosen, 1):
+            label = _one(list(class_names).index(chosen[batch[0][0]].label), maker)
+            before, after = (each.make(maker.stack(batch), label, names) for each in (maker, other))
+            for name in names:
+                values[name].append(similarity(before[name].numpy(), after[name].numpy()))
+        for name in names:
+            found[name][f"{share:.0%}"] = float(np.mean(values[name]))
+        if progress:
+            progress("Randomization", (SHARES.index(share) + 1) / len(SHARES))
+    return found
+
+
+def _one(label: int, maker: MapMaker) -> torch.Tensor:
+    return torch.tensor([label], device=maker.device)

@@ -1,0 +1,107 @@
+"""From rows to the numbers of a report: means with intervals by patient, differences, break-downs; plain JSON types."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import pandas as pd
+
+from hrcam.evaluate.localization import MapTable
+from hrcam.evaluate.ours import PUBLISHED
+from hrcam.evaluate.statistics import bootstrap_mean, paired_difference
+
+METRICS = ("ap", "dice", "iou", "best_dice", "pointing", "pointing_15px", "hd95_mm", "sensitivity", "false_regions")
+COMPARED = ("ap", "dice", "pointing", "best_dice", "iou")
+BREAKDOWNS = ("label", "size", "plane")
+
+
+def summarize(table: MapTable) -> dict[str, Any]:
+    """Everything that the tables and figures show of localization.
+
+    Keys: methods, default, published, metrics {method: {metric: interval}}, curves, normals {method: interval of the
+    share of the image that is falsely marked}, empty {method: share of normal images with no mark}, difference
+    {metric: {rival: difference of the default and that rival}}, best_rival {metric: name}, breakdown {by: {value:
+    {method: {metric: mean}}}}, counts {by: {value: cases}}, sizes {method: {"diameter_mm", "dice"}}.
+    """
+    rows = table.rows.assign(sensitivity=table.rows.lesions_found / table.rows.lesions)
+    by_method = {str(name): part.set_index("case") for name, part in rows.groupby("method", sort=False)}
+    further = [column for column in rows.columns if column.startswith(("ap_", "dice_", "pointing_masks"))]
+    measured = {
+        name: {
+            metric: bootstrap_mean(part[metric], part["patient"].tolist()).to_json()
+            for metric in (*METRICS, "completeness", *further)
+            if metric in part and part[metric].notna().any()
+        }
+        for name, part in by_method.items()
+    }
+    rivals = [method.name for method in table.methods if not method.ours and not method.slow]
+    cases = rows.drop_duplicates("case")
+    result: dict[str, Any] = {
+        "methods": [asdict(method) for method in table.methods],
+        "default": table.default,
+        "published": PUBLISHED,
+        "metrics": measured,
+        "curves": {name: asdict(curve) for name, curve in table.curves.items()},
+        "counts": {
+            by: {str(key): int(number) for key, number in cases[by].value_counts().items()} for by in BREAKDOWNS
+        },
+        "patients": int(cases["patient"].nunique()),
+        "cases": len(cases),
+        "difference": {},
+        "best_rival": {},
+    }
+    result.update(_normals(table.normals))
+    if table.default in by_method and rivals:
+        for metric in COMPARED:
+            means = {name: measured[name][metric]["mean"] or 0.0 for name in rivals if metric in measured[name]}
+            result["best_rival"][metric] = max(means, key=lambda name: means[name])
+            result["difference"][metric] = {
+                name: _difference(by_method[table.default], by_method[name], metric) for name in means
+            }
+    shown = list(dict.fromkeys([PUBLISHED, table.default, *result["best_rival"].values()]))
+    shown = [name for name in shown if name in by_method]
+    result["breakdown"] = {by: _breakdown(by_method, shown, by) for by in BREAKDOWNS}
+    result["sizes"] = {
+        name: {key: by_method[name][key].astype(float).round(4).tolist() for key in ("diameter_mm", "dice")}
+        for name in shown
+    }
+    return result
+
+
+def _difference(first: pd.DataFrame, second: pd.DataFrame, metric: str) -> dict[str, Any]:
+    both = first.index.intersection(second.index)
+    patients = first.loc[both, "patient"].tolist()
+    return paired_difference(first.loc[both, metric], second.loc[both, metric], patients).to_json()
+
+
+def _breakdown(by_method: dict[str, pd.DataFrame], names: Sequence[str], by: str) -> dict[str, Any]:
+    values = sorted({str(value) for name in names for value in by_method[name][by].unique()})
+    return {
+        value: {
+            name: {
+                metric: bootstrap_mean(part[metric], part["patient"].tolist()).to_json()
+                for metric in ("ap", "dice", "pointing")
+            }
+            for name in names
+            for part in [by_method[name][by_method[name][by] == value]]
+        }
+        for value in values
+    }
+
+
+def _normals(rows: pd.DataFrame) -> dict[str, Any]:
+    groups = [(str(name), part) for name, part in rows.groupby("method", sort=False)]
+    return {
+        "normals": {name: bootstrap_mean(part["area"], part["patient"].tolist()).to_json() for name, part in groups},
+        "empty": {name: float((part["area"] == 0).mean()) for name, part in groups},
+    }
+
+
+def pick_cases(rows: pd.DataFrame, method: str, count: int) -> dict[str, list[str]]:
+    """Names of the cases that `method` gets best, nearest the median, and worst by AP: chosen by rank, never by eye."""
+    ordered = rows[rows["method"] == method].sort_values(["ap", "case"])["case"].tolist()
+    count = min(count, len(ordered) // 3 or 1)
+    start = max(0, (len(ordered) - count) // 2)
+    return {"best": ordered[::-1][:count], "median": ordered[start : start + count], "worst": ordered[:count]}
