@@ -1,0 +1,95 @@
+"""File formats that a scan may come in, file names, and the questions asked of a path before any reader opens it."""
+
+from __future__ import annotations
+
+import re
+import stat
+from pathlib import Path
+
+from .errors import InputError
+
+VOLUME_SUFFIXES = {
+    ".nii.gz": "NiftiImageIO",
+    ".nii": "NiftiImageIO",
+    ".nrrd": "NrrdImageIO",
+    ".nhdr": "NrrdImageIO",
+    ".mha": "MetaImageIO",
+    ".mhd": "MetaImageIO",
+}
+"""Suffix to SimpleITK reader; a named reader keeps ITK from trying a dozen others on a damaged file."""
+
+PICTURE_SUFFIXES = {
+    ".png": "PNGImageIO",
+    ".jpg": "JPEGImageIO",
+    ".jpeg": "JPEGImageIO",
+    ".bmp": "BMPImageIO",
+    ".tif": "TIFFImageIO",
+    ".tiff": "TIFFImageIO",
+}
+"""Pictures know no millimetres."""
+
+SUPPORTED = "NRRD, NIfTI, MetaImage, a DICOM series folder, PNG, JPEG, BMP or TIFF"
+
+_RESERVED = {"con", "prn", "aux", "nul", *(f"com{n}" for n in range(1, 10)), *(f"lpt{n}" for n in range(1, 10))}
+_LONGEST_NAME = 100
+
+
+def suffix_of(path: Path) -> str:
+    """Lower-case suffix, ``.nii.gz`` as one; empty where there is none."""
+    name = path.name.lower()
+    return ".nii.gz" if name.endswith(".nii.gz") else path.suffix.lower()
+
+
+def stem_of(path: Path) -> str:
+    """File name without ``suffix_of``."""
+    suffix = suffix_of(path)
+    return path.name[: -len(suffix)] if suffix and len(suffix) < len(path.name) else path.name
+
+
+def safe_name(name: str) -> str:
+    """A name that every file system takes: no separators, control or reserved characters, at most 100 characters."""
+    cleaned = re.sub(r'[<>:"/\\|?*\x00-\x1f\x7f]+', "_", name)
+    # Surrogates stand for bytes that are not UTF-8; they cannot be written to JSON or HTML.
+    cleaned = cleaned.encode("utf-8", "replace").decode("utf-8").replace("?", "_").strip(" .")
+    while len(cleaned.encode()) > _LONGEST_NAME:
+        cleaned = cleaned[:-1]
+    cleaned = cleaned.strip(" .") or "case"
+    return f"{cleaned}_" if cleaned.split(".")[0].lower() in _RESERVED else cleaned
+
+
+def shown(path: Path | str) -> str:
+    """The path for a message: printable, on one line, shortened in the middle."""
+    text = "".join(c if c.isprintable() else "?" for c in str(path))
+    return text if len(text) <= 160 else f"{text[:60]} … {text[-90:]}"
+
+
+def stat_path(path: Path) -> int:
+    """File mode of an existing path.
+
+    Raises ``InputError`` where it does not exist or cannot be looked at (loop of links, too long, no permission).
+    """
+    try:
+        return path.stat().st_mode
+    except FileNotFoundError:
+        raise InputError(f'There is no file or folder "{shown(path)}".', "Check the path for typing errors.") from None
+    except (OSError, ValueError, RuntimeError) as error:
+        raise InputError(f'"{shown(path)}" cannot be opened: {reason(error)}.', "Check the path and permissions.") \
+            from None
+
+
+def check_file(path: Path) -> None:
+    """Raise ``InputError`` unless ``path`` is a readable, non-empty regular file (a pipe would block for ever)."""
+    if not stat.S_ISREG(stat_path(path)):
+        raise InputError(f'"{shown(path)}" is not a regular file.', f"Give {SUPPORTED}.")
+    try:
+        with path.open("rb") as file:
+            empty = not file.read(1)
+    except OSError as error:
+        raise InputError(f'"{shown(path)}" cannot be read: {reason(error)}.', "Check its permissions.") from None
+    if empty:
+        raise InputError(f'"{shown(path)}" is empty (0 bytes).', "Copy or export it again from its source.")
+
+
+def reason(error: BaseException) -> str:
+    """The words of an operating system error, without number and path."""
+    return str(getattr(error, "strerror", None) or error).rstrip(".").replace("\n", " ")

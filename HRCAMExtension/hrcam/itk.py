@@ -1,0 +1,56 @@
+"""SimpleITK's readers, with their exceptions turned into words."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import SimpleITK as sitk  # noqa: N813 - its customary name
+
+from .errors import InputError
+from .formats import shown
+from .integrity import damaged
+
+sitk.ProcessObject.SetGlobalWarningDisplay(False)  # our own errors say it, in words
+
+_FAILURES = (RuntimeError, ValueError, TypeError, OverflowError)
+"""What SimpleITK raises for bad files, and its bindings for paths that are not UTF-8."""
+
+
+def read_header(path: Path, image_io: str) -> sitk.ImageFileReader:
+    """Reader that has read the header (not the voxels) of ``path`` with the named ITK reader.
+
+    Raises ``InputError`` where it cannot.
+    """
+    reader = sitk.ImageFileReader()
+    reader.SetImageIO(image_io)
+    try:
+        reader.SetFileName(str(path))
+        reader.ReadImageInformation()
+    except _FAILURES as error:
+        raise damaged(path, _words(error)) from None
+    return reader
+
+
+def read_voxels(reader: sitk.ImageFileReader | sitk.ImageSeriesReader, path: Path) -> sitk.Image:
+    """The image of a prepared reader; ``path`` is named in the ``InputError`` where that fails."""
+    try:
+        return reader.Execute()
+    except MemoryError:
+        raise _too_little_memory(path) from None
+    except _FAILURES as error:
+        if "bad_alloc" in str(error) or "allocate memory" in str(error):
+            raise _too_little_memory(path) from None
+        raise damaged(path, _words(error)) from None
+
+
+def _too_little_memory(path: Path) -> InputError:
+    return InputError(f'There is not enough memory to read "{shown(path.name)}".',
+                      "Close other programs, or crop or resample the volume.")
+
+
+def _words(error: BaseException) -> str:
+    """The readable part of an ITK message: its last line, without addresses and non-printing characters."""
+    text = re.sub(r"\w+\(0x[0-9a-f]+\): *", "", str(error).split("ITK ERROR:")[-1])
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return "".join(c for c in (lines[-1] if lines else "unreadable")[:160] if c.isprintable())
