@@ -1,3 +1,71 @@
-"""HR-CAM: precise localization of pathology from image-level labels (Shinde et al., MICCAI 2019, arXiv:1909.12919)."""
+"""HR-CAM: precise localization of pathology from image-level labels (Shinde et al., MICCAI 2019, arXiv:1909.12919).
+
+Importing this package needs no torch: what runs a network is imported when first asked for. The function `localize` is
+imported from `hrcam.localize`, the file of the same name.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from .bundle import Bundle, list_bundles, load_bundle
+from .bundle_write import install_bundle, save_bundle
+from .errors import BundleError, Cancelled, HRCAMError, InputError, ModelError, OutputError
+
+if TYPE_CHECKING:
+    from .levels import Level, find_levels
+    from .localize import Options
+    from .model import HRCAM, Evidence
+    from .result import Region, Result, SliceEvidence
+    from .volume import Volume, read_volume
 
 __version__ = "0.1.0"
+
+_LAZY = {
+    "HRCAM": "model",
+    "Evidence": "model",
+    "Level": "levels",
+    "find_levels": "levels",
+    "Options": "localize",
+    "Result": "result",
+    "Region": "result",
+    "SliceEvidence": "result",
+    "Volume": "volume",
+    "read_volume": "volume",
+}
+
+__all__ = [
+    "HRCAM",
+    "Bundle",
+    "BundleError",
+    "Cancelled",
+    "Evidence",
+    "HRCAMError",
+    "InputError",
+    "Level",
+    "ModelError",
+    "Options",
+    "OutputError",
+    "Region",
+    "Result",
+    "SliceEvidence",
+    "Volume",
+    "__version__",
+    "find_levels",
+    "install_bundle",
+    "list_bundles",
+    "load_bundle",
+    "read_volume",
+    "save_bundle",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name's file when it is first used."""
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_LAZY[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    """List the public names."""
+    return __all__
