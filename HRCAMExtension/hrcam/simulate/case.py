@@ -1,0 +1,92 @@
+"""One simulated case from one seed: a head with a lesion, its ground truth, and its twin without the lesion."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .appearance import Appearance, apply_appearance, random_appearance
+from .head import PLANES, Head, draw_scene
+from .lesion import LesionSpec, insert_lesion, random_lesion
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class SimulatedCase:
+    """A generated image and all that is known about it.
+
+    Attributes
+    ----------
+    image, mask : what was asked for, and the lesion in it (empty in a healthy case); float32 and bool, axes rows × columns
+        or K × J × I.
+    twin : the same scan without the lesion, noise and all; None unless asked for.
+    spec : the lesion; None in a healthy case.
+    appearance, style, plane, spacing_mm : how it was drawn.
+    """
+
+    image: Array
+    mask: Array
+    twin: Array | None
+    spec: LesionSpec | None
+    appearance: Appearance
+    style: str
+    plane: str | None
+    spacing_mm: tuple[float, ...]
+
+
+def simulate_case(
+    head: Head,
+    seed: int | Sequence[int],
+    *,
+    dims: int = 2,
+    size: int | None = None,
+    spacing_mm: float | None = None,
+    lesion: bool = True,
+    spec: LesionSpec | None = None,
+    style: str | None = None,
+    plane: str | None = None,
+    diameter_mm: tuple[float, float] = (2.0, 30.0),
+    paired: bool = False,
+) -> SimulatedCase:
+    """Simulate one scan. The same arguments give the same scan, bit for bit.
+
+    Parameters
+    ----------
+    head : see :mod:`hrcam.simulate.head`.
+    seed : whole number, or several (say, set and case).
+    dims : 2 for a slice, 3 for a volume.
+    size, spacing_mm : of the image, along every axis; default 256 at 0.94 mm (2D), 128 at 1.7 mm (3D).
+    lesion : False for a healthy scan; all else is drawn as with a lesion.
+    spec : the lesion; drawn at random by default, with ``diameter_mm`` as its range.
+    style, plane : tissue contrast and plane; drawn at random by default.
+    paired : also give the twin without lesion.
+    """
+    streams = [np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(4)]
+    choice, scene_rng, lesion_rng, scanner_rng = streams
+    drawn_plane, drawn_style = str(choice.choice(PLANES)), str(choice.choice(["t1", "t1ce", "any"], p=[0.4, 0.3, 0.3]))
+    thick = choice.uniform(0, 6) if choice.random() < 0.6 else 0.0
+    look = random_appearance(choice, dims)
+    size = size or (256 if dims == 2 else 128)
+    spacing = (spacing_mm or (0.94 if dims == 2 else 1.7),) * dims
+    style = style or drawn_style
+    plane = (plane or drawn_plane) if dims == 2 else None
+    scene = draw_scene(head, scene_rng, plane=plane, size=(size,) * dims, spacing_mm=spacing, style=style,
+                       thick_mm=thick)  # fmt: skip
+    top = float(np.percentile(scene.image, 99))
+    noise_seed = scanner_rng.integers(2**63)
+
+    def scanned(clean: Array) -> Array:
+        return apply_appearance(clean, spacing, np.random.default_rng(noise_seed), look, reference=top)
+
+    twin = scanned(scene.image) if paired or not lesion else None
+    if not lesion:
+        empty = np.zeros(scene.image.shape, bool)
+        return SimulatedCase(np.asarray(twin), empty, twin, None, look, style, plane, spacing)
+    drawn = random_lesion(lesion_rng, diameter_mm=diameter_mm)
+    spec = spec or drawn
+    where = scene.brain if scene.brain.any() else None
+    clean, mask = insert_lesion(scene.image, spacing, lesion_rng, spec, where)
+    return SimulatedCase(scanned(clean), mask, twin if paired else None, spec, look, style, plane, spacing)
