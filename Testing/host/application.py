@@ -1,6 +1,5 @@
 """Stand-in for qSlicerApplication (`slicer.app`) on a real QApplication, around a real MRML session."""
 
-import os
 import shutil
 import sys
 import tempfile
@@ -177,7 +176,7 @@ class qSlicerApplication(QtWidgets.QApplication):
 
     @Slot(result=object)
     def startupEnvironment(self):
-        return dict(os.environ)
+        return QtCore.QProcessEnvironment.systemEnvironment()
 
     @Slot(str, result=str)
     def moduleDocumentationUrl(self, moduleName):

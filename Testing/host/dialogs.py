@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import slicer
 import slicer.util
 from PySide6 import QtWidgets
 
@@ -17,7 +16,7 @@ class Message:
     text: str
     title: str
     detailedText: str
-    answer: int  # the button "pressed" (QMessageBox.StandardButton)
+    answer: int | None  # the button "pressed" (QMessageBox.StandardButton); None where nothing could be shown
 
 
 class DialogRecorder:
@@ -36,7 +35,7 @@ class DialogRecorder:
         return [message.text for message in self.messages]
 
     def start(self):
-        """Testing mode shows no box, so the genuine function's calls are noted too (and then made)."""
+        """Without box (testing, no main window) the genuine function's calls are noted."""
         ctkMessageBox.recorder = self
         self._genuine = slicer.util._messageDisplay
         slicer.util._messageDisplay = self._messageDisplay
@@ -58,11 +57,11 @@ class DialogRecorder:
         return answer
 
     def _messageDisplay(self, logLevel, text, testingReturnValue, *args, **kwargs):
+        known = len(self.messages)
         result = self._genuine(logLevel, text, testingReturnValue, *args, **kwargs)
-        if slicer.app.testingEnabled():
+        if len(self.messages) == known:  # only logged: no main window, or testing
             kind = KINDS[int(kwargs.get("icon", 1))]
-            title, details = kwargs.get("windowTitle") or "", kwargs.get("detailedText", "")
-            self._note(kind, text, title, details, testingReturnValue)
+            self._note(kind, text, kwargs.get("windowTitle") or "", kwargs.get("detailedText", ""), result)
         return result
 
     def _note(self, kind, text, title, details, answer):

@@ -14,7 +14,7 @@ import shiboken6
 from PySide6 import QtCore, QtGui, QtNetwork, QtWidgets
 
 from . import pythonqt_values as values
-from .pythonqt_values import EnumValue, asSlot, converting, reportError, unwrap, wrap
+from .pythonqt_values import EnumValue, asSlot, converting, isFromPySide, reportError, unwrap, wrap
 
 QT_MODULES = (QtCore, QtGui, QtWidgets, QtNetwork)
 
@@ -243,10 +243,10 @@ def _findMember(qobject, name):
     if isinstance(member, (type, enum.Enum)):
         return "EnumValue", member
     if callable(member):
-        # Of ctk and qMRML classes PythonQt knows only slots and Q_INVOKABLEs.
-        owner = next((c for c in type(qobject).__mro__ if name in c.__dict__), None)
-        hidden = owner in hostClasses.values() and not methods and not getattr(owner, "_allMethodsVisible", False)
-        if not hidden:
+        # Of ctk and qMRML classes PythonQt knows only slots and Q_INVOKABLEs, and what their Qt base offers.
+        owners = [c for c in type(qobject).__mro__ if name in c.__dict__]
+        fromQt = any(isFromPySide(c) for c in owners) or getattr(owners[0], "_allMethodsVisible", False)
+        if methods or fromQt or owners[0] not in hostClasses.values():
             return "Slot", name
     return "NotFound", None
 
