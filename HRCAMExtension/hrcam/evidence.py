@@ -64,8 +64,8 @@ def volume_logits(slice_logits: npt.ArrayLike, rule: Mapping[str, Any], patholog
     if rule.get("kind") != "top_mean":
         raise BundleError(f"The model's volume rule is of the unknown kind {rule.get('kind')!r}.",
                           "Use a bundle made for this version of hrcam.")
-    top = _top_mean(np.asarray(slice_logits, np.float64), float(rule["fraction"]), pathology)
-    return (top + np.asarray(rule["bias"], np.float64)) / float(rule["temperature"])
+    top = _top_mean(np.asarray(slice_logits, np.float64), float(rule.get("fraction", 0.1)), pathology)
+    return (top + np.asarray(rule.get("bias", 0.0), np.float64)) / float(rule.get("temperature", 1.0))
 
 
 def fit_volume_rule(
@@ -116,15 +116,6 @@ def label_levels(evidence: npt.ArrayLike, levels: Sequence[EvidenceLevel]) -> np
     for level in levels:
         labels += values >= level.threshold
     return labels
-
-
-def levels_of(metadata: Mapping[str, Any]) -> tuple[EvidenceLevel, ...]:
-    """The evidence levels that a bundle's metadata declares, lowest threshold first."""
-    levels = [
-        EvidenceLevel(one["name"], float(one["threshold"]), (one["color"][0], one["color"][1], one["color"][2]))
-        for one in metadata["evidence_levels"]
-    ]
-    return tuple(sorted(levels, key=lambda level: level.threshold))
 
 
 def fit_evidence_levels(normals: Iterable[npt.ArrayLike]) -> tuple[EvidenceLevel, ...]:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -71,8 +70,8 @@ class Plan(Protocol):
         """Spatial size of the network's input."""
         ...
 
-    def batches(self, batch_size: int) -> Iterator[tuple[slice, Array]]:
-        """Yield which items, and their images ``N×1×*size``, float32."""
+    def load(self, chosen: slice) -> Array:
+        """Prepare some of the items: ``N×1×*size``, float32."""
         ...
 
     def restore(self, maps: npt.ArrayLike) -> Array:
@@ -112,22 +111,21 @@ class SlicePlan:
         """Height and width of the network's input."""
         return self.rows.padded, self.columns.padded
 
-    @cached_property
-    def images(self) -> Array:
-        """The volume's slices as displayed, S×H×W: a view of its array in scanner units."""
-        return displayed(self.volume.array, self.volume.geometry, self.plane)
+    def load(self, chosen: slice) -> Array:
+        """Prepare some of ``indices``: N×1×H×W, normalised, resampled and padded."""
+        images = displayed(self.volume.array, self.volume.geometry, self.plane)[list(self.indices[chosen])]
+        if isinstance(self.scale, Scale):
+            images = self.scale.apply(images)
+        else:
+            images = np.stack([scale.apply(one) for scale, one in zip(self.scale[chosen], images, strict=True)])
+        fitted = self.columns.forward(self.rows.forward(images, 1), 2)
+        return np.ascontiguousarray(fitted[:, None], np.float32)
 
     def batches(self, batch_size: int) -> Iterator[tuple[slice, Array]]:
-        """Yield which of ``indices`` (as a slice) and their images N×1×H×W, normalised, resampled and padded."""
+        """Yield which of ``indices`` (as a slice) and their images, see `load`."""
         for start in range(0, self.count, batch_size):
             chosen = slice(start, min(start + batch_size, self.count))
-            stack = self.images[list(self.indices[chosen])]
-            if isinstance(self.scale, Scale):
-                stack = self.scale.apply(stack)
-            else:
-                stack = np.stack([s.apply(one) for s, one in zip(self.scale[chosen], stack, strict=True)])
-            fitted = self.columns.forward(self.rows.forward(stack, 1), 2)
-            yield chosen, np.ascontiguousarray(fitted[:, None], np.float32)
+            yield chosen, self.load(chosen)
 
     def restore(self, maps: npt.ArrayLike) -> Array:
         """Maps ``count×H×W`` of the network's size to float32 KJI on the input's grid; 0 on empty slices."""
@@ -168,12 +166,12 @@ class VolumePlan:
         d, h, w = (fit.padded for fit in self.fits)
         return d, h, w
 
-    def batches(self, batch_size: int) -> Iterator[tuple[slice, Array]]:
-        """Yield the one item, 1×1×D×H×W; ``batch_size`` is there for the sake of `Plan`."""
+    def load(self, chosen: slice = slice(0, 1)) -> Array:
+        """Prepare the volume, 1×1×D×H×W; ``chosen`` is there for the sake of `Plan`."""
         fitted = self.scale.apply(_oriented(self.volume.array, self.volume.geometry, _CANONICAL_3D))
         for axis, fit in enumerate(self.fits):
             fitted = fit.forward(fitted, axis)
-        yield slice(0, 1), np.ascontiguousarray(fitted[None, None], np.float32)
+        return np.ascontiguousarray(fitted[None, None], np.float32)[chosen]
 
     def restore(self, maps: npt.ArrayLike) -> Array:
         """A map ``1×D×H×W`` of the network's size to float32 KJI on the input's grid."""
@@ -233,10 +231,10 @@ def plan_volume(volume: Volume, bundle: HasMetadata) -> VolumePlan:
     inputs = bundle.metadata["input"]
     geometry = volume.geometry
     fits = []
-    for (patient_axis, _), size in zip(_CANONICAL_3D, inputs["size"], strict=True):
+    targets = _per_axis(inputs["spacing_mm"], 3)
+    for (patient_axis, _), size, target in zip(_CANONICAL_3D, inputs["size"], targets, strict=True):
         axis = geometry.patient_axes.index(patient_axis)
-        samples, spacing = geometry.size_ijk[axis], geometry.spacing[axis]
-        fits.append(fit_axis(samples, spacing, inputs["spacing_mm"], size, SIDE_MULTIPLE))
+        fits.append(fit_axis(geometry.size_ijk[axis], geometry.spacing[axis], target, size, SIDE_MULTIPLE))
     _check_sides(fits)
     return VolumePlan(volume, (fits[0], fits[1], fits[2]), find_scale(volume.array, inputs["intensity"]))
 
@@ -266,13 +264,18 @@ def _fit_slices(
     volume: Volume, inputs: Mapping[str, Any], plane: str, shape: tuple[int, ...]
 ) -> tuple[AxisFit, AxisFit]:
     height, width = (int(n) for n in inputs["size"])
-    spacing, target = display_spacing(volume.geometry, plane), float(inputs["spacing_mm"])
+    spacing, target = display_spacing(volume.geometry, plane), _per_axis(inputs["spacing_mm"], 2)
     if not volume.spacing_known:
-        spacing, target = (1.0, 1.0), max(shape[0] / height, shape[1] / width)
-    rows = fit_axis(shape[0], spacing[0], target, height, SIDE_MULTIPLE)
-    columns = fit_axis(shape[1], spacing[1], target, width, SIDE_MULTIPLE)
+        spacing, target = (1.0, 1.0), [max(shape[0] / height, shape[1] / width)] * 2
+    rows = fit_axis(shape[0], spacing[0], target[0], height, SIDE_MULTIPLE)
+    columns = fit_axis(shape[1], spacing[1], target[1], width, SIDE_MULTIPLE)
     _check_sides((rows, columns))
     return rows, columns
+
+
+def _per_axis(spacing: float | Sequence[float], axes: int) -> list[float]:
+    """The bundle's spacing for each axis of the network's input; one number stands for all."""
+    return [float(one) for one in spacing] if isinstance(spacing, Sequence) else [float(spacing)] * axes
 
 
 def _choose_plane(geometry: Geometry, inputs: Mapping[str, Any], plane: str) -> str:

@@ -9,7 +9,6 @@ from hrcam.evidence import (
     fit_volume_rule,
     label_levels,
     level_rates,
-    levels_of,
     pathology_score,
     softmax,
     volume_logits,
@@ -75,12 +74,6 @@ def test_levels_are_numbered_from_their_thresholds_on():
     levels = (EvidenceLevel("a", 1.0, (1, 1, 0)), EvidenceLevel("b", 2.0, (1, 0, 0)))
     found = label_levels(np.array([[0.99, 1.0, 1.99, 2.0, -5.0]], np.float32), levels)
     assert found.dtype == np.uint8 and found.tolist() == [[0, 1, 1, 2, 0]]
-
-
-def test_levels_come_from_the_bundle_in_rising_order():
-    metadata = {"evidence_levels": [{"name": "b", "threshold": 2, "color": [1, 0, 0]},
-                                    {"name": "a", "threshold": 1, "color": [1, 1, 0]}]}
-    assert [level.name for level in levels_of(metadata)] == ["a", "b"]
 
 
 def test_fitted_levels_leave_normal_scans_empty_and_show_lesions():

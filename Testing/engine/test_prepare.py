@@ -236,11 +236,11 @@ def test_a_map_of_the_wrong_shape_is_refused():
 def test_a_3d_model_sees_superior_posterior_left_and_its_map_comes_back(flip):
     scan = volume(head(), spacing=(1.0, 1.0, 2.0), direction=np.diag(flip).astype(float))
     plan = plan_volume(scan, bundle(size=(48, 48, 48)))
-    (chosen, image), = plan.batches(4)
-    assert (chosen, image.shape) == (slice(0, 1), (1, 1, 48, 48, 48))
+    image = plan.load()
+    assert image.shape == (1, 1, 48, 48, 48)
     np.testing.assert_allclose(plan.restore(image[:, 0]), normalize(scan.array, RECIPE), atol=0.5)
     marked = scan.array.copy()
     marked[15, 30, 8] = 1000.0
-    image = next(plan_volume(Volume(marked, scan.geometry, "m"), bundle(size=(48, 48, 48))).batches(1))[1][0, 0]
+    image = plan_volume(Volume(marked, scan.geometry, "m"), bundle(size=(48, 48, 48))).load()[0, 0]
     d, h, w = np.unravel_index(image.argmax(), image.shape)
     assert (d > 24) == (flip[2] > 0) and (h > 24) == (flip[1] > 0) and (w > 24) == (flip[0] < 0)

@@ -1,0 +1,330 @@
+"""The main job: one volume and one model in, classes, evidence map and regions out."""
+
+from __future__ import annotations
+
+import datetime
+import platform
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .bundle import Bundle
+from .checks import check_fit, check_volume
+from .errors import Cancelled, InputError
+from .evidence import label_levels, softmax, volume_logits
+from .geometry import PLANES
+from .prepare import Plan, SlicePlan, plan_slices, plan_volume
+from .regions import drop_small, find_regions
+from .result import FloatArray, Result, SliceEvidence
+from .volume import Volume, read_volume
+
+if TYPE_CHECKING:
+    from .inference import Output, Runner
+    from .model import HRCAM
+
+Progress = Callable[[str, float], None]
+
+STAGES = {
+    "Reading": 0.0,
+    "Checking": 0.04,
+    "Preparing": 0.06,
+    "Computing": 0.10,
+    "Mapping": 0.85,
+    "Finding regions": 0.92,
+    "Writing": 0.95,
+}
+"""Stages in order, and the share of the whole job that is done when each begins."""
+
+ENGINES = ("auto", "torch")
+
+_WARM_NETWORKS = 2
+_networks: OrderedDict[tuple[str, str], HRCAM] = OrderedDict()
+_lock = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to localize.
+
+    Parameters
+    ----------
+    class_name : class whose evidence is shown; None: the predicted class if it is a pathology, otherwise the pathology
+        with the highest probability (whose map then normally stays below every level).
+    plane : "auto" (acquisition plane), "axial", "coronal", "sagittal", or "all" (mean of the three planes' maps and
+        logits). 3D models see the whole volume and take "auto" alone.
+    device : "auto" (CUDA where there is one), "cpu", "cuda", "cuda:N".
+    precision : "fp32", "bf16", or "fp16" (CUDA).
+    batch_size : slices a forward pass; None suits the device.
+    fusion : a key of ``fusion.FUSIONS`` ("sum" is the published form); None: the bundle's.
+    keep_levels : also return the map of every CNN level.
+    engine : "auto" or "torch".
+    minimum_region_ml : smaller regions appear neither in the table nor in the labels.
+    """
+
+    class_name: str | None = None
+    plane: str = "auto"
+    device: str = "auto"
+    precision: str = "fp32"
+    batch_size: int | None = None
+    fusion: str | None = None
+    keep_levels: bool = False
+    engine: str = "auto"
+    minimum_region_ml: float = 0.0
+
+
+def localize(
+    volume: Volume | str | Path,
+    bundle: Bundle,
+    options: Options = Options(),
+    progress: Progress | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> Result:
+    """Localize pathology in a volume: class probabilities, an evidence map on exactly its grid, levels and regions.
+
+    Parameters
+    ----------
+    volume : a scan in memory, or what ``read_volume`` reads.
+    bundle : the model, see ``load_bundle``. Its network stays warm for the next call.
+    options : see `Options`.
+    progress : called with the name of the stage (`STAGES`) and the share of the whole job that is done, 0–1.
+    cancelled : asked between batches and stages.
+
+    Returns
+    -------
+    Result : the map is float32 KJI in logit units; slices of background alone hold 0.
+
+    Raises
+    ------
+    InputError : the scan cannot be used, or an option names what the model or the volume does not have.
+    ModelError : the device, precision, fusion or engine is not available.
+    Cancelled : ``cancelled`` said so.
+
+    Examples
+    --------
+    >>> from hrcam import load_bundle
+    >>> from hrcam.localize import localize
+    >>> result = localize("scan.nii.gz", load_bundle("t1ce-tumor"))  # doctest: +SKIP
+    >>> result.predicted, result.regions[0].peak_ras                # doctest: +SKIP
+    """
+    clock = _Clock(progress or _silent, cancelled or _never)
+    if not isinstance(volume, Volume):
+        with clock.stage("Reading"):
+            volume = read_volume(volume)
+    with clock.stage("Checking"):
+        _check_options(options, bundle)
+        check_volume(volume)
+        warnings = list(check_fit(volume, bundle))
+    with clock.stage("Preparing"):
+        plans = _plans(volume, bundle, options)
+        runner = _runner(bundle, options)
+    with clock.stage("Computing"):
+        fusion = options.fusion or bundle.fusion
+        outputs = _run(runner, plans, _candidates(bundle, options), fusion, options.keep_levels, clock)
+        logits = np.mean([_logits_of(output, bundle) for output in outputs], axis=0)
+        probabilities = dict(zip(bundle.class_names, softmax(logits).tolist(), strict=True))
+        shown = _shown_class(bundle, options, logits)
+    with clock.stage("Mapping"):
+        evidence = _mean_map(plans, [output.maps[shown] for output in outputs])
+        level_maps = {
+            level.name: _mean_map(plans, [output.levels[shown][level.name] for output in outputs])
+            for level in runner.network.levels
+        } if options.keep_levels else None
+        slices = _slice_evidence(volume, bundle, plans, outputs, evidence)
+        error = max(output.completeness_error(shown) for output in outputs)
+    with clock.stage("Finding regions"):
+        levels, geometry = bundle.evidence_levels, volume.geometry
+        labels = drop_small(label_levels(evidence, levels), geometry, options.minimum_region_ml)
+        plane = plans[0].plane if len(plans) == 1 and isinstance(plans[0], SlicePlan) else geometry.acquisition_plane
+        regions = find_regions(evidence, geometry, levels, plane, options.minimum_region_ml)
+    return Result(
+        case=volume.name,
+        probabilities=probabilities,
+        predicted=bundle.class_names[int(np.argmax(logits))],
+        shown_class=bundle.class_names[shown],
+        map=evidence,
+        labels=labels,
+        evidence_levels=levels,
+        regions=tuple(regions),
+        slices=slices,
+        plane="volume" if bundle.dimension == 3 else "all" if len(plans) > 1 else plane,
+        geometry=geometry,
+        level_maps=level_maps,
+        warnings=(*warnings, *runner.warnings),
+        completeness_error=error,
+        timings=clock.timings,
+        provenance=_provenance(volume, bundle, options, fusion, runner),
+    )
+
+
+def warm_up(bundle: Bundle, device: str = "auto") -> None:
+    """Load a bundle's network onto a device ahead of its first use; `localize` finds it there."""
+    _runner(bundle, Options(device=device))
+
+
+class _Clock:
+    """Times stages, reports progress, and stops between them when asked to."""
+
+    def __init__(self, progress: Progress, cancelled: Callable[[], bool]) -> None:
+        self.progress, self.cancelled = progress, cancelled
+        self.timings: dict[str, float] = {}
+        self._current = ("", 0.0, 0.0)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        if self.cancelled():
+            raise Cancelled
+        starts = [*STAGES.values(), 1.0]
+        begin = STAGES[name]
+        self._current = (name, begin, starts[starts.index(begin) + 1])
+        self.progress(name, begin)
+        start = time.perf_counter()
+        yield
+        self.timings[name] = time.perf_counter() - start
+
+    def within(self, share: float) -> None:
+        """Report that a share of the current stage is done."""
+        name, begin, end = self._current
+        self.progress(name, begin + share * (end - begin))
+
+
+def _silent(stage: str, fraction: float) -> None:
+    del stage, fraction
+
+
+def _never() -> bool:
+    return False
+
+
+def _check_options(options: Options, bundle: Bundle) -> None:
+    from .fusion import check_fusion
+
+    if options.class_name is not None and options.class_name not in bundle.class_names:
+        raise InputError(f'Model {bundle.name} has no class "{options.class_name}".',
+                         f"Choose one of: {', '.join(bundle.class_names)}.")
+    if options.plane not in ("auto", "all", *PLANES):
+        raise InputError(f'There is no plane "{options.plane}".', "Choose auto, axial, coronal, sagittal or all.")
+    if bundle.dimension == 3 and options.plane != "auto":
+        raise InputError(f"Model {bundle.name} sees the whole volume and takes no plane.", "Leave the plane at auto.")
+    if options.engine not in ENGINES:
+        raise InputError(f'There is no engine "{options.engine}".', f"Choose one of: {', '.join(ENGINES)}.")
+    if options.batch_size is not None and options.batch_size < 1:
+        raise InputError(f"The batch size is {options.batch_size}.", "Give a number of at least 1.")
+    if options.fusion is not None:
+        check_fusion(options.fusion)
+
+
+def _plans(volume: Volume, bundle: Bundle, options: Options) -> list[SlicePlan] | list[Any]:
+    if bundle.dimension == 3:
+        return [plan_volume(volume, bundle)]
+    if options.plane != "all":
+        return [plan_slices(volume, bundle, options.plane)]
+    if 1 in volume.geometry.size_ijk:
+        raise InputError(f'"{volume.name}" is a single slice and has no three planes.', "Leave the plane at auto.")
+    return [plan_slices(volume, bundle, plane) for plane in reversed(PLANES)]
+
+
+def _runner(bundle: Bundle, options: Options) -> Runner:
+    from .inference import choose_device, place
+
+    device = choose_device(options.device)
+    key = (str(bundle.path), bundle.sha256)
+    with _lock:
+        if key not in _networks:
+            _networks[key] = bundle.build()
+            while len(_networks) > _WARM_NETWORKS:
+                _networks.popitem(last=False)
+        _networks.move_to_end(key)
+        return place(_networks[key], device, options.batch_size, options.precision)
+
+
+def _candidates(bundle: Bundle, options: Options) -> list[int]:
+    """Classes that may come to be shown, which is known only when all slices are computed."""
+    if options.class_name is not None:
+        return [bundle.class_names.index(options.class_name)]
+    return [n for n, one in enumerate(bundle.classes) if one.pathology]
+
+
+def _run(
+    runner: Runner, plans: Sequence[Plan], classes: Sequence[int], fusion: str, keep_levels: bool, clock: _Clock
+) -> list[Output]:
+    from .inference import run_plan
+
+    total, done, outputs = sum(plan.count for plan in plans), 0, []
+    for plan in plans:
+        before = done
+
+        def report(share: float, plan: Plan = plan, before: int = before) -> None:
+            clock.within((before + share * plan.count) / total)
+
+        outputs.append(run_plan(runner, plan, classes, fusion, keep_levels, report, clock.cancelled))
+        done += plan.count
+    return outputs
+
+
+def _logits_of(output: Output, bundle: Bundle) -> npt.NDArray[np.float64]:
+    """Calibrated logits of the whole volume; one item stands for itself, several follow the bundle's volume rule."""
+    if len(output.logits) == 1 or not bundle.volume_rule:
+        return np.asarray(output.logits.mean(axis=0, dtype=np.float64) / bundle.temperature)
+    return volume_logits(output.logits, bundle.volume_rule, [one.pathology for one in bundle.classes])
+
+
+def _shown_class(bundle: Bundle, options: Options, logits: npt.NDArray[np.float64]) -> int:
+    """Index of `Options.class_name`, else of the likeliest pathology (the predicted class, if it is one)."""
+    return max(_candidates(bundle, options), key=lambda index: float(logits[index]))
+
+
+def _mean_map(plans: Sequence[Plan], maps: Sequence[npt.NDArray[np.floating]]) -> FloatArray:
+    total = plans[0].restore(maps[0])
+    for plan, one in zip(plans[1:], maps[1:], strict=True):
+        total += plan.restore(one)
+    if len(plans) > 1:
+        total /= np.float32(len(plans))
+    return total
+
+
+def _slice_evidence(
+    volume: Volume, bundle: Bundle, plans: Sequence[Plan], outputs: Sequence[Output], evidence: FloatArray
+) -> tuple[SliceEvidence, ...]:
+    """One entry a slice of the plane that was read, or of the acquisition plane where all or none were."""
+    geometry = volume.geometry
+    read = {plan.plane: (plan, output) for plan, output in zip(plans, outputs, strict=True)
+            if isinstance(plan, SlicePlan)}
+    plane = next(iter(read)) if len(read) == 1 else geometry.acquisition_plane
+    axis = geometry.axis_of(plane)
+    probabilities: dict[int, dict[str, float]] = {}
+    if plane in read:
+        plan, output = read[plane]
+        for index, one in zip(plan.indices, softmax(output.logits / bundle.temperature).tolist(), strict=True):
+            probabilities[index] = dict(zip(bundle.class_names, one, strict=True))
+    means = evidence.mean(axis=tuple(n for n in range(3) if n != 2 - axis), dtype=np.float64)
+    return tuple(
+        SliceEvidence(index, geometry.slice_centre_ras(axis, index), float(mean), probabilities.get(index, {}))
+        for index, mean in enumerate(means)
+    )
+
+
+def _provenance(volume: Volume, bundle: Bundle, options: Options, fusion: str, runner: Runner) -> dict[str, Any]:
+    import torch
+
+    from . import __version__
+
+    return {
+        "hrcam_version": __version__,
+        "torch_version": torch.__version__,
+        "python_version": platform.python_version(),
+        "platform": platform.platform(),
+        "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "model": {"name": bundle.name, "version": bundle.version, "title": bundle.title, "sha256": bundle.sha256},
+        "input": {"source": volume.source, "content_hash": volume.content_hash},
+        "options": asdict(replace(options, fusion=fusion)),
+        "device": str(runner.device),
+        "precision": runner.precision,
+    }
