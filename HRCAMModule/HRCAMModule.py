@@ -1,0 +1,132 @@
+"""HR-CAM Pathology Localization: the module that 3D Slicer loads. The work is in HRCAMModuleLib and in the engine."""
+
+import os
+import tempfile
+import time
+from pathlib import Path
+
+import slicer
+from slicer.i18n import tr as _
+from slicer.i18n import translate
+from slicer.ScriptedLoadableModule import ScriptedLoadableModule, ScriptedLoadableModuleTest
+
+from HRCAMModuleLib.logic import HRCAMModuleLogic
+from HRCAMModuleLib.widget import HRCAMModuleWidget
+
+__all__ = ["HRCAMModule", "HRCAMModuleLogic", "HRCAMModuleTest", "HRCAMModuleWidget"]
+
+
+class HRCAMModule(ScriptedLoadableModule):
+    """What Slicer shows about the module before it is opened."""
+
+    def __init__(self, parent):
+        ScriptedLoadableModule.__init__(self, parent)
+        parent.title = _("HR-CAM Pathology Localization")
+        parent.categories = [translate("qSlicerAbstractCoreModule", "Segmentation"), "Neuroimaging"]
+        parent.dependencies = []
+        parent.contributors = ["HR-CAM contributors"]
+        parent.helpText = _(
+            "Says <b>what</b> a scan shows and <b>exactly where</b> the evidence is, with convolutional networks that "
+            "were trained on image-level labels only.<br><br>Choose a scan and a model, press <i>Localize "
+            "pathology</i>, then step through the regions and slices. Map values are evidence in logits: they compare "
+            "between scans, and a normal scan shows an empty overlay.<br><br><b>Research use only.</b> Not a medical "
+            "device; not for diagnosis or treatment.") + self.getDefaultModuleDocumentationLink()
+        parent.acknowledgementText = _(
+            "Method: S. Shinde, T. Chougule, J. Saini, M. Ingalhalikar, \"HR-CAM: Precise Localization of Pathology "
+            "Using Multi-level Learning in CNNs\", MICCAI 2019, LNCS 11767 (arXiv:1909.12919). Please cite it when you "
+            "publish results of this module.")
+        slicer.app.connect("startupCompleted()", self._registerSampleData)
+
+    def _registerSampleData(self):
+        from HRCAMModuleLib.sample_data import registerSampleData
+
+        registerSampleData(Path(self.resourcePath("")))
+
+
+class HRCAMModuleTest(ScriptedLoadableModuleTest):
+    """Runs a bundled model on a small generated volume and tries everything that the panel offers.
+
+    Where PyTorch is not installed the tests are skipped and say so. ``HRCAM_TEST_MODEL`` names another model.
+    """
+
+    def setUp(self):
+        slicer.mrmlScene.Clear()
+        from HRCAMModuleLib.dependencies import missingPackages
+
+        missing = missingPackages()
+        if missing:
+            self.skipTest(f"not installed: {', '.join(missing)}")
+        from HRCAMModuleLib.engine import DEFAULT_MODEL
+        from HRCAMModuleLib.models import listModels
+
+        names = [entry.name for entry in listModels()]
+        self.assertTrue(names, "no model bundle was found")
+        self.model = os.environ.get("HRCAM_TEST_MODEL") or (DEFAULT_MODEL if DEFAULT_MODEL in names else names[0])
+        from HRCAMModuleLib.synthetic import addSyntheticScan
+
+        self.volume = addSyntheticScan()
+        self.logic = HRCAMModuleLogic()
+
+    def tearDown(self):
+        if hasattr(self, "logic"):
+            self.logic.close()
+        slicer.mrmlScene.Clear()
+
+    def runTest(self, **_kwargs):
+        """Run all tests; called by "Reload and Test" and by the Self Tests module."""
+        import unittest
+
+        suite = unittest.defaultTestLoader.loadTestsFromTestCase(type(self))
+        outcome = unittest.TextTestRunner().run(suite)
+        if not outcome.wasSuccessful():
+            raise AssertionError("\n".join(text for _test, text in outcome.failures + outcome.errors))
+
+    def test_aRunAddsMapsRegionsAndSegmentsBesideTheScan(self):
+        result = self.logic.localize(self.volume, model=self.model, device="cpu")
+        self.assertAlmostEqual(sum(result.probabilities.values()), 1.0, places=3)
+        self.assertEqual(result.map().shape, slicer.util.arrayFromVolume(self.volume).shape)
+        segments = result.segmentation.GetSegmentation().GetNumberOfSegments()
+        self.assertEqual(segments, len(result.evidenceLevels))
+        self.logic.showOverlay(result, kind="both", outline=True, legend=True)
+        self.logic.setEvidenceRange(result, *result.evidenceSpan())
+        self.logic.showOverlay(result, kind="map", source=self.logic.mapSources(result)[-1])
+        for region in result.regions[:1]:
+            point = self.logic.jumpToRegion(result, region["label"])
+            self.assertEqual(tuple(region["peak_ras"]), tuple(point))
+        self.logic.showIn3D(result, surfaces=True, volumeRendering=True)
+        self.logic.showIn3D(result, surfaces=False, volumeRendering=False)
+        with tempfile.TemporaryDirectory() as folder:
+            written = self.logic.exportReport(result, folder, overview=False)
+            self.assertTrue(all(path.stat().st_size > 0 for path in written.values()))
+
+    def test_aSecondRunReplacesTheFormerResult(self):
+        first = self.logic.localize(self.volume, model=self.model, device="cpu")
+        second = self.logic.localize(self.volume, model=self.model, device="cpu")
+        self.assertFalse(first.valid)
+        self.assertEqual(self.logic.results(self.volume), [second])
+
+    def test_theWorkerLocalizesAndCancelLeavesTheSceneAsItWas(self):
+        done, problems = [], []
+        self.logic.localize(self.volume, model=self.model, device="cpu", wait=False, onDone=done.append,
+                            onError=problems.append)
+        self._waitWhile(lambda: self.logic.running, 300)
+        self.assertEqual(problems, [])
+        self.assertEqual(len(done), 1)
+        done[0].remove()
+        before = slicer.mrmlScene.GetNumberOfNodes()
+        self.logic.localize(self.volume, model=self.model, device="cpu", wait=False, onDone=done.append,
+                            onError=problems.append)
+        slicer.app.processEvents()
+        start = time.monotonic()
+        self.logic.cancel()
+        self.assertLess(time.monotonic() - start, 1.0)
+        slicer.app.processEvents()
+        self.assertEqual(slicer.mrmlScene.GetNumberOfNodes(), before)
+        self.assertEqual(len(done), 1)
+
+    def _waitWhile(self, busy, seconds):
+        end = time.monotonic() + seconds
+        while busy() and time.monotonic() < end:
+            slicer.app.processEvents()
+            time.sleep(0.01)
+        self.assertFalse(busy(), f"still running after {seconds} s")

@@ -1,0 +1,132 @@
+"""Python packages that the engine needs: looked for without importing them, installed after one question.
+
+PyTorch comes through the PyTorch extension, which picks the build for the computer's GPU; the others come from
+``requirements.txt`` beside the module. Nothing is installed when the module loads.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import logging
+import re
+from pathlib import Path
+
+import slicer
+from slicer.i18n import tr as _
+
+from .engine import MODULE_FOLDER
+
+REQUIREMENTS = MODULE_FOLDER / "requirements.txt"
+TORCH_REQUIREMENT = ">=2.2"
+
+
+class DependencyError(RuntimeError):
+    """A package is missing; the message says what to do next."""
+
+
+def requirements(path: Path = REQUIREMENTS) -> list[str]:
+    """Requirement lines of the file, comments left out."""
+    lines = (line.split("#", 1)[0].strip() for line in path.read_text(encoding="utf-8").splitlines())
+    return [line for line in lines if line and not line.startswith("-")]
+
+
+def missingPackages() -> list[str]:
+    """Requirements that are not installed, PyTorch included, in the order in which they would be installed.
+
+    Example
+    -------
+    >>> isinstance(missingPackages(), list)
+    True
+    """
+    wanted = [f"torch{TORCH_REQUIREMENT}", *requirements()]
+    return [requirement for requirement in wanted if not isInstalled(requirement)]
+
+
+def isInstalled(requirement: str) -> bool:
+    """Whether a requirement such as ``jsonschema>=4.20`` is met, judged by the installed package's metadata."""
+    name = re.split(r"[\s<>=!~;\[]", requirement, maxsplit=1)[0]
+    try:
+        found = importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    minimum = re.search(r">=\s*([\d.]+)", requirement)
+    return minimum is None or _numbers(found) >= _numbers(minimum.group(1))
+
+
+def ensureDependencies(ask: bool = True) -> None:
+    """Install what is missing; returns at once when nothing is.
+
+    Parameters
+    ----------
+    ask : show one question first. With ``False`` (a batch run that was told to) it installs without a word.
+
+    Raises
+    ------
+    DependencyError : the user declined, PyTorch's extension is absent, or an installation failed.
+    """
+    missing = missingPackages()
+    if not missing:
+        return
+    if ask and not _agreed(missing):
+        raise DependencyError(_("HR-CAM cannot run without these packages: {packages}. Press Localize again to install "
+                                "them.").format(packages=", ".join(missing)))
+    if any(requirement.startswith("torch") for requirement in missing):
+        _installTorch()
+    others = [requirement for requirement in missing if not requirement.startswith("torch")]
+    if others:
+        _installOthers(others)
+    importlib.invalidate_caches()
+    still = missingPackages()
+    if still:
+        raise DependencyError(_("Still missing after the installation: {packages}. Restart Slicer and try again; see "
+                                "the Python console for pip's messages.").format(packages=", ".join(still)))
+
+
+def _agreed(missing: list[str]) -> bool:
+    if slicer.app.testingEnabled():
+        logging.info("HR-CAM: testing mode, nothing is installed")
+        return False
+    text = _("HR-CAM needs Python packages that are not installed yet:\n\n{packages}\n\nThey are downloaded once "
+             "(PyTorch: 200 MB to 3 GB) into Slicer's own Python. Install them now?")
+    return slicer.util.confirmOkCancelDisplay(text.format(packages="\n".join(missing)), _("HR-CAM: install packages"))
+
+
+def _installTorch() -> None:
+    try:
+        import PyTorchUtils
+    except ImportError:
+        raise DependencyError(_(
+            "PyTorch is installed through Slicer's PyTorch extension, which is absent. Open the Extensions Manager "
+            "(View menu), install \"PyTorch\", restart Slicer, and press Localize again."
+        )) from None
+    slicer.util.showStatusMessage(_("HR-CAM: installing PyTorch, this may take some minutes..."))
+    try:
+        torch = PyTorchUtils.PyTorchUtilsLogic().installTorch(
+            askConfirmation=False, torchVersionRequirement=TORCH_REQUIREMENT)
+    except Exception as error:
+        raise DependencyError(_("PyTorch could not be installed: {error}. Check the internet connection, then try the "
+                                "module \"PyTorch Utils\".").format(error=error)) from error
+    if torch is None:
+        raise DependencyError(_("PyTorch was not installed. Try the module \"PyTorch Utils\"."))
+
+
+def _installOthers(packages: list[str]) -> None:
+    slicer.util.showStatusMessage(_("HR-CAM: installing {packages}...").format(packages=", ".join(packages)))
+    try:
+        packaging = importlib.import_module("slicer.packaging")
+    except ImportError:  # Slicer before 5.11
+        packaging = None
+    try:
+        if packaging is not None:
+            packaging.pip_ensure(packages, prompt_install=False, requester="HR-CAM")
+        else:
+            slicer.util.pip_install(packages)
+    except Exception as error:
+        raise DependencyError(_("The packages {packages} could not be installed: {error}. Check the internet "
+                                "connection and try again.").format(packages=", ".join(packages), error=error)) \
+            from error
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version.split("+", 1)[0]))

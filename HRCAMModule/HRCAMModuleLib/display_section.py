@@ -1,0 +1,116 @@
+"""The panel's display widgets: overlay, map source, evidence range with marks, levels, opacity, outline, legend."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import qt
+from slicer.i18n import tr as _
+
+from .display import visibleLevels
+from .localization import FUSED, Localization
+from .range_marks import drawMarks
+
+
+class _ResizeFilter(qt.QObject):
+    """Tells the section that its strip of marks has another width."""
+
+    section = None
+
+    def eventFilter(self, watched: Any, event: Any) -> bool:
+        if self.section is not None and event.type() == qt.QEvent.Resize:
+            self.section.drawMarks()
+        return False
+
+
+class DisplaySection:
+    """Shows one result's display settings; the parameter node holds them, this class holds none.
+
+    Parameters
+    ----------
+    ui : the panel's widgets.
+    onSource : called with the map source that the user chose.
+    onRange : called with lowest and highest evidence.
+    onLevel : called with a level's number (1 is the weakest) and whether it is to be shown.
+    """
+
+    def __init__(self, ui: Any, onSource: Callable[[str], None], onRange: Callable[[float, float], None],
+                 onLevel: Callable[[int, bool], None]) -> None:
+        self._ui, self._onSource, self._onRange, self._onLevel = ui, onSource, onRange, onLevel
+        self._sources: list[str] = []
+        self._result: Localization | None = None
+        self._checks: list[Any] = []
+        self._levels: tuple[Any, ...] = ()
+        self._levelsLayout = qt.QHBoxLayout(ui.levelsWidget)
+        self._levelsLayout.setContentsMargins(0, 0, 0, 0)
+        ui.mapSourceCombo.connect("activated(int)", self._sourceActivated)
+        ui.evidenceRangeWidget.connect("valuesChanged(double,double)", self._rangeChanged)
+        self._filter = _ResizeFilter()
+        self._filter.section = self
+        ui.evidenceMarksLabel.installEventFilter(self._filter)
+
+    def close(self) -> None:
+        """Stop listening to the widgets' events."""
+        self._filter.section = None
+
+    def show(self, result: Localization | None, sources: list[str], source: str, low: float, high: float) -> None:
+        """Show the settings of a result; ``None`` empties the section."""
+        self._result, self._sources = result, sources
+        combo = self._ui.mapSourceCombo
+        wasBlocked = combo.blockSignals(True)
+        combo.clear()
+        for name in sources:
+            combo.addItem(_("Fused, all levels") if name == FUSED else _("Level {name}").format(name=name))
+        combo.setCurrentIndex(sources.index(source) if source in sources else 0)
+        combo.blockSignals(wasBlocked)
+        if result is not None:
+            start, end = result.evidenceSpan()
+            slider = self._ui.evidenceRangeWidget
+            wasBlocked = slider.blockSignals(True)
+            slider.minimum, slider.maximum = min(start, low), max(end, min(high, end))
+            slider.setValues(low, min(high, end))
+            slider.blockSignals(wasBlocked)
+        self._showLevels()
+        self.drawMarks()
+
+    def drawMarks(self) -> None:
+        """Paint the strip under the evidence range."""
+        label = self._ui.evidenceMarksLabel
+        if self._result is None or not self._result.valid:
+            label.setPixmap(qt.QPixmap())
+            return
+        slider = self._ui.evidenceRangeWidget
+        label.setPixmap(drawMarks(label.width, label.height, self._result.evidenceSpan(), slider.minimumValue,
+                                  slider.maximumValue, self._result.evidenceLevels))
+
+    def _showLevels(self) -> None:
+        levels = (self._result, *visibleLevels(self._result)) if self._result is not None else ()
+        if levels == self._levels:
+            return
+        self._levels = levels
+        for check in self._checks:
+            self._levelsLayout.removeWidget(check)
+            check.hide()
+            check.deleteLater()
+        self._checks = []
+        if self._result is None:
+            return
+        for number, level in enumerate(self._result.evidenceLevels, start=1):
+            check = qt.QCheckBox(str(level["name"]))
+            pixmap = qt.QPixmap(12, 12)
+            pixmap.fill(qt.QColor(*(int(255 * float(v)) for v in level["color"])))
+            check.setIcon(qt.QIcon(pixmap))
+            check.setChecked(levels[number])
+            check.setToolTip(_("Evidence from {threshold:.2f} logits.").format(threshold=float(level["threshold"])))
+            check.connect("toggled(bool)", lambda on, number=number: self._onLevel(number, on))
+            self._levelsLayout.addWidget(check)
+            self._checks.append(check)
+
+    def _sourceActivated(self, index: int) -> None:
+        if 0 <= index < len(self._sources):
+            self._onSource(self._sources[index])
+
+    def _rangeChanged(self, low: float, high: float) -> None:
+        self.drawMarks()
+        self._onRange(low, high)

@@ -1,0 +1,187 @@
+"""Evidence of every slice as a small bar plot to click in, and the order of slices from strongest to weakest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import qt
+from slicer.i18n import tr as _
+
+from .colors import evidenceColors
+
+LEFT, RIGHT, TOP, BOTTOM = 44, 8, 8, 18
+_GRAY = (128, 128, 128)
+_CURSOR = (46, 134, 222)
+
+
+def ranking(values: Sequence[float]) -> list[int]:
+    """Indices from the largest value to the smallest; equal values keep their order.
+
+    Example
+    -------
+    >>> ranking([0.1, 0.9, 0.5])
+    [1, 2, 0]
+    """
+    return sorted(range(len(values)), key=lambda n: -values[n])
+
+
+def sliceAt(x: float, width: int, count: int) -> int:
+    """Slice under the horizontal position ``x`` in a plot ``width`` pixels wide."""
+    inner = max(1, width - LEFT - RIGHT)
+    return max(0, min(count - 1, int((x - LEFT) * count / inner)))
+
+
+def drawPlot(width: int, height: int, values: Sequence[float], current: int, ends: tuple[str, str]) -> Any:
+    """Paint the plot into a ``QPixmap``.
+
+    Parameters
+    ----------
+    width, height : pixels.
+    values : evidence of each slice, logits, in slice order.
+    current : slice shown in the views; -1 for none.
+    ends : what lies at the first and at the last slice, such as ``("Inferior", "Superior")``.
+    """
+    pixmap = qt.QPixmap(max(width, 80), max(height, 40))
+    pixmap.fill(qt.QColor(0, 0, 0, 0))
+    painter = qt.QPainter()
+    painter.begin(pixmap)
+    try:
+        _paint(painter, pixmap.width(), pixmap.height(), values, current, ends)
+    finally:
+        painter.end()
+    return pixmap
+
+
+def _paint(painter: Any, width: int, height: int, values: Sequence[float], current: int, ends: tuple[str, str]) -> None:
+    gray = qt.QColor(*_GRAY)
+    inner, bottom = width - LEFT - RIGHT, height - BOTTOM
+    low, high = min(0.0, *values), max(1e-6, *values)
+    scale = (bottom - TOP) / (high - low)
+    zero = int(bottom + low * scale)
+    font = painter.font()
+    font.setPixelSize(10)
+    painter.setFont(font)
+    colors = evidenceColors()
+    for n, value in enumerate(values):
+        left = LEFT + n * inner // len(values)
+        right = max(left + 1, LEFT + (n + 1) * inner // len(values))
+        top = int(bottom - (max(value, 0.0) - low) * scale)
+        length = max(1, zero - top) if value >= 0 else max(1, int(-value * scale))
+        shade = colors[int((len(colors) - 40) * max(0.0, value) / high) + 20] if value >= 0 else (0.5, 0.5, 0.5)
+        color = qt.QColor(*(int(255 * float(v)) for v in shade))
+        painter.fillRect(left, top if value >= 0 else zero, right - left, length, color)
+    painter.setPen(qt.QPen(gray))
+    painter.drawLine(LEFT, TOP, LEFT, bottom)
+    painter.drawLine(LEFT, zero, width - RIGHT, zero)
+    painter.drawText(2, TOP + 8, f"{high:.2f}")
+    painter.drawText(2, zero + 3, "0")
+    painter.drawText(LEFT, height - 4, ends[0])
+    painter.drawText(width - RIGHT - 6 * len(ends[1]), height - 4, ends[1])
+    if 0 <= current < len(values):
+        x = LEFT + int((current + 0.5) * inner / len(values))
+        painter.setPen(qt.QPen(qt.QColor(*_CURSOR), 2))
+        painter.drawLine(x, TOP - 4, x, bottom + 3)
+
+
+class _MouseFilter(qt.QObject):
+    """Tells a plot of clicks, drags and changes of size on its label."""
+
+    plot = None
+
+    def eventFilter(self, watched: Any, event: Any) -> bool:
+        if self.plot is not None:
+            kind = event.type()
+            if kind == qt.QEvent.Resize:
+                self.plot.draw()
+            elif kind in (qt.QEvent.MouseButtonPress, qt.QEvent.MouseMove):
+                # Qt 6 calls it position()
+                point = event.pos() if hasattr(event, "pos") else event.position()
+                self.plot.clickedAt(point.x())
+        return False
+
+
+class EvidencePlot:
+    """The plot, its slider, its previous / next buttons and its text.
+
+    Parameters
+    ----------
+    label : QLabel that shows the plot.
+    slider : QSlider with one step per slice, the keyboard's way through the slices.
+    previousButton, nextButton : step through the slices by strength, towards stronger and weaker ones.
+    text : QLabel that names the slice.
+    onChosen : called with the index of the slice that the user chose.
+    """
+
+    def __init__(self, label: Any, slider: Any, previousButton: Any, nextButton: Any, text: Any,
+                 onChosen: Callable[[int], None]) -> None:
+        self._label, self._slider, self._text, self._onChosen = label, slider, text, onChosen
+        self._buttons = (previousButton, nextButton)
+        self._values: list[float] = []
+        self._order: list[int] = []
+        self._ends = ("", "")
+        self.current = -1
+        self._filter = _MouseFilter()
+        self._filter.plot = self
+        label.installEventFilter(self._filter)
+        slider.connect("valueChanged(int)", self._choose)
+        previousButton.connect("clicked()", lambda: self._step(-1))
+        nextButton.connect("clicked()", lambda: self._step(1))
+        self.show([], ("", ""))
+
+    def close(self) -> None:
+        """Stop listening; the label may be deleted before this object."""
+        self._filter.plot = None
+
+    def show(self, values: Sequence[float], ends: tuple[str, str]) -> None:
+        """Show the evidence of the slices of one result; an empty list empties the plot."""
+        self._values, self._order, self._ends = list(values), ranking(values), ends
+        wasBlocked = self._slider.blockSignals(True)
+        self._slider.setRange(0, max(0, len(values) - 1))
+        self._slider.blockSignals(wasBlocked)
+        self._slider.enabled = bool(values)
+        self.setCurrent(-1)
+
+    def setCurrent(self, index: int) -> None:
+        """Mark the slice that the views show, without telling anyone."""
+        self.current = index if 0 <= index < len(self._values) else -1
+        if self.current >= 0:
+            wasBlocked = self._slider.blockSignals(True)
+            self._slider.setValue(self.current)
+            self._slider.blockSignals(wasBlocked)
+            rank = self._order.index(self.current)
+            self._text.text = _("Slice {number} of {count}: evidence {evidence:.2f}, rank {rank}").format(
+                number=self.current + 1, count=len(self._values), evidence=self._values[self.current], rank=rank + 1)
+        else:
+            self._text.text = _("{count} slices").format(count=len(self._values)) if self._values else ""
+            rank = len(self._order)
+        self._buttons[0].enabled = bool(self._values) and rank > 0
+        self._buttons[1].enabled = bool(self._values) and (self.current < 0 or rank < len(self._order) - 1)
+        self.draw()
+
+    def draw(self) -> None:
+        """Paint again, at the label's present size."""
+        if not self._values:
+            self._label.setPixmap(qt.QPixmap())
+            return
+        self._label.setPixmap(drawPlot(self._label.width, self._label.height, self._values, self.current, self._ends))
+
+    def clickedAt(self, x: float) -> None:
+        """The user pressed or dragged at a horizontal position of the plot."""
+        if self._values:
+            self._choose(sliceAt(x, self._label.width, len(self._values)))
+
+    def _choose(self, index: int) -> None:
+        if index != self.current and 0 <= index < len(self._values):
+            self.setCurrent(index)
+            self._onChosen(index)
+
+    def _step(self, direction: int) -> None:
+        if not self._values:
+            return
+        if self.current < 0:
+            self._choose(self._order[0])
+            return
+        place = self._order.index(self.current) + direction
+        if 0 <= place < len(self._order):
+            self._choose(self._order[place])

@@ -1,0 +1,246 @@
+"""One finished localization, as it lives in the scene.
+
+A text node holds the result's JSON and refers to the input, the maps, the label map, the segmentation and the colour
+tables. Everything that the panel shows is read from these nodes, so a saved scene (.mrb) restores it, and undo or
+deleting a node by hand never leaves the panel with stale copies.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import slicer
+
+from .volume_nodes import RESULT_ATTRIBUTE, ijkToRas, localToWorld
+
+INPUT, MAP, LABELS, SEGMENTATION = "hrcamInput", "hrcamMap", "hrcamLabels", "hrcamSegmentation"
+MAP_COLORS, LEVEL_COLORS, LEVEL_MAP = "hrcamMapColors", "hrcamLevelColors", "hrcamLevelMap"
+LEVEL_NAME_ATTRIBUTE = "HRCAM.Level"
+MODEL_ATTRIBUTE = "HRCAM.Model"
+FUSED = "fused"
+_OWNED = (MAP, LABELS, SEGMENTATION, LEVEL_MAP, MAP_COLORS, LEVEL_COLORS)
+
+
+class Localization:
+    """What a localization found and the nodes that show it.
+
+    Example
+    -------
+    >>> result = logic.localize(volumeNode, model=model)
+    >>> result.inputVolume.GetName() == volumeNode.GetName()
+    True
+    >>> abs(sum(result.probabilities.values()) - 1.0) < 1e-3
+    True
+    """
+
+    def __init__(self, resultNode: Any) -> None:
+        self.resultNode = resultNode
+        self._parsed: tuple[str, dict] | None = None
+
+    def __eq__(self, other: object) -> bool:
+        """Two are equal when they stand for the same result node."""
+        return isinstance(other, Localization) and other.resultNode is self.resultNode
+
+    def __hash__(self) -> int:
+        return hash(id(self.resultNode))
+
+    @property
+    def valid(self) -> bool:
+        """Whether the nodes are still in the scene (a user may delete them, undo may remove them)."""
+        node = self.resultNode
+        return bool(node is not None and node.GetScene() and self.mapVolume and self.inputVolume and self.labelVolume)
+
+    @property
+    def info(self) -> dict:
+        """The result as written to ``NAME_result.json``; points are in the input's own RAS."""
+        text = self.resultNode.GetText() or "{}"
+        if self._parsed is None or self._parsed[0] != text:
+            self._parsed = (text, json.loads(text))
+        return self._parsed[1]
+
+    # Nodes
+
+    @property
+    def inputVolume(self) -> Any:
+        """The scan; None when it was removed."""
+        return self.resultNode.GetNodeReference(INPUT)
+
+    @property
+    def mapVolume(self) -> Any:
+        """Scalar volume of the fused map, logit units."""
+        return self.resultNode.GetNodeReference(MAP)
+
+    @property
+    def labelVolume(self) -> Any:
+        """Label map: 0 below all evidence levels, n at level n."""
+        return self.resultNode.GetNodeReference(LABELS)
+
+    @property
+    def segmentation(self) -> Any:
+        """Segmentation with one named, coloured segment per evidence level."""
+        return self.resultNode.GetNodeReference(SEGMENTATION)
+
+    @property
+    def mapColors(self) -> Any:
+        """Colour table of the continuous map."""
+        return self.resultNode.GetNodeReference(MAP_COLORS)
+
+    @property
+    def levelColors(self) -> Any:
+        """Colour table of the label map."""
+        return self.resultNode.GetNodeReference(LEVEL_COLORS)
+
+    @property
+    def levelVolumes(self) -> dict[str, Any]:
+        """The single CNN levels' maps that are in the scene, by level name."""
+        node = self.resultNode
+        volumes = [node.GetNthNodeReference(LEVEL_MAP, n) for n in range(node.GetNumberOfNodeReferences(LEVEL_MAP))]
+        return {v.GetAttribute(LEVEL_NAME_ATTRIBUTE): v for v in volumes if v is not None}
+
+    def mapSource(self, name: str) -> Any:
+        """Volume node of ``"fused"`` or of one CNN level; None when that level's map is not in the scene."""
+        return self.mapVolume if name == FUSED else self.levelVolumes.get(name)
+
+    # What was found
+
+    @property
+    def model(self) -> str:
+        """Name of the model that made the result."""
+        return self.resultNode.GetAttribute(MODEL_ATTRIBUTE) or ""
+
+    @property
+    def probabilities(self) -> dict[str, float]:
+        """Volume-level probability of each class, as declared by the model."""
+        return dict(self.info["probabilities"])
+
+    @property
+    def predicted(self) -> str:
+        """The most probable class."""
+        return self.info["predicted"]
+
+    @property
+    def shownClass(self) -> str:
+        """The class whose evidence the map shows."""
+        return self.info["shown_class"]
+
+    @property
+    def warnings(self) -> list[str]:
+        """What speaks against trusting this result."""
+        return list(self.info.get("warnings") or [])
+
+    @property
+    def evidenceLevels(self) -> list[dict]:
+        """Calibrated levels, weakest first: name, threshold (logit units), color."""
+        return list(self.info["evidence_levels"])
+
+    @property
+    def regions(self) -> list[dict]:
+        """The regions, with ``centroid_ras`` and ``peak_ras`` in **world** RAS (parent transforms applied), mm."""
+        return [
+            {**region, "centroid_ras": self.toWorld(region["centroid_ras"]), "peak_ras": self.toWorld(region["peak_ras"])}
+            for region in self.info["regions"]
+        ]
+
+    @property
+    def slices(self) -> list[dict]:
+        """Evidence of each slice along the result's plane, in slice order, ``position_ras`` in world RAS, mm."""
+        return [{**item, "position_ras": self.toWorld(item["position_ras"])} for item in self.info["slices"]]
+
+    def toWorld(self, ras: Any) -> tuple[float, float, float]:
+        """A point of the input's own RAS in world RAS, mm."""
+        return localToWorld(self.mapVolume, ras)
+
+    def evidenceSpan(self) -> tuple[float, float]:
+        """Ends of the evidence scale for sliders and colours: fixed by the model's levels, so scans compare.
+
+        It starts at no evidence and ends as far above the strongest level as that is above the scale's start.
+        """
+        thresholds = [float(level["threshold"]) for level in self.evidenceLevels] or [1.0]
+        low = min(0.0, thresholds[0])
+        high = thresholds[-1] + 0.75 * max(thresholds[-1] - low, 1e-3)
+        return low, high
+
+    def map(self) -> np.ndarray:
+        """The fused map's voxels, KJI, a view of the node's own memory."""
+        return slicer.util.arrayFromVolume(self.mapVolume)
+
+    def geometryMatrix(self) -> np.ndarray:
+        """4x4 IJK-to-RAS matrix of the maps, equal to the input's."""
+        return ijkToRas(self.mapVolume)
+
+    # Life
+
+    def ownNodes(self) -> list[Any]:
+        """All nodes that this result brought into the scene, each before its display nodes.
+
+        In this order they are removed: a slice view gives a volume that lost its display node a new one.
+        """
+        nodes: list[Any] = []
+        for role in _OWNED:
+            for n in range(self.resultNode.GetNumberOfNodeReferences(role)):
+                node = self.resultNode.GetNthNodeReference(role, n)
+                if node is not None:
+                    nodes += [node, *helperNodes(node)]
+        return [*nodes, self.resultNode, *helperNodes(self.resultNode)]
+
+    def remove(self) -> None:
+        """Take the result and everything that belongs to it out of the slice views and the scene."""
+        self.hide()
+        removeNodes(self.ownNodes())
+
+    def hide(self) -> None:
+        """Take the result's volumes out of the slice views; other layers stay."""
+        volumes = (self.mapVolume, self.labelVolume, *self.levelVolumes.values())
+        own = {node.GetID() for node in volumes if node is not None}
+        for node in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode"):
+            if node.GetLabelVolumeID() in own:
+                node.SetLabelVolumeID(None)
+            if node.GetForegroundVolumeID() in own:
+                node.SetForegroundVolumeID(None)
+                node.SetForegroundOpacity(0.0)
+
+
+def helperNodes(node: Any) -> list[Any]:
+    """Display, legend, rendering and storage nodes that serve one node only."""
+    helpers: list[Any] = []
+    if node.IsA("vtkMRMLDisplayableNode"):
+        for n in range(node.GetNumberOfDisplayNodes()):
+            display = node.GetNthDisplayNode(n)
+            if display is None:
+                continue
+            if display.IsA("vtkMRMLVolumeRenderingDisplayNode"):
+                helpers += [display.GetVolumePropertyNode(), display.GetROINode()]
+            helpers.append(display)
+    if node.IsA("vtkMRMLStorableNode"):
+        helpers += [node.GetNthStorageNode(n) for n in range(node.GetNumberOfStorageNodes())]
+    return [helper for helper in helpers if helper is not None]
+
+
+def removeNodes(nodes: list[Any]) -> None:
+    """Remove those of the nodes that are still in the scene."""
+    for node in nodes:
+        if node is not None and node.GetScene() is not None:
+            slicer.mrmlScene.RemoveNode(node)
+
+
+def findLocalizations(volumeNode: Any = None, model: str | None = None) -> list[Localization]:
+    """The results in the scene, oldest first, of one input or of all, of one model or of all.
+
+    Example
+    -------
+    >>> result in findLocalizations(volumeNode)
+    True
+    """
+    found = []
+    for node in slicer.util.getNodesByClass("vtkMRMLTextNode"):
+        if node.GetAttribute(RESULT_ATTRIBUTE) != "result":
+            continue
+        localization = Localization(node)
+        if volumeNode is not None and localization.inputVolume is not volumeNode:
+            continue
+        if model is not None and localization.model != model:
+            continue
+        found.append(localization)
+    return found

@@ -1,0 +1,336 @@
+"""The module's logic: everything that the panel can do, for the Python console and for scripts, without a widget."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
+
+from . import display, volume_rendering
+from .dependencies import ensureDependencies
+from .display import OverlayKind
+from .engine import DEFAULT_MODEL, ensureEngineOnPath
+from .export import exportResult
+from .localization import FUSED, Localization, findLocalizations
+from .localization_run import LocalizationRun, Request, WorkerProtocol
+from .models import modelEntry
+from .parameters import HRCAMParameterNode
+from .scene_results import EvidenceData, addLevelMapSteps, addToSceneSteps
+from .steps import StepRunner, runToEnd
+from .volume_nodes import checkInput, engineVolume
+
+
+class HRCAMModuleLogic(ScriptedLoadableModuleLogic):
+    """Localize pathology in volume nodes and show what was found.
+
+    Parameters
+    ----------
+    worker : the engine's process for runs that do not wait; made at the first such run when not given.
+
+    Example
+    -------
+    In Slicer's Python console, with a scan loaded as ``volumeNode``:
+
+    >>> result = logic.localize(volumeNode, model=model)
+    >>> result.predicted in result.probabilities
+    True
+    """
+
+    def __init__(self, worker: WorkerProtocol | None = None) -> None:
+        super().__init__()
+        self._worker = worker
+        self._run: LocalizationRun | None = None
+        self._levelMaps: dict[Localization, tuple[Mapping[str, Callable[[], Any]], Path | None]] = {}
+        self._relabeling: StepRunner | None = None
+
+    def getParameterNode(self) -> HRCAMParameterNode:
+        """The typed parameter node of the module."""
+        return HRCAMParameterNode(super().getParameterNode())
+
+    # Localization
+
+    def localize(
+        self,
+        volumeNode: Any,
+        model: str = DEFAULT_MODEL,
+        classLabel: str | None = None,
+        device: str = "auto",
+        plane: str = "auto",
+        wait: bool = True,
+        *,
+        fusion: str | None = None,
+        keepFormer: bool = False,
+        onProgress: Callable[[str, float], None] | None = None,
+        onDone: Callable[[Localization], None] | None = None,
+        onError: Callable[[str], None] | None = None,
+    ) -> Localization | LocalizationRun:
+        """Say what a scan shows and where the evidence is, and add maps, segmentation and regions to the scene.
+
+        Parameters
+        ----------
+        volumeNode : scalar volume; its parent transform is respected.
+        model : name of a bundle, or path of its folder.
+        classLabel : class whose evidence is mapped; ``None`` for the most probable one.
+        device : ``"auto"``, ``"cpu"`` or ``"cuda"``.
+        plane : ``"auto"`` (as acquired), ``"axial"``, ``"coronal"``, ``"sagittal"`` or ``"all"``.
+        wait : run here and return the result; with ``False`` a worker process does it and the call returns at once.
+        fusion : how the CNN's levels are joined; ``None`` for the model's own way, ``"sum"`` for the published one.
+        keepFormer : keep the former result of the same input and model instead of replacing it.
+        onProgress : called with a named state and the fraction done.
+        onDone, onError : for ``wait=False``: called with the result, or with a message that says what to do next.
+
+        Returns
+        -------
+        ``Localization``; with ``wait=False`` the ``LocalizationRun``, which can be cancelled.
+
+        Raises
+        ------
+        ValueError : the node is no scan; the message says why.
+        DependencyError : packages are missing.
+        hrcam.errors.HRCAMError : the scan or the model cannot be used.
+
+        Example
+        -------
+        >>> result = logic.localize(volumeNode, model=model, device="cpu")
+        >>> result.mapVolume.GetName().startswith(volumeNode.GetName())
+        True
+        """
+        valid, reason = checkInput(volumeNode)
+        if not valid:
+            raise ValueError(reason)
+        ensureEngineOnPath()
+        request = Request(model, classLabel, device, plane, fusion, keepFormer)
+        logging.info("HR-CAM: localizing %s with %s", volumeNode.GetName(), model)
+        if wait:
+            ensureDependencies()
+            return self._localizeHere(volumeNode, request, onProgress)
+        return self._localizeInWorker(volumeNode, request, onProgress, onDone, onError)
+
+    def _localizeHere(
+        self, volumeNode: Any, request: Request, onProgress: Callable[[str, float], None] | None
+    ) -> Localization:
+        from hrcam.bundle import load_bundle
+        from hrcam.localize import Options, localize
+
+        entry = modelEntry(request.model)
+        options = Options(class_name=request.classLabel, plane=request.plane, device=request.device,
+                          fusion=request.fusion, keep_levels=True)
+        found = localize(engineVolume(volumeNode), load_bundle(request.model), options, onProgress)
+        maps = {name: (lambda array=array: array) for name, array in (found.level_maps or {}).items()}
+        data = EvidenceData(entry.name, found.to_json(), found.map, found.labels, maps,
+                            entry.terminology(found.shown_class))
+        localization = runToEnd(addToSceneSteps(volumeNode, data, request.keepFormer))
+        self._remember(localization, maps, None)
+        return localization
+
+    def _localizeInWorker(
+        self,
+        volumeNode: Any,
+        request: Request,
+        onProgress: Callable[[str, float], None] | None,
+        onDone: Callable[[Localization], None] | None,
+        onError: Callable[[str], None] | None,
+    ) -> LocalizationRun:
+        if self.running:
+            raise RuntimeError("A localization is running already. Cancel it first.")
+        if self._worker is None:
+            from .worker_client import WorkerClient
+
+            self._worker = WorkerClient()
+
+        def done(localization: Localization, maps: Mapping[str, Callable[[], Any]], folder: Path) -> None:
+            self._remember(localization, maps, folder)
+            if onDone is not None:
+                onDone(localization)
+
+        def failed(message: str) -> None:
+            logging.error("HR-CAM: %s", message)
+            if onError is not None:
+                onError(message)
+
+        self._run = LocalizationRun(self._worker, volumeNode, request, onProgress or (lambda stage, done: None), done,
+                                    failed)
+        self._run.start()
+        return self._run
+
+    @property
+    def running(self) -> bool:
+        """Whether a run without waiting is under way."""
+        return self._run is not None and self._run.running
+
+    def cancel(self) -> None:
+        """Stop the run that is under way, within a second, and leave the scene as it was."""
+        if self._run is not None:
+            self._run.cancel()
+
+    def close(self) -> None:
+        """Stop everything and remove temporary files; the logic can be used again."""
+        self.cancel()
+        if self._relabeling is not None:
+            self._relabeling.cancel()
+        if self._worker is not None:
+            self._worker.cancel()
+        for _maps, folder in self._levelMaps.values():
+            if folder is not None:
+                shutil.rmtree(folder, ignore_errors=True)
+        self._levelMaps.clear()
+
+    # Results
+
+    def results(self, volumeNode: Any = None, model: str | None = None) -> list[Localization]:
+        """Results in the scene, oldest first.
+
+        Example
+        -------
+        >>> result in logic.results(volumeNode)
+        True
+        """
+        return findLocalizations(volumeNode, model)
+
+    def mapSources(self, localization: Localization) -> list[str]:
+        """Maps that can be shown: ``"fused"``, then the CNN's levels, fine to coarse.
+
+        Level maps live in the scene once shown; those never shown are gone after a restart.
+
+        Example
+        -------
+        >>> logic.mapSources(result)[0]
+        'fused'
+        """
+        waiting = self._levelMaps.get(localization, ({}, None))[0]
+        return [FUSED, *waiting, *(name for name in localization.levelVolumes if name not in waiting)]
+
+    def showOverlay(
+        self,
+        localization: Localization,
+        kind: str | OverlayKind = OverlayKind.LEVELS,
+        source: str = FUSED,
+        opacity: float = 0.6,
+        outline: bool = False,
+        legend: bool = False,
+        evidenceRange: tuple[float, float] | None = None,
+    ) -> None:
+        """Show a result over its scan in the slice views.
+
+        Parameters
+        ----------
+        kind : ``"levels"`` (calibrated labels), ``"map"`` (continuous), ``"both"`` or ``"none"``.
+        source : ``"fused"`` or the name of one CNN level, see ``mapSources``.
+        opacity : of the overlay, 0–1.
+        outline : outline the labels instead of filling them.
+        legend : show a colour legend.
+        evidenceRange : lowest and highest evidence shown, logits; ``None`` leaves it as it is.
+
+        Example
+        -------
+        >>> logic.showOverlay(result, kind="both", opacity=0.5, outline=True)
+        """
+        kind = OverlayKind(kind)
+        if localization.mapSource(source) is None:
+            self._bringIn(localization, source)
+        display.showOverlay(localization, kind, source, opacity, outline)
+        display.setLegendVisible(localization, kind, source, legend)
+        if evidenceRange is not None:
+            self.setEvidenceRange(localization, *evidenceRange)
+
+    def setEvidenceRange(self, localization: Localization, low: float, high: float, wait: bool = True) -> None:
+        """Show only evidence between two values, logits; at the scale's end, everything above too.
+
+        Levels keep their calibrated thresholds. With ``wait=False`` the label map follows in the event loop's turns.
+
+        Example
+        -------
+        >>> low, high = result.evidenceSpan()
+        >>> logic.setEvidenceRange(result, low, high)
+        """
+        display.setMapRange(localization, low, high)
+        if self._relabeling is not None:
+            self._relabeling.cancel()
+            self._relabeling = None
+        steps = display.setLabelRangeSteps(localization, low, high)
+        if wait:
+            runToEnd(steps)
+            return
+        self._relabeling = StepRunner(steps, lambda count: None, lambda error: logging.error("HR-CAM: %s", error))
+        self._relabeling.start()
+
+    def showLevel(self, localization: Localization, level: str | int, visible: bool = True) -> None:
+        """Show or hide one evidence level (its name, or 1 for the weakest) in the slices and in 3D.
+
+        Example
+        -------
+        >>> logic.showLevel(result, 1, visible=False)
+        >>> logic.showLevel(result, 1)
+        """
+        display.showLevel(localization, level, visible)
+
+    def showIn3D(self, localization: Localization, surfaces: bool = True, volumeRendering: bool = False) -> None:
+        """Show or hide the levels' surfaces and the map's volume rendering in the 3D views.
+
+        Example
+        -------
+        >>> logic.showIn3D(result, surfaces=True)
+        >>> logic.showIn3D(result, surfaces=False)
+        """
+        volume_rendering.showSurfaces(localization, surfaces)
+        volume_rendering.showVolumeRendering(localization, volumeRendering)
+
+    def jumpToRegion(self, localization: Localization, number: int = 1) -> tuple[float, float, float]:
+        """Center all slice views on a region's strongest voxel and return the point, world RAS, mm.
+
+        Raises ``ValueError`` when there is no region of that number (1 is the strongest).
+
+        Example
+        -------
+        >>> point = logic.jumpToRegion(result, 1) if result.regions else None
+        """
+        regions = {int(region["label"]): region for region in localization.regions}
+        if number not in regions:
+            raise ValueError(f"There is no region {number}: the result has {len(regions)}.")
+        point = regions[number]["peak_ras"]
+        display.jumpTo(point)
+        return point
+
+    def evidenceTable(self, localization: Localization) -> list[dict[str, Any]]:
+        """The regions as rows: label, level, volume_ml, peak, mean, centroid_ras, peak_ras (world RAS, mm), plane, slice.
+
+        Example
+        -------
+        >>> [sorted(row)[0] for row in logic.evidenceTable(result)[:1]] in ([], ["centroid_ras"])
+        True
+        """
+        return localization.regions
+
+    def exportReport(self, localization: Localization, folder: str | Path, **what: bool) -> dict[str, Path]:
+        """Write a result's files into a folder and return what was written, by kind.
+
+        Keywords ``segmentation``, ``map``, ``report`` and ``overview`` say which; all by default. File names are those
+        of ``hrcam localize``.
+
+        Example
+        -------
+        >>> written = logic.exportReport(result, folder, overview=False)
+        >>> sorted(written)
+        ['map', 'report', 'segmentation']
+        """
+        ensureEngineOnPath()
+        return exportResult(localization, Path(folder), **what)
+
+    def _bringIn(self, localization: Localization, source: str) -> None:
+        maps, _folder = self._levelMaps.get(localization, ({}, None))
+        if source not in maps:
+            known = ", ".join(self.mapSources(localization))
+            raise ValueError(f'The map of level "{source}" is not here; there are: {known}. Run the localization again.')
+        runToEnd(addLevelMapSteps(localization, source, maps[source]()))
+
+    def _remember(self, localization: Localization, maps: Mapping[str, Callable[[], Any]], folder: Path | None) -> None:
+        """Keep the level maps of results that are still in the scene; let go of all others."""
+        for old in [old for old in self._levelMaps if not old.valid]:
+            _maps, oldFolder = self._levelMaps.pop(old)
+            if oldFolder is not None:
+                shutil.rmtree(oldFolder, ignore_errors=True)
+        self._levelMaps[localization] = (maps, folder)

@@ -1,0 +1,140 @@
+"""The model bundles that the panel offers, described without loading a network."""
+
+from __future__ import annotations
+
+import html
+import importlib.util
+import json
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from slicer.i18n import tr as _
+
+from .engine import ensureEngineOnPath
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """A model in the list: its name, its folder, and its metadata (see the bundle schema)."""
+
+    name: str
+    folder: Path
+    metadata: dict[str, Any]
+
+    @property
+    def title(self) -> str:
+        """Text in the list."""
+        return str(self.metadata.get("title") or self.name)
+
+    @property
+    def classes(self) -> list[str]:
+        """Class names in the model's order."""
+        return [str(item["name"]) for item in self.metadata["classes"]]
+
+    @property
+    def classColors(self) -> dict[str, list[float]]:
+        """Class name to rgb, 0–1."""
+        return {str(item["name"]): item["color"] for item in self.metadata["classes"] if item.get("color")}
+
+    def terminology(self, className: str) -> str:
+        """Slicer's seven-part terminology tag of a class; empty when the bundle gives none."""
+        found = (item.get("terminology") for item in self.metadata["classes"] if item["name"] == className)
+        return next(found, None) or ""
+
+    def summary(self) -> str:
+        """What the model is, for the panel, as rich text."""
+        parts = [
+            str(self.metadata.get("description", "")),
+            _("Images: {text}").format(text=self.metadata.get("modality", "?")),
+            _("Classes: {text}").format(text=", ".join(name.replace("_", " ") for name in self.classes)),
+        ]
+        figures = figuresText(self.metadata.get("metrics") or {})
+        if figures:
+            parts.append(_("Validation: {text}").format(text=figures))
+        if self.metadata.get("intended_use"):
+            parts.append(str(self.metadata["intended_use"]))
+        return "<br>".join(html.escape(part) for part in parts if part)
+
+
+def figuresText(metrics: dict[str, Any], limit: int = 6) -> str:
+    """The first few plain numbers of a bundle's validation figures, nested names joined.
+
+    Example
+    -------
+    >>> figuresText({"patient": {"balanced_accuracy": 0.9123}})
+    'patient balanced accuracy 0.91'
+    """
+    found: list[str] = []
+
+    def walk(prefix: str, value: Any) -> None:
+        if isinstance(value, dict):
+            for key, inner in value.items():
+                walk(f"{prefix} {key}".strip(), inner)
+        elif isinstance(value, (int, float)) and not isinstance(value, bool):
+            number = f"{value:.2f}" if isinstance(value, float) else str(value)
+            found.append(f"{prefix.replace('_', ' ')} {number}")
+
+    walk("", metrics)
+    return ", ".join(found[:limit])
+
+
+def listModels() -> list[ModelEntry]:
+    """User and bundled models by name.
+
+    Where the package that checks metadata is not installed yet, metadata are shown unchecked; every run checks them.
+
+    Example
+    -------
+    >>> all(entry.classes for entry in listModels())
+    True
+    """
+    ensureEngineOnPath()
+    from hrcam.bundle import list_bundles
+
+    if importlib.util.find_spec("jsonschema") is None:
+        return _listUnchecked()
+    return [ModelEntry(bundle.name, bundle.path, dict(bundle.metadata)) for bundle in list_bundles()]
+
+
+def _listUnchecked() -> list[ModelEntry]:
+    from hrcam.bundle import MAX_METADATA_BYTES, METADATA, model_folders, read_limited
+    from hrcam.errors import BundleError
+
+    found: dict[str, ModelEntry] = {}
+    for parent in model_folders():
+        for folder in sorted(parent.iterdir()) if parent.is_dir() else []:
+            try:
+                metadata = json.loads(read_limited(folder / METADATA, MAX_METADATA_BYTES))
+                entry = ModelEntry(str(metadata["name"]), folder, metadata)
+                if entry.classes:
+                    found.setdefault(entry.name, entry)
+            except (BundleError, ValueError, KeyError, TypeError) as error:
+                logging.debug("HR-CAM: %s is no model: %s", folder, error)
+    return sorted(found.values(), key=lambda entry: entry.name)
+
+
+def modelEntry(model: str) -> ModelEntry:
+    """One model by name or folder.
+
+    Raises ``hrcam.errors.BundleError`` with the names there are.
+    """
+    ensureEngineOnPath()
+    from hrcam.bundle import load_bundle
+
+    bundle = load_bundle(model)
+    return ModelEntry(bundle.name, bundle.path, dict(bundle.metadata))
+
+
+def addModel(source: str | Path) -> ModelEntry:
+    """Copy a model bundle (a folder, or a .zip of one) into the user's model folder, after the engine has checked it.
+
+    Raises ``hrcam.errors.BundleError`` for what is no valid bundle, ``hrcam.errors.OutputError`` when there is a model
+    of that name already or the folder cannot be written.
+    """
+    ensureEngineOnPath()
+    from hrcam.bundle_write import install_bundle
+
+    bundle = install_bundle(source)
+    return ModelEntry(bundle.name, bundle.path, dict(bundle.metadata))

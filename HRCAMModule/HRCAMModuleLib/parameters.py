@@ -1,0 +1,81 @@
+"""What the panel remembers, saved with the scene in one parameter node."""
+
+from enum import Enum
+from typing import Annotated
+
+import slicer
+from slicer.i18n import tr as _
+from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
+
+from .engine import DEFAULT_MODEL
+from .localization import FUSED
+
+
+class Device(Enum):
+    """Where the network runs."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    GPU = "cuda"
+
+    def label(self) -> str:
+        """Text in the panel."""
+        return {Device.AUTO: _("Automatic"), Device.CPU: _("CPU"), Device.GPU: _("GPU (CUDA)")}[self]
+
+
+class Plane(Enum):
+    """Along which plane a 2D model reads the volume."""
+
+    AUTO = "auto"
+    AXIAL = "axial"
+    CORONAL = "coronal"
+    SAGITTAL = "sagittal"
+    ALL = "all"
+
+    def label(self) -> str:
+        """Text in the panel."""
+        return {
+            Plane.AUTO: _("As acquired"), Plane.AXIAL: _("Axial"), Plane.CORONAL: _("Coronal"),
+            Plane.SAGITTAL: _("Sagittal"), Plane.ALL: _("All three, averaged"),
+        }[self]
+
+
+class Overlay(Enum):
+    """What lies over the scan in the slice views; values as ``display.OverlayKind``."""
+
+    LEVELS = "levels"
+    MAP = "map"
+    BOTH = "both"
+    NONE = "none"
+
+    def label(self) -> str:
+        """Text in the panel."""
+        return {
+            Overlay.LEVELS: _("Evidence levels (labels)"), Overlay.MAP: _("Evidence map (continuous)"),
+            Overlay.BOTH: _("Levels and map"), Overlay.NONE: _("Nothing"),
+        }[self]
+
+
+@parameterNodeWrapper
+class HRCAMParameterNode:
+    """Typed parameters of the module.
+
+    ``model`` is a bundle's name or path; ``resultNode`` the result shown; ``fusion`` empty for
+    the model's own; ``mapSource`` ``"fused"`` or a CNN level;
+    ``evidenceLow`` and ``evidenceHigh`` are logits.
+    """
+
+    inputVolume: slicer.vtkMRMLScalarVolumeNode
+    model: str = DEFAULT_MODEL
+    device: Device = Device.AUTO
+    plane: Plane = Plane.AUTO
+    fusion: str = ""
+    keepFormerResult: bool = False
+    resultNode: slicer.vtkMRMLTextNode
+    overlay: Overlay = Overlay.LEVELS
+    mapSource: str = FUSED
+    evidenceLow: float = 0.0
+    evidenceHigh: float = 10.0
+    opacity: Annotated[float, WithinRange(0.0, 1.0)] = 0.6
+    outline: bool = False
+    legend: bool = True

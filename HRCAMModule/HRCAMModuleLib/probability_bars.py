@@ -1,0 +1,50 @@
+"""Class probabilities as bars."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import qt
+from slicer.i18n import tr as _
+
+NEUTRAL = (0.45, 0.55, 0.65)
+
+
+class ProbabilityBars:
+    """One labelled bar per class in ``container``, most probable first."""
+
+    def __init__(self, container: Any) -> None:
+        self._container = container
+        self._layout = qt.QGridLayout(container)
+        self._layout.setContentsMargins(0, 0, 0, 0)
+        self._layout.setVerticalSpacing(3)
+        self._widgets: list[Any] = []
+
+    def show(self, probabilities: Mapping[str, float], colors: Mapping[str, Sequence[float]], shownClass: str) -> None:
+        """Replace the bars; the class whose evidence is shown is bold. An empty mapping removes them."""
+        for widget in self._widgets:
+            self._layout.removeWidget(widget)
+            widget.hide()
+            widget.deleteLater()
+        self._widgets = []
+        ordered = sorted(probabilities.items(), key=lambda item: -item[1])
+        for row, (name, probability) in enumerate(ordered):
+            label = qt.QLabel(name.replace("_", " "))
+            label.setStyleSheet("font-weight: bold;" if name == shownClass else "")
+            bar = qt.QProgressBar()
+            bar.setRange(0, 1000)
+            bar.setValue(round(1000 * probability))
+            bar.setFormat(f"{100 * probability:.1f} %")
+            bar.setMaximumHeight(16)
+            bar.setAlignment(qt.Qt.AlignCenter)
+            bar.setToolTip(_("Probability of {name} for the whole volume, calibrated on the model's validation "
+                             "scans.").format(name=name))
+            red, green, blue = (int(255 * float(v)) for v in colors.get(name, NEUTRAL))
+            bar.setStyleSheet(
+                "QProgressBar { border: 1px solid palette(mid); border-radius: 3px; text-align: center; }"
+                f"QProgressBar::chunk {{ background-color: rgba({red}, {green}, {blue}, 170); border-radius: 2px; }}")
+            self._layout.addWidget(label, row, 0)
+            self._layout.addWidget(bar, row, 1)
+            self._widgets += [label, bar]
+        self._layout.setColumnStretch(1, 1)

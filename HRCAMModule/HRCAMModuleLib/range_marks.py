@@ -1,0 +1,65 @@
+"""The strip under the evidence range: the colour scale with the calibrated levels marked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import qt
+
+from .colors import evidenceColors
+
+MARGIN = 6
+BAR = 8
+
+
+def drawMarks(width: int, height: int, span: tuple[float, float], low: float, high: float, levels: Sequence[dict]) -> Any:
+    """Paint colour bar and marks into a ``QPixmap`` ``width`` x ``height`` pixels.
+
+    Parameters
+    ----------
+    span : evidence at both ends of the scale, logits.
+    low, high : the chosen range; outside of it the bar is grayed.
+    levels : evidence levels with ``name``, ``threshold``, ``color`` (rgb 0–1).
+    """
+    pixmap = qt.QPixmap(max(width, 80), max(height, 30))
+    pixmap.fill(qt.QColor(0, 0, 0, 0))
+    painter = qt.QPainter()
+    painter.begin(pixmap)
+    try:
+        _paint(painter, pixmap.width(), span, low, high, levels)
+    finally:
+        painter.end()
+    return pixmap
+
+
+def _paint(painter: Any, width: int, span: tuple[float, float], low: float, high: float, levels: Sequence[dict]) -> None:
+    inner = width - 2 * MARGIN
+    length = max(span[1] - span[0], 1e-6)
+    colors = evidenceColors()
+
+    def position(value: float) -> int:
+        return MARGIN + int(inner * min(max((value - span[0]) / length, 0.0), 1.0))
+
+    for n in range(64):
+        value = span[0] + length * (n + 0.5) / 64
+        shown = low <= value and (value <= high or high >= span[1])
+        shade = colors[n * len(colors) // 64] if shown else (0.6, 0.6, 0.6)
+        left = MARGIN + n * inner // 64
+        painter.fillRect(left, 0, MARGIN + (n + 1) * inner // 64 - left, BAR,
+                         qt.QColor(*(int(255 * float(v)) for v in shade), 255 if shown else 70))
+    font = painter.font()
+    font.setPixelSize(10)
+    painter.setFont(font)
+    metrics = qt.QFontMetrics(font)
+    taken = -1000
+    for level in levels:
+        x = position(float(level["threshold"]))
+        painter.fillRect(x - 1, 0, 3, BAR + 5, qt.QColor(*(int(255 * float(v)) for v in level["color"])))
+        painter.setPen(qt.QPen(qt.QColor(128, 128, 128)))
+        text = f"{level['name']} {float(level['threshold']):.1f}"
+        size = metrics.boundingRect(text).width()
+        left = min(max(x - size // 2, 0), width - size - 2)
+        if left > taken + 4:  # a name that would cover another is left out; the levels' list has them all
+            painter.drawText(left, BAR + 17, text)
+            taken = left + size

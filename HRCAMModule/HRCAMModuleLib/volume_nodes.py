@@ -1,0 +1,126 @@
+"""Volume nodes and the engine's volumes: voxels, geometry, files, and points in world coordinates."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import slicer
+import vtk
+
+from .steps import Steps, slabs
+
+RESULT_ATTRIBUTE = "HRCAM.Role"
+"""Attribute of every node that this module makes; its value says what the node is."""
+
+_NRRD_TYPES = {
+    "int8": "signed char", "uint8": "unsigned char", "int16": "short", "uint16": "unsigned short",
+    "int32": "int", "uint32": "unsigned int", "int64": "longlong", "uint64": "ulonglong",
+    "float32": "float", "float64": "double",
+}
+
+
+def checkInput(volumeNode: Any) -> tuple[bool, str]:
+    """Whether the node can be localized, and if not, why and what to do.
+
+    Example
+    -------
+    >>> checkInput(None)[0]
+    False
+    """
+    if volumeNode is None:
+        return False, "Choose an input volume."
+    if not volumeNode.IsA("vtkMRMLScalarVolumeNode") or volumeNode.IsA("vtkMRMLLabelMapVolumeNode"):
+        return False, f'"{volumeNode.GetName()}" is not a scalar volume. Choose a scan.'
+    if volumeNode.GetAttribute(RESULT_ATTRIBUTE):
+        return False, f'"{volumeNode.GetName()}" is a result of HR-CAM. Choose the scan it was made from.'
+    image = volumeNode.GetImageData()
+    if image is None or image.GetNumberOfPoints() == 0:
+        return False, f'"{volumeNode.GetName()}" has no voxels. Load the volume again.'
+    if image.GetNumberOfScalarComponents() != 1:
+        return False, f'"{volumeNode.GetName()}" has several components per voxel. Convert it to a scalar volume first.'
+    return True, ""
+
+
+def ijkToRas(volumeNode: Any) -> np.ndarray:
+    """4x4, voxel centres (i, j, k) to the node's own RAS (before its parent transform), mm."""
+    matrix = vtk.vtkMatrix4x4()
+    volumeNode.GetIJKToRASMatrix(matrix)
+    return slicer.util.arrayFromVTKMatrix(matrix)
+
+
+def engineVolume(volumeNode: Any) -> Any:
+    """Copy a volume node into an ``hrcam.volume.Volume`` (float32, KJI, the node's own geometry).
+
+    The parent transform is not applied: the map is later placed under the same transform.
+
+    Raises ``hrcam.errors.InputError`` for voxels or a grid that no scan can have (NaN, sheared, singular).
+    """
+    from hrcam.volume import volume_from_array
+
+    return volume_from_array(slicer.util.arrayFromVolume(volumeNode), ijkToRas(volumeNode), volumeNode.GetName())
+
+
+def writeVolumeSteps(volumeNode: Any, path: Path) -> Steps:
+    """Write the node's voxels and own geometry as one raw NRRD file, a few megabytes a step; returns the path.
+
+    Uncompressed, because the file is read once by a process on the same machine; no parent transform is applied.
+    """
+    voxels = slicer.util.arrayFromVolume(volumeNode)
+    lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ ijkToRas(volumeNode)
+    vectors = " ".join("({})".format(",".join(repr(float(v)) for v in lps[:3, axis])) for axis in range(3))
+    header = "\n".join((
+        "NRRD0004",
+        f"type: {_NRRD_TYPES[voxels.dtype.name]}",
+        "dimension: 3",
+        "space: left-posterior-superior",
+        "sizes: {} {} {}".format(*voxels.shape[::-1]),
+        f"space directions: {vectors}",
+        "kinds: domain domain domain",
+        "endian: little",
+        "encoding: raw",
+        "space origin: ({})".format(",".join(repr(float(v)) for v in lps[:3, 3])),
+    ))
+    little = voxels.dtype.newbyteorder("<")
+    with path.open("wb") as file:
+        file.write(f"{header}\n\n".encode("ascii"))
+        for part in slabs(voxels):
+            file.write(np.ascontiguousarray(voxels[part], dtype=little).tobytes())
+            yield min(1.0, part.stop / len(voxels))
+    return path
+
+
+def setVoxelsSteps(volumeNode: Any, array: np.ndarray, matrix: np.ndarray) -> Steps:
+    """Give a volume node its voxels (KJI) and IJK-to-RAS matrix; the image is attached when it is complete."""
+    from vtk.util.numpy_support import get_vtk_array_type, vtk_to_numpy
+
+    image = vtk.vtkImageData()
+    image.SetDimensions(*(int(n) for n in array.shape[::-1]))
+    image.AllocateScalars(get_vtk_array_type(array.dtype), 1)
+    target = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(array.shape)
+    for part in slabs(array):
+        target[part] = array[part]
+        yield min(1.0, part.stop / len(array))
+    volumeNode.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(matrix))
+    volumeNode.SetAndObserveImageData(image)
+    return volumeNode
+
+
+def localToWorld(node: Any, ras: Any) -> tuple[float, float, float]:
+    """A point in the node's own RAS to world RAS, mm, through whatever transform the node is under now."""
+    return _transformed(node.GetParentTransformNode(), None, ras)
+
+
+def worldToLocal(node: Any, ras: Any) -> tuple[float, float, float]:
+    """A point in world RAS to the node's own RAS, mm."""
+    return _transformed(None, node.GetParentTransformNode(), ras)
+
+
+def _transformed(source: Any, target: Any, ras: Any) -> tuple[float, float, float]:
+    point = [float(v) for v in ras]
+    if source is not None or target is not None:
+        transform = vtk.vtkGeneralTransform()
+        slicer.vtkMRMLTransformNode.GetTransformBetweenNodes(source, target, transform)
+        transform.TransformPoint(point, point)
+    return point[0], point[1], point[2]

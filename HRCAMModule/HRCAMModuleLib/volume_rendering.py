@@ -1,0 +1,77 @@
+"""The result in 3D: surfaces of the evidence levels and volume rendering of the map. Both are made when asked for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import slicer
+import vtk
+
+from .colors import evidenceColors
+from .localization import Localization
+
+
+def showSurfaces(localization: Localization, visible: bool = True) -> None:
+    """Show the levels' surfaces in the 3D views; they are computed at the first call."""
+    segmentation = localization.segmentation
+    if segmentation is None:
+        raise ValueError("The segmentation was removed from the scene. Run the localization again.")
+    closedSurface = slicer.vtkSegmentationConverter.GetSegmentationClosedSurfaceRepresentationName()
+    if visible and not segmentation.GetSegmentation().ContainsRepresentation(closedSurface):
+        segmentation.CreateClosedSurfaceRepresentation()
+    display = segmentation.GetDisplayNode()
+    display.SetPreferredDisplayRepresentationName3D(closedSurface)
+    display.SetVisibility3D(visible)
+
+
+def surfacesVisible(localization: Localization) -> bool:
+    """Whether the surfaces are shown."""
+    segmentation = localization.segmentation
+    display = segmentation.GetDisplayNode() if segmentation is not None else None
+    return bool(display is not None and display.GetVisibility3D())
+
+
+def showVolumeRendering(localization: Localization, visible: bool = True) -> Any:
+    """Show the fused map as a cloud, from the weakest level upwards; returns the display node or None."""
+    volume = localization.mapVolume
+    logic = slicer.modules.volumerendering.logic()
+    display = logic.GetFirstVolumeRenderingDisplayNode(volume)
+    if display is None:
+        if not visible:
+            return None
+        display = logic.CreateDefaultVolumeRenderingNodes(volume)
+        _setTransferFunctions(localization, display)
+    display.SetVisibility(visible)
+    return display
+
+
+def volumeRenderingVisible(localization: Localization) -> bool:
+    """Whether the cloud is shown."""
+    display = slicer.modules.volumerendering.logic().GetFirstVolumeRenderingDisplayNode(localization.mapVolume)
+    return bool(display is not None and display.GetVisibility())
+
+
+def center3DViews() -> None:
+    """Center the 3D views on what they show, where there are views."""
+    if slicer.app.layoutManager() is not None:
+        slicer.util.resetThreeDViews()
+
+
+def _setTransferFunctions(localization: Localization, display: Any) -> None:
+    """Colours as in the slices; nothing below the weakest level, so that a normal scan shows an empty cloud."""
+    low, high = localization.evidenceSpan()
+    thresholds = [float(level["threshold"]) for level in localization.evidenceLevels] or [high]
+    color = vtk.vtkColorTransferFunction()
+    table = evidenceColors()
+    for n in range(0, len(table), 15):
+        color.AddRGBPoint(low + (high - low) * n / (len(table) - 1), *(float(v) for v in table[n]))
+    opacity = vtk.vtkPiecewiseFunction()
+    opacity.AddPoint(thresholds[0] - 1e-3, 0.0)
+    opacity.AddPoint(thresholds[0], 0.04)
+    opacity.AddPoint(max(thresholds[-1], thresholds[0] + 1e-3), 0.35)
+    opacity.AddPoint(max(high, thresholds[-1] + 2e-3), 0.6)
+    volumeProperty = display.GetVolumePropertyNode().GetVolumeProperty()
+    volumeProperty.SetColor(color)
+    volumeProperty.SetScalarOpacity(opacity)
+    volumeProperty.SetInterpolationTypeToLinear()
+    volumeProperty.ShadeOff()

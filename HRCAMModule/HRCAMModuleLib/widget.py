@@ -1,0 +1,421 @@
+"""The panel. It reads the scene, shows it, and asks the logic; it computes nothing."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import ctk
+import qt
+import slicer
+import vtk
+from slicer.i18n import tr as _
+from slicer.ScriptedLoadableModule import ScriptedLoadableModuleWidget
+from slicer.util import VTKObservationMixin
+
+from . import display, volume_rendering
+from .dependencies import DependencyError, ensureDependencies
+from .display_section import DisplaySection
+from .evidence_plot import EvidencePlot
+from .localization import FUSED, Localization
+from .logic import HRCAMModuleLogic
+from .model_section import ModelSection
+from .parameters import HRCAMParameterNode
+from .probability_bars import ProbabilityBars
+from .regions_table import RegionsTable
+from .run_section import RunSection
+from .volume_nodes import checkInput
+
+
+
+class LogicProtocol(Protocol):
+    """What the panel may ask of the logic; see ``HRCAMModuleLogic`` for what each does."""
+
+    running: bool
+
+    def getParameterNode(self) -> HRCAMParameterNode: ...
+    def localize(self, volumeNode: Any, **options: Any) -> Any: ...
+    def cancel(self) -> None: ...
+    def close(self) -> None: ...
+    def results(self, volumeNode: Any = None, model: str | None = None) -> list[Localization]: ...
+    def mapSources(self, localization: Localization) -> list[str]: ...
+    def showOverlay(self, localization: Localization, **options: Any) -> None: ...
+    def setEvidenceRange(self, localization: Localization, low: float, high: float, wait: bool = True) -> None: ...
+    def showLevel(self, localization: Localization, level: str | int, visible: bool = True) -> None: ...
+    def showIn3D(self, localization: Localization, surfaces: bool, volumeRendering: bool) -> None: ...
+    def jumpToRegion(self, localization: Localization, number: int = 1) -> Any: ...
+    def exportReport(self, localization: Localization, folder: Any, **what: bool) -> dict[str, Any]: ...
+
+
+class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
+    """The module's panel.
+
+    Parameters
+    ----------
+    parent : given by Slicer.
+    """
+
+    makeLogic: Callable[[], LogicProtocol] = HRCAMModuleLogic
+
+    def __init__(self, parent: Any = None) -> None:
+        ScriptedLoadableModuleWidget.__init__(self, parent)
+        VTKObservationMixin.__init__(self)
+        self.logic: LogicProtocol | None = None
+        self.ui: Any = None
+        self._parameters: HRCAMParameterNode | None = None
+        self._guiTag: Any = None
+        self._shown: tuple[Any, ...] | None = None
+        self._applied: tuple[Any, ...] | None = None
+        self._refreshQueued = False
+        self._classes: list[str] = []
+
+    # Life
+
+    def setup(self) -> None:
+        """Build the panel; needs no main window, no torch, no network."""
+        ScriptedLoadableModuleWidget.setup(self)
+        panel = slicer.util.loadUI(self.resourcePath("UI/HRCAMModule.ui"))
+        self.layout.addWidget(panel)
+        self.ui = slicer.util.childWidgetVariables(panel)
+        panel.setMRMLScene(slicer.mrmlScene)
+        self.logic = type(self).makeLogic()
+        ui = self.ui
+        self._models = ModelSection(ui, self._modelChosen)
+        self._run = RunSection(ui)
+        self._bars = ProbabilityBars(ui.probabilitiesWidget)
+        self._display = DisplaySection(ui, self._sourceChosen, self._rangeChosen, self._levelToggled)
+        self._regions = RegionsTable(ui.regionsTable, self._regionChosen)
+        self._plot = EvidencePlot(ui.evidencePlotLabel, ui.sliceSlider, ui.previousStrongestButton,
+                                  ui.nextStrongestButton, ui.sliceLabel, self._sliceChosen)
+        for text, fusion in ((_("The model's own"), ""), (_("Sum, as published"), "sum")):
+            ui.fusionCombo.addItem(text, fusion)
+        ui.applyButton.connect("clicked()", self.onApplyOrCancel)
+        ui.fusionCombo.connect("activated(int)", self._fusionChosen)
+        ui.classCombo.connect("activated(int)", self._classChosen)
+        ui.surfacesCheckBox.connect("clicked(bool)", self._show3D)
+        ui.volumeRenderingCheckBox.connect("clicked(bool)", self._show3D)
+        ui.exportButton.connect("clicked()", self.onExport)
+        scene = slicer.mrmlScene
+        self.addObserver(scene, scene.StartCloseEvent, self._sceneStartClose)
+        self.addObserver(scene, scene.EndCloseEvent, self._sceneChanged)
+        self.addObserver(scene, scene.EndImportEvent, self._sceneChanged)
+        self.addObserver(scene, scene.NodeRemovedEvent, self._queueRefresh)
+        self.addObserver(scene, scene.EndUndoEvent, self._queueRefresh)
+        ui.exportFolderPath.filters = ctk.ctkPathLineEdit.Dirs
+        self._models.refresh("")
+        self._connectParameters()
+
+    def cleanup(self) -> None:
+        """The module is unloaded or reloaded."""
+        self._disconnectParameters()
+        self.removeObservers()
+        if self.logic is not None:
+            self.logic.close()
+        if self.ui is not None:
+            self._display.close()
+            self._plot.close()
+
+    def enter(self) -> None:
+        """The user opened the panel."""
+        self._connectParameters()
+        self._watchSlices(True)
+
+    def exit(self) -> None:
+        """The user went to another module; a run goes on."""
+        self._watchSlices(False)
+        self._disconnectParameters()
+
+    def onReload(self) -> None:
+        """Reload the parts too, which Slicer's own reload leaves as they are."""
+        import sys
+
+        for name in [name for name in sys.modules if name.split(".")[0] == "HRCAMModuleLib"]:
+            del sys.modules[name]
+        ScriptedLoadableModuleWidget.onReload(self)
+
+    # Parameter node
+
+    def _connectParameters(self) -> None:
+        if self._parameters is not None:
+            self.refresh()
+            return
+        self._parameters = self.logic.getParameterNode()
+        if not self._parameters.inputVolume:
+            first = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLScalarVolumeNode")
+            if first is not None and checkInput(first)[0]:
+                self._parameters.inputVolume = first
+        self._guiTag = self._parameters.connectGui(self.ui)
+        self.addObserver(self._parameters.parameterNode, vtk.vtkCommand.ModifiedEvent, self._parametersModified)
+        self._models.choose(self._parameters.model)
+        self._shown = None
+        self.refresh()
+
+    def _disconnectParameters(self) -> None:
+        parameters, self._parameters = self._parameters, None
+        if parameters is None:
+            return
+        self.removeObserver(parameters.parameterNode, vtk.vtkCommand.ModifiedEvent, self._parametersModified)
+        parameters.disconnectGui(self._guiTag)
+
+    def _parametersModified(self, *_arguments: Any) -> None:
+        self._updateApply()
+        self._queueRefresh()
+
+    # Scene
+
+    def _sceneStartClose(self, *_arguments: Any) -> None:
+        if self.logic.running:
+            self.logic.cancel()
+            self._run.ended(_("Cancelled: the scene was closed."))
+        self._disconnectParameters()
+        self._shown = self._applied = None
+
+    def _sceneChanged(self, *_arguments: Any) -> None:
+        self._disconnectParameters()
+        self._connectParameters()
+
+    def _queueRefresh(self, *_arguments: Any) -> None:
+        """Look at the scene again at the event loop's next turn, once for many changes."""
+        if not self._refreshQueued:
+            self._refreshQueued = True
+            qt.QTimer.singleShot(0, self._refreshNow)
+
+    def _refreshNow(self) -> None:
+        self._refreshQueued = False
+        if self._parameters is not None and not slicer.mrmlScene.IsClosing():
+            self.refresh()
+
+    def _watchSlices(self, watch: bool) -> None:
+        for node in slicer.util.getNodesByClass("vtkMRMLSliceNode"):
+            self.removeObserver(node, vtk.vtkCommand.ModifiedEvent, self._sliceMoved)
+            if watch:
+                self.addObserver(node, vtk.vtkCommand.ModifiedEvent, self._sliceMoved)
+
+    def _sliceMoved(self, *_arguments: Any) -> None:
+        result = self.result
+        if result is not None and result.slices:
+            index = display.nearestSlice(result.slices)
+            if index is not None and index != self._plot.current:
+                self._plot.setCurrent(index)
+
+    # What is shown
+
+    @property
+    def result(self) -> Localization | None:
+        """The result that the panel shows: the one chosen last, if it is of the chosen input."""
+        parameters = self._parameters
+        if parameters is None:
+            return None
+        chosen = Localization(parameters.resultNode) if parameters.resultNode else None
+        if chosen is not None and chosen.valid and chosen.inputVolume is parameters.inputVolume:
+            return chosen
+        found = [one for one in self.logic.results(parameters.inputVolume) if one.valid] \
+            if parameters.inputVolume else []
+        return found[-1] if found else None
+
+    def refresh(self) -> None:
+        """Make the panel and the slice views show what the scene and the parameters say."""
+        self._updateApply()
+        result = self.result
+        parameters = self._parameters
+        node = result.resultNode if result is not None else None
+        if parameters.resultNode is not node:
+            parameters.resultNode = node
+        self._showResult(result)
+        if result is not None:
+            self._applyDisplay(result)
+
+    def _updateApply(self) -> None:
+        if self.logic.running or self._parameters is None:
+            return
+        valid, reason = checkInput(self._parameters.inputVolume)
+        if valid and self._models.current is None:
+            valid, reason = False, self._models.problem or _("Add a model first.")
+        self._run.setReady(valid, reason)
+
+    def _showResult(self, result: Localization | None) -> None:
+        parameters = self._parameters
+        sources = self.logic.mapSources(result) if result else []
+        state = (result, result.resultNode.GetMTime() if result else 0)
+        for name in ("displayCollapsibleButton", "regionsCollapsibleButton", "slicesCollapsibleButton",
+                     "volumeCollapsibleButton", "exportCollapsibleButton"):
+            getattr(self.ui, name).enabled = result is not None
+        self._display.show(result, sources, parameters.mapSource, parameters.evidenceLow, parameters.evidenceHigh)
+        if result is not None:
+            self.ui.surfacesCheckBox.checked = volume_rendering.surfacesVisible(result)
+            self.ui.volumeRenderingCheckBox.checked = volume_rendering.volumeRenderingVisible(result)
+        if state == self._shown:
+            return
+        self._shown = state
+        entry = self._models.find(result.model) if result else None
+        colors = entry.classColors if entry else {}
+        self._bars.show(result.probabilities if result else {}, colors, result.shownClass if result else "")
+        self._showText(result)
+        self._regions.show(result.regions if result else [],
+                           {level["name"]: level["color"] for level in result.evidenceLevels} if result else {})
+        slices = result.slices if result else []
+        self._plot.show([item["evidence"] for item in slices], self._planeEnds(result))
+        self._sliceMoved()
+
+    def _showText(self, result: Localization | None) -> None:
+        ui = self.ui
+        self._classes = list(result.probabilities) if result else []
+        wasBlocked = ui.classCombo.blockSignals(True)
+        ui.classCombo.clear()
+        for name in self._classes:
+            ui.classCombo.addItem(name.replace("_", " "))
+        ui.classCombo.setCurrentIndex(self._classes.index(result.shownClass) if result else -1)
+        ui.classCombo.blockSignals(wasBlocked)
+        ui.classCombo.enabled = len(self._classes) > 1
+        if result is None:
+            ui.resultTitleLabel.text = _("No result yet. Choose a scan and press \"Localize pathology\".")
+        else:
+            ui.resultTitleLabel.text = _("<b>{predicted}</b> is the most probable class of <i>{volume}</i>.").format(
+                predicted=html.escape(result.predicted.replace("_", " ")),
+                volume=html.escape(result.inputVolume.GetName()))
+        warnings = result.warnings if result else []
+        ui.warningsLabel.text = "<br>".join(html.escape(text) for text in warnings)
+        ui.warningsLabel.setVisible(bool(warnings))
+        nothing = result is not None and not result.regions
+        ui.noRegionsLabel.text = _("No evidence for {name} reaches the weakest calibrated level: the overlay is "
+                                   "empty.").format(name=result.shownClass.replace("_", " ")) if nothing else ""
+        ui.noRegionsLabel.setVisible(nothing)
+        ui.regionsTable.setVisible(not nothing)
+
+    @staticmethod
+    def _planeEnds(result: Localization | None) -> tuple[str, str]:
+        slices = result.slices if result else []
+        if len(slices) < 2:
+            return "", ""
+        first, last = slices[0]["position_ras"], slices[-1]["position_ras"]
+        axis = max(range(3), key=lambda n: abs(last[n] - first[n]))
+        low, high = ((_("Left"), _("Right")), (_("Posterior"), _("Anterior")), (_("Inferior"), _("Superior")))[axis]
+        return (low, high) if last[axis] > first[axis] else (high, low)
+
+    def _applyDisplay(self, result: Localization) -> None:
+        parameters = self._parameters
+        source = parameters.mapSource if parameters.mapSource in self.logic.mapSources(result) else FUSED
+        options = {"kind": parameters.overlay.value, "source": source, "opacity": parameters.opacity,
+                   "outline": parameters.outline, "legend": parameters.legend}
+        state = (result, *options.values())
+        if state != self._applied:  # layers that the user changed elsewhere stay until something changes here
+            self._applied = state
+            self.logic.showOverlay(result, **options)
+
+    # What the user does
+
+    def onApplyOrCancel(self) -> None:
+        """The big button."""
+        if self.logic.running:
+            self.logic.cancel()
+            self._run.ended(_("Cancelled. The scene is as it was."))
+            self._updateApply()
+            return
+        self.startRun(None)
+
+    def startRun(self, classLabel: str | None) -> None:
+        """Localize the chosen input with the chosen model in the worker process."""
+        parameters, entry = self._parameters, self._models.current
+        if entry is None:
+            return
+        try:
+            ensureDependencies()
+        except DependencyError as error:
+            self._run.ended(str(error))
+            slicer.util.errorDisplay(str(error), windowTitle=_("HR-CAM"))
+            return
+        try:
+            self._run.started()
+            self.logic.localize(
+                parameters.inputVolume, model=str(entry.folder), classLabel=classLabel,
+                device=parameters.device.value, plane=parameters.plane.value, fusion=parameters.fusion or None,
+                keepFormer=parameters.keepFormerResult, wait=False,
+                onProgress=self._run.progress, onDone=self._runDone, onError=self._runFailed)
+        except Exception as error:
+            self._runFailed(str(error))
+
+    def _runDone(self, result: Localization) -> None:
+        self._run.ended(_("Done: {name}.").format(name=result.predicted.replace("_", " ")))
+        parameters = self._parameters
+        if parameters is None:  # the user is in another module; the panel catches up when it is opened
+            self.logic.getParameterNode().resultNode = result.resultNode
+            return
+        levels = result.evidenceLevels
+        with slicer.util.NodeModify(parameters.parameterNode):
+            parameters.inputVolume = result.inputVolume
+            parameters.resultNode = result.resultNode
+            parameters.mapSource = FUSED
+            parameters.evidenceLow = float(levels[0]["threshold"])
+            parameters.evidenceHigh = result.evidenceSpan()[1]
+        self._shown = None
+        backgrounds = {node.GetBackgroundVolumeID() for node in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")}
+        self.refresh()
+        self.logic.setEvidenceRange(result, parameters.evidenceLow, parameters.evidenceHigh, wait=False)
+        if backgrounds != {result.inputVolume.GetID()}:
+            display.fitSliceViews()
+        if result.regions:
+            self.logic.jumpToRegion(result, result.regions[0]["label"])
+
+    def _runFailed(self, message: str) -> None:
+        self._run.ended(message)
+        self._updateApply()
+        slicer.util.errorDisplay(message, windowTitle=_("HR-CAM"))
+
+    def _modelChosen(self, name: str) -> None:
+        self._parameters.model = name
+        self._updateApply()
+
+    def _fusionChosen(self, index: int) -> None:
+        self._parameters.fusion = ("", "sum")[index]
+
+    def _classChosen(self, index: int) -> None:
+        result = self.result
+        if result is None or self.logic.running or self._classes[index] == result.shownClass:
+            return
+        self._models.choose(result.model)
+        self.startRun(self._classes[index])
+
+    def _sourceChosen(self, source: str) -> None:
+        self._parameters.mapSource = source
+
+    def _rangeChosen(self, low: float, high: float) -> None:
+        result = self.result
+        if result is None:
+            return
+        with slicer.util.NodeModify(self._parameters.parameterNode):
+            self._parameters.evidenceLow, self._parameters.evidenceHigh = low, high
+        self.logic.setEvidenceRange(result, low, high, wait=False)
+
+    def _levelToggled(self, number: int, visible: bool) -> None:
+        if self.result is not None:
+            self.logic.showLevel(self.result, number, visible)
+
+    def _regionChosen(self, label: int) -> None:
+        if self.result is not None:
+            self.logic.jumpToRegion(self.result, label)
+
+    def _sliceChosen(self, index: int) -> None:
+        result = self.result
+        if result is not None:
+            display.jumpTo(result.slices[index]["position_ras"])
+
+    def _show3D(self, *_arguments: Any) -> None:
+        if self.result is not None:
+            with slicer.util.tryWithErrorDisplay(_("The 3D view could not be updated."), waitCursor=True):
+                self.logic.showIn3D(self.result, self.ui.surfacesCheckBox.checked, self.ui.volumeRenderingCheckBox.checked)
+                volume_rendering.center3DViews()
+
+    def onExport(self) -> None:
+        """Write the chosen files of the result shown."""
+        ui, result = self.ui, self.result
+        folder = ui.exportFolderPath.currentPath
+        if result is None or not folder:
+            ui.exportStatusLabel.text = _("Choose a folder first.")
+            return
+        with slicer.util.tryWithErrorDisplay(_("Nothing was exported."), waitCursor=True):
+            written = self.logic.exportReport(
+                result, folder, segmentation=ui.exportSegmentationCheckBox.checked, map=ui.exportMapCheckBox.checked,
+                report=ui.exportReportCheckBox.checked, overview=ui.exportOverviewCheckBox.checked)
+            ui.exportFolderPath.addCurrentPathToHistory()
+            ui.exportStatusLabel.text = _("Written: {files}").format(files=", ".join(p.name for p in written.values()))
