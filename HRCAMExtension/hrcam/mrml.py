@@ -14,7 +14,7 @@ from typing import Any
 from .errors import HRCAMError
 
 MODULE_LOGICS = {
-    "Colors": "vtkMRMLColorLogic",
+    "Colors": "vtkSlicerColorLogic",
     "CropVolume": "vtkSlicerCropVolumeLogic",
     "Markups": "vtkSlicerMarkupsLogic",
     "Models": "vtkSlicerModelsLogic",
@@ -72,8 +72,10 @@ class MRMLSession:
         crosshair = slicer.vtkMRMLCrosshairNode()
         crosshair.SetCrosshairName("default")
         self.scene.AddNode(crosshair)
+        self.scene.AddNode(slicer.vtkMRMLInteractionNode())  # displayable managers look for it
         self._set_up_file_access(slicer, temporary)
         logic = self.application_logic
+        logic.SetColorLogic(slicer.vtkSlicerColorLogic())  # the Colors module's own, with legends
         logic.SetMRMLScene(self.scene)
         logic.GetColorLogic().SetMRMLScene(self.scene)
         logic.GetColorLogic().AddDefaultColorNodes()
