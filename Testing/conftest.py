@@ -1,4 +1,4 @@
-"""Fixtures for the engine's and the Slicer module's tests: a model whose evidence is known exactly, and scans for it."""
+"""Fixtures for the tests of engine and Slicer module: a model whose evidence is known exactly, and scans for it."""
 
 import numpy as np
 import pytest
@@ -25,8 +25,8 @@ BLOB_METADATA = {
     },
     "architecture": {"name": "vgg_small", "arguments": {"width": 2, "stages": 2, "depth": 1, "num_classes": 2}},
     "fusion": "sum",
-    "volume_rule": {"kind": "top_mean", "fraction": 0.1, "temperature": 0.1, "bias": [0.0, 0.0]},
-    "temperature": 0.1,
+    "volume_rule": {"kind": "top_mean", "fraction": 0.1, "temperature": 0.05, "bias": [0.0, 0.0]},
+    "temperature": 0.05,
     "evidence_levels": [
         {"name": "possible", "threshold": 15.0, "color": [1.0, 0.86, 0.25]},
         {"name": "probable", "threshold": 40.0, "color": [1.0, 0.52, 0.1]},
@@ -39,10 +39,12 @@ BLOB_METADATA = {
 
 
 def bright_blob_network():
-    """HR-CAM on the smallest VGG with ``f = relu(x - 1.1)`` at both levels: evidence is where, and as far as, the image
-    is brighter than 1.1 times tissue. Logits: 300 · mean evidence for lesion, 0.4 for no_lesion."""
-    import torch
+    """HR-CAM on the smallest VGG with ``f = relu(x - 1.1)`` at both levels.
 
+    Evidence is where, and as far as, the image is brighter than 1.1 times tissue. Logits: about 300 · mean(f) for lesion,
+    0.15 for no_lesion.
+    """
+    import torch
     from hrcam import HRCAM
     from hrcam.networks import build_network
 
@@ -58,7 +60,7 @@ def bright_blob_network():
             norm.bias[0] = -shift
         fine = network.levels[0].channels
         network.head.weight[0, 0], network.head.weight[0, fine] = 270.0, 30.0
-        network.head.bias[1] = 0.4
+        network.head.bias[1] = 0.15
     return network.eval()
 
 
@@ -74,8 +76,8 @@ def bright_blob_bundle(tmp_path_factory):
 def blob_volume():
     """Make a scan for `bright_blob_bundle`: a head of tissue with, or without, one bright lesion.
 
-    ``blob_volume(size_ijk=(48, 52, 44), spacing=(1, 1, 1), direction=None, lesion_ras=(6, -5, 4), radius_mm=5)`` returns
-    a `hrcam.volume.Volume` whose center lies at RAS (0, 0, 0); ``lesion_ras=None`` leaves the lesion out. Shapes are
+    ``blob_volume(size_ijk, spacing, direction, lesion_ras=(6, -5, 4), radius_mm=5, name="blob", noise=0.01)`` returns a
+    `hrcam.volume.Volume` whose center lies at RAS (0, 0, 0); ``lesion_ras=None`` leaves the lesion out. Shapes are
     drawn in physical space, so that the same head is seen whatever the grid; `noise` is relative to tissue.
     """
     from hrcam.geometry import Geometry
@@ -90,7 +92,8 @@ def blob_volume():
         ras = np.transpose(geometry.points_to_ras(ijk), (2, 1, 0, 3))  # KJI, 3
         inside = np.sum((ras / [19.0, 21.0, 19.0]) ** 2, axis=-1) < 1
         rng = np.random.default_rng(0)
-        array = np.where(inside, TISSUE_VALUE - 2 * noise * rng.random(inside.shape), 2 * noise * rng.random(inside.shape))
+        texture = 2 * noise * rng.random(inside.shape)
+        array = np.where(inside, TISSUE_VALUE - texture, texture)
         if lesion_ras is not None:
             distance = np.linalg.norm(ras - np.asarray(lesion_ras), axis=-1) / radius_mm
             array += (LESION_VALUE - TISSUE_VALUE) * np.exp(-np.log(2) * distance**2)

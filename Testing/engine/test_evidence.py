@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-
 from hrcam.errors import BundleError, InputError
 from hrcam.evidence import (
     fit_evidence_levels,
@@ -20,7 +19,7 @@ PATHOLOGY = [True, True, False]
 
 def slices_of(rng, label, count=30):
     """Noisy slice logits: a pathology shows in a fifth of the slices, and normal slices lean towards class 0."""
-    logits = rng.normal(0, 1.0, (count, 3)) + [0.5, 0, 2.0]
+    logits = rng.normal([0.5, 0.0, 2.0], 1.0, (count, 3))
     if label < 2:
         logits[: count // 5, label] += 5.0
     return rng.permutation(logits)

@@ -4,10 +4,11 @@ import dataclasses
 
 import numpy as np
 import pytest
-
+import SimpleITK
 from hrcam.errors import Cancelled, InputError, ModelError
 from hrcam.localize import STAGES, Options, localize
 from hrcam.result import Result, validate_result
+from hrcam.volume import to_sitk
 
 CPU = Options(device="cpu")
 
@@ -96,7 +97,7 @@ def test_progress_names_the_stages_in_order_and_never_goes_back(bright_blob_bund
     assert stages == [stage for stage in STAGES if stage in stages]
     assert {"Checking", "Computing", "Mapping", "Finding regions"} <= set(stages)
     fractions = [fraction for _, fraction in heard]
-    assert fractions == sorted(fractions) and 0 <= fractions[0] and fractions[-1] <= 1
+    assert fractions == sorted(fractions) and fractions[0] >= 0 and fractions[-1] <= 1
     assert len([1 for stage, _ in heard if stage == "Computing"]) > 6, "each batch is told"
 
 
@@ -140,12 +141,8 @@ def test_a_single_slice_is_localized_and_has_no_three_planes(bright_blob_bundle,
 
 
 def test_a_file_is_read_first(tmp_path, bright_blob_bundle, blob_volume, result):
-    import SimpleITK as sitk
-
-    from hrcam.volume import to_sitk
-
     scan = blob_volume()
-    sitk.WriteImage(to_sitk(scan.array, scan.geometry), str(tmp_path / "blob.nrrd"))
+    SimpleITK.WriteImage(to_sitk(scan.array, scan.geometry), str(tmp_path / "blob.nrrd"))
     found = localize(tmp_path / "blob.nrrd", bright_blob_bundle, CPU)
     np.testing.assert_array_equal(found.map, result.map)
     assert "Reading" in found.timings and found.provenance["input"]["source"].endswith("blob.nrrd")
@@ -157,10 +154,9 @@ def test_half_precision_moves_the_map_by_a_percent_at_most(result, bright_blob_b
     assert half.predicted == result.predicted
 
 
-def test_memory_running_out_halves_the_batch_then_leaves_the_gpu_and_says_so(bright_blob_bundle, blob_volume, monkeypatch):
+def test_memory_running_out_halves_the_batch_then_leaves_the_gpu(bright_blob_bundle, blob_volume, monkeypatch):
     """CUDA's failure is simulated: a device that refuses every batch of more than none."""
     import torch
-
     from hrcam import inference
 
     sizes, real = [], inference.Runner.forward

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-
 from hrcam.geometry import Geometry
 from hrcam.regions import drop_small, find_regions
 from hrcam.result import EvidenceLevel

@@ -4,7 +4,6 @@ from itertools import permutations, product
 
 import numpy as np
 import pytest
-
 from hrcam.localize import Options, localize
 
 LESION_RAS = (6.0, -5.0, 4.0)
