@@ -15,6 +15,8 @@ import SimpleITK as sitk  # noqa: N813 - its customary name
 
 from .errors import InputError
 from .formats import reason, shown
+from .geometry import ORTHONORMAL_TOLERANCE
+from .integrity import damaged
 from .itk import read_header
 
 POSITION_TOLERANCE = 0.02
@@ -22,6 +24,9 @@ POSITION_TOLERANCE = 0.02
 
 _IMAGE_CLASSES = re.compile(rb"1\.2\.840\.10008\.5\.1\.4\.1\.1\.(1|2|3|4|6|7|12|20|77|128|130|481\.1)[.\d]*")
 """SOP classes of images; reports, contours and states of the same folder are passed over."""
+
+_PIXELS, _PIXELS_BIG = b"\xe0\x7f\x10\x00", b"\x7f\xe0\x00\x10"
+"""The tag PixelData in either byte order."""
 
 _NOT_SCANS = {"SEG", "RTSTRUCT", "RTDOSE", "SR", "PR", "KO", "REG"}
 
@@ -154,11 +159,33 @@ def _header(file: Path) -> _Slice | None:
     if modality in _NOT_SCANS:
         return None
     size = reader.GetSize()
+    _check_pixels(file, reader)
     number = _tag(reader, "0020|0011")
     return _Slice(str(file), _tag(reader, "0020|000e"), number if number.lstrip("-").isdigit() else "",
                   _tag(reader, "0008|103e"), modality, size[2] if len(size) > 2 else 1, (size[0], size[1]),
                   _pair(_numbers(reader, "0028|0030", 2)), _numbers(reader, "0020|0032", 3),
                   _numbers(reader, "0020|0037", 6))
+
+
+def _check_pixels(file: Path, reader: sitk.ImageFileReader) -> None:
+    """Refuse a slice with fewer bytes than its rows and columns need; GDCM would fill it with zeros."""
+    with file.open("rb") as stream:
+        head = stream.read(1024)
+    tag = {b"1.2.840.10008.1.2": _PIXELS, b"1.2.840.10008.1.2.1": _PIXELS, b"1.2.840.10008.1.2.2": _PIXELS_BIG}.get(
+        _transfer_syntax(head))
+    if tag is None:  # compressed: its decoder notices
+        return
+    bits = _numbers(reader, "0028|0100", 1) or (8.0,)
+    needed = int(np.prod(reader.GetSize(), dtype=np.int64)) * reader.GetNumberOfComponents() * int(bits[0]) // 8
+    with file.open("rb") as stream:
+        before = stream.read(max(0, file.stat().st_size - needed))
+    if tag not in before:
+        raise damaged(file, f"it has fewer than the {needed:,} bytes of pixels that it states")
+
+
+def _transfer_syntax(head: bytes) -> bytes:
+    at = head.find(b"\x02\x00\x10\x00UI")
+    return head[at + 8 : at + 8 + head[at + 6]].rstrip(b"\0 ") if at >= 0 else b""
 
 
 def _tag(reader: sitk.ImageFileReader, key: str) -> str:
@@ -196,6 +223,9 @@ def _assemble(slices: list[_Slice], folder: Path, choice: str) -> Series:
                          "Convert the series to NRRD or NIfTI with a tool that knows its order.")
     row, column = np.array(first.axes[:3]), np.array(first.axes[3:])
     normal = np.cross(row, column)
+    if abs(float(np.linalg.norm(normal)) - 1.0) > ORTHONORMAL_TOLERANCE:
+        raise InputError(f'The rows and columns of the slices of "{shown(folder)}" are not perpendicular.',
+                         "Export the series again from its source.")
     positions = np.array([s.position for s in slices], dtype=np.float64)
     order = np.argsort(positions @ normal, kind="stable")
     spacing = _even_spacing(positions[order], normal, folder)

@@ -8,19 +8,23 @@ from __future__ import annotations
 
 import gzip
 import math
-import re
 import struct
 import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
+
+import numpy as np
 
 from .errors import InputError
 from .formats import check_file, shown, suffix_of
 
-_CHUNK = 1 << 20
+_CHUNK = 1 << 20  # a multiple of every voxel size
 _TRAILER = 16 << 20
 """Bytes that may follow the voxels; more is a decompression bomb or another file."""
+_LONGEST = 8 * 512 * 512 * 1024
+"""Bytes of the largest volume that is read, as doubles."""
 _HEADER_LIMIT = 1 << 16
 _COPY_AGAIN = "Copy, convert or export it again from its source."
 _META_BYTES = {"CHAR": 1, "UCHAR": 1, "SHORT": 2, "USHORT": 2, "INT": 4, "UINT": 4, "LONG": 4, "ULONG": 4,
@@ -28,7 +32,10 @@ _META_BYTES = {"CHAR": 1, "UCHAR": 1, "SHORT": 2, "USHORT": 2, "INT": 4, "UINT":
 
 
 def check_integrity(path: Path) -> None:
-    """Raise ``InputError`` where a NIfTI, NRRD or MetaImage file is cut short, corrupted or lacks its data file."""
+    """Raise ``InputError`` where a file is cut short, corrupted or lacks its data file, and its reader would not say.
+
+    NIfTI, NRRD, MetaImage, JPEG and BMP; the readers of PNG and TIFF notice by themselves.
+    """
     try:
         suffix = suffix_of(path)
         if suffix in (".nii", ".nii.gz"):
@@ -37,6 +44,10 @@ def check_integrity(path: Path) -> None:
             _check_meta(path)
         elif suffix in (".nrrd", ".nhdr"):
             _check_nrrd(path)
+        elif suffix in (".jpg", ".jpeg"):
+            _check_jpeg(path)
+        elif suffix == ".bmp":
+            _check_bmp(path)
     except (OSError, EOFError, zlib.error, struct.error, ValueError, OverflowError) as error:
         # Python's gzip and zlib say "CRC check failed", "invalid stored block lengths" and the like.
         raise damaged(path, str(error)) from None
@@ -58,38 +69,73 @@ def _check_nifti(path: Path) -> None:
         packed = raw.read(2) == b"\x1f\x8b"
         raw.seek(0)
         stream: IO[bytes] = gzip.GzipFile(fileobj=raw) if packed else raw  # type: ignore[assignment]
-        needed = _nifti_bytes(path, stream.read(540))
+        header = _nifti_header(path, stream.read(540))
         stream.seek(0)
-        if not packed:
-            _expect(path, path.stat().st_size, needed)
-            return
-        length = 0
-        while chunk := stream.read(_CHUNK):
+        length, bad = 0, 0
+        for chunk in _chunks(stream, header.offset):
+            if header.floats and length >= header.offset:
+                whole = max(0, min(len(chunk), header.needed - length)) // header.item
+                bad += whole - int(np.isfinite(np.frombuffer(chunk, header.floats, whole)).sum())
             length += len(chunk)
-            if length > needed + _TRAILER:
-                raise damaged(path, f"it unpacks to far more than the {needed:,} bytes its header states")
-        _expect(path, length, needed)
+            if length > header.needed + _TRAILER:
+                raise damaged(path, f"it unpacks to far more than the {header.needed:,} bytes its header states")
+        _expect(path, length, header.needed)
+    if bad:
+        raise InputError(f'"{shown(path.name)}" holds {bad:,} voxels that are not finite numbers (NaN or infinite).',
+                         "Replace them, for example by the background value, and try again.")
 
 
-def _nifti_bytes(path: Path, header: bytes) -> int:
-    """Bytes of a whole file, from a NIfTI-1 or NIfTI-2 header of either byte order."""
+def _chunks(stream: IO[bytes], first: int) -> Iterator[bytes]:
+    size = first
+    while chunk := stream.read(size):
+        yield chunk
+        size = _CHUNK
+
+
+@dataclass(frozen=True)
+class _Nifti:
+    """What is checked of a header: bytes before the voxels, bytes in all, NumPy type of float voxels (or none)."""
+
+    offset: int
+    needed: int
+    floats: str
+    item: int
+
+
+def _nifti_header(path: Path, header: bytes) -> _Nifti:
+    """Read a NIfTI-1 or NIfTI-2 header of either byte order; refuse sizes and positions that ITK would mend silently.
+
+    ITK turns a spacing of 0 or NaN into 1 mm, and voxels of NaN into 0.
+    """
     if len(header) < 348:
         raise damaged(path, "the header is cut short")
     for order in "<>":
         version = struct.unpack_from(f"{order}i", header)[0]
         if version == 348 and header[344:348] == b"n+1\0":
             dim = struct.unpack_from(f"{order}8h", header, 40)
-            bits = struct.unpack_from(f"{order}h", header, 72)[0]
+            kind, bits = struct.unpack_from(f"{order}2h", header, 70)
+            spacing = struct.unpack_from(f"{order}3f", header, 80)
             offset = struct.unpack_from(f"{order}f", header, 108)[0]
+            forms = struct.unpack_from(f"{order}2h", header, 252)
+            places = struct.unpack_from(f"{order}6f", header, 256), struct.unpack_from(f"{order}12f", header, 280)
         elif version == 540 and header[4:7] == b"n+2" and len(header) == 540:
+            kind, bits = struct.unpack_from(f"{order}2h", header, 12)
             dim = struct.unpack_from(f"{order}8q", header, 16)
-            bits = struct.unpack_from(f"{order}h", header, 14)[0]
+            spacing = struct.unpack_from(f"{order}3d", header, 112)
             offset = struct.unpack_from(f"{order}q", header, 168)[0]
+            forms = struct.unpack_from(f"{order}2i", header, 344)
+            places = struct.unpack_from(f"{order}6d", header, 352), struct.unpack_from(f"{order}12d", header, 400)
         else:
             continue
-        if not 1 <= dim[0] <= 7 or min(dim[1 : dim[0] + 1]) < 0 or not 0 <= offset < 1 << 31:
-            raise damaged(path, f"impossible dimensions {dim[0]}: {dim[1:]}")
-        return int(offset) + math.prod(dim[1 : dim[0] + 1]) * bits // 8
+        if not 1 <= dim[0] <= 7 or min(dim[1 : dim[0] + 1]) < 1 or not version <= offset < 1 << 31:
+            raise damaged(path, f"impossible dimensions {dim[0]}: {', '.join(map(str, dim[1:]))}")
+        if not all(math.isfinite(s) and s != 0 for s in spacing[: min(dim[0], 3)]):
+            raise damaged(path, f"the spacing {' x '.join(f'{s:g}' for s in spacing)} mm is impossible")
+        if not all(math.isfinite(v) for used, values in zip(forms, places, strict=True) if used > 0 for v in values):
+            raise damaged(path, "its position in space is not finite")
+        item = {16: 4, 64: 8}.get(kind, 0)
+        needed = int(offset) + math.prod(dim[1 : dim[0] + 1]) * bits // 8
+        return _Nifti(int(offset), needed, f"{order}f{item}" if item else "", max(item, 1))
     raise damaged(path, "the NIfTI signature is missing")
 
 
@@ -102,14 +148,14 @@ def _header_lines(path: Path) -> Iterator[str]:
     with path.open("rb") as file:
         text = file.read(_HEADER_LIMIT)
     for line in text.split(b"\n"):
-        yield line.decode("latin-1").strip("\r\0 \t")
+        yield line.decode("latin-1")
 
 
 def _check_meta(path: Path) -> None:
     fields: dict[str, str] = {}
     offset = 0
     for line in _header_lines(path):
-        offset += len(line.encode("latin-1")) + 1
+        offset += len(line) + 1
         key, equals, value = line.partition("=")
         fields[key.strip()] = value.strip()
         if not equals or key.strip() == "ElementDataFile":
@@ -125,13 +171,7 @@ def _check_meta(path: Path) -> None:
         raise damaged(path, f"unknown ElementType {fields.get('ElementType', '')!r}")
     channels = int(fields.get("ElementNumberOfChannels", "1"))
     needed = math.prod(int(n) for n in fields.get("DimSize", "").split()) * channels * item
-    _check_zlib(path, data, needed, 0 if data is not path else _end_of_meta_header(path))
-
-
-def _end_of_meta_header(path: Path) -> int:
-    with path.open("rb") as file:
-        head = file.read(_HEADER_LIMIT)
-    return head.index(b"\n", head.index(b"ElementDataFile")) + 1
+    _check_zlib(path, data, needed, offset if data is path else 0)
 
 
 def _check_zlib(path: Path, data: Path, needed: int, offset: int) -> None:
@@ -149,14 +189,44 @@ def _check_zlib(path: Path, data: Path, needed: int, offset: int) -> None:
 
 
 def _check_nrrd(path: Path) -> None:
+    fields: dict[str, str] = {}
+    end = 0
     for number, line in enumerate(_header_lines(path)):
         if number == 0 and not line.startswith("NRRD"):
             raise damaged(path, "the NRRD signature is missing")
-        if not line:
-            return
-        field = re.match(r"data ?file: *(.*)", line, re.IGNORECASE)
-        if field:
-            _detached(path, field.group(1))
+        end += len(line) + 1
+        if not line.strip("\r"):
+            break
+        name, _, value = line.partition(":")
+        fields[name.lower().replace(" ", "")] = value.strip()
+    data = _detached(path, fields["datafile"]) if "datafile" in fields else path
+    if fields.get("encoding", "").lower() in ("gzip", "gz"):
+        _check_gzip(path, data, end if data is path else 0)
+
+
+def _check_gzip(path: Path, data: Path, offset: int) -> None:
+    """Read to the checksum, which ITK does not; the length it does compare."""
+    with data.open("rb") as file:
+        file.seek(offset)
+        stream, length = gzip.GzipFile(fileobj=file), 0
+        while chunk := stream.read(_CHUNK):
+            length += len(chunk)
+            if length > _LONGEST:
+                raise damaged(path, f"it unpacks to more than {_LONGEST:,} bytes")
+
+
+def _check_jpeg(path: Path) -> None:
+    """The JPEG reader paints the missing end of a picture gray; a whole one has an end mark after its last scan."""
+    content = path.read_bytes()
+    if content.startswith(b"\xff\xd8") and content.rfind(b"\xff\xd9") < content.rfind(b"\xff\xda"):
+        raise damaged(path, "its end is missing")
+
+
+def _check_bmp(path: Path) -> None:
+    with path.open("rb") as file:
+        head = file.read(6)
+    if head[:2] == b"BM" and len(head) == 6:
+        _expect(path, path.stat().st_size, struct.unpack_from("<I", head, 2)[0])
 
 
 def _detached(header: Path, name: str) -> Path:

@@ -28,7 +28,10 @@ def read_header(path: Path, image_io: str) -> sitk.ImageFileReader:
         reader.SetFileName(str(path))
         reader.ReadImageInformation()
     except _FAILURES as error:
-        raise damaged(path, _words(error)) from None
+        if "orthonormal" in str(error):
+            raise InputError(f'The axes of "{shown(path.name)}" are not perpendicular (sheared or singular).',
+                             "Correct the header, or resample the volume to an orthogonal grid first.") from None
+        raise damaged(path, _words(error, path)) from None
     return reader
 
 
@@ -41,7 +44,7 @@ def read_voxels(reader: sitk.ImageFileReader | sitk.ImageSeriesReader, path: Pat
     except _FAILURES as error:
         if "bad_alloc" in str(error) or "allocate memory" in str(error):
             raise _too_little_memory(path) from None
-        raise damaged(path, _words(error)) from None
+        raise damaged(path, _words(error, path)) from None
 
 
 def _too_little_memory(path: Path) -> InputError:
@@ -49,8 +52,8 @@ def _too_little_memory(path: Path) -> InputError:
                       "Close other programs, or crop or resample the volume.")
 
 
-def _words(error: BaseException) -> str:
-    """The readable part of an ITK message: its last line, without addresses and non-printing characters."""
-    text = re.sub(r"\w+\(0x[0-9a-f]+\): *", "", str(error).split("ITK ERROR:")[-1])
+def _words(error: BaseException, path: Path) -> str:
+    """The readable part of an ITK message: its last line, without addresses, folders and non-printing characters."""
+    text = re.sub(r"\w+\(0x[0-9a-f]+\): *", "", str(error).split("ITK ERROR:")[-1]).replace(str(path), path.name)
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return "".join(c for c in (lines[-1] if lines else "unreadable")[:160] if c.isprintable())

@@ -99,6 +99,7 @@ def read_volume(path: str | Path) -> Volume:
         check_integrity(path)
         return _read_file(path, VOLUME_SUFFIXES[suffix])
     if suffix in PICTURE_SUFFIXES:
+        check_integrity(path)
         return _read_file(path, PICTURE_SUFFIXES[suffix])
     if is_dicom(path):
         return _read_series(single_series(path))

@@ -1,0 +1,186 @@
+"""NRRD and MetaImage files that are cut, corrupted, or reach outside their folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk  # noqa: N813
+
+from .kinds import SIZE_IJK, cut, flip, image, kind, replace, write
+
+
+@kind("is damaged or not a valid NRRD file")
+def nrrd_header_cut(folder: Path) -> Path:
+    return cut(write(folder / "a.nrrd"), 0.01)
+
+
+@kind("is damaged or not a valid NRRD file")
+def nrrd_body_cut(folder: Path) -> Path:
+    return cut(write(folder / "a.nrrd"), 0.7)
+
+
+@kind("is damaged or not a valid NRRD file")
+def nrrd_gzip_cut(folder: Path) -> Path:
+    return cut(write(folder / "a.nrrd", compress=True), 0.7)
+
+
+@kind("is damaged or not a valid NRRD file")
+def nrrd_gzip_garbled(folder: Path) -> Path:
+    return flip(write(folder / "a.nrrd", compress=True), -3000)
+
+
+@kind("is damaged or not a valid NRRD file")
+def nrrd_sizes_too_large(folder: Path) -> Path:
+    i, j, k = SIZE_IJK
+    return replace(write(folder / "a.nrrd"), f"sizes: {i} {j} {k}".encode(), f"sizes: {i} {j} {k + 40}".encode())
+
+
+@kind("more than the limit")
+def nrrd_claims_a_billion_voxels(folder: Path) -> Path:
+    i, j, k = SIZE_IJK
+    return replace(write(folder / "a.nrrd"), f"sizes: {i} {j} {k}".encode(), b"sizes: 2000 2000 2000")
+
+
+@kind("is damaged or not a valid NRRD file")
+def nrrd_unknown_encoding(folder: Path) -> Path:
+    return replace(write(folder / "a.nrrd"), b"encoding: raw", b"encoding: rot13")
+
+
+@kind("is damaged or not a valid NRRD file")
+def nrrd_unknown_type(folder: Path) -> Path:
+    return replace(write(folder / "a.nrrd"), b"type: short", b"type: heads")
+
+
+@kind("spacing 0 x 6.5 x 9")
+def nrrd_axis_without_length(folder: Path) -> Path:
+    return replace(write(folder / "a.nrrd"), b"(6,0,0)", b"(0,0,0)")
+
+
+@kind("singular")
+def nrrd_two_parallel_axes(folder: Path) -> Path:
+    return replace(write(folder / "a.nrrd"), b"(0,6.5,0)", b"(6.5,0,0)")
+
+
+@kind("not perpendicular")
+def nrrd_sheared(folder: Path) -> Path:
+    return replace(write(folder / "a.nrrd"), b"(0,0,9)", b"(0,3,9)")
+
+
+@kind("is damaged or not a valid NRRD file")
+def nrrd_direction_nan(folder: Path) -> Path:
+    return replace(write(folder / "a.nrrd"), b"(6,0,0)", b"(nan,0,0)")
+
+
+@kind("There is no file or folder")
+def nrrd_data_file_missing(folder: Path) -> Path:
+    made = write(folder / "a.nhdr")
+    (folder / "a.raw").unlink()
+    return made
+
+
+@kind("outside its own folder")
+def nrrd_data_file_absolute(folder: Path) -> Path:
+    return replace(write(folder / "a.nhdr"), b"data file: a.raw", b"data file: /dev/zero")
+
+
+@kind("outside its own folder")
+def nrrd_data_file_in_parent(folder: Path) -> Path:
+    return replace(write(folder / "a.nhdr"), b"data file: a.raw", b"data file: ../../a.raw")
+
+
+@kind("spreads its voxels over several files")
+def nrrd_data_file_list(folder: Path) -> Path:
+    return replace(write(folder / "a.nhdr"), b"data file: a.raw", b"data file: LIST\na.raw\na.raw")
+
+
+@kind("is damaged or not a valid NRRD file")
+def nrrd_data_file_cut(folder: Path) -> Path:
+    made = write(folder / "a.nhdr")
+    cut(folder / "a.raw", 0.5)
+    return made
+
+
+@kind("values a voxel")
+def nrrd_vectors(folder: Path) -> Path:
+    return write(folder / "a.nrrd", sitk.Compose([image()] * 2))
+
+
+@kind("a segmentation, not a scan")
+def nrrd_segmentation(folder: Path) -> Path:
+    made = image((sitk.GetArrayFromImage(image()) > 300).astype(np.uint8))
+    made.SetMetaData("Segment0_ID", "tumor")
+    return write(folder / "a.seg.nrrd", made)
+
+
+@kind(None)
+def nrrd_detached(folder: Path) -> Path:
+    return write(folder / "a.nhdr")
+
+
+@kind(None)
+def nrrd_compressed(folder: Path) -> Path:
+    return write(folder / "a.nrrd", compress=True)
+
+
+@kind("is damaged or not a valid MetaImage file")
+def meta_body_cut(folder: Path) -> Path:
+    return cut(write(folder / "a.mha"), 0.7)
+
+
+@kind("is damaged or not a valid MetaImage file")
+def meta_zlib_cut(folder: Path) -> Path:
+    return cut(write(folder / "a.mha", compress=True), 0.7)
+
+
+@kind("is damaged or not a valid MetaImage file")
+def meta_zlib_garbled(folder: Path) -> Path:
+    return flip(write(folder / "a.mha", compress=True), -3000)
+
+
+@kind("is damaged or not a valid MetaImage file")
+def meta_zlib_wrong_checksum(folder: Path) -> Path:
+    return flip(write(folder / "a.mha", compress=True), -2)
+
+
+@kind("is damaged or not a valid MetaImage file")
+def meta_unknown_type(folder: Path) -> Path:
+    return replace(write(folder / "a.mha"), b"MET_SHORT", b"MET_HEADS")
+
+
+@kind("no ElementDataFile")
+def meta_no_data_file(folder: Path) -> Path:
+    return cut(replace(write(folder / "a.mha"), b"ElementDataFile = LOCAL", b"Unknown = 1\n"), 0.02)
+
+
+@kind("There is no file or folder")
+def meta_data_file_missing(folder: Path) -> Path:
+    made = write(folder / "a.mhd")
+    (folder / "a.raw").unlink()
+    return made
+
+
+@kind("spreads its voxels over several files")
+def meta_data_file_list(folder: Path) -> Path:
+    return replace(write(folder / "a.mhd"), b"ElementDataFile = a.raw", b"ElementDataFile = LIST")
+
+
+@kind("outside its own folder")
+def meta_data_file_elsewhere(folder: Path) -> Path:
+    return replace(write(folder / "a.mhd"), b"ElementDataFile = a.raw", b"ElementDataFile = /etc/hostname")
+
+
+@kind("direction matrix is singular")
+def meta_direction_of_zeros(folder: Path) -> Path:
+    return replace(write(folder / "a.mha"), b"Matrix = 1 0 0 0 1 0 0 0 1", b"Matrix = 0 0 0 0 0 0 0 0 0")
+
+
+@kind("more than the limit")
+def meta_claims_a_billion_voxels(folder: Path) -> Path:
+    i, j, k = SIZE_IJK
+    return replace(write(folder / "a.mha"), f"DimSize = {i} {j} {k}".encode(), b"DimSize = 2000 2000 2000")
+
+
+@kind(None)
+def meta_compressed(folder: Path) -> Path:
+    return write(folder / "a.mha", compress=True)

@@ -1,0 +1,197 @@
+"""Pictures, and paths that are missing, strange, endless or not files at all."""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from .kinds import cut, head, kind, write
+
+
+def gray() -> np.ndarray:
+    """One slice of the head, 8 bits."""
+    return (head((64, 60, 3))[1] / 4).clip(0, 255).astype(np.uint8)
+
+
+def save(path: Path, array: np.ndarray) -> Path:
+    """Write a picture."""
+    Image.fromarray(array).save(path)
+    return path
+
+
+@kind(None)
+def picture_gray_png(folder: Path) -> Path:
+    return save(folder / "a.png", gray())
+
+
+@kind(None)
+def picture_16_bit_png(folder: Path) -> Path:
+    return save(folder / "a.png", gray().astype(np.uint16) * 200)
+
+
+@kind(None)
+def picture_gray_jpeg(folder: Path) -> Path:
+    return save(folder / "a.jpeg", gray())
+
+
+@kind(None)
+def picture_gray_tiff(folder: Path) -> Path:
+    return save(folder / "a.tif", gray())
+
+
+@kind(None)
+def picture_gray_bmp(folder: Path) -> Path:
+    return save(folder / "a.bmp", gray())
+
+
+@kind(None)
+def picture_rgb_of_gray(folder: Path) -> Path:
+    return save(folder / "a.png", np.repeat(gray()[..., None], 3, axis=-1))
+
+
+@kind("is a colour picture")
+def picture_colour(folder: Path) -> Path:
+    return save(folder / "a.png", np.stack([gray(), gray() // 2, gray()], axis=-1))
+
+
+@kind("is a colour picture")
+def picture_annotated(folder: Path) -> Path:
+    marked = np.repeat(gray()[..., None], 3, axis=-1)
+    marked[10:14, 10:30] = (255, 255, 0)
+    return save(folder / "a.jpg", marked)
+
+
+@kind("is a colour picture")
+def picture_half_transparent(folder: Path) -> Path:
+    alpha = np.full(gray().shape, 255, np.uint8)
+    alpha[:20] = 90
+    return save(folder / "a.png", np.stack([gray(), gray(), gray(), alpha], axis=-1))
+
+
+@kind("is damaged or not a valid PNG file")
+def picture_png_cut(folder: Path) -> Path:
+    return cut(save(folder / "a.png", gray()), 0.6)
+
+
+@kind("is damaged or not a valid JPEG file")
+def picture_jpeg_cut(folder: Path) -> Path:
+    return cut(save(folder / "a.jpg", gray()), 0.5)
+
+
+@kind("is damaged or not a valid BMP file")
+def picture_bmp_cut(folder: Path) -> Path:
+    return cut(save(folder / "a.bmp", gray()), 0.5)
+
+
+@kind("is damaged or not a valid TIFF file")
+def picture_tiff_cut(folder: Path) -> Path:
+    return cut(save(folder / "a.tif", gray()), 0.5)
+
+
+@kind("is damaged or not a valid JPEG file")
+def picture_is_text(folder: Path) -> Path:
+    (folder / "a.jpg").write_text("no picture" * 30)
+    return folder / "a.jpg"
+
+
+@kind("more than the limit")
+def picture_claims_a_billion_pixels(folder: Path) -> Path:
+    made = save(folder / "a.png", gray())
+    content = bytearray(made.read_bytes())
+    struct.pack_into(">2I", content, 16, 40000, 40000)
+    struct.pack_into(">I", content, 29, zlib.crc32(bytes(content[12:29])))
+    made.write_bytes(bytes(content))
+    return made
+
+
+@kind("has only 3 x 3 x 1 voxels")
+def picture_of_nine_pixels(folder: Path) -> Path:
+    return save(folder / "a.png", gray()[:3, :3])
+
+
+@kind("same value")
+def picture_black(folder: Path) -> Path:
+    return save(folder / "a.png", gray() * 0)
+
+
+@kind("of no supported format")
+def path_unknown_format(folder: Path) -> Path:
+    (folder / "report.pdf").write_bytes(b"%PDF-1.7 ...")
+    return folder / "report.pdf"
+
+
+@kind("There is no file or folder")
+def path_missing(folder: Path) -> Path:
+    return folder / "missing.nii.gz"
+
+
+@kind("There is no file or folder")
+def path_url(folder: Path) -> str:
+    return "https://example.org/scan.nii.gz"
+
+
+@kind("cannot be opened")
+def path_loop_of_links(folder: Path) -> Path:
+    (folder / "a.nii").symlink_to(folder / "b.nii")
+    (folder / "b.nii").symlink_to(folder / "a.nii")
+    return folder / "a.nii"
+
+
+@kind("There is no file or folder")
+def path_dangling_link(folder: Path) -> Path:
+    (folder / "a.nii").symlink_to(folder / "gone.nii")
+    return folder / "a.nii"
+
+
+@kind(None)
+def path_link(folder: Path) -> Path:
+    (folder / "a.nii").symlink_to(write(folder / "b.nii"))
+    return folder / "a.nii"
+
+
+@kind("is not a regular file")
+def path_pipe(folder: Path) -> Path:
+    os.mkfifo(folder / "a.nii")
+    return folder / "a.nii"
+
+
+@kind("holds no DICOM images")
+def path_folder_named_like_a_file(folder: Path) -> Path:
+    (folder / "a.nii").mkdir()
+    return folder / "a.nii"
+
+
+@kind("cannot be opened")
+def path_name_too_long(folder: Path) -> Path:
+    return folder / ("a" * 400 + ".nii")
+
+
+@kind("cannot be opened")
+def path_null_byte(folder: Path) -> str:
+    return f"{folder}/a\0.nii"
+
+
+@kind(None)
+def path_unicode(folder: Path) -> Path:
+    (folder / "Пациент 患者").mkdir()
+    return write(folder / "Пациент 患者" / "головной мозг ü.nii.gz")
+
+
+@kind(None)
+def path_spaces_and_signs(folder: Path) -> Path:
+    (folder / "a #1 & (b) 100%").mkdir()
+    return write(folder / "a #1 & (b) 100%" / "scan #2 'x' [1].nrrd")
+
+
+@kind(None)
+def path_very_long(folder: Path) -> Path:
+    deep = folder
+    for _ in range(10):
+        deep = deep / ("folder" * 12)
+    deep.mkdir(parents=True)
+    return write(deep / ("n" * 200 + ".nii"))
