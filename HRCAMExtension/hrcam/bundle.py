@@ -167,7 +167,9 @@ class Bundle:
     @property
     def input_statistics(self) -> Mapping[str, tuple[float, float]]:
         """Range of each statistic over the training images."""
-        return {key: (float(low), float(high)) for key, (low, high) in self.metadata.get("input_statistics", {}).items()}
+        return {
+            key: (float(low), float(high)) for key, (low, high) in self.metadata.get("input_statistics", {}).items()
+        }
 
     @property
     def metrics(self) -> Mapping[str, Any]:
@@ -217,8 +219,8 @@ def load_bundle(name_or_path: str | os.PathLike[str], allow_import: bool = False
 
     Parameters
     ----------
-    allow_import : let a bundle name a network of your own, ``import:MODULE:CALLABLE``. This runs that module's code; say
-        yes only to bundles you made.
+    allow_import : let a bundle name a network of your own, ``import:MODULE:CALLABLE``. This runs that module's code;
+        say yes only to bundles you made.
 
     Raises
     ------
@@ -299,7 +301,9 @@ def check_metadata(metadata: Any, allow_import: bool = False) -> None:
         )
     for wrong, what in _contradictions(metadata):
         if wrong:
-            raise BundleError(f"The model's metadata contradict themselves: {what}.", "Correct them or get the model again.")
+            raise BundleError(
+                f"The model's metadata contradict themselves: {what}.", "Correct them or get the model again."
+            )
     architecture = metadata["architecture"]["name"]
     if architecture.startswith(IMPORT_PREFIX) and not allow_import:
         raise BundleError(

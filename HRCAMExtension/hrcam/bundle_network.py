@@ -58,10 +58,14 @@ def read_tensors(bundle: Bundle) -> dict[str, Tensor]:
     try:
         tensors = safetensors.torch.load(bundle.weights())
     except safetensors.SafetensorError as error:
-        raise BundleError(f"The weights of model {bundle.name!r} cannot be read: {error}.", "Get the model again.") from error
+        raise BundleError(
+            f"The weights of model {bundle.name!r} cannot be read: {error}.", "Get the model again."
+        ) from error
     for name, tensor in tensors.items():
         if tensor.dtype not in (*_EXACT, *_FLOATING):
-            raise BundleError(f"Tensor {name!r} of model {bundle.name!r} is of type {tensor.dtype}.", "Get the model again.")
+            raise BundleError(
+                f"Tensor {name!r} of model {bundle.name!r} is of type {tensor.dtype}.", "Get the model again."
+            )
         if tensor.dtype in _FLOATING and not bool(torch.isfinite(tensor).all()):
             raise BundleError(f"Tensor {name!r} of model {bundle.name!r} is not finite.", "Get the model again.")
     return {name: t.float() if t.dtype in _FLOATING else t for name, t in tensors.items()}
@@ -96,7 +100,9 @@ def _imported_network(name: str, arguments: dict[str, Any]) -> nn.Module:
             builder = getattr(builder, part)
         network = builder(**arguments)
     except Exception as error:
-        raise ModelError(f"{name} fails: {type(error).__name__}: {error}.", "Is the module on the Python path?") from error
+        raise ModelError(
+            f"{name} fails: {type(error).__name__}: {error}.", "Is the module on the Python path?"
+        ) from error
     if not isinstance(network, nn.Module):
         raise ModelError(f"{name} gives a {type(network).__name__}.", "It must give a torch.nn.Module.")
     return network

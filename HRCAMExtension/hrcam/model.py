@@ -55,8 +55,9 @@ class HRCAM(nn.Module):
 
     Notes
     -----
-    Hooks live only during a call and answer only to the calling thread: an instance can be copied, pickled and used from
-    several threads. Under training, call ``hrcam.cnn.eval()`` to keep a frozen CNN's batch norms still (stage two).
+    Hooks live only during a call and answer only to the calling thread: an instance can be copied, pickled and used
+    from several threads. Under training, call ``hrcam.cnn.eval()`` to keep a frozen CNN's batch norms still (stage
+    two).
 
     Examples
     --------
@@ -173,7 +174,7 @@ class HRCAM(nn.Module):
             raise ModelError(f"classes is {classes!r}.", "Give None, an index, or a LongTensor with one index a case.")
         if chosen.ndim == 1 and len(chosen) != batch:
             raise ModelError(f"classes has {len(chosen)} entries for a batch of {batch}.", "Give one index a case.")
-        if chosen.numel() and not (0 <= int(chosen.min()) and int(chosen.max()) < self.num_classes):
+        if chosen.numel() and not (int(chosen.min()) >= 0 and int(chosen.max()) < self.num_classes):
             raise ModelError(f"classes is {classes!r}.", f"Indices run from 0 to {self.num_classes - 1}.")
         return chosen.long().expand(batch)
 

@@ -59,7 +59,8 @@ class _GlobalAverage(nn.Module):
 
 
 class BlurPool(nn.Module):
-    """Sub-sampling after a binomial low-pass [1 2 1] per axis (Zhang, Making convolutional networks shift-invariant)."""
+    """Sub-sampling after a binomial low-pass [1 2 1] per axis (Zhang, Making convolutional networks
+    shift-invariant)."""
 
     kernel: Tensor
 
@@ -67,7 +68,9 @@ class BlurPool(nn.Module):
         super().__init__()
         self.stride = stride
         line = torch.tensor([0.25, 0.5, 0.25])
-        kernel = reduce(torch.Tensor.mul, (line.view([-1 if i == axis else 1 for i in range(dims)]) for axis in range(dims)))
+        kernel = reduce(
+            torch.Tensor.mul, (line.view([-1 if i == axis else 1 for i in range(dims)]) for axis in range(dims))
+        )
         self.register_buffer("kernel", kernel.expand(channels, 1, *kernel.shape).clone(), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:

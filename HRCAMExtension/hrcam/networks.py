@@ -1,7 +1,8 @@
 """Small CNN classifiers that a model bundle may name, in 2D and 3D, and the allow-list of them.
 
-A bundle is untrusted: its metadata names one of `ARCHITECTURES` and gives plain numbers, which are checked here, so that no
-bundle can run code or ask for absurd amounts of memory. Every network is a classifier by itself: B×C×*size → B×K.
+A bundle is untrusted: its metadata names one of `ARCHITECTURES` and gives plain numbers, which are checked here, so
+that no bundle can run code or ask for absurd amounts of memory. Every network is a classifier by itself: B×C×*size →
+B×K.
 """
 
 from collections.abc import Callable
@@ -146,9 +147,7 @@ class Hourglass(nn.Module):
             x = stage(self.pool(x) if index else x)
             skips.append(x)
         x = self.top(skips.pop())
-        for lateral, refine, skip in zip(
-            reversed(self.lateral), reversed(self.decoder), reversed(skips), strict=True
-        ):
+        for lateral, refine, skip in zip(reversed(self.lateral), reversed(self.decoder), reversed(skips), strict=True):
             x = refine(lateral(skip) + resize_to(x, skip))
         return self.classifier(x)
 
@@ -165,9 +164,7 @@ class _Residual(nn.Module):
         self.second = nn.Sequential(conv(after, after, 3, padding=1, bias=False), norm(after))
         self.shortcut: nn.Module = nn.Identity()
         if blur:
-            self.shortcut = nn.Sequential(
-                BlurPool(before, dims, step), conv(before, after, 1, bias=False), norm(after)
-            )
+            self.shortcut = nn.Sequential(BlurPool(before, dims, step), conv(before, after, 1, bias=False), norm(after))
         elif step > 1 or before != after:
             self.shortcut = nn.Sequential(conv(before, after, 1, stride=step, bias=False), norm(after))
 
@@ -187,7 +184,15 @@ def _check_common(in_channels: int, num_classes: int, width: int, max_width: int
     check_choice("dims", dims, (2, 3))
 
 
-__all__ = ["ARCHITECTURES", "Hourglass", "Lite0Pyramid", "ResNetSmall", "VGGSmall", "build_network", "pretrained_encoder"]
+__all__ = [
+    "ARCHITECTURES",
+    "Hourglass",
+    "Lite0Pyramid",
+    "ResNetSmall",
+    "VGGSmall",
+    "build_network",
+    "pretrained_encoder",
+]
 
 ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
     "vgg_small": VGGSmall,

@@ -1,12 +1,14 @@
 """Taps: read feature maps inside a running CNN, by module name, and leave no hook behind.
 
-A tap's name is ``module[#call][:input]``: ``layer2`` is what module ``layer2`` returns, ``relu#3`` what ``relu`` returns
-the third time it is called, ``pool:input`` what is handed to ``pool`` (the result of a functional operation before it).
+A tap's name is ``module[#call][:input]``: ``layer2`` is what module ``layer2`` returns, ``relu#3`` what ``relu``
+returns the third time it is called, ``pool:input`` what is handed to ``pool`` (the result of a functional operation
+before it).
 """
 
 import re
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, TypeVar
@@ -87,10 +89,8 @@ def run_tapped(cnn: nn.Module, names: Sequence[str], x: torch.Tensor, reduce: Ca
     try:
         for index, name in enumerate(names):
             listen(index, Tap.parse(name))
-        try:
+        with suppress(_AllRead):
             cnn(x)
-        except _AllRead:
-            pass
     finally:
         for handle in handles:
             handle.remove()

@@ -41,7 +41,9 @@ class VGG(nn.Module):
             layers += [conv(dims, before, width, 3, padding=1), nn.ReLU(inplace=True), pool(dims, "Max", 2)]
             before = width
         self.features = nn.Sequential(*layers)
-        self.classifier = nn.Sequential(nn.Flatten(), nn.Linear(16 * (size // 8) ** dims, 8), nn.ReLU(), nn.Linear(8, 2))
+        self.classifier = nn.Sequential(
+            nn.Flatten(), nn.Linear(16 * (size // 8) ** dims, 8), nn.ReLU(), nn.Linear(8, 2)
+        )
 
     def forward(self, x):
         return self.classifier(self.features(x))
@@ -266,7 +268,11 @@ class SqueezeNet(nn.Module):
 class Fire(nn.Module):
     def __init__(self, dims, before):
         super().__init__()
-        self.squeeze, self.left, self.right = conv(dims, before, 2, 1), conv(dims, 2, 4, 1), conv(dims, 2, 4, 3, padding=1)
+        self.squeeze, self.left, self.right = (
+            conv(dims, before, 2, 1),
+            conv(dims, 2, 4, 1),
+            conv(dims, 2, 4, 3, padding=1),
+        )
 
     def forward(self, x):
         x = F.relu(self.squeeze(x))
@@ -281,7 +287,9 @@ class ShuffleUnit(nn.Module):
         self.stride = stride
         half = channels // 2 if stride == 1 else channels
         self.right = nn.Sequential(
-            unit(dims, half, half, 1), conv(dims, half, half, 3, stride=stride, padding=1, groups=half), unit(dims, half, half, 1)
+            unit(dims, half, half, 1),
+            conv(dims, half, half, 3, stride=stride, padding=1, groups=half),
+            unit(dims, half, half, 1),
         )
         self.left = nn.Identity() if stride == 1 else conv(dims, channels, channels, 3, stride=2, padding=1)
 

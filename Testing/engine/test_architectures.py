@@ -5,10 +5,9 @@ import importlib
 import architectures as zoo
 import pytest
 import torch
-from torch import nn
-
 from hrcam import HRCAM
 from hrcam.networks import ARCHITECTURES, build_network
+from torch import nn
 
 
 def monai(name, **arguments):
@@ -92,12 +91,28 @@ CASES |= {
         "act layer1 layer2 layer3 layer4",
     ),
     "MONAI DenseNet 2D": (
-        monai("DenseNet", spatial_dims=2, in_channels=1, out_channels=2, init_features=4, growth_rate=2, block_config=(2, 2)),
+        monai(
+            "DenseNet",
+            spatial_dims=2,
+            in_channels=1,
+            out_channels=2,
+            init_features=4,
+            growth_rate=2,
+            block_config=(2, 2),
+        ),
         (1, 64, 96),
         "features.relu0 features.transition1.conv class_layers.relu",
     ),
     "MONAI DenseNet 3D": (
-        monai("DenseNet", spatial_dims=3, in_channels=1, out_channels=2, init_features=4, growth_rate=2, block_config=(2, 2)),
+        monai(
+            "DenseNet",
+            spatial_dims=3,
+            in_channels=1,
+            out_channels=2,
+            init_features=4,
+            growth_rate=2,
+            block_config=(2, 2),
+        ),
         (1, 32, 32, 48),
         "features.relu0 features.transition1.conv class_layers.relu",
     ),
@@ -107,7 +122,14 @@ CASES |= {
         "layer0.relu1 layer1 layer2 layer3 layer4",
     ),
     "MONAI EfficientNet": (
-        monai("EfficientNetBN", model_name="efficientnet-b0", spatial_dims=2, in_channels=1, num_classes=2, pretrained=False),
+        monai(
+            "EfficientNetBN",
+            model_name="efficientnet-b0",
+            spatial_dims=2,
+            in_channels=1,
+            num_classes=2,
+            pretrained=False,
+        ),
         (1, 64, 96),
         "_blocks.1.1._swish#1 _blocks.2.3._swish#1 _blocks.3.5._swish#1 _blocks.5.11._swish#1 _swish#2",
     ),

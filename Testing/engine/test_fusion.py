@@ -2,10 +2,9 @@
 
 import pytest
 import torch
-from torch.nn import functional as F
-
 from hrcam import ModelError
 from hrcam.fusion import FUSIONS, fuse, upsample
+from torch.nn import functional as F
 
 
 def test_upsampling_uses_half_pixel_centers():
@@ -56,7 +55,9 @@ def test_gated_completeness_error_is_what_the_gates_held_back():
     size = (8, 8)
     gate = upsample(coarse, size).relu() / (upsample(coarse, size).relu() + 1.0)
     held_back = ((1 - gate) * fine).mean()
-    torch.testing.assert_close(fuse([fine, coarse], size).mean() - fuse([fine, coarse], size, "gated").mean(), held_back)
+    torch.testing.assert_close(
+        fuse([fine, coarse], size).mean() - fuse([fine, coarse], size, "gated").mean(), held_back
+    )
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,9 @@
 import architectures as zoo
 import pytest
 import torch
-from torch import nn
-
 from hrcam import HRCAM, ModelError, find_levels
 from hrcam.levels import resolve_levels
+from torch import nn
 
 
 def names(levels):
@@ -31,7 +30,7 @@ def test_an_example_decides_size_and_channels():
             a, b = x.split([2, 2], 1)
             return self.conv(a * b).mean((2, 3))
 
-    with pytest.raises(ModelError, match="accepts none of the inputs tried.*example="):
+    with pytest.raises(ModelError, match=r"accepts none of the inputs tried.*example="):
         find_levels(Multiply())
     (level,) = find_levels(Multiply(), torch.zeros(3, 4, 20, 30))
     assert level.size == (10, 15)
