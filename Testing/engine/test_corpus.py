@@ -1,0 +1,89 @@
+"""Input of 135 kinds: each bad one gives one clear sentence, each good one is read; flipped bytes do no worse."""
+
+import time
+
+import numpy as np
+import pytest
+from corpus.dicom import series, slice_file
+from corpus.kinds import write
+from corpus.make import KINDS, main
+from corpus.pictures_paths import gray, save
+from hrcam.checks import check_volume
+from hrcam.errors import InputError
+from hrcam.volume import discover, read_volume
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+SLOWEST_SECONDS = 10
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+def test_input_is_read_or_refused_in_words(tmp_path, kind):
+    path = kind.make(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    began = time.monotonic()
+    if kind.says is None:
+        volume = read_volume(path)
+        check_volume(volume)
+        assert np.isfinite(volume.array).all() and volume.array.shape == volume.geometry.shape_kji
+    else:
+        with pytest.raises(InputError) as caught:
+            check_volume(read_volume(path))
+        assert kind.says in caught.value.message
+        assert caught.value.message.endswith(".") and caught.value.hint.endswith(".")
+        assert str(caught.value).isprintable() and len(str(caught.value)) < 1000
+    assert time.monotonic() - began < SLOWEST_SECONDS
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_there_are_at_least_sixty_bad_kinds():
+    assert sum(kind.says is not None for kind in KINDS.values()) >= 60
+
+
+def test_the_script_writes_all_kinds_and_their_manifest(tmp_path, capsys):
+    assert main([str(tmp_path / "corpus")]) == 0
+    assert f"{len(KINDS)} kinds" in capsys.readouterr().out
+    assert (tmp_path / "corpus" / "manifest.json").is_file()
+    found = discover([tmp_path / "corpus"])
+    assert len(found) > 100 and len({case.name.lower() for case in found}) == len(found)
+    assert main([]) == 2
+
+
+def test_a_file_that_vanishes_between_search_and_reading(tmp_path):
+    path = write(tmp_path / "a.nii")
+    (case,) = discover([tmp_path])
+    path.unlink()
+    with pytest.raises(InputError, match="There is no file or folder"):
+        read_volume(case.path)
+
+
+@pytest.fixture(scope="module")
+def valid(tmp_path_factory):
+    """Valid files of each format, as bytes."""
+    folder = tmp_path_factory.mktemp("valid")
+    files = [write(folder / name) for name in ("a.nii", "a.nii.gz", "a.nrrd", "a.mha")]
+    files += [write(folder / name, compress=True) for name in ("z.nrrd", "z.mha")]
+    files += [save(folder / name, gray()) for name in ("a.png", "a.jpg", "a.bmp", "a.tif")]
+    files.append(slice_file(series(folder / "series"), 3))
+    return [(file.name, file.read_bytes()) for file in files]
+
+
+@given(data=st.data())
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_flipped_and_missing_bytes_never_do_worse_than_an_input_error(valid, tmp_path, data):
+    name, content = data.draw(st.sampled_from(valid))
+    garbled = bytearray(content)
+    header = min(len(content), 600) - 1
+    for _ in range(data.draw(st.integers(0, 6))):
+        place = data.draw(st.one_of(st.integers(0, header), st.integers(0, len(content) - 1)))
+        garbled[place] = data.draw(st.integers(0, 255))
+    if data.draw(st.booleans()):
+        del garbled[data.draw(st.integers(0, len(content))):]
+    path = tmp_path / name
+    path.write_bytes(bytes(garbled))
+    try:
+        volume = read_volume(path)
+        check_volume(volume)
+        assert np.isfinite(volume.array).all() and volume.array.shape == volume.geometry.shape_kji
+    except InputError as error:
+        assert error.message and error.hint
