@@ -42,6 +42,8 @@ def addLevelColorNode(name: str, levels: Sequence[dict]) -> Any:
     """Add the label map's colour table: entry 0 transparent, entry n the nth evidence level with its name."""
     node = _addTable(name, len(levels) + 1)
     node.SetColor(0, "background", 0.0, 0.0, 0.0, 0.0)
+    if hasattr(node, "SetColorDefined"):  # Slicer from 5.8 on: the legend then leaves the background out
+        node.SetColorDefined(0, False)
     for entry, level in enumerate(levels, start=1):
         node.SetColor(entry, str(level["name"]), *(float(v) for v in level["color"]), 1.0)
     return node

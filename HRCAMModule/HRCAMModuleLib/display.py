@@ -32,7 +32,7 @@ def showOverlay(
     localization: Localization,
     kind: OverlayKind = OverlayKind.LEVELS,
     source: str = FUSED,
-    opacity: float = 0.6,
+    opacity: float = 0.45,
     outline: bool = False,
 ) -> None:
     """Put the scan in the background and the chosen overlay over it, in all slice views.

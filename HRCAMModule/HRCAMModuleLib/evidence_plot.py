@@ -150,7 +150,7 @@ class EvidencePlot:
             self._slider.setValue(self.current)
             self._slider.blockSignals(wasBlocked)
             rank = self._order.index(self.current)
-            self._text.text = _("Slice {number} of {count}: evidence {evidence:.2f}, rank {rank}").format(
+            self._text.text = _("Slice {number} of {count}, evidence {evidence:.2f}, rank {rank}").format(
                 number=self.current + 1, count=len(self._values), evidence=self._values[self.current], rank=rank + 1)
         else:
             self._text.text = _("{count} slices").format(count=len(self._values)) if self._values else ""

@@ -1,95 +1,64 @@
-"""Write a result's files: the same names and formats as ``hrcam localize`` writes."""
+"""Write a result's files with the engine's writers: the same names and contents as ``hrcam localize`` writes."""
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import slicer
 
 from .localization import Localization
-from .volume_nodes import ijkToRas
+from .volume_nodes import engineVolume
+
+KINDS = {"segmentation": "levels", "map": "map", "labels": "labels", "report": "result", "overview": "overview"}
+"""What a caller may ask for, to the engine's name of that output."""
 
 
-def exportResult(
-    localization: Localization, folder: Path, segmentation: bool = True, map: bool = True, report: bool = True,
-    overview: bool = True,
-) -> dict[str, Path]:
-    """Write the chosen files and return them by kind.
+def exportResult(localization: Localization, folder: Path, **what: bool) -> dict[str, Path]:
+    """Write the chosen files (keys of ``KINDS``, all unless told otherwise) and return them by kind.
 
-    All files appear together or not at all: they are written beside each other first and renamed at the end.
+    All of them appear, the report last, or none. They lie on the input's own grid: a parent transform is not applied.
 
-    Raises ``OSError`` when the folder cannot be written to, ``RuntimeError`` when Slicer cannot write a node.
+    Raises
+    ------
+    ValueError : an unknown kind.
+    hrcam.errors.OutputError : the folder cannot be written to.
     """
-    from hrcam.formats import safe_name
+    from hrcam.errors import OutputError
+    from hrcam.writers import write_result
 
-    name = safe_name(localization.inputVolume.GetName())
-    wanted = {
-        "segmentation": (segmentation, f"{name}_levels.seg.nrrd", _writeSegmentation),
-        "map": (map, f"{name}_map.nii.gz", _writeMap),
-        "report": (report, f"{name}_result.json", _writeReport),
-        "overview": (overview, f"{name}_overview.png", _writeOverview),
-    }
-    folder.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=".hrcam-", dir=folder))
-    written: dict[str, Path] = {}
+    unknown = sorted(set(what) - set(KINDS))
+    if unknown:
+        raise ValueError(f'There is no "{unknown[0]}" to export. Choose from: {", ".join(KINDS)}.')
+    wanted = [kind for kind in KINDS if what.get(kind, True)]
     try:
-        for kind, (yes, fileName, write) in wanted.items():
-            if yes:
-                write(localization, partial / fileName)
-        for kind, (yes, fileName, _write) in wanted.items():
-            if yes:
-                os.replace(partial / fileName, folder / fileName)
-                written[kind] = folder / fileName
+        folder.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=".hrcam-", dir=folder))
+    except OSError as error:
+        raise OutputError(f'"{folder}" cannot be written to: {error.strerror}.', "Choose another folder.") from error
+    try:
+        outputs = [KINDS[kind] for kind in wanted if kind != "report"]
+        files = write_result(_engineResult(localization), engineVolume(localization.inputVolume), partial, outputs)
+        written = {}
+        for kind in sorted(wanted, key=lambda kind: kind == "report"):
+            source = files[KINDS[kind]]
+            os.replace(source, folder / source.name)
+            written[kind] = folder / source.name
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     logging.info("HR-CAM: exported %s", ", ".join(str(path) for path in written.values()))
     return written
 
 
-def _writeSegmentation(localization: Localization, path: Path) -> None:
-    _saveCopy(localization.segmentation, path)
-
-
-def _writeMap(localization: Localization, path: Path) -> None:
-    _saveCopy(localization.mapVolume, path)
-
-
-def _saveCopy(node: Any, path: Path) -> None:
-    """Write a node without making the scene believe that it is saved there."""
-    storage = node.CreateDefaultStorageNode()
-    storage.UnRegister(None)  # owned by the Python variable now
-    storage.SetFileName(str(path))
-    storage.SetUseCompression(1)
-    modified = node.GetModifiedSinceRead() if node.IsA("vtkMRMLStorableNode") else False
-    if not storage.WriteData(node) or not path.is_file():
-        raise RuntimeError(f'"{node.GetName()}" could not be written to {path.parent.parent}. Check the free space and '
-                           "the permissions.")
-    if modified:
-        node.StorableModified()
-
-
-def _writeReport(localization: Localization, path: Path) -> None:
-    info = dict(localization.info)
-    name = path.name.removesuffix("_result.json")
-    info["files"] = {"map": f"{name}_map.nii.gz", "levels": f"{name}_levels.seg.nrrd"}
-    path.write_text(json.dumps(info, indent=1, ensure_ascii=False), encoding="utf-8")
-
-
-def _writeOverview(localization: Localization, path: Path) -> None:
-    from hrcam.overview import write_overview
+def _engineResult(localization: Localization):
+    """The result as the engine knows it; labels anew from the map, because the panel may have hidden some."""
     from hrcam.result import Result
-    from hrcam.volume import volume_from_array
 
-    source = localization.inputVolume
-    volume = volume_from_array(slicer.util.arrayFromVolume(source), ijkToRas(source), source.GetName())
     evidence = localization.map()
-    thresholds = [level["threshold"] for level in localization.evidenceLevels]
-    labels = sum((evidence >= threshold).astype(np.uint8) for threshold in thresholds)
-    write_overview(path, volume, Result.from_json(localization.info, evidence, labels))
+    labels = np.zeros(evidence.shape, np.uint8)
+    for level in localization.evidenceLevels:
+        labels += evidence >= level["threshold"]
+    return Result.from_json(localization.info, evidence, labels)

@@ -209,7 +209,7 @@ class HRCAMModuleLogic(ScriptedLoadableModuleLogic):
         localization: Localization,
         kind: str | OverlayKind = OverlayKind.LEVELS,
         source: str = FUSED,
-        opacity: float = 0.6,
+        opacity: float = 0.45,
         outline: bool = False,
         legend: bool = False,
         evidenceRange: tuple[float, float] | None = None,
@@ -308,14 +308,14 @@ class HRCAMModuleLogic(ScriptedLoadableModuleLogic):
     def exportReport(self, localization: Localization, folder: str | Path, **what: bool) -> dict[str, Path]:
         """Write a result's files into a folder and return what was written, by kind.
 
-        Keywords ``segmentation``, ``map``, ``report`` and ``overview`` say which; all by default. File names are those
-        of ``hrcam localize``.
+        Keywords ``segmentation``, ``map``, ``labels``, ``report`` and ``overview`` say which; all by default. File
+        names are those of ``hrcam localize``.
 
         Example
         -------
         >>> written = logic.exportReport(result, folder, overview=False)
         >>> sorted(written)
-        ['map', 'report', 'segmentation']
+        ['labels', 'map', 'report', 'segmentation']
         """
         ensureEngineOnPath()
         return exportResult(localization, Path(folder), **what)

@@ -76,6 +76,6 @@ class HRCAMParameterNode:
     mapSource: str = FUSED
     evidenceLow: float = 0.0
     evidenceHigh: float = 10.0
-    opacity: Annotated[float, WithinRange(0.0, 1.0)] = 0.6
+    opacity: Annotated[float, WithinRange(0.0, 1.0)] = 0.45
     outline: bool = False
     legend: bool = True

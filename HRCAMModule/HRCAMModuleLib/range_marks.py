@@ -57,7 +57,7 @@ def _paint(painter: Any, width: int, span: tuple[float, float], low: float, high
         x = position(float(level["threshold"]))
         painter.fillRect(x - 1, 0, 3, BAR + 5, qt.QColor(*(int(255 * float(v)) for v in level["color"])))
         painter.setPen(qt.QPen(qt.QColor(128, 128, 128)))
-        text = f"{level['name']} {float(level['threshold']):.1f}"
+        text = str(level["name"])
         size = metrics.boundingRect(text).width()
         left = min(max(x - size // 2, 0), width - size - 2)
         if left > taken + 4:  # a name that would cover another is left out; the levels' list has them all

@@ -1,0 +1,241 @@
+"""Localize many scans without clicking, in 3D Slicer:
+
+    Slicer --no-splash --no-main-window --python-script HRCAMBatch.py --input scans/ --output results/ --model t1ce-tumor
+
+``--usage`` lists the options (Slicer keeps ``--help`` for itself). Every case is tried on its own. The exit code is 0 when
+all cases were done, 1 when one failed, 2 when the arguments make no sense. On Windows nothing is printed to the
+terminal: read ``hrcam_batch.log`` and ``summary.csv`` in the output folder.
+"""
+
+import argparse
+import csv
+import json
+import logging
+import os
+import sys
+import time
+from pathlib import Path
+
+_HERE = Path(globals().get("__file__") or sys.argv[0]).resolve().parent
+if str(_HERE) not in sys.path:
+    sys.path.insert(0, str(_HERE))
+
+COLUMNS = ("case", "status", "predicted", "probability", "shown_class", "regions", "volume_ml", "peak", "seconds",
+           "error", "path")
+LOG, SUMMARY = "hrcam_batch.log", "summary.csv"
+_log = logging.getLogger("HRCAMBatch")
+
+
+class UsageError(Exception):
+    """The arguments make no sense."""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message):
+        raise UsageError(message)
+
+
+def parser():
+    """The options; those of ``hrcam localize`` have the same names."""
+    options = _Parser(prog="HRCAMBatch.py", add_help=False, allow_abbrev=False,
+                      description="Localize pathology in many scans with 3D Slicer. Research use only.")
+    options.add_argument("--input", nargs="+", action="append", default=[], metavar="PATH",
+                         help="files, folders, patterns in quotes, DICOM folders, or FOLDER#SERIES")
+    options.add_argument("--output", metavar="FOLDER", help="folder for the results; made when it is missing")
+    options.add_argument("--model", default="t1ce-tumor", help="name or folder of a model (default: %(default)s)")
+    options.add_argument("--class", dest="classLabel", metavar="CLASS", help="class to map (default: the most probable)")
+    options.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    options.add_argument("--plane", default="auto", choices=("auto", "axial", "coronal", "sagittal", "all"))
+    options.add_argument("--fusion", help="how levels are joined; sum is the published way (default: the model's own)")
+    options.add_argument("--overwrite", action="store_true", help="compute again what is finished already")
+    options.add_argument("--no-overview", dest="overview", action="store_false", help="write no overview pictures")
+    options.add_argument("--scene", action="store_true", help="also save each case as a Slicer scene (.mrb)")
+    options.add_argument("--screenshots", action="store_true",
+                         help="also save pictures of the slice and 3D views (needs Slicer's main window)")
+    options.add_argument("--install", action="store_true", help="install missing Python packages without asking")
+    options.add_argument("--usage", action="store_true", help="show this text and end")
+    return options
+
+
+def main(argv):
+    """Run with a list of arguments; returns the exit code. Importable: it never ends the application."""
+    try:
+        arguments = parser().parse_args(list(argv))
+        if arguments.usage:
+            print(parser().format_help())
+            return 0
+        inputs = [path for group in arguments.input for path in group]
+        if not inputs or not arguments.output:
+            raise UsageError("--input and --output are needed")
+        output = Path(arguments.output)
+        output.mkdir(parents=True, exist_ok=True)
+    except (UsageError, OSError) as problem:
+        print(f"HRCAMBatch: {problem}. --usage lists the options.", file=sys.stderr)
+        return 2
+    handler = logging.FileHandler(output / LOG, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    _log.addHandler(handler)
+    _log.setLevel(logging.INFO)
+    try:
+        return _run(arguments, inputs, output)
+    finally:
+        _log.removeHandler(handler)
+        handler.close()
+
+
+def _run(arguments, inputs, output):
+    from HRCAMModuleLib.dependencies import DependencyError, ensureDependencies
+    from HRCAMModuleLib.engine import ensureEngineOnPath
+    from HRCAMModuleLib.models import modelEntry
+
+    try:
+        ensureEngineOnPath()
+        if arguments.install:
+            ensureDependencies(ask=False)
+        _requireDependencies()
+        entry = modelEntry(arguments.model)
+        from hrcam.volume import discover
+
+        cases = discover(inputs)
+    except DependencyError as problem:
+        return _refuse(problem)
+    except Exception as problem:  # whatever the engine cannot read is told, not raised into Slicer
+        return _refuse(problem)
+    if not cases:
+        return _refuse("no scan was found in the input")
+    if arguments.classLabel and arguments.classLabel not in entry.classes:
+        return _refuse(f'model "{entry.name}" knows no class "{arguments.classLabel}"; it knows {", ".join(entry.classes)}')
+    _log.info("%d cases, model %s", len(cases), entry.name)
+    rows = []
+    for number, case in enumerate(cases, start=1):
+        start = time.monotonic()
+        row = {"case": case.name, "path": str(case.path)}
+        try:
+            row.update(_oneCase(case, arguments, entry, output))
+        except Exception as problem:  # one bad case never stops the others
+            row.update(status="failed", error=" ".join(str(problem).split()) or type(problem).__name__)
+            _log.error("%s: %s", case.name, row["error"], exc_info=not _isExpected(problem))
+        row["seconds"] = f"{time.monotonic() - start:.1f}"
+        rows.append(row)
+        _writeSummary(rows, output / SUMMARY)
+        line = f"[{number}/{len(cases)}] {case.name}: {row['status']} {row.get('predicted') or row.get('error') or ''}"
+        _log.info(line)
+        print(line, flush=True)
+    failed = sum(row["status"] == "failed" for row in rows)
+    _log.info("%d done, %d failed", len(rows) - failed, failed)
+    return 1 if failed else 0
+
+
+def _requireDependencies():
+    from HRCAMModuleLib.dependencies import DependencyError, missingPackages
+
+    missing = missingPackages()
+    if missing:
+        raise DependencyError(f"missing packages: {', '.join(missing)}; add --install, or press \"Localize pathology\" once "
+                              "in the module")
+
+
+def _refuse(problem):
+    _log.error("%s", problem)
+    print(f"HRCAMBatch: {problem}", file=sys.stderr)
+    return 2
+
+
+def _isExpected(problem):
+    from hrcam.errors import HRCAMError
+
+    return isinstance(problem, HRCAMError)
+
+
+def _oneCase(case, arguments, entry, output):
+    """Localize one case and write its files; returns columns of its row."""
+    import slicer
+    from hrcam.volume import read_volume
+
+    from HRCAMModuleLib.logic import HRCAMModuleLogic
+
+    if case.error is not None:
+        raise case.error
+    volume = read_volume(case.path)
+    finished = output / f"{case.name}_result.json"
+    if not arguments.overwrite:
+        former = _finishedResult(finished, volume.content_hash, arguments, entry)
+        if former is not None:
+            return {**_columns(former), "status": "skipped"}
+    logic = HRCAMModuleLogic()
+    node = slicer.util.addVolumeFromArray(volume.array, volume.geometry.ijk_to_ras, case.name)
+    try:
+        result = logic.localize(node, model=arguments.model, classLabel=arguments.classLabel, device=arguments.device,
+                                plane=arguments.plane, fusion=arguments.fusion)
+        if arguments.screenshots:
+            from HRCAMModuleLib.screenshots import saveScreenshots
+
+            saveScreenshots(logic, result, output, case.name)
+        if arguments.scene:
+            _saveScene(logic, result, output / f"{case.name}_scene.mrb")
+        # Last: its report is what a later run takes for "finished".
+        logic.exportReport(result, output, overview=arguments.overview)
+        return {**_columns(result.info), "status": "done"}
+    finally:
+        logic.close()
+        for former in logic.results(node):
+            former.remove()
+        display = node.GetDisplayNode()
+        slicer.mrmlScene.RemoveNode(node)
+        if display is not None and display.GetScene() is not None:
+            slicer.mrmlScene.RemoveNode(display)
+
+
+def _finishedResult(path, contentHash, arguments, entry):
+    """The result of the same scan, model and options, when it is complete; else None."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        provenance = found["provenance"]
+        options = provenance["options"]
+        same = (
+            provenance["input"]["content_hash"] == contentHash
+            and provenance["model"]["sha256"] == entry.metadata["sha256"]
+            and options.get("class_name") == arguments.classLabel
+            and options.get("plane") == arguments.plane
+            and options.get("fusion") in (arguments.fusion, arguments.fusion or entry.metadata["fusion"])
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return found if same else None
+
+
+def _columns(info):
+    regions = info["regions"]
+    return {
+        "predicted": info["predicted"],
+        "probability": f"{info['probabilities'][info['predicted']]:.4f}",
+        "shown_class": info["shown_class"],
+        "regions": len(regions),
+        "volume_ml": f"{sum(region['volume_ml'] for region in regions):.3f}",
+        "peak": f"{max((region['peak'] for region in regions), default=0.0):.3f}",
+    }
+
+
+def _saveScene(logic, result, path):
+    import slicer
+
+    logic.showOverlay(result, legend=True)
+    partial = path.with_name(f".{path.name}")
+    if not slicer.util.saveScene(str(partial), {}):
+        raise RuntimeError(f"the scene could not be saved to {path.parent}; check the free space and the permissions")
+    os.replace(partial, path)
+
+
+def _writeSummary(rows, path):
+    partial = path.with_name(f".{path.name}")
+    with partial.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, COLUMNS, restval="")
+        writer.writeheader()
+        writer.writerows(rows)
+    os.replace(partial, path)
+
+
+if __name__ == "__main__":
+    import slicer
+
+    slicer.util.exit(main(sys.argv[1:]))

@@ -1,0 +1,51 @@
+"""Pictures of the views for batch runs."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+import slicer
+import vtk
+
+from .display import fitSliceViews
+from .localization import Localization
+from .volume_rendering import center3DViews
+
+
+def saveScreenshots(logic: Any, localization: Localization, folder: Path, name: str) -> list[Path]:
+    """Save ``NAME_Red.png`` and so on, at the strongest region, and ``NAME_3D.png``; returns what was written.
+
+    Without views (``--no-main-window``) nothing is written and the log says so.
+    """
+    layout = slicer.app.layoutManager()
+    if layout is None:
+        logging.warning("HR-CAM: screenshots need Slicer's main window; run without --no-main-window")
+        return []
+    logic.showOverlay(localization, legend=True)
+    fitSliceViews()
+    if localization.regions:
+        logic.jumpToRegion(localization, localization.regions[0]["label"])
+    logic.showIn3D(localization, surfaces=True)
+    center3DViews()
+    slicer.app.processEvents()
+    views = {view: layout.sliceWidget(view).sliceView() for view in layout.sliceViewNames()}
+    if layout.threeDViewCount > 0:
+        views["3D"] = layout.threeDWidget(0).threeDView()
+    return [_save(view, folder / f"{name}_{label}.png") for label, view in views.items()]
+
+
+def _save(view: Any, path: Path) -> Path:
+    view.forceRender()
+    grabber = vtk.vtkWindowToImageFilter()
+    grabber.SetInput(view.renderWindow())
+    grabber.ReadFrontBufferOff()
+    writer = vtk.vtkPNGWriter()
+    writer.SetInputConnection(grabber.GetOutputPort())
+    partial = path.with_name(f".{path.name}")
+    writer.SetFileName(str(partial))
+    writer.Write()
+    os.replace(partial, path)
+    return path
