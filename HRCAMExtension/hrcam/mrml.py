@@ -49,6 +49,12 @@ def import_slicer() -> ModuleType:
     return slicer  # type: ignore[no-any-return]
 
 
+def _write_empty_share(folder: Path) -> None:
+    """The folder of an installed Slicer's color files and volume rendering presets, here with none of them."""
+    (folder / "share" / "ColorFiles").mkdir(parents=True, exist_ok=True)
+    (folder / "presets.xml").write_text('<MRML version="Slicer4"></MRML>\n', encoding="utf-8")
+
+
 class MRMLSession:
     """Application logic, scene, and module logics, in the order in which qSlicerCoreApplication sets them up.
 
@@ -75,7 +81,12 @@ class MRMLSession:
         self.scene.AddNode(slicer.vtkMRMLInteractionNode())  # displayable managers look for it
         self._set_up_file_access(slicer, temporary)
         logic = self.application_logic
-        logic.SetColorLogic(slicer.vtkSlicerColorLogic())  # the Colors module's own, with legends
+        _write_empty_share(temporary)
+        logic.SetHomeDirectory(str(temporary))
+        logic.SetShareDirectory("share")
+        colors = slicer.vtkSlicerColorLogic()  # the Colors module's own, with legends
+        colors.SetMRMLApplicationLogic(logic)
+        logic.SetColorLogic(colors)
         logic.SetMRMLScene(self.scene)
         logic.GetColorLogic().SetMRMLScene(self.scene)
         logic.GetColorLogic().AddDefaultColorNodes()
@@ -103,7 +114,17 @@ class MRMLSession:
         self._remote_io.AddDataIOToScene()
 
     def close(self) -> None:
-        """Take everything down; in another order VTK complains or crashes at exit."""
+        """Take everything down; in another order VTK crashes at exit."""
+        import vtk
+
+        warnings = vtk.vtkObject.GetGlobalWarningDisplay()
+        vtk.vtkObject.SetGlobalWarningDisplay(0)  # the subject hierarchy looks for its scene once more
+        try:
+            self._close()
+        finally:
+            vtk.vtkObject.SetGlobalWarningDisplay(warnings)
+
+    def _close(self) -> None:
         self.scene.Clear(True)
         for name, logic in self.logics.items():
             if name not in ("SubjectHierarchy", "Terminologies"):  # warn when their scene is taken away

@@ -25,16 +25,20 @@ class Host:
         from . import (
             application,
             dialogs,
+            layout,
+            main_window,
             module_manager,
             pythonqt,
             ui_loader,
+            views,
             widgets_ctk,
             widgets_ctk_ranges,
             widgets_qmrml,
         )
 
         _quietVtk(vtk)
-        sources = (application, module_manager, widgets_ctk, widgets_ctk_ranges, widgets_qmrml)
+        widgets = (widgets_ctk, widgets_ctk_ranges, widgets_qmrml)
+        sources = (application, module_manager, *widgets, views, layout, main_window)
         pythonqt.install([c for source in sources for c in source.CLASSES] + [ui_loader.QUiLoader])
         _installPythonModules()
         self._application = application.qSlicerApplication.instance() or application.qSlicerApplication(["Slicer"])
@@ -43,9 +47,34 @@ class Host:
         self._startSession()
         self.app = slicer.app = pythonqt.wrap(self._application)
         self._application._moduleManager.addLoadableModules(self._session.logics)
+        volumeRendering = slicer.modules.volumerendering.logic()  # software OpenGL casts rays ten times slower
+        volumeRendering.SetDefaultRenderingMethod("vtkMRMLCPURayCastVolumeRenderingDisplayNode")
         self.dialogs = dialogs.DialogRecorder()
         self.dialogs.start()
         self.mainWindow = None
+        if withMainWindow:
+            self.openMainWindow()
+
+    def openMainWindow(self):
+        """Module panel and views; RuntimeError, with the reason, where nothing can be rendered."""
+        from . import main_window, views
+
+        problem = views.openGLProblem()
+        if problem:
+            raise RuntimeError(f"The Slicer host cannot open its window: {problem}")
+        self._application._commandOptions.setProperty("noMainWindow", False)
+        self.mainWindow = main_window.open_(self._application)
+        return self.mainWindow
+
+    def closeMainWindow(self):
+        import shiboken6
+
+        window, self.mainWindow = self.mainWindow._qobject(), None
+        window.closeViews()
+        window.close()
+        shiboken6.delete(window)  # now: `slicer.util.mainWindow()` must not find it
+        self._application._commandOptions.setProperty("noMainWindow", True)
+        self.processEvents()
 
     def _startSession(self):
         import slicer
@@ -118,10 +147,7 @@ class Host:
         global _host
         self._application._moduleManager.unloadAll()
         if self.mainWindow is not None:
-            self.mainWindow.closeViews()
-            self.mainWindow.close()
-            self.mainWindow.deleteLater()
-            self.mainWindow = None
+            self.closeMainWindow()
         self.dialogs.stop()
         pytorch_extension.setState("absent")
         self._application.sendPostedEvents(None, 0)

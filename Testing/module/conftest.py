@@ -27,3 +27,14 @@ def slicerHost(_runningHost):
     errors = list(_runningHost.errors)
     _runningHost.clear()
     assert not errors, f"exceptions in slots: {errors}"
+
+
+@pytest.fixture
+def mainWindow(slicerHost):
+    """Slicer's main window with slice and 3D views; skipped, with the reason, where nothing can be rendered."""
+    from Testing.host.views import openGLProblem
+
+    if openGLProblem():
+        pytest.skip(openGLProblem())
+    yield slicerHost.openMainWindow()
+    slicerHost.closeMainWindow()
