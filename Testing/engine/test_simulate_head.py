@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-import SimpleITK as sitk
+import SimpleITK as sitk  # noqa: N813 - its customary name
 from hrcam.errors import InputError
 from hrcam.simulate.appearance import Appearance, apply_appearance
 from hrcam.simulate.case import simulate_case

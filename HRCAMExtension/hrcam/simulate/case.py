@@ -20,8 +20,8 @@ class SimulatedCase:
 
     Attributes
     ----------
-    image, mask : what was asked for, and the lesion in it (empty in a healthy case); float32 and bool, axes rows × columns
-        or K × J × I.
+    image, mask : what was asked for, and the lesion in it (empty in a healthy case); float32 and bool, axes rows ×
+        columns or K × J × I.
     twin : the same scan without the lesion, noise and all; None unless asked for.
     spec : the lesion; None in a healthy case.
     appearance, style, plane, spacing_mm : how it was drawn.

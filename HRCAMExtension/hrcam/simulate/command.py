@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -39,17 +39,19 @@ class Format(str, Enum):
 def simulate(
     out: Annotated[Path, typer.Option("--out", help="Folder for the set: new, or begun with the same recipe.")],
     kind: Annotated[Kind, typer.Option(help="Lesions in heads, or neuromelanin-like midbrains.")] = Kind.lesion,
-    dims: Annotated[Optional[int], typer.Option(help="2: slices, 3: volumes. [default: 2; neuromelanin: 3]")] = None,  # noqa: UP045 - Typer on Python 3.10
+    dims: Annotated[int | None, typer.Option(help="2: slices, 3: volumes. Default: 2; neuromelanin: 3.")] = None,
     count: Annotated[int, typer.Option(help="Number of images; every second one is healthy.")] = 8000,
     seed: Annotated[int, typer.Option(help="The same seed gives the same set, whatever --jobs is.")] = 0,
-    heads: Annotated[Optional[Path], typer.Option(help="Folder of SynthSeg label maps or T1 volumes. [default: phantoms]")] = None,  # noqa: UP045, E501
-    from_file: Annotated[Optional[Path], typer.Option("--from", help="One label map or T1 volume.")] = None,  # noqa: UP045
-    size: Annotated[Optional[int], typer.Option(help="Voxels along each axis. [default: 256 in 2D, 128 in 3D]")] = None,  # noqa: UP045
-    spacing: Annotated[Optional[float], typer.Option(help="Voxel size in mm. [default: 0.94 in 2D, 1.7 in 3D]")] = None,  # noqa: UP045
+    heads: Annotated[
+        Path | None, typer.Option(help="Folder of SynthSeg label maps or T1 volumes. (default: phantoms)")
+    ] = None,
+    from_file: Annotated[Path | None, typer.Option("--from", help="One label map or T1 volume.")] = None,
+    size: Annotated[int | None, typer.Option(help="Voxels along each axis (default: 256 in 2D, 128 in 3D).")] = None,
+    spacing: Annotated[float | None, typer.Option(help="Voxel size in mm (default: 0.94 in 2D, 1.7 in 3D).")] = None,
     smallest: Annotated[float, typer.Option(help="Smallest lesion's diameter in mm.")] = 2.0,
     largest: Annotated[float, typer.Option(help="Largest lesion's diameter in mm.")] = 30.0,
     style: Annotated[Style, typer.Option(help="Tissue contrast of label-map heads.")] = Style.mixed,
-    paired: Annotated[bool, typer.Option(help="Healthy images are twins of the others: same head, same noise.")] = False,
+    paired: Annotated[bool, typer.Option(help="Healthy images are the others' twins: same head and noise.")] = False,
     file_format: Annotated[Format, typer.Option("--format", help="auto: PNG in 2D, NIfTI in 3D.")] = Format.auto,
     validation: Annotated[float, typer.Option(help="Fraction of heads (or subjects) in the validation split.")] = 0.2,
     jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Processes.")] = 1,

@@ -1,4 +1,4 @@
-"""Write a simulated data set: images, masks, a table and the recipe; in parallel, resumable, the same for any number of jobs."""
+"""Write a simulated data set: images, masks, table, recipe; resumable, and the same for any number of jobs."""
 
 from __future__ import annotations
 
@@ -47,7 +47,8 @@ def _atomic(path: Path) -> Iterator[Path]:
         yield part
         part.replace(path)
     except OSError as error:
-        raise OutputError(f"{path} cannot be written: {error.strerror}.", "Free space or choose another --out.") from error
+        reason = error.strerror or str(error)
+        raise OutputError(f"{path} cannot be written: {reason}.", "Free space or choose another --out.") from error
     finally:
         part.unlink(missing_ok=True)
 
@@ -58,8 +59,8 @@ def _write_json(path: Path, content: dict[str, Any]) -> None:
 
 
 def _write_image(path: Path, array: Array, spacing_mm: tuple[float, ...], plane: str | None) -> None:
-    """Write intensities as 16 bits, masks (bool) as 8 bits."""
-    if array.dtype == bool:
+    """Write intensities (float) as 16 bits, masks and labels as 8 bits."""
+    if array.dtype in (np.dtype(bool), np.dtype(np.uint8)):
         stored = array.astype(np.uint8) * (255 if path.suffix == ".png" else 1)
     else:
         stored = np.clip(np.rint(array * _GAIN), 0, 65535).astype(np.uint16)
@@ -103,7 +104,7 @@ def _make(recipe: Recipe, out: Path, image: int) -> None:
         volume = simulate_midbrain(seed, parkinson=sick)
         pixels, mask, spacing = volume.image, volume.mask, volume.spacing_mm
         spec = volume.loss.to_dict() if volume.loss else {}
-        _write_image(out / "nigra" / _file(recipe, image), volume.nigra, spacing, plane)
+        _write_image(out / "anatomy" / _file(recipe, image), volume.labels, spacing, plane)
     name = _file(recipe, image)
     _write_image(out / "masks" / name, mask, spacing, plane)
     _write_image(out / "images" / name, pixels, spacing, plane)
@@ -139,13 +140,11 @@ def _chunks(recipe: Recipe, images: list[int]) -> list[list[int]]:
     return [group[n : n + _CHUNK] for group in groups.values() for n in range(0, len(group), _CHUNK)]
 
 
-def make_dataset(
-    recipe: Recipe, out: Path, jobs: int = 1, progress: Callable[[int, int], None] | None = None
-) -> Path:
+def make_dataset(recipe: Recipe, out: Path, jobs: int = 1, progress: Callable[[int, int], None] | None = None) -> Path:
     """Make a data set, or finish one that was interrupted.
 
     ``out`` gets ``images/``, ``masks/``, ``cases.csv`` (readable by ``hrcam train``) and ``recipe.json``; neuromelanin
-    sets also ``nigra/``, masks of the whole nigra.
+    sets also ``anatomy/``, label maps of the crus cerebri (1) and the nigra (2).
 
     Parameters
     ----------

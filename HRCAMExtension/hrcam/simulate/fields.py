@@ -24,7 +24,7 @@ def _spline_matrix(size: int, step: float, phase: float) -> Array:
 def smooth_field(rng: np.random.Generator, shape: Sequence[int], spacing_mm: Sequence[float], scale_mm: float) -> Array:
     """Draw a smooth random field of mean about 0 and standard deviation about 1, float32.
 
-    Interpolated axis by axis with matrix products, so that its cost does not grow with ``scale_mm`` as a filter's would.
+    Interpolated axis by axis with matrix products: its cost does not grow with ``scale_mm`` as a filter's would.
 
     Parameters
     ----------

@@ -66,7 +66,8 @@ class Scene:
 
 def _make_head(name: str, values: Array, spacing: Sequence[float]) -> Head:
     if values.dtype == np.uint8:
-        brain, steps = block_means(BRAIN[values] & (values != INDEX["cord"]), (4, 4, 4)), (4, 4, 4)
+        steps: tuple[int, ...] = (4, 4, 4)
+        brain = block_means(BRAIN[values] & (values != INDEX["cord"]), steps)
     else:
         _, brain, steps = coarse_brain(values, spacing)
     if not brain.any():
@@ -75,7 +76,12 @@ def _make_head(name: str, values: Array, spacing: Sequence[float]) -> Head:
               for axis, step, s in zip(np.nonzero(brain), steps, spacing, strict=True)]  # fmt: skip
     center = [float(p.mean()) for p in points]
     extent = [float(p[1] - p[0]) / 2 for p in points]
-    return Head(name, values, tuple(map(float, spacing)), tuple(center), tuple(extent))  # type: ignore[arg-type]
+    return Head(name, values, _three(spacing), _three(center), _three(extent))
+
+
+def _three(numbers: Sequence[float]) -> tuple[float, float, float]:
+    a, b, c = (float(n) for n in numbers)
+    return a, b, c
 
 
 def read_head(path: Path) -> Head:
@@ -95,7 +101,7 @@ def read_head(path: Path) -> Head:
     name = path.name.split(".")[0]
     spacing = scan.GetSpacing()[::-1]
     found = np.unique(values[::4, ::4, ::4])
-    if len(found) <= 60 and 0 <= found[0] and found[-1] <= 600 and (found == np.round(found)).all():
+    if len(found) <= 60 and found[0] >= 0 and found[-1] <= 600 and (found == np.round(found)).all():
         known = {label for tissue in TISSUES for label in tissue.labels}
         if known.issuperset(found.astype(int).tolist()) and {2, 3} & set(found.astype(int).tolist()):
             return _make_head(name, _with_fat(from_labels(values), spacing), spacing)
@@ -120,7 +126,7 @@ def find_heads(folder: Path) -> list[Path]:
     return paths
 
 
-def _ellipsoid(axes: Sequence[Array], center: Sequence[float], radii: Sequence[float]) -> Array:
+def _ellipsoid(axes: Sequence[Array], center: Sequence[float | Array], radii: Sequence[float] | Array) -> Array:
     return np.asarray(np.sqrt(sum(((a - c) / r) ** 2 for a, c, r in zip(axes, center, radii, strict=True))))
 
 
@@ -266,7 +272,7 @@ def _grid(head: Head, rng: np.random.Generator, plane: str | None, size: Sequenc
     return [-rows, through, columns] if plane == "coronal" else [-rows, columns, through]
 
 
-def _rotation(angles: Sequence[float]) -> Array:
+def _rotation(angles: Sequence[float] | Array) -> Array:
     matrix = np.eye(3)
     for axis, angle in enumerate(angles):
         a, b = [n for n in range(3) if n != axis]

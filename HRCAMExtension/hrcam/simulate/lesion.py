@@ -1,7 +1,7 @@
 """Lesions with known truth, put into 2D or 3D images so that they look like part of the scan.
 
-Shapes, sizes and contrasts of the paper's simulated abnormalities (arXiv:1909.12919; PeerJ CS 7:e622) are not published;
-those here are the project's own.
+Shapes, sizes and contrasts of the paper's simulated abnormalities (arXiv:1909.12919; PeerJ CS 7:e622) are not
+published; those here are the project's own.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from scipy import ndimage
 
 from ..errors import InputError
 from .fields import smooth_field
-from .placement import LOCATIONS, block_means, choose_center, coarse_brain
+from .placement import LOCATIONS, block_means, block_steps, choose_center, coarse_brain, depth_in
 from .shape import OUTLINES, patch_axes, radial, size_threshold
 
 Array = np.ndarray
@@ -112,7 +112,7 @@ def random_lesion(
         kind=kind,
         diameter_mm=diameter,
         contrast=value,
-        texture=abs(value) * rng.uniform(0.05, 0.3),
+        texture=rng.uniform(0.05, 0.3) * min(abs(value), 1 + min(value, 0)),  # dark lesions do not reach black
         edge_mm=rng.uniform(0.6, 2.0) if kind != "diffuse" else max(1.0, rng.uniform(0.1, 0.35) * diameter),
         rim_mm=max(1.2, rng.uniform(0.08, 0.2) * diameter),
         core_contrast=-sign * rng.uniform(0.05, 0.5),
@@ -127,14 +127,14 @@ def random_lesion(
 def tumor_lesion(rng: np.random.Generator, look: str, diameter_mm: tuple[float, float] | None = None) -> LesionSpec:
     """Draw a lesion that looks like a tumor type on contrast-enhanced T1.
 
-    ``meningioma``: homogeneous, bright, smooth, on the dura. ``glioma``: bright ragged ring around a dark core, or uneven,
-    or dark and hardly enhancing. ``pituitary``: bright, small, in the middle of the head. Sizes default to 8-60, 10-60 and
-    6-30 mm.
+    ``meningioma``: homogeneous, bright, smooth, on the dura; 10 to 60 mm by default. ``glioma``: bright ragged ring
+    around a dark core, or uneven, or dark and hardly enhancing; 8 to 60 mm. ``pituitary``: bright, small, in the middle
+    of the head; 6 to 30 mm.
     """
     if look == "meningioma":
         size = _log_uniform(rng, *(diameter_mm or (10.0, 60.0)))
         return LesionSpec(
-            kind=str(rng.choice(["smooth", "lobulated"], p=[0.75, 0.25])), diameter_mm=size,
+            kind=str(rng.choice(["smooth", "lobulated"], p=[0.7, 0.3])), diameter_mm=size,
             contrast=rng.uniform(0.45, 1.4), texture=rng.uniform(0.03, 0.12), edge_mm=rng.uniform(0.6, 1.4),
             halo_mm=rng.uniform(0.1, 0.5) * size if rng.random() < 0.4 else 0.0, halo_contrast=-rng.uniform(0.08, 0.2),
             mass_effect=rng.uniform(0.15, 0.5), location="dural",
@@ -154,7 +154,7 @@ def tumor_lesion(rng: np.random.Generator, look: str, diameter_mm: tuple[float, 
     return LesionSpec(
         kind=kind, diameter_mm=size,
         contrast=-rng.uniform(0.15, 0.45) if dark else rng.uniform(0.3, 1.1),
-        texture=rng.uniform(0.03, 0.15) if dark else rng.uniform(0.12, 0.35),
+        texture=rng.uniform(0.03, 0.15) if dark else rng.uniform(0.15, 0.45),
         edge_mm=rng.uniform(2.0, 5.0) if dark else rng.uniform(0.8, 2.0),
         rim_mm=max(1.5, rng.uniform(0.07, 0.22) * size), core_contrast=-rng.uniform(0.1, 0.5),
         halo_mm=rng.uniform(0.2, 0.7) * size if not dark and rng.random() < 0.7 else 0.0,
@@ -164,10 +164,14 @@ def tumor_lesion(rng: np.random.Generator, look: str, diameter_mm: tuple[float, 
 
 @dataclass(frozen=True)
 class Site:
-    """Head and brain of an image, found once and used for many lesions (see :func:`find_site`)."""
+    """Head and brain of an image in blocks of ``steps`` voxels, and the depth below the brain's surface.
+
+    Found once by :func:`find_site` and used for many lesions.
+    """
 
     head: Array = field(repr=False)
     brain: Array = field(repr=False)
+    depth_mm: Array = field(repr=False)
     steps: tuple[int, ...]
 
 
@@ -176,13 +180,13 @@ def find_site(image: Array, spacing_mm: Sequence[float], where: Array | None = N
     if where is not None:
         if where.shape != image.shape or not where.any():
             raise InputError("`where` must have the image's shape and at least one voxel set.", "Check the mask.")
-        steps = tuple(max(1, round((2.0 if image.ndim == 2 else 3.0) / s)) for s in spacing_mm)
+        steps = block_steps(spacing_mm)
         room = block_means(where, steps)
-        if room.any():
-            return Site(room, room, steps)
-        ones = (1,) * image.ndim
-        return Site(where.astype(bool), where.astype(bool), ones)
-    return Site(*coarse_brain(image, spacing_mm))
+        if not room.any():  # too small for the block grid
+            room, steps = where.astype(bool), (1,) * image.ndim
+        return Site(room, room, depth_in(room, steps, spacing_mm), steps)
+    head, brain, steps = coarse_brain(image, spacing_mm)
+    return Site(head, brain, depth_in(brain, steps, spacing_mm), steps)
 
 
 def insert_lesion(
@@ -201,13 +205,13 @@ def insert_lesion(
     spacing_mm : mm between samples, in the order of the image's axes.
     rng : source of all randomness: the same state gives the same lesion.
     spec : what to insert; a random lesion by default.
-    where : mask of the voxels that the lesion may take (same shape as image), or a :class:`Site` found before; by default
-        what looks like brain.
+    where : mask of the voxels that the lesion may take (same shape as image), or a :class:`Site` found before; by
+        default what looks like brain.
 
     Returns
     -------
-    image with the lesion (float32), and the lesion's mask after all deformation (bool): voxels of which it takes at least
-    half. Tissue outside the mask changes only through mass effect, halo and the soft edge.
+    image with the lesion (float32), and the lesion's mask after all deformation (bool): voxels of which it takes at
+    least half. Tissue outside the mask changes only through mass effect, halo and the soft edge.
 
     Raises
     ------
@@ -241,7 +245,7 @@ def _insert_one(image: Array, mask: Array, spacing_mm: Sequence[float], rng: np.
                 site: Site) -> None:  # fmt: skip
     """Insert one lesion in place; all work is done in a patch around it."""
     radius = 0.5 * spec.diameter_mm
-    center = choose_center(rng, site.head, site.brain, site.steps, spacing_mm, radius, spec.location)
+    center = choose_center(rng, site.head, site.brain, site.depth_mm, site.steps, spacing_mm, radius, spec.location)
     reach = max(2.0 * radius, 1.4 * radius + spec.halo_mm) + 3 * spec.edge_mm + 2 * max(spacing_mm)
     low = [max(0, int(np.floor(c - reach / s))) for c, s in zip(center, spacing_mm, strict=True)]
     high = [min(n, int(np.ceil(c + reach / s)) + 1) for c, s, n in zip(center, spacing_mm, image.shape, strict=True)]

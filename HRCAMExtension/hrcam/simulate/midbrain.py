@@ -1,8 +1,8 @@
 """Analytic anatomy of the midbrain on neuromelanin-sensitive MRI: structures as soft shapes in mm.
 
-Coordinates: x to the patient's left, y posterior, z superior, from the midpoint between the two substantiae nigrae. Sizes
-follow atlas anatomy; intensities are relative to the crus cerebri. The intensities of nigra, red nucleus, tegmentum and
-surroundings were measured with :func:`measure_contrast` on the one real volume at hand; see docs/simulation.md.
+Coordinates: x to the patient's left, y posterior, z superior, from the midpoint between the two substantiae nigrae.
+Sizes follow atlas anatomy. Intensities are relative to the crus cerebri; how they were found is told in
+docs/simulation.md.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ Array = np.ndarray
 
 # Ratio to the crus cerebri: typical value, and spread between scans.
 CONTRAST = {
-    "nigra": (1.38, 0.07),
+    "nigra": (1.33, 0.07),
     "locus coeruleus": (1.26, 0.06),
     "red nucleus": (1.09, 0.03),
     "tegmentum": (1.16, 0.03),
@@ -72,8 +72,8 @@ def _along(x: Array, y: Array) -> tuple[Array, Array]:
 def nigra(x: Array, y: Array, z: Array, thickness: float = 1.0) -> Nigra:
     """One side's nigra; x positive towards that side.
 
-    The order of loss follows the nigral pathology of Parkinson's disease: ventrolateral and caudal before dorsomedial and
-    rostral (Fearnley and Lees, Brain 1991; Damier et al., Brain 1999).
+    The order of loss follows the nigral pathology of Parkinson's disease: ventrolateral and caudal before dorsomedial
+    and rostral (Fearnley and Lees, Brain 1991; Damier et al., Brain 1999).
     """
     u, v = _along(x, y + _SLANT * z)
     height = np.sqrt(np.clip(1 - ((z - 0.8) / 7.2) ** 2, 0, 1))
@@ -82,6 +82,18 @@ def nigra(x: Array, y: Array, z: Array, thickness: float = 1.0) -> Nigra:
     weight = _soft(distance, 1.6) * _span(z, -5.8, 7.6, 2.0)
     order = 0.5 + 0.36 * u - 0.12 * v / 2.0 + 0.02 * z
     return Nigra(weight.astype(np.float32), np.clip(order, 0, 1).astype(np.float32))
+
+
+def _level_of_pons(z: Array) -> Array:
+    """1 at the height of the pons, 0 at that of the midbrain."""
+    return np.clip(0.5 - (z + 8.5) / 2.5, 0, 1)
+
+
+def crus(x: Array, y: Array, z: Array) -> Array:
+    """Soft weight of both crura cerebri, lateral to the nigra."""
+    u, v = _along(np.abs(x), y + _SLANT * z)
+    distance = np.maximum(np.abs(v - 4.6) - 4.1 * np.sqrt(np.clip(1.35 - u * u, 0.01, 1.0)), (np.abs(u) - 1.2) * 6.8)
+    return np.asarray(_soft(distance, 1.3) * (1 - _level_of_pons(z)) * np.clip(0.5 + (11 - z) / 5, 0, 1))
 
 
 def paint(x: Array, y: Array, z: Array, ratio: dict[str, float], texture: Array) -> Array:
@@ -99,7 +111,7 @@ def paint(x: Array, y: Array, z: Array, ratio: dict[str, float], texture: Array)
     # Cisterns around the brain stem, and in front of the pons.
     stem = np.minimum(_ellipse(x, yz, (0, 5.5), (12.0, 11.5)), _ellipse(side, yz, (10.3, -3.5), (8.8, 10.2)))
     pons = _ellipse(x, y, (0, -1.0), (16.0, 16.5))
-    low = np.clip(0.5 - (z + 8.5) / 2.5, 0, 1)
+    low = _level_of_pons(z)
     outer = stem * (1 - low) + pons * low
     put(_soft(outer - 1.3, 1.5) * np.clip(0.2 + 0.45 * low + 0.25 * texture, 0, 0.9), ratio["csf"])
     put(_soft(_ellipse(x, yz, (0, -16.0), (9.0, 6.5)), 3.0) * (1 - low) * 0.35, ratio["csf"])
@@ -110,9 +122,7 @@ def paint(x: Array, y: Array, z: Array, ratio: dict[str, float], texture: Array)
     put(_soft(pons, 1.2) * low, ratio["pons"] + 0.02 * texture)
     put(_soft(_ellipse(x, y, (0, 14.5), (3.0, 2.2)), 1.2) * low, ratio["csf"])
     put(_soft(_ellipse(x, yz, (0, 11.5), (1.3, 1.5)), 1.2) * (1 - low), 1.08 * ratio["tegmentum"])
-    u, v = _along(side, yz)
-    crus = np.maximum(np.abs(v - 4.6) - 4.1 * np.sqrt(np.clip(1.35 - u * u, 0.01, 1.0)), (np.abs(u) - 1.2) * 6.8)
-    put(_soft(crus, 1.3) * (1 - low) * np.clip(0.5 + (11 - z) / 5, 0, 1), 1.0 + 0.008 * texture)
+    put(crus(x, y, z), 1.0 + 0.008 * texture)
     # Interpeduncular fossa, red nuclei, locus coeruleus.
     put(_soft(np.maximum(side - 1.2 + 0.45 * (yz + 7), np.abs(yz + 10) - 3.5), 2.0) * (1 - low), 0.92 * ratio["csf"])
     red = np.sqrt((side - 5.6) ** 2 + (yz - 1.6) ** 2 + ((z - 2.5) / 1.3) ** 2) - 4.3

@@ -15,7 +15,7 @@ import numpy as np
 from ..errors import InputError
 from .appearance import Appearance, apply_appearance
 from .fields import smooth_field
-from .midbrain import CONTRAST, CRUS_VARIATION, nigra, paint
+from .midbrain import CONTRAST, CRUS_VARIATION, crus, nigra, paint
 
 Array = np.ndarray
 
@@ -55,7 +55,7 @@ class MidbrainCase:
     ----------
     image : slices × rows × columns, K inferior to superior, J anterior to posterior, I right to left (LPS); float32.
     mask : the lost part of the nigra (bool); empty in controls.
-    nigra : the whole nigra, lost part included (bool).
+    labels : anatomy as in midbrain atlases: 1 crus cerebri, 2 substantia nigra, lost part included (uint8).
     twin : the same scan without loss; None unless asked for.
     loss : None in controls.
     spacing_mm : K, J, I.
@@ -63,7 +63,7 @@ class MidbrainCase:
 
     image: Array
     mask: Array
-    nigra: Array
+    labels: Array
     twin: Array | None
     loss: NigralLoss | None
     spacing_mm: tuple[float, float, float]
@@ -88,7 +88,7 @@ def simulate_midbrain(
 ) -> MidbrainCase:
     """Simulate a volume centered on the midbrain. The same arguments give the same volume, bit for bit.
 
-    Controls and patients are drawn from the same distributions of anatomy, contrast and scanner; the loss alone differs.
+    Controls and patients are drawn from the same distributions of anatomy, contrast and scanner; only the loss differs.
 
     Parameters
     ----------
@@ -141,10 +141,12 @@ def simulate_midbrain(
         result = apply_appearance(slices, spacing, rng, look, reference=_CRUS_LEVEL)
         return np.asarray(result * np.float32(gain / _CRUS_LEVEL), np.float32)
 
-    mask, nigrae = _thick(lost) >= 0.5, _thick(whole) >= 0.5
+    mask = _thick(lost) >= 0.5
+    labels = (_thick(crus(x, y, z) - 0.5 * whole) >= 0.5).astype(np.uint8)
+    labels[_thick(whole) >= 0.5] = 2
     twin = scanned(healthy) if paired else None
     image = scanned(sick if loss else healthy)
-    return MidbrainCase(image, mask, nigrae, twin, loss, (spacing[0], spacing[1], spacing[2]))
+    return MidbrainCase(image, mask, labels, twin, loss, (spacing[0], spacing[1], spacing[2]))
 
 
 def _thick(volume: Array) -> Array:

@@ -17,7 +17,8 @@ _SKULL_MM = 7.0
 _NECK_MM = 5.0
 
 
-def _steps(spacing_mm: Sequence[float]) -> tuple[int, ...]:
+def block_steps(spacing_mm: Sequence[float]) -> tuple[int, ...]:
+    """Size of a block in voxels, so that it is about 2 mm wide (2D) or 3 mm (3D)."""
     grid = _GRID_MM[len(spacing_mm)]
     return tuple(max(1, round(grid / spacing)) for spacing in spacing_mm)
 
@@ -58,7 +59,7 @@ def coarse_brain(image: Array, spacing_mm: Sequence[float]) -> tuple[Array, Arra
     -------
     Head and brain (bool, block grid) and the block's size in voxels along each axis.
     """
-    steps = _steps(spacing_mm)
+    steps = block_steps(spacing_mm)
     spacing = [s * n for s, n in zip(spacing_mm, steps, strict=True)]
     low = _coarse(image, steps)
     floor = float(low.min())
@@ -66,8 +67,7 @@ def coarse_brain(image: Array, spacing_mm: Sequence[float]) -> tuple[Array, Arra
     head = ndimage.binary_fill_holes(_largest(ndimage.binary_closing(head, _ball(4.0, spacing))))
     if head.sum() < 4:
         raise InputError("No head was found in the image.", "Give an image that is not constant, or `where`.")
-    padded = np.pad(head, 1)
-    depth = ndimage.distance_transform_edt(padded, sampling=spacing)[(slice(1, -1),) * head.ndim]
+    depth = depth_in(head, steps, spacing_mm)
     inside = depth > min(_SKULL_MM, 0.3 * float(depth.max()))
     level = float(np.median(low[inside & (depth > 0.4 * depth.max())])) - floor
     tissue = inside & (low - floor > 0.6 * level) & (low - floor < 1.5 * level)
@@ -86,10 +86,18 @@ def block_means(mask: Array, steps: Sequence[int]) -> Array:
     return _coarse(np.asarray(mask, np.float32), steps) > 0.5
 
 
+def depth_in(mask: Array, steps: Sequence[int], spacing_mm: Sequence[float]) -> Array:
+    """Depth in mm below the surface of a mask on the block grid; the picture's edge counts as surface."""
+    spacing = [s * n for s, n in zip(spacing_mm, steps, strict=True)]
+    depth = ndimage.distance_transform_edt(np.pad(mask, 1), sampling=spacing)[(slice(1, -1),) * mask.ndim]
+    return np.asarray(depth, np.float32)
+
+
 def choose_center(
     rng: np.random.Generator,
     head: Array,
     brain: Array,
+    depth: Array,
     steps: Sequence[int],
     spacing_mm: Sequence[float],
     radius_mm: float,
@@ -102,7 +110,6 @@ def choose_center(
     inferior, or anterior to posterior).
     """
     spacing = [s * n for s, n in zip(spacing_mm, steps, strict=True)]
-    depth = ndimage.distance_transform_edt(np.pad(brain, 1), sampling=spacing)[(slice(1, -1),) * brain.ndim]
     if location == "sellar":
         candidates = _middle(head)
     elif location == "dural":

@@ -58,7 +58,7 @@ class Recipe:
         if self.count < 1 or self.seed < 0:
             raise InputError("The count must be at least 1 and the seed at least 0.", "Correct --count or --seed.")
         if not 0 < self.diameter_mm[0] <= self.diameter_mm[1]:
-            raise InputError(f"Lesion diameters {self.diameter_mm} are no range.", "Give the smaller one first, above 0.")
+            raise InputError(f"Lesion diameters {self.diameter_mm} are no range.", "Give the smaller first, above 0.")
         if self.size is not None and self.size < 32:
             raise InputError(f"An image of {self.size} voxels an axis is too small.", "Give --size 32 or more.")
         if self.spacing_mm is not None and not self.spacing_mm > 0:
@@ -70,7 +70,8 @@ class Recipe:
         if not 0 <= self.validation < 1:
             raise InputError("The validation fraction must be from 0 to below 1.", "Correct --validation.")
         if self.kind == "neuromelanin" and (self.heads or self.size or self.spacing_mm or self.style):
-            raise InputError("Neuromelanin volumes are drawn whole.", "Leave out --heads, --from, --size, --spacing, --style.")
+            hint = "Leave out --heads, --from, --size, --spacing and --style."
+            raise InputError("Neuromelanin volumes are drawn whole, on their own grid.", hint)
 
     @property
     def labels(self) -> tuple[str, str]:

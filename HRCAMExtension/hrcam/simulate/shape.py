@@ -1,4 +1,4 @@
-"""Outlines of lesions: how far inside the lesion each voxel of a patch lies, for smooth, lobulated, spiky or ragged forms."""
+"""Outlines of lesions: smooth, lobulated, spiky or ragged forms, of exactly the size asked for."""
 
 from __future__ import annotations
 

@@ -78,9 +78,9 @@ def from_labels(labels: Array) -> Array:
 def draw_intensities(rng: np.random.Generator, style: str) -> tuple[Array, Array]:
     """Draw mean and inner standard deviation of each tissue's intensity, float32.
 
-    ``t1``: about the usual values. ``t1ce``: T1 with less contrast between gray and white matter, as after contrast agent
-    on spin-echo scans, and with bright sinuses, vessels, mucosa and choroid plexus. ``any``: every tissue at random, so that
-    a network learns shapes rather than intensities (the principle of SynthSeg).
+    ``t1``: about the usual values. ``t1ce``: T1 with less contrast between gray and white matter, as after contrast
+    agent on spin-echo scans, and with bright sinuses, vessels, mucosa and choroid plexus. ``any``: every tissue at
+    random, so that a network learns shapes rather than intensities (the principle of SynthSeg).
     """
     usual = np.array([t.t1 for t in TISSUES])
     spread = np.array([t.spread for t in TISSUES])
