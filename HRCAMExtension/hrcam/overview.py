@@ -1,0 +1,317 @@
+"""One picture of a result that a stranger understands: where the evidence is, for what, and how much of it."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.gridspec import GridSpec
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
+
+from .geometry import PLANES
+from .intensity import find_scale
+from .prepare import display_position, display_spacing, displayed
+from .result import RESEARCH_USE, Region, Result
+from .volume import Volume
+
+BACKGROUND, PANEL, TEXT, FAINT, ACCENT = "#101418", "#171d23", "#e8ecef", "#8b98a5", "#5fb4ff"
+
+PANELS = 3
+NOTHING_FOUND = "No evidence above the lowest level"
+_DISPLAY_RECIPE = {"kind": "percentile", "low": 1.0, "high": 99.7, "foreground": "otsu"}
+_LEFT_RIGHT = {"axial": ("R", "L"), "coronal": ("R", "L"), "sagittal": ("A", "P")}
+_TOP_BOTTOM = {"axial": ("A", "P"), "coronal": ("S", "I"), "sagittal": ("S", "I")}
+_DOTS_PER_INCH = 110
+_MARGIN_MM = 8.0
+
+
+@dataclass(frozen=True)
+class _View:
+    """One slice to be shown: which, why, and the region whose peak it goes through."""
+
+    plane: str
+    index: int
+    title: str
+    detail: str
+    region: Region | None
+
+
+def write_overview(path: str | os.PathLike[str], volume: Volume, result: Result) -> None:
+    """Write the overview of a result as PNG; see `draw_overview`."""
+    figure = draw_overview(volume, result)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph")  # a case's name may hold letters that no font here has
+        FigureCanvasAgg(figure).print_png(os.fspath(path))
+
+
+def draw_overview(volume: Volume, result: Result) -> Figure:
+    """Draw slices through the strongest regions, class probabilities, the levels' legend and evidence per slice.
+
+    Each slice is shown twice, as it is and with the evidence levels in their colors, in radiological orientation and
+    true proportions. With fewer than three regions the strongest one is shown in the other planes too; without any the
+    middle of the head is, and the picture says that nothing was found.
+    """
+    views = _views(volume, result)
+    figure = Figure(figsize=(15, 9), dpi=_DOTS_PER_INCH, facecolor=BACKGROUND)
+    _header(figure, result)
+    grid = GridSpec(2, PANELS, left=0.02, right=0.70, top=0.83, bottom=0.075, wspace=0.03, hspace=0.03, figure=figure)
+    window = find_scale(volume.array, _DISPLAY_RECIPE)
+    box = _head_box(volume)
+    for column, view in enumerate(views):
+        for row in range(2):
+            axes = figure.add_subplot(grid[row, column])
+            _draw_slice(axes, volume, result, view, (window.low, window.high), box, overlay=row == 1)
+            if row == 0:
+                _column_title(axes, view)
+    heights = [len(result.probabilities) + 1.5, len(result.evidence_levels) + 1.5, 7]
+    side = GridSpec(3, 1, left=0.79, right=0.98, top=0.83, bottom=0.11, hspace=0.42, height_ratios=heights,
+                    figure=figure)
+    _draw_probabilities(figure.add_subplot(side[0]), result)
+    _draw_legend(figure.add_subplot(side[1]), volume, result)
+    _draw_profile(figure.add_subplot(side[2]), result)
+    model = result.provenance.get("model", {})
+    caption = (f"HR-CAM {result.provenance.get('hrcam_version', '')}   ·   model {model.get('name', '')} "
+               f"{model.get('version', '')} ({str(model.get('sha256', ''))[:8]})   ·   {RESEARCH_USE}")
+    _write(figure, 0.02, 0.025, caption, size=9.5, color=FAINT)
+    return figure
+
+
+def _header(figure: Figure, result: Result) -> None:
+    probability = result.probabilities[result.predicted]
+    _write(figure, 0.02, 0.945, _shorten(result.case, 60), size=21, weight="bold")
+    _write(figure, 0.98, 0.945, f"{_readable(result.predicted)}  {probability:.0%}", size=21, weight="bold", ha="right",
+           color=ACCENT)
+    strongest = f"{len(result.regions)} region{'s' if len(result.regions) != 1 else ''}" if result.regions \
+        else "no evidence above the lowest level"
+    planes = {"all": "three planes averaged", "volume": "whole volume"}.get(result.plane, f"{result.plane} slices")
+    _write(figure, 0.02, 0.905, f"Evidence for {_readable(result.shown_class)}: {strongest}   ·   {planes}", size=12,
+           color=FAINT)
+    _write(figure, 0.98, 0.905, "most probable class", size=12, color=FAINT, ha="right")
+    if result.warnings:
+        more = f"  (+{len(result.warnings) - 1} more)" if len(result.warnings) > 1 else ""
+        _write(figure, 0.02, 0.052, "Note: " + _shorten(result.warnings[0], 165) + more, size=9.5, color="#ffb454")
+
+
+def _views(volume: Volume, result: Result) -> list[_View]:
+    geometry = volume.geometry
+    if not result.regions:
+        return _views_of_nothing(volume, result)
+    views = [_region_view(region, region.plane, region.slice_index) for region in result.regions[:PANELS]]
+    first = result.regions[0]
+    ijk = np.rint(geometry.points_from_ras(first.peak_ras)).astype(int)
+    for plane in reversed(PLANES):
+        axis = geometry.axis_of(plane)
+        flat = any(geometry.size_ijk[n] == 1 for n in range(3) if n != axis)
+        if len(views) < PANELS and plane != first.plane and not flat:
+            views.append(_region_view(first, plane, int(ijk[axis])))
+    return views
+
+
+def _region_view(region: Region, plane: str, index: int) -> _View:
+    r, a, s = region.peak_ras
+    place = f"{'R' if r >= 0 else 'L'} {abs(r):.0f}  {'A' if a >= 0 else 'P'} {abs(a):.0f}  " \
+            f"{'S' if s >= 0 else 'I'} {abs(s):.0f} mm"
+    title = f"Region {region.label}: {region.level}, {_millilitres(region.volume_ml)}"
+    return _View(plane, index, title, f"{plane} slice {index}   ·   peak at {place}", region)
+
+
+def _views_of_nothing(volume: Volume, result: Result) -> list[_View]:
+    geometry = volume.geometry
+    views = []
+    (k, j, i), = [[(start + stop) // 2 for start, stop in _head_box(volume)]]
+    first = result.plane if result.plane in PLANES else geometry.acquisition_plane
+    for plane in (first, *(p for p in reversed(PLANES) if p != first)):
+        axis = geometry.axis_of(plane)
+        if any(geometry.size_ijk[n] == 1 for n in range(3) if n != axis):
+            continue
+        index = (i, j, k)[axis]
+        views.append(_View(plane, index, "Middle of the head", f"{plane} slice {index}", None))
+    return views
+
+
+def _head_box(volume: Volume) -> list[tuple[int, int]]:
+    """First and last+1 index along K, J, I of what is not background, with a margin."""
+    scale = find_scale(volume.array, _DISPLAY_RECIPE)
+    mask = volume.array > scale.low + 0.1 * (scale.high - scale.low)
+    box = []
+    for axis in range(3):
+        share = mask.mean(axis=tuple(n for n in range(3) if n != axis))
+        where = np.flatnonzero(share > 0.01)
+        margin = round(_MARGIN_MM / volume.geometry.spacing[2 - axis])
+        length = mask.shape[axis]
+        box.append((max(0, int(where[0]) - margin), min(length, int(where[-1]) + 1 + margin)) if len(where)
+                   else (0, length))
+    return box
+
+
+def _draw_slice(
+    axes: Axes, volume: Volume, result: Result, view: _View, window: tuple[float, float], box: list[tuple[int, int]],
+    overlay: bool,
+) -> None:
+    geometry = volume.geometry
+    down, right = display_spacing(geometry, view.plane)
+    image = displayed(volume.array, geometry, view.plane)[view.index]
+    height, width = image.shape
+    extent = (-0.5 * right, (width - 0.5) * right, (height - 0.5) * down, -0.5 * down)
+    axes.imshow(image, cmap="gray", vmin=window[0], vmax=window[1], extent=extent, interpolation="bilinear")
+    if overlay:
+        labels = displayed(result.labels, geometry, view.plane)[view.index]
+        axes.imshow(_colored(labels, result), extent=extent, interpolation="nearest")
+        _outline(axes, labels, result, right, down)
+        if not result.regions:
+            _write(axes, 0.5, 0.04, NOTHING_FOUND, size=11, ha="center", transform=axes.transAxes, color="#9fd39f")
+    elif view.region is not None:
+        ijk = geometry.points_from_ras(view.region.peak_ras)
+        row, column = display_position(geometry, view.plane, ijk.tolist())
+        _crosshair(axes, column * right, row * down, 0.06 * max(height * down, width * right))
+    low = display_position(geometry, view.plane, [start for start, _ in reversed(box)])
+    high = display_position(geometry, view.plane, [stop - 1 for _, stop in reversed(box)])
+    rows, columns = sorted((low[0], high[0])), sorted((low[1], high[1]))
+    _zoom(axes, [(columns[0] - 0.5) * right, (columns[1] + 0.5) * right],
+          [(rows[0] - 0.5) * down, (rows[1] + 0.5) * down])
+    _frame(axes, view.plane)
+
+
+def _zoom(axes: Axes, across: list[float], along: list[float]) -> None:
+    """Show the given mm in true proportions, filling the panel: more is shown along the longer side."""
+    place, (width, height) = axes.get_position(), axes.figure.get_size_inches()  # type: ignore[union-attr]
+    per_inch = max((across[1] - across[0]) / (place.width * width), (along[1] - along[0]) / (place.height * height))
+    half_x, half_y = per_inch * place.width * width / 2, per_inch * place.height * height / 2
+    x, y = sum(across) / 2, sum(along) / 2
+    axes.set_aspect("auto")
+    axes.set_xlim(x - half_x, x + half_x)
+    axes.set_ylim(y + half_y, y - half_y)
+
+
+def _colored(labels: npt.NDArray[np.uint8], result: Result) -> npt.NDArray[np.float32]:
+    table = np.zeros((len(result.evidence_levels) + 1, 4), np.float32)
+    for number, level in enumerate(result.evidence_levels, start=1):
+        table[number] = (*level.color, 0.42)
+    return np.asarray(table[labels])
+
+
+def _outline(axes: Axes, labels: npt.NDArray[np.uint8], result: Result, right: float, down: float) -> None:
+    x, y = np.arange(labels.shape[1]) * right, np.arange(labels.shape[0]) * down
+    if min(labels.shape) < 2:
+        return
+    for number, level in enumerate(result.evidence_levels, start=1):
+        mask = labels >= number
+        if mask.any() and not mask.all():
+            axes.contour(x, y, mask.astype(float), levels=[0.5], colors=[level.color], linewidths=1.3)
+
+
+def _crosshair(axes: Axes, x: float, y: float, size: float) -> None:
+    for sign in (-1, 1):
+        axes.plot([x + sign * 0.6 * size, x + sign * 1.4 * size], [y, y], color=ACCENT, linewidth=1.1)
+        axes.plot([x, x], [y + sign * 0.6 * size, y + sign * 1.4 * size], color=ACCENT, linewidth=1.1)
+
+
+def _frame(axes: Axes, plane: str) -> None:
+    axes.set_facecolor("black")
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    for x, letter, align in ((0.02, _LEFT_RIGHT[plane][0], "left"), (0.98, _LEFT_RIGHT[plane][1], "right")):
+        _write(axes, x, 0.5, letter, size=10, color=FAINT, ha=align, transform=axes.transAxes)
+    for y, letter in ((0.965, _TOP_BOTTOM[plane][0]), (0.035, _TOP_BOTTOM[plane][1])):
+        if not (letter == _TOP_BOTTOM[plane][1] and any(text.get_text() == NOTHING_FOUND for text in axes.texts)):
+            _write(axes, 0.5, y, letter, size=10, color=FAINT, ha="center", transform=axes.transAxes)
+
+
+def _column_title(axes: Axes, view: _View) -> None:
+    _write(axes, 0.0, 1.075, view.title, size=12, weight="bold", transform=axes.transAxes)
+    _write(axes, 0.0, 1.022, view.detail, size=10, color=FAINT, transform=axes.transAxes)
+
+
+def _draw_probabilities(axes: Axes, result: Result) -> None:
+    order = sorted(result.probabilities, key=lambda name: result.probabilities[name])
+    values = [result.probabilities[name] for name in order]
+    colors = [ACCENT if name == result.predicted else "#4a5866" for name in order]
+    axes.barh(range(len(order)), [1] * len(order), color=PANEL, height=0.62)
+    axes.barh(range(len(order)), values, color=colors, height=0.62)
+    axes.set_xlim(0, 1)
+    axes.set_xticks([])
+    axes.set_yticks(range(len(order)), [_readable(name) for name in order], color=TEXT, fontsize=10.5)
+    for position, value in enumerate(values):
+        _write(axes, 1.0, position, f"{value:.0%} ", size=10, ha="right")
+    _plain(axes, "Class probabilities of the scan")
+
+
+def _draw_legend(axes: Axes, volume: Volume, result: Result) -> None:
+    patches = []
+    for number, level in reversed(list(enumerate(result.evidence_levels, start=1))):
+        ml = float(np.count_nonzero(result.labels >= number)) * volume.geometry.voxel_volume_ml
+        amount = _millilitres(ml) if volume.spacing_known else f"{np.count_nonzero(result.labels >= number)} pixels"
+        patches.append(Patch(color=to_rgb(level.color), label=f"{level.name}   from {level.threshold:g}   ({amount})"))
+    axes.legend(handles=patches, loc="upper left", bbox_to_anchor=(-0.02, 1.06), frameon=False, labelcolor=TEXT,
+                fontsize=10.5, handlelength=1.2, handleheight=1.1, borderaxespad=0.0)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    _plain(axes, f"Evidence for {_readable(result.shown_class)} (logits)")
+
+
+def _draw_profile(axes: Axes, result: Result) -> None:
+    index = [one.index for one in result.slices]
+    evidence = [one.evidence for one in result.slices]
+    axes.set_facecolor(PANEL)
+    axes.axhline(0, color=FAINT, linewidth=0.7)
+    axes.fill_between(index, evidence, 0, color=ACCENT, alpha=0.22, linewidth=0)
+    axes.plot(index, evidence, color=ACCENT, linewidth=1.6, marker="o" if len(index) < 3 else "")
+    plane = result.plane if result.plane in PLANES else result.geometry.acquisition_plane
+    colors = {level.name: level.color for level in result.evidence_levels}
+    for region in result.regions[:PANELS]:
+        if region.plane == plane:
+            color = colors[region.level]
+            axes.axvline(region.slice_index, color=color, linewidth=1.1, linestyle=(0, (3, 2)))
+            axes.annotate(str(region.label), (region.slice_index, 1.0), xycoords=("data", "axes fraction"),
+                          xytext=(0, 3), textcoords="offset points", ha="center", color=color, fontsize=9.5)
+    axes.set_xlim(min(index) - 0.5, max(index) + 0.5)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=5))
+    axes.tick_params(colors=FAINT, labelsize=9, length=3)
+    axes.set_xlabel(f"{plane} slice", color=FAINT, fontsize=10)
+    _plain(axes, "Mean evidence of each slice", pad=16)
+
+
+def _plain(axes: Axes, title: str, pad: float = 7) -> None:
+    axes.set_title(title, loc="left", color=TEXT, fontsize=12, fontweight="bold", pad=pad)
+    if axes.get_facecolor()[:3] == (1.0, 1.0, 1.0):
+        axes.set_facecolor("none")
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    axes.tick_params(axis="y", length=0)
+
+
+def _write(
+    where: Figure | Axes, x: float, y: float, text: str, size: float, color: str = TEXT, ha: str = "left",
+    weight: str = "normal", **options: Any,
+) -> None:
+    """Text as it is: a dollar sign in a case's name is no formula."""
+    where.text(x, y, text, fontsize=size, color=color, ha=ha, va="center", fontweight=weight, parse_math=False,
+               **options)
+
+
+def _readable(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _shorten(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length // 2] + " … " + text[-(length // 2 - 3):]
+
+
+def _millilitres(volume_ml: float) -> str:
+    return f"{volume_ml:.2f} ml" if volume_ml < 1 else f"{volume_ml:.1f} ml"
+
+
+__all__: Sequence[str] = ("draw_overview", "write_overview")
