@@ -54,6 +54,13 @@ def test_same_seed_same_scan_and_twin_differs_only_near_the_lesion(head, dims):
     assert np.array_equal(healthy.image, first.twin) and not healthy.mask.any() and healthy.spec is None
 
 
+def test_every_lesion_can_be_seen_where_it_lies(head):
+    for seed in range(12):
+        case = simulate_case(head, (2, seed), size=96, spacing_mm=2.4, diameter_mm=(6.0, 30.0), style="t1", paired=True)
+        assert case.mask.any()
+        assert np.abs(case.image - case.twin)[case.mask].mean() > 0.03 * np.median(case.twin[case.mask])
+
+
 def test_planes_show_what_their_names_say(head):
     scenes = {
         plane: draw_scene(head, np.random.default_rng(3), plane=plane, size=(96, 96), spacing_mm=(2.4, 2.4))

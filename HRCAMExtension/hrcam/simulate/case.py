@@ -9,9 +9,13 @@ import numpy as np
 
 from .appearance import Appearance, apply_appearance, random_appearance
 from .head import PLANES, Head, draw_scene
-from .lesion import LesionSpec, insert_lesion, random_lesion
+from .lesion import LesionSpec, find_site, insert_lesion, random_lesion
 
 Array = np.ndarray
+
+
+_TRIES = 8
+_LEAST_CHANGE = 0.08
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,8 @@ def simulate_case(
     dims : 2 for a slice, 3 for a volume.
     size, spacing_mm : of the image, along every axis; default 256 at 0.94 mm (2D), 128 at 1.7 mm (3D).
     lesion : False for a healthy scan; all else is drawn as with a lesion.
-    spec : the lesion; drawn at random by default, with ``diameter_mm`` as its range.
+    spec : the lesion; drawn at random by default, with ``diameter_mm`` as its range. It is put elsewhere, a few times
+        at most, where it would be as bright as the tissue that it hides.
     style, plane : tissue contrast and plane; drawn at random by default.
     paired : also give the twin without lesion.
     """
@@ -88,5 +93,17 @@ def simulate_case(
     drawn = random_lesion(lesion_rng, diameter_mm=diameter_mm)
     spec = spec or drawn
     where = scene.brain if scene.brain.any() else None
-    clean, mask = insert_lesion(scene.image, spacing, lesion_rng, spec, where)
+    site = find_site(scene.image, spacing, where)
+    for _ in range(_TRIES):
+        clean, mask = insert_lesion(scene.image, spacing, lesion_rng, spec, site)
+        if _visible(scene.image, clean, mask, scene.brain):
+            break
     return SimulatedCase(scanned(clean), mask, twin if paired else None, spec, look, style, plane, spacing)
+
+
+def _visible(before: Array, after: Array, mask: Array, brain: Array) -> bool:
+    """Whether the image changes where the lesion lies: one as bright as what it hides would be a wrong label."""
+    if not mask.any():
+        return False
+    level = float(np.median(before[brain] if brain.any() else before[before > before.mean()]))
+    return float(np.abs(after - before)[mask].mean()) >= _LEAST_CHANGE * level

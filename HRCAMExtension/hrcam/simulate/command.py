@@ -43,7 +43,7 @@ def simulate(
     count: Annotated[int, typer.Option(help="Number of images; every second one is healthy.")] = 8000,
     seed: Annotated[int, typer.Option(help="The same seed gives the same set, whatever --jobs is.")] = 0,
     heads: Annotated[
-        Path | None, typer.Option(help="Folder of SynthSeg label maps or T1 volumes. (default: phantoms)")
+        Path | None, typer.Option(help="Folder of SynthSeg label maps or T1 volumes (default: phantoms).")
     ] = None,
     from_file: Annotated[Path | None, typer.Option("--from", help="One label map or T1 volume.")] = None,
     size: Annotated[int | None, typer.Option(help="Voxels along each axis (default: 256 in 2D, 128 in 3D).")] = None,
