@@ -70,7 +70,7 @@ def _fit_mask(mask: np.ndarray, plan: SlicePlan | VolumePlan) -> np.ndarray:
     """A mask KJI on the scan's grid as the network would see it: boolean count×*size (over half a pixel covered)."""
     drawn = replace(plan.volume, array=(mask > 0).astype(np.float32))
     fitted = replace(plan, volume=drawn, scale=Scale(0.0, 1.0))
-    return np.concatenate([images[:, 0] for _, images in fitted.batches(16)]) > 0.5
+    return fitted.load(slice(0, fitted.count))[:, 0] > 0.5
 
 
 def _read_mask(path: Path, plan: SlicePlan | VolumePlan) -> np.ndarray:
@@ -82,8 +82,7 @@ def _read_mask(path: Path, plan: SlicePlan | VolumePlan) -> np.ndarray:
 
 def _read(image: Path, masks: Mapping[str, Path], bundle: HasMetadata) -> Pixels:
     plan = _plan(read_volume(image), bundle)
-    _, prepared = next(plan.batches(1))
-    return Pixels(prepared[0], {name: _read_mask(path, plan)[0] for name, path in masks.items()})
+    return Pixels(plan.load(slice(0, 1))[0], {name: _read_mask(path, plan)[0] for name, path in masks.items()})
 
 
 def slice_cases(folder: Path, bundle: HasMetadata, split: str | None = "val", label: str | None = None) -> list[Case]:
@@ -113,8 +112,8 @@ def slice_cases(folder: Path, bundle: HasMetadata, split: str | None = "val", la
 
 def _spacing(bundle: HasMetadata) -> tuple[float, ...]:
     """Mm per pixel of the network's grid: what the bundle states, for pictures do not know theirs."""
-    dimension = int(bundle.metadata["dimension"])
-    return (float(bundle.metadata["input"]["spacing_mm"]),) * dimension
+    spacing = bundle.metadata["input"]["spacing_mm"]
+    return tuple(map(float, spacing)) if isinstance(spacing, list) else (float(spacing),) * bundle.metadata["dimension"]
 
 
 def normal_cases(folder: Path, bundle: HasMetadata, label: str = "no_tumor") -> list[Case]:
@@ -128,7 +127,7 @@ class _Planned:
     def __init__(self, path: Path, bundle: HasMetadata) -> None:
         plan = plan_slices(read_volume(path), bundle, "axial")
         self.indices = plan.indices
-        self.images = np.concatenate([images for _, images in plan.batches(16)])
+        self.images = plan.load(slice(0, plan.count))
         self.masks = _read_mask(path.with_name(path.name.replace("_t1ce", "_mask")), plan)
 
 

@@ -11,6 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
+from monai.metrics import (
+    compute_fp_tp_probs_nd,
+    compute_froc_curve_data,
+    compute_froc_score,
+    compute_hausdorff_distance,
+)
 from scipy import ndimage
 from skimage.feature import peak_local_max
 from sklearn.metrics import precision_recall_curve
@@ -74,8 +81,6 @@ def hausdorff95(prediction: np.ndarray, mask: np.ndarray, spacing: Sequence[floa
     """95th percentile of the symmetric surface distance in mm (MONAI); the field's diagonal for an empty overlay."""
     if not prediction.any():
         return float(np.linalg.norm(np.asarray(mask.shape) * np.asarray(spacing)))
-    import torch
-    from monai.metrics import compute_hausdorff_distance
 
     def batch(array: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(array)[None, None]
@@ -135,8 +140,6 @@ class Detections:
 
 def detect(values: np.ndarray, mask: np.ndarray) -> Detections:
     """Judge a map's local maxima against the connected lesions of the mask (MONAI's rule: a hit lies in the lesion)."""
-    from monai.metrics import compute_fp_tp_probs_nd
-
     scores, coordinates = peaks(values)
     lesions, count = _components(mask)
     if len(scores) == 0:
@@ -150,8 +153,6 @@ def detect(values: np.ndarray, mask: np.ndarray) -> Detections:
 
 def froc_sensitivity(cases: Sequence[Detections], false_per_case: float) -> float:
     """Share of lesions found where `false_per_case` false peaks a case are allowed (MONAI); NaN without lesions."""
-    from monai.metrics import compute_froc_curve_data, compute_froc_score
-
     true = np.concatenate([case.true for case in cases])
     false = np.concatenate([case.false for case in cases])
     missed = sum(case.missed for case in cases)

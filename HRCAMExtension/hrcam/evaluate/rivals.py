@@ -11,6 +11,9 @@ its per-layer map; how maps of several layers become one is in the method's name
   §III-C);
 * `refinecam/…`: torch-cam's `RefineCAM.fuse_cams`, the product of the scaled maps (arXiv:2605.14641).
 
+torch-cam 0.5's Grad-CAM++ (`gradcam++/…`) divides a copy and so leaves out α's denominator: it is run as its users get
+it, and MONAI's (`monai-gradcam++/last`), which has it, beside it.
+
 `pytorch-grad-cam` itself is not used: it needs torchvision, which has no wheel for every CPU build of torch.
 """
 
@@ -217,35 +220,33 @@ class OwnCam(Family):
 
 
 class Monai(Family):
-    """MONAI's Grad-CAM, 2D or 3D; it takes one class and one layer a call: one forward and backward for each."""
+    """MONAI's Grad-CAM++ and, in 3D, Grad-CAM; it takes one class and one layer a call: one backward for each."""
 
     def __init__(self, model: HRCAM) -> None:
-        # MONAI never removes its hooks: it gets a copy of the network to leave them in.
         self._net = copy.deepcopy(TappedNet(model)).requires_grad_(True)
         package = f"MONAI {version('monai')}"
-        kinds = ("last", "mean") if len(model.levels) > 1 else ("last",)
-        self.methods = tuple(
-            Method(f"monai-gradcam/{kind}", package, "gradient" if kind == "last" else "0–1") for kind in kinds
-        )
-        self._cams: list[Any] = []
+        names = ["monai-gradcam++/last"]
+        if len(model.levels[-1].size) == 3:
+            names += ["monai-gradcam/last", "monai-gradcam/mean"] if len(model.levels) > 1 else ["monai-gradcam/last"]
+        self.methods = tuple(Method(name, package, "0–1" if "mean" in name else "gradient") for name in names)
 
     def maps(self, x: torch.Tensor, classes: torch.Tensor, wanted: Iterable[str]) -> Maps:
         """MONAI's maps before its display scaling (which turns the largest value into 0)."""
-        from monai.visualize import GradCAM
+        from monai.visualize import GradCAM, GradCAMpp
 
-        if not self._cams:
-            self._cams = [GradCAM(self._net, f"taps.{index}") for index in range(len(self._net.taps))]
-        size = tuple(x.shape[2:])
+        size, deepest = tuple(x.shape[2:]), len(self._net.taps) - 1
 
-        def one(cam: Any) -> torch.Tensor:
+        def layer(kind: type, index: int) -> torch.Tensor:
+            # MONAI never removes its hooks: it gets a copy of the network to leave them in.
+            cam = kind(copy.deepcopy(self._net), f"taps.{index}")
             return torch.cat([cam.compute_map(x[i : i + 1], int(classes[i]))[:, 0].detach() for i in range(len(x))])
 
-        made: Maps = {}
-        if "monai-gradcam/last" in set(wanted):
-            made["monai-gradcam/last"] = upsample(one(self._cams[-1]), size)
-        if "monai-gradcam/mean" in set(wanted):
-            made["monai-gradcam/mean"] = mean_of_scaled([one(cam) for cam in self._cams], size)
-        return made
+        made: dict[str, Callable[[], torch.Tensor]] = {
+            "monai-gradcam++/last": lambda: upsample(layer(GradCAMpp, deepest), size),
+            "monai-gradcam/last": lambda: upsample(layer(GradCAM, deepest), size),
+            "monai-gradcam/mean": lambda: mean_of_scaled([layer(GradCAM, i) for i in range(deepest + 1)], size),
+        }
+        return {name: make() for name, make in made.items() if name in set(wanted)}
 
 
 def own_classifier(model: HRCAM) -> torch.nn.Linear | None:
@@ -266,12 +267,10 @@ def rival_families(model: HRCAM) -> list[Family]:
     ModelError : a rival's package is not installed.
     """
     try:
-        families: list[Family] = [TorchCam(model), Captum(model), ScoreCam(model)]
+        families: list[Family] = [TorchCam(model), Captum(model), Monai(model), ScoreCam(model)]
         classifier = own_classifier(model)
         if classifier is not None:
             families.append(OwnCam(model, classifier))
-        if len(model.levels[-1].size) == 3:
-            families.append(Monai(model))
     except ImportError as error:
         raise ModelError(
             f"The rivals need a package that is not here: {error.name}.",

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class CloneTap(nn.Module):
-    """Passes a copy on: a layer of its own, which in-place operations behind it cannot spoil."""
+    """A layer that changes nothing, so that there is something to hook."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return a copy."""
@@ -51,7 +51,8 @@ class TappedNet(nn.Module):
                     return None
                 tapped = self.taps[index](tensor)
                 pooled[index] = tapped.flatten(2).mean(2)
-                return tapped
+                # What flows on is a copy of its own: an in-place operation behind must not change what was read.
+                return tapped.clone()
 
             def through_input(_: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...] | None:
                 tapped = through(inputs[0])

@@ -1,0 +1,42 @@
+"""`hrcam evaluate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def evaluate(
+    model: Annotated[
+        list[str] | None,
+        typer.Option(help="Name or folder of a model bundle; repeat for several. Default: all that fit."),
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder with the images; default $HRCAM_DATA, else ../shared/data.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for RESULTS.md, results/*.json and figures/*.png.")] = Path("docs"),
+    cases: Annotated[
+        int | None, typer.Option(min=2, help="Use only so many images of each set, spread evenly.")
+    ] = None,
+    methods: Annotated[
+        str | None, typer.Option(help="Methods or groups, separated by commas (hrcam,layercam/mean); default all.")
+    ] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images a forward pass.")] = 8,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+) -> None:
+    """Measure the maps of a model beside its rivals, and write tables and figures."""
+    try:
+        from hrcam.evaluate.run import Settings
+        from hrcam.evaluate.write import evaluate_models
+    except ImportError as error:
+        from hrcam.errors import ModelError
+
+        raise ModelError(
+            f"Evaluating needs a package that is not here: {error.name}.", "Install: pip install 'hrcam[evaluate]'."
+        ) from error
+
+    chosen = tuple(name.strip() for name in methods.split(",") if name.strip()) if methods else None
+    settings = Settings(cases, chosen, batch_size, device)
+    evaluate_models(model, data, out, settings, typer.echo)

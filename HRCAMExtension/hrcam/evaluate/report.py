@@ -1,0 +1,301 @@
+"""Tables of docs/RESULTS.md, made from the JSON of every evaluated bundle: no number is typed by hand."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from hrcam.errors import InputError
+
+FORMAT = "hrcam-evaluation"
+FORMAT_VERSION = 1
+Results = dict[str, Any]
+
+_INTRODUCTION = """# Results
+
+Made by `hrcam evaluate` (`make evaluate`) from the files in `results/`; do not edit. Each section is one model bundle.
+
+**How it is measured.** All methods explain the same class logit (the true class) of the same trained network on the
+same images: HR-CAM directly, the rivals through their own packages on the multi-level head's logit; only `cam/own`
+explains the wrapped CNN's own classifier. `level/…` is one level of HR-CAM alone; the coarsest one is CAM with the
+head's weights.
+`last`: coarsest level; `max` and `mean`: all levels, each scaled to 0–1, fused by maximum or mean; `package`:
+torch-cam's own LayerCAM fusion; `refinecam`: product of the scaled levels. `pytorch-grad-cam` needs torchvision and
+is not used: its multi-layer rule is `mean`. Maps are up-sampled linearly with half-pixel centres, as the packages do.
+`0–1` after HR-CAM's default: the same map scaled within each image, as rivals deliver theirs.
+
+**AP**: pixel average precision, mean over cases (pooled AP: all pixels together). **Dice**, IoU, HD95, regions: at
+*one* threshold for all cases of a class, chosen on the other half of the patients (two-fold cross-fitting). Best
+Dice: threshold chosen per case, an upper bound. **Pointing**: the map's peak lies in the lesion (± 15 px: or within
+15 pixels of it). HD95 of an empty overlay is the image's diagonal. Found: lesions that a region touches; false:
+regions of at least 10 pixels that touch none; FROC: lesions hit by a local maximum where one false maximum an image
+is allowed. Intervals are 95 %, by bootstrap over *patients*; p-values are Wilcoxon's, on the patients' mean
+differences. n: cases.
+"""
+
+
+def write_json(results: Results, path: Path) -> None:
+    """Write one bundle's results, keys in order, numbers rounded to six significant digits."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(_rounded(results), indent=1, allow_nan=False, ensure_ascii=False)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _rounded(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_rounded(each) for each in value]
+    if isinstance(value, float):
+        return None if value != value or abs(value) == float("inf") else float(f"{value:.6g}")
+    return value
+
+
+def read_json(path: Path) -> Results:
+    """Read what `write_json` wrote.
+
+    Raises
+    ------
+    InputError : it is no result of this version.
+    """
+    try:
+        results = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path} is not valid JSON: {error}.", "Remove it and run hrcam evaluate again.") from error
+    if not isinstance(results, dict) or (results.get("format"), results.get("format_version")) != (
+        FORMAT,
+        FORMAT_VERSION,
+    ):
+        raise InputError(f"{path} is no result of this version.", "Remove it and run hrcam evaluate again.")
+    return results
+
+
+def write_report(folder: Path) -> Path:
+    """Write RESULTS.md from every `results/*.json` of a folder, in the order of the file names; returns its path."""
+    found = [read_json(path) for path in sorted((folder / "results").glob("*.json"))]
+    path = folder / "RESULTS.md"
+    path.write_text("\n".join([_INTRODUCTION, *(_section(results) for results in found)]), encoding="utf-8")
+    return path
+
+
+def _section(results: Results) -> str:
+    model, data = results["model"], results["data"]
+    lines = [
+        f"## {model['name']} {model['version']}",
+        "",
+        f"{model['title']}; default fusion `{model['fusion']}`; weights SHA-256 `{model['sha256'][:12]}…`. "
+        f"hrcam {results['versions']['hrcam']} at commit `{results['commit']}`; "
+        + ", ".join(f"{name} {version}" for name, version in results["versions"].items() if name != "hrcam")
+        + ".",
+        "",
+    ]
+    lines += [f"* {name}: {_set_words(words)}" for name, words in data.items()]
+    for name, summary in results["localization"].items():
+        lines += ["", f"### Localization: {name}", "", *_localization(results, name, summary)]
+    if "classification" in results:
+        lines += ["", "### Classification", "", *_classification(results["classification"], model["name"])]
+    if "faithfulness" in results:
+        lines += ["", "### Faithfulness", "", *_faithfulness(results)]
+    if "cost" in results:
+        lines += ["", "### Cost", "", *_cost(results["cost"])]
+    return "\n".join(lines) + "\n"
+
+
+def _set_words(words: dict[str, Any]) -> str:
+    labels = ", ".join(f"{number} {label}" for label, number in words["labels"].items())
+    note = f"; {words['note']}" if words.get("note") else ""
+    return f"{words['cases']} images of {words['patients']} patients ({labels}; {words['traced']} with a tracing){note}"
+
+
+def _localization(results: Results, name: str, summary: dict[str, Any]) -> list[str]:
+    best = {
+        metric: max((each[metric]["mean"] for each in summary["metrics"].values() if metric in each), default=None)
+        for metric in ("ap", "dice", "pointing", "best_dice", "iou")
+    }
+
+    def cell(metrics: dict[str, Any], metric: str, digits: int = 3, interval: bool = False) -> str:
+        text = _number(metrics.get(metric), digits, interval)
+        return f"**{text}**" if metrics.get(metric) and metrics[metric]["mean"] == best.get(metric, object()) else text
+
+    packages = {method["name"]: method["package"] for method in summary["methods"]}
+    head = "Method|By|AP|Pooled AP|Dice|IoU|Best Dice|Pointing|± 15 px|HD95 mm|Found|False/image|FROC|n".split("|")
+    rows = []
+    for method, metrics in summary["metrics"].items():
+        curve = summary["curves"][method]
+        rows.append(
+            (
+                _name(method, summary),
+                packages[method],
+                cell(metrics, "ap", 3, True),
+                f"{curve['pooled_ap']:.3f}",
+                cell(metrics, "dice", 3, True),
+                *(cell(metrics, metric) for metric in ("iou", "best_dice")),
+                cell(metrics, "pointing", 3, True),
+                cell(metrics, "pointing_15px"),
+                cell(metrics, "hd95_mm", 1),
+                cell(metrics, "sensitivity"),
+                cell(metrics, "false_regions", 2),
+                _plain_number(curve["froc"]["1.0"]),
+                str(metrics["ap"]["cases"]),
+            )
+        )
+    lines = _table(head, rows)
+    lines += ["", *_differences(summary)]
+    lines += ["", *_complete(summary)]
+    if summary["normals"]:
+        lines += [
+            "",
+            "False overlay on images without lesion (share of the image above the threshold of the class shown):",
+            "",
+        ]
+        rows = [
+            (_name(m, summary), _number(v, 4, True), f"{summary['empty'][m]:.0%}")
+            for m, v in summary["normals"].items()
+        ]
+        lines += _table(("Method", "Falsely marked", "Images without any mark"), rows)
+    lines += _further(summary)
+    for by, values in summary["breakdown"].items():
+        if len(values) < 2:
+            continue
+        heading = {"label": "class", "size": "lesion size (thirds of the cases)", "plane": "plane"}[by]
+        lines += ["", f"By {heading}:", ""]
+        rows = [
+            (
+                value,
+                _name(method, summary),
+                *(_number(metrics[m], 3, True) for m in ("ap", "dice", "pointing")),
+                str(metrics["ap"]["cases"]),
+            )
+            for value, methods in values.items()
+            for method, metrics in methods.items()
+            if metrics["ap"]["cases"]
+        ]
+        lines += _table((heading.split(" (")[0].capitalize(), "Method", "AP", "Dice", "Pointing", "n"), rows)
+    figures = results.get("figures", {}).get(name, {})
+    lines += [line for title, path in figures.items() for line in ("", f"![{title}]({path})")]
+    return lines
+
+
+def _differences(summary: dict[str, Any]) -> list[str]:
+    if not summary["difference"]:
+        return []
+    rows = []
+    for metric, rivals in summary["difference"].items():
+        best = summary["best_rival"][metric]
+        found = rivals[best]
+        p_value = "–" if found["p_value"] is None else f"{found['p_value']:.2g}"
+        beaten = sum((each["mean"] or 0) > 0 for each in rivals.values())
+        rows.append((_title(metric), f"`{best}`", _signed(found), p_value, f"{beaten} of {len(rivals)}"))
+    title = f"Default `{summary['default']}` less the best rival of each measure, on the same cases:"
+    return [title, "", *_table(("Measure", "Best rival", "Difference", "p", "Rivals below the default"), rows)]
+
+
+def _complete(summary: dict[str, Any]) -> list[str]:
+    words = [
+        f"`{method}` {metrics['completeness']['mean']:.2g}"
+        for method, metrics in summary["metrics"].items()
+        if "completeness" in metrics
+    ]
+    return [f"Completeness error, mean of |mean(map) + bias − logit|: {', '.join(words)}."] if words else []
+
+
+def _further(summary: dict[str, Any]) -> list[str]:
+    """Tables against further tracings of the same lesions."""
+    any_metrics = next(iter(summary["metrics"].values()))
+    lines = []
+    for tracing in sorted(key[3:] for key in any_metrics if key.startswith("ap_")):
+        keys = (f"ap_{tracing}", f"dice_{tracing}", f"pointing_{tracing}")
+        rows = [
+            (_name(method, summary), *(_number(metrics.get(key), 3, True) for key in keys))
+            for method, metrics in summary["metrics"].items()
+        ]
+        lines += [
+            "",
+            f"Against the tracing `{tracing}` (thresholds as above):",
+            "",
+            *_table(("Method", "AP", "Dice", "Pointing"), rows),
+        ]
+    return lines
+
+
+def _classification(found: dict[str, Any], name: str) -> list[str]:
+    lines = _table(("Measure", "Value"), [(key, _plain_number(value)) for key, value in found["figures"].items()])
+    lines += ["", *(f"* {note}" for note in found["notes"])]
+    if found.get("figure"):
+        lines += ["", f"![Reliability of {name}]({found['figure']})"]
+    return lines
+
+
+def _faithfulness(results: Results) -> list[str]:
+    found = results["faithfulness"]
+    rows = [
+        (
+            f"`{method}`" if "/" in method else method,
+            *(_number(each[key], 3, True) for key in ("deletion", "insertion", "road")),
+            str(each["road"]["cases"]),
+        )
+        for method, each in found.items()
+    ]
+    text = (
+        "Area under the class's probability while the strongest pixels are blurred away (deletion, lower is better) "
+        "or put back (insertion, higher is better; RISE, BMVC 2018), and ROAD (ICML 2022; higher is better, 0 is "
+        "chance)."
+    )
+    lines = [text, "", *_table(("Method", "Deletion", "Insertion", "ROAD", "n"), rows)]
+    sanity = results.get("randomization")
+    if sanity:
+        shares = list(next(iter(sanity.values())))
+        rows = [(f"`{method}`", *(f"{each[share]:.2f}" for share in shares)) for method, each in sanity.items()]
+        text = (
+            "Sanity check (Adebayo et al., NeurIPS 2018): |rank correlation| of each map with itself after the head "
+            "and the last share of the CNN's layers are initialised anew. A map that stays alike shows the image, "
+            "not the network."
+        )
+        lines += ["", text, "", *_table(("Method", *(f"head + {share}" for share in shares)), rows)]
+    return lines
+
+
+def _cost(found: dict[str, Any]) -> list[str]:
+    rows = [
+        (f"`{method}`", f"{each['time']:.2f} ×", f"{each['memory']:.2f} ×") for method, each in found["methods"].items()
+    ]
+    text = f"Ratio to the plain forward pass of the same network in the same run ({found['what']}), each made alone."
+    return [text, "", *_table(("Method", "Time", "Peak memory"), rows)]
+
+
+def _name(method: str, summary: dict[str, Any]) -> str:
+    notes = {summary["default"]: "default", summary["published"]: "published form"}
+    if summary["default"] == summary["published"]:
+        notes = {summary["default"]: "published form and default"}
+    return f"`{method}`" + (f" ({notes[method]})" if method in notes else "")
+
+
+def _title(metric: str) -> str:
+    return {"ap": "AP", "dice": "Dice", "pointing": "Pointing", "best_dice": "Best Dice", "iou": "IoU"}[metric]
+
+
+def _plain_number(value: Any) -> str:
+    return "–" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def _number(found: dict[str, Any] | None, digits: int, interval: bool = False) -> str:
+    if not found or found["mean"] is None:
+        return "–"
+    text = f"{found['mean']:.{digits}f}"
+    if interval and found["low"] is not None:
+        text += f" ({found['low']:.{digits}f}–{found['high']:.{digits}f})"
+    return text
+
+
+def _signed(found: dict[str, Any]) -> str:
+    if found["low"] is None:
+        return f"{found['mean']:+.3f}"
+    return f"{found['mean']:+.3f} ({found['low']:+.3f} to {found['high']:+.3f})"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    # A "|" inside a cell (of a name) would end it.
+    clean = [[cell.replace("|", "\\|") for cell in row] for row in [head, ["---"] * len(head), *rows]]
+    return [f"| {' | '.join(row)} |" for row in clean]

@@ -1,0 +1,206 @@
+"""Every rival against its formula, on a network small enough to write the gradients down."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import interpolate
+
+pytest.importorskip("torchcam")
+pytest.importorskip("captum")
+pytest.importorskip("monai")
+
+from hrcam.errors import InputError
+from hrcam.evaluate.cost import measure_cost
+from hrcam.evaluate.localization import MapMaker
+from hrcam.evaluate.tapped import TappedNet
+from hrcam.model import HRCAM
+
+
+def network(dims=2, inplace=False):
+    conv, pool, adaptive = (getattr(nn, f"{name}{dims}d") for name in ("Conv", "MaxPool", "AdaptiveAvgPool"))
+    return nn.Sequential(
+        conv(1, 4, 3, padding=1), nn.ReLU(), pool(2), conv(4, 6, 3, padding=1), nn.ReLU(inplace), adaptive(1), nn.Flatten(),
+        nn.Linear(6, 3),
+    )  # fmt: skip
+
+
+def wrapped(dims=2, levels=("1", "4"), **options):
+    torch.manual_seed(0)
+    example = torch.zeros((1, 1) + (16,) * dims)
+    model = HRCAM(network(dims, **options), 3, levels=list(levels), example=example).eval()
+    with torch.no_grad():
+        model.head.weight *= 100  # so that the packages' small constants against division by zero stay negligible
+    return model
+
+
+def images(dims=2, count=2):
+    return torch.rand((count, 1) + (16,) * dims, generator=torch.Generator().manual_seed(1))
+
+
+CLASSES = torch.tensor([2, 0])
+
+
+def features_and_gradients(model, x, classes):
+    """Each level's activation and the full derivative of the class logit to it, written out for the two-layer network."""
+    cnn, head = model.cnn, model.head
+    fine = cnn[1](cnn[0](x))
+    fine.retain_grad()
+    coarse = cnn[4](cnn[3](cnn[2](fine)))
+    coarse.retain_grad()
+    pooled = torch.cat([each.flatten(2).mean(2) for each in (fine, coarse)], 1)
+    head(pooled).gather(1, classes[:, None]).sum().backward()
+    return [(each.detach(), each.grad) for each in (fine, coarse)]
+
+
+def resized(maps, size):
+    mode = {2: "bilinear", 3: "trilinear"}[len(size)]
+    return interpolate(maps[:, None], size, mode=mode, align_corners=False)[:, 0]
+
+
+def scaled(maps):
+    flat = maps.flatten(1)
+    low, high = (each.view(-1, *[1] * (maps.ndim - 1)) for each in (flat.amin(1), flat.amax(1)))
+    return (maps - low) / (high - low)
+
+
+def by_formula(kind, model, x, classes):
+    made = []
+    for activation, gradient in features_and_gradients(model, x, classes):
+        space = tuple(range(2, activation.ndim))
+        if kind == "gradcam":
+            weight = gradient.mean(space, keepdim=True)
+        elif kind == "layercam":
+            weight = gradient.relu()
+        elif kind == "hirescam":
+            weight = gradient
+        elif kind == "gradcam++":
+            # As torch-cam 0.5 computes it: α without its denominator, which it divides out of a copy.
+            weight = (gradient**2 * gradient.relu()).sum(space, keepdim=True)
+        elif kind == "monai-gradcam++":
+            below = 2 * gradient**2 + (activation * gradient**3).sum(space, keepdim=True)
+            alpha = gradient**2 / (below + 1e-7)
+            weight = (alpha * gradient.relu()).sum(space, keepdim=True)
+        made.append((weight * activation).sum(1).relu())
+    return made
+
+
+@pytest.mark.parametrize("kind", ["gradcam", "gradcam++", "layercam", "hirescam"])
+@pytest.mark.parametrize("dims", [2, 3])
+def test_rival_is_its_formula_at_the_last_level_and_over_all(kind, dims):
+    model, x = wrapped(dims), images(dims)
+    fine, coarse = by_formula(kind, copy.deepcopy(model), x, CLASSES)
+    size = tuple(x.shape[2:])
+    maker = MapMaker(model, [kind])
+    made = maker.make(x, CLASSES, maker.names(slow=False))
+    last = resized(coarse, size) if kind == "hirescam" else resized(scaled(coarse), size)
+    levels = [resized(scaled(each), size) for each in (fine, coarse)]
+    torch.testing.assert_close(made[f"{kind}/last"], last, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(made[f"{kind}/mean"], sum(levels) / 2, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(made[f"{kind}/max"], torch.maximum(*levels), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_gradcampp_of_monai_has_the_denominator(dims):
+    model, x = wrapped(dims), images(dims)
+    coarse = by_formula("monai-gradcam++", copy.deepcopy(model), x, CLASSES)[-1]
+    made = MapMaker(model).make(x, CLASSES, ["monai-gradcam++/last"])["monai-gradcam++/last"]
+    torch.testing.assert_close(scaled(made), scaled(resized(coarse, tuple(x.shape[2:]))), rtol=1e-3, atol=1e-4)
+
+
+def test_refinecam_is_the_product_and_layercam_package_the_maximum_of_tanh():
+    model, x = wrapped(), images()
+    fine, coarse = (scaled(each) for each in by_formula("layercam", copy.deepcopy(model), x, CLASSES))
+    made = MapMaker(model).make(x, CLASSES, ["refinecam/layercam", "layercam/package"])
+    product = scaled(resized(fine, (16, 16)) * resized(coarse, (16, 16)))
+    squeezed = [resized(torch.tanh(2 * each), (16, 16)) for each in (fine, coarse)]
+    torch.testing.assert_close(made["refinecam/layercam"], product, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(made["layercam/package"], torch.maximum(*squeezed), rtol=1e-3, atol=1e-4)
+
+
+def test_gradcam_of_the_last_level_is_the_rectified_level_map():
+    model, x = wrapped(), images()
+    made = MapMaker(model).make(x, CLASSES, ["gradcam/last", "hirescam/last"])
+    level = model.evidence(x, classes=CLASSES, per_level=True).levels[-1][:, 0].clone().relu()
+    torch.testing.assert_close(made["gradcam/last"], resized(scaled(level), (16, 16)), rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(made["hirescam/last"] * 64, resized(level, (16, 16)), rtol=1e-3, atol=1e-4)
+
+
+def test_monai_agrees_with_torchcam_in_three_dimensions():
+    model, x = wrapped(3), images(3)
+    made = MapMaker(model).make(
+        x, CLASSES, ["monai-gradcam/last", "monai-gradcam/mean", "gradcam/last", "gradcam/mean"]
+    )
+    torch.testing.assert_close(made["monai-gradcam/mean"], made["gradcam/mean"], rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(scaled(made["monai-gradcam/last"]), scaled(made["gradcam/last"]), rtol=1e-3, atol=1e-3)
+
+
+def test_own_cam_uses_the_wrapped_networks_classifier():
+    model, x = wrapped(), images()
+    made = MapMaker(model).make(x, CLASSES, ["cam/own"])["cam/own"]
+    with torch.no_grad():
+        features = model.cnn[:5](x)
+        expected = torch.einsum("bc,bchw->bhw", model.cnn[7].weight[CLASSES], features)
+    torch.testing.assert_close(made, resized(scaled(expected), (16, 16)), rtol=1e-3, atol=1e-4)
+
+
+def test_scorecam_weighs_channels_by_what_they_do_to_the_logit():
+    model, x = wrapped(), images(count=1)
+    made = MapMaker(model).make(x, CLASSES[:1], ["scorecam/last"])["scorecam/last"]
+    with torch.no_grad():
+        features = model.cnn[:5](x)[0]
+        masks = torch.nan_to_num(scaled(features))
+        seen = model(interpolate(masks[:, None], (16, 16), mode="bilinear", align_corners=False) * x)[:, 2]
+        weights = torch.softmax(seen - model(x)[0, 2], 0)
+        expected = torch.einsum("c,chw->hw", weights, features).relu()[None]
+    torch.testing.assert_close(made, resized(scaled(expected), (16, 16)), rtol=1e-3, atol=1e-4)
+
+
+def test_our_maps_are_evidence_in_logit_units():
+    model, x = wrapped(), images()
+    maker = MapMaker(model, ["hrcam", "level"])
+    made = maker.make(x, CLASSES, maker.names(slow=False))
+    logits = model(x).detach().gather(1, CLASSES[:, None])[:, 0]
+    torch.testing.assert_close(made["hrcam/sum"].mean((1, 2)) + model.head.bias[CLASSES].detach(), logits)
+    torch.testing.assert_close(made["hrcam/sum"], made["level/1"] + made["level/4"])
+    torch.testing.assert_close(made["hrcam/sum 0–1"], scaled(made["hrcam/sum"]))
+
+
+@pytest.mark.parametrize("levels", [("1", "4"), ("2:input", "5:input"), ("0", "3")])
+def test_tapped_network_gives_equal_logits_and_leaves_no_hook(levels):
+    model, x = wrapped(levels=levels, inplace=True), images()
+    tapped = TappedNet(model)
+    torch.testing.assert_close(tapped(x), model(x))
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+
+
+def test_tap_reads_the_feature_map_before_it_is_overwritten_in_place():
+    plain, spoilt = wrapped(levels=("1", "3")), wrapped(levels=("1", "3"), inplace=True)
+    x = images()
+    for name in ("layercam/mean", "hirescam/mean", "gradcam/last"):
+        expected, made = (MapMaker(model).make(x, CLASSES, [name])[name] for model in (plain, spoilt))
+        torch.testing.assert_close(made, expected)
+
+
+def test_rivals_work_on_frozen_networks_and_leave_them_as_they_were():
+    model = wrapped().requires_grad_(False)
+    before = copy.deepcopy(model.state_dict())
+    maker = MapMaker(model)
+    made = maker.make(images(), CLASSES, [method.name for method in maker.methods])
+    assert all(maps.shape == (2, 16, 16) and maps.isfinite().all() for maps in made.values())
+    assert not any(module._forward_hooks or module._backward_hooks for module in model.modules())
+    assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_unknown_method_is_refused_by_name():
+    with pytest.raises(InputError, match="'eigencam'.*layercam/mean"):
+        MapMaker(wrapped(), ["eigencam"])
+
+
+def test_cost_sees_the_memory_of_a_backward_pass():
+    model = wrapped()
+    costs = measure_cost(MapMaker(model, ["hrcam/sum", "layercam/mean"]), torch.rand(1, 1, 128, 128), 0, repeats=3)
+    assert costs["layercam/mean"].memory > 1.3 * costs["hrcam/sum"].memory > 0
+    assert all(cost.time > 0 for cost in costs.values())
