@@ -36,6 +36,7 @@ class Host:
             widgets_qmrml,
         )
 
+        _checkPySide()
         _quietVtk(vtk)
         widgets = (widgets_ctk, widgets_ctk_ranges, widgets_qmrml)
         sources = (application, module_manager, *widgets, views, layout, main_window)
@@ -169,6 +170,22 @@ def start(withMainWindow=False, testing=True):
         os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
     _host = Host(withMainWindow, testing)
     return _host
+
+
+def _checkPySide():
+    """PySide6 6.12's wheels lose a reference to None with every call that returns it under Python < 3.12, until the
+    interpreter aborts somewhere else."""
+    from PySide6 import QtCore
+
+    calls = 200
+    before, qobject = sys.getrefcount(None), QtCore.QObject()
+    for _ in range(calls):
+        qobject.parent()
+    if before - sys.getrefcount(None) > calls // 2:
+        raise RuntimeError(
+            f"PySide6 {QtCore.__version__} corrupts Python {sys.version.split()[0]} (it loses references to None). "
+            "Install PySide6-Essentials<6.12."
+        )
 
 
 def _quietVtk(vtk):
