@@ -65,6 +65,7 @@ def test_interrupted_set_is_finished_with_the_same_files(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         make_dataset(Recipe(**SMALL), tmp_path / "broken")
     assert not (tmp_path / "broken" / "cases.csv").exists()
+    (tmp_path / "broken" / "images" / ".1-lesion_000005.png").write_bytes(b"half")
     monkeypatch.setattr(dataset, "_make", real)
     seen = []
     make_dataset(Recipe(**SMALL), tmp_path / "broken", progress=lambda done, total: seen.append(done))
@@ -135,6 +136,9 @@ def test_other_content_is_never_overwritten(tmp_path):
     with pytest.raises(OutputError, match="not empty"):
         make_dataset(Recipe(**SMALL), tmp_path / "full")
     assert files(tmp_path / "set") == before
+    (tmp_path / "set" / "recipe.json").write_text("{")
+    with pytest.raises(OutputError, match="another recipe"):
+        make_dataset(Recipe(**{**SMALL, "count": 2}), tmp_path / "set")
 
 
 def test_command_works_from_phantoms_alone(tmp_path):

@@ -46,8 +46,8 @@ def _atomic(path: Path) -> Iterator[Path]:
     try:
         yield part
         part.replace(path)
-    except OSError as error:
-        reason = error.strerror or str(error)
+    except (OSError, RuntimeError) as error:  # ITK's writers raise RuntimeError
+        reason = str(getattr(error, "strerror", None) or error).strip().splitlines()[-1]
         raise OutputError(f"{path} cannot be written: {reason}.", "Free space or choose another --out.") from error
     finally:
         part.unlink(missing_ok=True)
@@ -165,7 +165,7 @@ def make_dataset(recipe: Recipe, out: Path, jobs: int = 1, progress: Callable[[i
     table = out / "cases.csv"
     content = recipe.to_dict()
     if (out / "recipe.json").exists():
-        if json.loads((out / "recipe.json").read_text(encoding="utf-8")) != content:
+        if _read_recipe(out) != content:
             raise OutputError(f"{out} holds a set made by another recipe.", "Choose another --out, or delete it.")
     elif out.exists() and any(out.iterdir()):
         raise OutputError(f"{out} is not empty.", "Choose a new folder for --out.")
@@ -196,7 +196,16 @@ def make_dataset(recipe: Recipe, out: Path, jobs: int = 1, progress: Callable[[i
                 raise
     _write_table(recipe, out, table)
     shutil.rmtree(out / "records")
+    for part in out.glob("*/.*"):  # left by a run that was killed
+        part.unlink()
     return table
+
+
+def _read_recipe(out: Path) -> Any:
+    try:
+        return json.loads((out / "recipe.json").read_text(encoding="utf-8"))
+    except ValueError:
+        return None
 
 
 def _write_table(recipe: Recipe, out: Path, table: Path) -> None:
