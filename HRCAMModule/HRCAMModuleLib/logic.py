@@ -17,7 +17,6 @@ from .engine import DEFAULT_MODEL, ensureEngineOnPath
 from .export import exportResult
 from .localization import FUSED, Localization, findLocalizations
 from .localization_run import LocalizationRun, Request, WorkerProtocol
-from .models import modelEntry
 from .parameters import HRCAMParameterNode
 from .scene_results import EvidenceData, addLevelMapSteps, addToSceneSteps
 from .steps import StepRunner, runToEnd
@@ -116,13 +115,12 @@ class HRCAMModuleLogic(ScriptedLoadableModuleLogic):
         from hrcam.bundle import load_bundle
         from hrcam.localize import Options, localize
 
-        entry = modelEntry(request.model)
+        bundle = load_bundle(request.model)
         options = Options(class_name=request.classLabel, plane=request.plane, device=request.device,
                           fusion=request.fusion, keep_levels=True)
-        found = localize(engineVolume(volumeNode), load_bundle(request.model), options, onProgress)
+        found = localize(engineVolume(volumeNode), bundle, options, onProgress)
         maps = {name: (lambda array=array: array) for name, array in (found.level_maps or {}).items()}
-        data = EvidenceData(entry.name, found.to_json(), found.map, found.labels, maps,
-                            entry.terminology(found.shown_class))
+        data = EvidenceData(bundle.name, found.to_json(), found.map, found.labels, maps)
         localization = runToEnd(addToSceneSteps(volumeNode, data, request.keepFormer))
         self._remember(localization, maps, None)
         return localization

@@ -38,11 +38,6 @@ class ModelEntry:
         """Class name to rgb, 0–1."""
         return {str(item["name"]): item["color"] for item in self.metadata["classes"] if item.get("color")}
 
-    def terminology(self, className: str) -> str:
-        """Slicer's seven-part terminology tag of a class; empty when the bundle gives none."""
-        found = (item.get("terminology") for item in self.metadata["classes"] if item["name"] == className)
-        return next(found, None) or ""
-
     def summary(self) -> str:
         """What the model is, for the panel, as rich text."""
         parts = [

@@ -20,12 +20,6 @@ from .localization import (
 from .steps import Steps
 from .volume_nodes import RESULT_ATTRIBUTE, ijkToRas, setVoxelsSteps
 
-DEFAULT_TERMINOLOGY = (
-    "Segmentation category and type - DICOM master list~SCT^49755003^Morphologically Altered Structure"
-    "~SCT^52988006^Lesion~^^~Anatomic codes - DICOM master list~^^~^^"
-)
-
-
 @dataclass(frozen=True)
 class EvidenceData:
     """A result on its way into the scene.
@@ -39,7 +33,6 @@ class EvidenceData:
     map: np.ndarray
     labels: np.ndarray
     levelMaps: Mapping[str, Callable[[], np.ndarray]] = field(default_factory=dict)
-    terminology: str = ""
 
 
 def addToSceneSteps(volumeNode: Any, data: EvidenceData, keepFormer: bool = False) -> Steps:
@@ -62,6 +55,7 @@ def addToSceneSteps(volumeNode: Any, data: EvidenceData, keepFormer: bool = Fals
         removeNodes([one for node in nodes for one in (node, *helperNodes(node))])
         raise
     for old in former:
+        yield 1.0
         old.remove()
     return localization
 
@@ -97,15 +91,18 @@ def _build(volumeNode: Any, data: EvidenceData, nodes: list[Any]) -> Steps:
     resultNode = add("vtkMRMLTextNode", "result", "result")
     resultNode.SetAttribute(MODEL_ATTRIBUTE, data.model)
     resultNode.SetText(json.dumps(dict(data.info)))
+    yield 0.0
     nodes.append(addEvidenceColorNode(f"{base} evidence colors"))
     mapColors = nodes[-1]
     nodes.append(addLevelColorNode(f"{base} level colors", levels))
     levelColors = nodes[-1]
+    yield 0.0
 
     mapNode = add("vtkMRMLScalarVolumeNode", "evidence", "map")
     yield from setVoxelsSteps(mapNode, data.map, matrix)
     labelNode = add("vtkMRMLLabelMapVolumeNode", "levels", "labels")
     yield from setVoxelsSteps(labelNode, data.labels, matrix)
+    yield 0.8
     labelNode.CreateDefaultDisplayNodes()
     labelNode.GetDisplayNode().SetAndObserveColorNodeID(levelColors.GetID())
     segmentation = add("vtkMRMLSegmentationNode", "segmentation", "segmentation")
@@ -116,26 +113,32 @@ def _build(volumeNode: Any, data: EvidenceData, nodes: list[Any]) -> Steps:
     for role, node in references.items():
         resultNode.SetNodeReferenceID(role, node.GetID())
     localization = Localization(resultNode)
+    yield 0.9
     _dressMap(mapNode, mapColors, localization.evidenceSpan())
     for node in (mapNode, labelNode, segmentation, resultNode):
+        yield 0.95
         _placeBeside(volumeNode, node)
     yield 1.0
     return localization
 
 
 def _dressMap(mapNode: Any, colorNode: Any, span: tuple[float, float]) -> None:
-    mapNode.CreateDefaultDisplayNodes()
-    display = mapNode.GetDisplayNode()
-    display.SetAndObserveColorNodeID(colorNode.GetID())
+    """Give a map its display node, set up beforehand: Slicer's default one would look at every voxel's intensity."""
+    display = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeDisplayNode")
     display.AutoWindowLevelOff()
+    display.AutoThresholdOff()
     display.SetWindowLevelMinMax(*span)
     display.SetThreshold(span[0], 1e6)
     display.SetApplyThreshold(1)
     display.SetInterpolate(1)
+    display.SetAndObserveColorNodeID(colorNode.GetID())
+    mapNode.SetAndObserveDisplayNodeID(display.GetID())
 
 
 def _segmentSteps(segmentation: Any, reference: Any, data: EvidenceData, levels: list[dict]) -> Steps:
     """One segment per level on one shared label map, cropped to where it is not empty."""
+    from hrcam.writers import DEFAULT_TERMINOLOGY
+
     segmentation.SetReferenceImageGeometryParameterFromVolumeNode(reference)
     segmentation.CreateDefaultDisplayNodes()
     display = segmentation.GetDisplayNode()
@@ -143,12 +146,13 @@ def _segmentSteps(segmentation: Any, reference: Any, data: EvidenceData, levels:
     display.SetVisibility3D(False)
     display.SetOpacity3D(0.45)
     shared = yield from _croppedLabels(data.labels, reference)
+    terminology = data.info["provenance"].get("shown_terminology") or DEFAULT_TERMINOLOGY
     binary = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
     for value, level in enumerate(levels, start=1):
         segment = slicer.vtkSegment()
         segment.SetName(f"{data.info['shown_class']}: {level['name']}")
         segment.SetColor(*(float(v) for v in level["color"]))
-        segment.SetTag(slicer.vtkSegment.GetTerminologyEntryTagName(), data.terminology or DEFAULT_TERMINOLOGY)
+        segment.SetTag(slicer.vtkSegment.GetTerminologyEntryTagName(), terminology)
         segment.AddRepresentation(binary, shared)
         segment.SetLabelValue(value)
         segmentation.GetSegmentation().AddSegment(segment, f"evidence_{value}")

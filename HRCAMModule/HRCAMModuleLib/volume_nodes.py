@@ -9,16 +9,11 @@ import numpy as np
 import slicer
 import vtk
 
+from .nrrd import header
 from .steps import Steps, slabs
 
 RESULT_ATTRIBUTE = "HRCAM.Role"
 """Attribute of every node that this module makes; its value says what the node is."""
-
-_NRRD_TYPES = {
-    "int8": "signed char", "uint8": "unsigned char", "int16": "short", "uint16": "unsigned short",
-    "int32": "int", "uint32": "unsigned int", "int64": "longlong", "uint64": "ulonglong",
-    "float32": "float", "float64": "double",
-}
 
 
 def checkInput(volumeNode: Any) -> tuple[bool, str]:
@@ -69,22 +64,9 @@ def writeVolumeSteps(volumeNode: Any, path: Path) -> Steps:
     """
     voxels = slicer.util.arrayFromVolume(volumeNode)
     lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ ijkToRas(volumeNode)
-    vectors = " ".join("({})".format(",".join(repr(float(v)) for v in lps[:3, axis])) for axis in range(3))
-    header = "\n".join((
-        "NRRD0004",
-        f"type: {_NRRD_TYPES[voxels.dtype.name]}",
-        "dimension: 3",
-        "space: left-posterior-superior",
-        "sizes: {} {} {}".format(*voxels.shape[::-1]),
-        f"space directions: {vectors}",
-        "kinds: domain domain domain",
-        "endian: little",
-        "encoding: raw",
-        "space origin: ({})".format(",".join(repr(float(v)) for v in lps[:3, 3])),
-    ))
     little = voxels.dtype.newbyteorder("<")
     with path.open("wb") as file:
-        file.write(f"{header}\n\n".encode("ascii"))
+        file.write(header(voxels, lps))
         for part in slabs(voxels):
             file.write(np.ascontiguousarray(voxels[part], dtype=little).tobytes())
             yield min(1.0, part.stop / len(voxels))

@@ -1,0 +1,149 @@
+"""The engine's warm process, seen from the panel: requests out, events in. The language: docs/worker-protocol.md."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from slicer.i18n import tr as _
+
+from .engine import ensureEngineOnPath
+from .localization_run import Request
+from .nrrd import openRaw
+from .scene_results import EvidenceData
+from .worker_process import LineProcess, ProcessProtocol, pythonExecutable
+
+PROTOCOL = 1
+_KEPT_LINES = 15
+
+STAGES = {
+    "Reading": lambda: _("Reading the volume"), "Checking": lambda: _("Checking the volume"),
+    "Preparing": lambda: _("Preparing slices"), "Computing": lambda: _("Computing evidence"),
+    "Mapping": lambda: _("Mapping to the volume's grid"), "Finding regions": lambda: _("Finding regions"),
+    "Writing": lambda: _("Handing the result over"),
+}
+
+
+@dataclass
+class _Job:
+    id: str
+    output: Path
+    onProgress: Callable[[str, float], None]
+    onDone: Callable[[EvidenceData], None]
+    onError: Callable[[str], None]
+    model: str
+
+
+class WorkerClient:
+    """Runs one localization at a time in a process that stays warm between runs.
+
+    Parameters
+    ----------
+    process : how to run it; ``qt.QProcess`` unless a test brings its own.
+    """
+
+    def __init__(self, process: ProcessProtocol | None = None) -> None:
+        self._process = process or LineProcess()
+        self._process.onLine = self._received
+        self._process.onErrorLine = self._logged
+        self._process.onFinished = self._ended
+        self._job: _Job | None = None
+        self._count = 0
+        self._lastLines: deque[str] = deque(maxlen=_KEPT_LINES)
+
+    def localize(
+        self,
+        volumePath: Path,
+        outputFolder: Path,
+        name: str,
+        request: Request,
+        onProgress: Callable[[str, float], None],
+        onDone: Callable[[EvidenceData], None],
+        onError: Callable[[str], None],
+    ) -> None:
+        """Begin; exactly one of ``onDone`` and ``onError`` is called later, unless ``cancel`` comes first."""
+        self._count += 1
+        self._job = _Job(str(self._count), outputFolder, onProgress, onDone, onError, Path(request.model).name)
+        try:
+            if not self._process.running:
+                self._lastLines.clear()
+                onProgress(_("Starting the engine"), 0.0)
+                self._process.start(pythonExecutable(), ["-u", "-m", "hrcam.worker"], str(ensureEngineOnPath()))
+        except RuntimeError as error:
+            self._fail(str(error))
+            return
+        options = {"class_name": request.classLabel, "plane": request.plane, "device": request.device,
+                   "fusion": request.fusion, "keep_levels": True}
+        self._process.write(json.dumps({
+            "protocol": PROTOCOL, "id": self._job.id, "op": "localize", "model": request.model,
+            "input": str(volumePath), "output": str(outputFolder), "name": name[:1000] or "volume", "options": options,
+        }))
+
+    def cancel(self) -> None:
+        """Kill the process and its children; the next run starts a fresh one."""
+        self._job = None
+        self._process.stop()
+
+    def _received(self, line: str) -> None:
+        try:
+            event = json.loads(line)
+            kind, given = event["event"], event["id"]
+        except (ValueError, TypeError, KeyError):
+            self._logged(line)
+            return
+        job = self._job
+        if kind == "error" and given is None and job is not None:
+            self._fail(f"{event.get('message', line)} {event.get('hint', '')}".strip())
+        elif job is None or given != job.id:
+            return  # a greeting, or the end of a run that nobody waits for
+        elif kind == "progress":
+            stage = STAGES.get(event["stage"])
+            job.onProgress(stage() if stage else str(event["stage"]), float(event["fraction"]))
+        elif kind == "error":
+            self._fail(f"{event['message']} {event['hint']}".strip())
+        elif kind == "done":
+            self._finish(job, event["result"])
+
+    def _finish(self, job: _Job, result: dict[str, Any]) -> None:
+        try:
+            document = json.loads((job.output / result["document"]).read_text(encoding="utf-8"))
+            maps = {level: (lambda path=job.output / file: openRaw(path)) for level, file in result["level_maps"].items()}
+            data = EvidenceData(document["provenance"]["model"]["name"], document, openRaw(job.output / result["map"]),
+                                openRaw(job.output / result["labels"]), maps)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            self._fail(_("The engine's result could not be read: {error}. Check the free space on the temporary folder's "
+                         "disk, then run again.").format(error=error))
+            return
+        self._job = None
+        job.onDone(data)
+
+    def _logged(self, line: str) -> None:
+        if line.strip():
+            self._lastLines.append(line)
+            logging.debug("HR-CAM engine: %s", line)
+
+    def _ended(self, code: int, crashed: bool) -> None:
+        if self._job is None:
+            logging.info("HR-CAM: the engine's process ended (code %d)", code)
+            return
+        words = " ".join(self._lastLines).lower()
+        if "no module named" in words:
+            advice = _("A package is missing in Slicer's Python: run again to install it, or restart Slicer.")
+        elif crashed or code in (-9, 9, 137) or "memory" in words:
+            advice = _("Most likely the computer's memory did not suffice, or a library crashed. Close other programs, "
+                       "crop or resample the volume, or choose the device CPU under Advanced; then run again.")
+        else:
+            advice = _("Run again; if it happens again, restart Slicer and report the lines below.")
+        tail = "\n".join(list(self._lastLines)[-5:])
+        self._fail(_("The engine's process ended unexpectedly (code {code}). {advice}").format(code=code, advice=advice)
+                   + (f"\n{tail}" if tail else ""))
+
+    def _fail(self, message: str) -> None:
+        job, self._job = self._job, None
+        if job is not None:
+            job.onError(message)

@@ -1,0 +1,6 @@
+foreach(name LICENSE_FILE README_FILE)
+  if(NOT EXISTS "${EXTENSION_${name}}")
+    message(FATAL_ERROR "EXTENSION_${name} does not exist: ${EXTENSION_${name}}")
+  endif()
+endforeach()
+recordPackaged(package "${PROJECT_NAME}" "")
