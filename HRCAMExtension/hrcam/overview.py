@@ -15,6 +15,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpec
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
@@ -28,6 +29,7 @@ BACKGROUND, PANEL, TEXT, FAINT, ACCENT = "#101418", "#171d23", "#e8ecef", "#8b98
 
 PANELS = 3
 NOTHING_FOUND = "No evidence above the lowest level"
+_TRUTH_LINE: dict[str, Any] = {"color": "white", "linewidth": 1.0, "linestyle": "--"}
 _DISPLAY_RECIPE = {"kind": "percentile", "low": 1.0, "high": 99.7, "foreground": "otsu"}
 _LEFT_RIGHT = {"axial": ("R", "L"), "coronal": ("R", "L"), "sagittal": ("A", "P")}
 _TOP_BOTTOM = {"axial": ("A", "P"), "coronal": ("S", "I"), "sagittal": ("S", "I")}
@@ -46,20 +48,23 @@ class _View:
     region: Region | None
 
 
-def write_overview(path: str | os.PathLike[str], volume: Volume, result: Result) -> None:
+def write_overview(
+    path: str | os.PathLike[str], volume: Volume, result: Result, truth: npt.NDArray[np.bool_] | None = None
+) -> None:
     """Write the overview of a result as PNG; see `draw_overview`."""
-    figure = draw_overview(volume, result)
+    figure = draw_overview(volume, result, truth)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph")  # a case's name may hold letters that no font here has
         FigureCanvasAgg(figure).print_png(os.fspath(path))
 
 
-def draw_overview(volume: Volume, result: Result) -> Figure:
+def draw_overview(volume: Volume, result: Result, truth: npt.NDArray[np.bool_] | None = None) -> Figure:
     """Draw slices through the strongest regions, class probabilities, the levels' legend and evidence per slice.
 
     Each slice is shown twice, as it is and with the evidence levels in their colors, in radiological orientation and
     true proportions. With fewer than three regions the strongest one is shown in the other planes too; without any the
-    middle of the head is, and the picture says that nothing was found.
+    middle of the head is, and the picture says that nothing was found. A known ``truth`` (KJI, on the volume's grid) is
+    outlined in white.
     """
     views = _views(volume, result)
     figure = Figure(figsize=(15, 9), dpi=_DOTS_PER_INCH, facecolor=BACKGROUND)
@@ -70,14 +75,16 @@ def draw_overview(volume: Volume, result: Result) -> Figure:
     for column, view in enumerate(views):
         for row in range(2):
             axes = figure.add_subplot(grid[row, column])
-            _draw_slice(axes, volume, result, view, (window.low, window.high), box, overlay=row == 1)
+            _draw_slice(axes, volume, result, view, (window.low, 1.08 * window.high), box, overlay=row == 1)
+            if truth is not None:
+                _draw_truth(axes, volume, view, truth)
             if row == 0:
                 _column_title(axes, view)
-    heights = [len(result.probabilities) + 1.5, len(result.evidence_levels) + 1.5, 7]
-    side = GridSpec(3, 1, left=0.79, right=0.98, top=0.83, bottom=0.11, hspace=0.42, height_ratios=heights,
+    heights = [max(len(result.probabilities), 4), len(result.evidence_levels) + 1, 8]
+    side = GridSpec(3, 1, left=0.79, right=0.98, top=0.835, bottom=0.11, hspace=0.4, height_ratios=heights,
                     figure=figure)
     _draw_probabilities(figure.add_subplot(side[0]), result)
-    _draw_legend(figure.add_subplot(side[1]), volume, result)
+    _draw_legend(figure.add_subplot(side[1]), volume, result, truth)
     _draw_profile(figure.add_subplot(side[2]), result)
     model = result.provenance.get("model", {})
     caption = (f"HR-CAM {result.provenance.get('hrcam_version', '')}   ·   model {model.get('name', '')} "
@@ -87,10 +94,9 @@ def draw_overview(volume: Volume, result: Result) -> Figure:
 
 
 def _header(figure: Figure, result: Result) -> None:
-    probability = result.probabilities[result.predicted]
+    prediction = f"{_readable(result.predicted)}  {_percent(result.probabilities[result.predicted])}"
     _write(figure, 0.02, 0.945, _shorten(result.case, 60), size=21, weight="bold")
-    _write(figure, 0.98, 0.945, f"{_readable(result.predicted)}  {probability:.0%}", size=21, weight="bold", ha="right",
-           color=ACCENT)
+    _write(figure, 0.98, 0.945, prediction, size=21, weight="bold", ha="right", color=ACCENT)
     strongest = f"{len(result.regions)} region{'s' if len(result.regions) != 1 else ''}" if result.regions \
         else "no evidence above the lowest level"
     planes = {"all": "three planes averaged", "volume": "whole volume"}.get(result.plane, f"{result.plane} slices")
@@ -200,6 +206,14 @@ def _colored(labels: npt.NDArray[np.uint8], result: Result) -> npt.NDArray[np.fl
     return np.asarray(table[labels])
 
 
+def _draw_truth(axes: Axes, volume: Volume, view: _View, truth: npt.NDArray[np.bool_]) -> None:
+    down, right = display_spacing(volume.geometry, view.plane)
+    mask = displayed(truth, volume.geometry, view.plane)[view.index]
+    if mask.any() and not mask.all():
+        x, y = np.arange(mask.shape[1]) * right, np.arange(mask.shape[0]) * down
+        axes.contour(x, y, mask.astype(float), levels=[0.5], colors="white", linewidths=1.0, linestyles="dashed")
+
+
 def _outline(axes: Axes, labels: npt.NDArray[np.uint8], result: Result, right: float, down: float) -> None:
     x, y = np.arange(labels.shape[1]) * right, np.arange(labels.shape[0]) * down
     if min(labels.shape) < 2:
@@ -243,18 +257,23 @@ def _draw_probabilities(axes: Axes, result: Result) -> None:
     axes.set_xlim(0, 1)
     axes.set_xticks([])
     axes.set_yticks(range(len(order)), [_readable(name) for name in order], color=TEXT, fontsize=10.5)
+    axes.set_ylim(len(order) - max(len(order), 4) - 0.5, len(order) - 0.5)  # two classes: bars as high as four's
     for position, value in enumerate(values):
-        _write(axes, 1.0, position, f"{value:.0%} ", size=10, ha="right")
+        covered = value > 0.88
+        _write(axes, 0.985, position, _percent(value), size=10, ha="right", color=BACKGROUND if covered else TEXT)
     _plain(axes, "Class probabilities of the scan")
 
 
-def _draw_legend(axes: Axes, volume: Volume, result: Result) -> None:
-    patches = []
+def _draw_legend(axes: Axes, volume: Volume, result: Result, truth: npt.NDArray[np.bool_] | None) -> None:
+    patches: list[Patch | Line2D] = []
     for number, level in reversed(list(enumerate(result.evidence_levels, start=1))):
         ml = float(np.count_nonzero(result.labels >= number)) * volume.geometry.voxel_volume_ml
         amount = _millilitres(ml) if volume.spacing_known else f"{np.count_nonzero(result.labels >= number)} pixels"
         patches.append(Patch(color=to_rgb(level.color), label=f"{level.name}   from {level.threshold:g}   ({amount})"))
-    axes.legend(handles=patches, loc="upper left", bbox_to_anchor=(-0.02, 1.06), frameon=False, labelcolor=TEXT,
+    if truth is not None:
+        ml = float(np.count_nonzero(truth)) * volume.geometry.voxel_volume_ml
+        patches.append(Line2D([], [], **_TRUTH_LINE, label=f"truth   ({_millilitres(ml)})"))
+    axes.legend(handles=patches, loc="upper left", bbox_to_anchor=(-0.02, 0.98), frameon=False, labelcolor=TEXT,
                 fontsize=10.5, handlelength=1.2, handleheight=1.1, borderaxespad=0.0)
     axes.set_xticks([])
     axes.set_yticks([])
@@ -277,6 +296,8 @@ def _draw_profile(axes: Axes, result: Result) -> None:
             axes.annotate(str(region.label), (region.slice_index, 1.0), xycoords=("data", "axes fraction"),
                           xytext=(0, 3), textcoords="offset points", ha="center", color=color, fontsize=9.5)
     axes.set_xlim(min(index) - 0.5, max(index) + 0.5)
+    if max(evidence, default=0.0) - min(evidence, default=0.0) < 0.05:
+        axes.set_ylim(min(evidence) - 0.2, max(evidence) + 1.0)  # a flat line is flat, not noise blown up
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
     axes.yaxis.set_major_locator(MaxNLocator(nbins=5))
     axes.tick_params(colors=FAINT, labelsize=9, length=3)
@@ -310,7 +331,14 @@ def _shorten(text: str, length: int) -> str:
     return text if len(text) <= length else text[: length // 2] + " … " + text[-(length // 2 - 3):]
 
 
+def _percent(probability: float) -> str:
+    """Never quite certain."""
+    return ">99 %" if probability > 0.99 else "<1 %" if probability < 0.01 else f"{probability:.0%}".replace("%", " %")
+
+
 def _millilitres(volume_ml: float) -> str:
+    if volume_ml < 0.01:
+        return "<0.01 ml" if volume_ml > 0 else "none"
     return f"{volume_ml:.2f} ml" if volume_ml < 1 else f"{volume_ml:.1f} ml"
 
 

@@ -1,0 +1,10 @@
+"""``python -m hrcam``: the command ``hrcam``; the worker runs without Typer too, as inside Slicer."""
+
+import sys
+
+if sys.argv[1:] == ["worker"]:
+    from .worker import main
+else:
+    from .cli import main
+
+sys.exit(main())

@@ -1,0 +1,113 @@
+"""The command ``hrcam``: a table of sub-commands, each imported only when it is called, and their errors in words.
+
+Exit codes: 0 everything done, 1 something failed (a case, an input, a file), 2 wrong usage.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import Annotated, Any
+
+import typer
+
+from .errors import HRCAMError
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "localize": ("localize_command:localize_files", "Localize pathology in scans: classes, evidence maps, regions."),
+    "models": ("models_command:models", "List the models that are there, or add one."),
+    "demo": ("demo:demo", "Localize a simulated lesion in a real template and show the truth beside it."),
+    "evaluate": ("evaluate.command:evaluate", "Compare localization methods on images with known lesions."),
+    "simulate": ("simulate.command:simulate", "Simulate images with lesions of known place."),
+    "worker": ("worker:main", "Serve localizations over standard input and output, as 3D Slicer uses it."),
+}
+"""Name to (where its function is, what it does in one line). A new command is a new line here."""
+
+DEBUG_FLAG = "--debug"
+DEBUG_VARIABLE = "HRCAM_DEBUG"
+
+
+def build_app(chosen: str | None = None) -> typer.Typer:
+    """The Typer application: the chosen sub-command in full, the others by their summary alone, not imported."""
+    app = typer.Typer(
+        name="hrcam",
+        help="HR-CAM: precise localization of pathology from image-level labels. Research use only.",
+        no_args_is_help=True,
+        add_completion=False,
+        rich_markup_mode="rich",
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_global_options)
+    for name, (target, summary) in COMMANDS.items():
+        if name == chosen:
+            app.command(name)(_load(target))
+        else:
+            app.command(name, help=summary)(_not_chosen)
+    return app
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code. Expected failures are one sentence on standard error."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if DEBUG_FLAG in given:
+        os.environ[DEBUG_VARIABLE] = "1"
+        given = [one for one in given if one != DEBUG_FLAG]
+    chosen = next((one for one in given if not one.startswith("-")), None)
+    try:
+        build_app(chosen)(args=given, prog_name="hrcam")
+    except SystemExit as done:
+        return done.code if isinstance(done.code, int) else int(done.code is not None)
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        return 1
+    except Exception as error:
+        if debugging():
+            raise
+        print(describe(error), file=sys.stderr)
+        return 1
+    return 0
+
+
+def debugging() -> bool:
+    """Whether unexpected errors shall show their traceback (``--debug`` or HRCAM_DEBUG)."""
+    return bool(os.environ.get(DEBUG_VARIABLE))
+
+
+def describe(error: BaseException) -> str:
+    """One sentence for an error: its own words if it is expected, else its kind and how to see more."""
+    if isinstance(error, HRCAMError):
+        return f"Error: {error}"
+    if isinstance(error, ImportError) and error.name:
+        return f"Error: the Python package {error.name} is missing. Install it with: pip install 'hrcam[cli]'"
+    return (f"Unexpected error: {type(error).__name__}: {error}. Run again with {DEBUG_FLAG} for details, and please "
+            "report it.")
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        from . import __version__
+
+        print(f"hrcam {__version__}")
+        raise typer.Exit
+
+
+def _global_options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", is_eager=True, callback=_print_version)
+    ] = False,
+    debug: Annotated[bool, typer.Option(DEBUG_FLAG, help="Show the traceback of an error; works anywhere.")] = False,
+) -> None:
+    del version, debug  # one exits before, the other is taken out of the arguments before they are parsed
+
+
+def _not_chosen() -> None:
+    raise AssertionError("only the chosen command runs")
+
+
+def _load(target: str) -> Callable[..., Any]:
+    module, _, function = target.partition(":")
+    found: Callable[..., Any] = getattr(import_module(f".{module}", __package__), function)
+    return found

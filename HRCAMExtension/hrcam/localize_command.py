@@ -1,0 +1,209 @@
+"""The command ``hrcam localize``: any number of scans, one folder of results, a failure never stops the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .bundle import Bundle, load_bundle
+from .cases import Case, discover
+from .errors import HRCAMError, OutputError
+from .result import Result
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from .localize import Options
+
+DEFAULT_MODEL = "t1ce-tumor"
+
+USAGE_ERROR = 2
+
+
+class Plane(str, Enum):
+    """Which slices a 2D model reads."""
+
+    auto = "auto"
+    axial = "axial"
+    coronal = "coronal"
+    sagittal = "sagittal"
+    all = "all"
+
+
+class Precision(str, Enum):
+    """Numbers that the network computes with."""
+
+    fp32 = "fp32"
+    bf16 = "bf16"
+    fp16 = "fp16"
+
+
+def localize_files(
+    inputs: Annotated[
+        list[str],
+        typer.Argument(metavar="INPUT...", help="NRRD, NIfTI, MetaImage, PNG, JPEG, DICOM folders, folders, patterns."),
+    ],
+    model: Annotated[str, typer.Option("--model", "-m", help="Name (see hrcam models) or folder.")] = DEFAULT_MODEL,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")] = Path("hrcam-output"),
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    class_name: Annotated[
+        str | None, typer.Option("--class", help="Class whose evidence is shown (default: the likeliest pathology).")
+    ] = None,
+    plane: Annotated[Plane, typer.Option(help="auto: as acquired; all: mean of the three planes.")] = Plane.auto,
+    scene: Annotated[bool, typer.Option("--scene", help="Also write a scene (.mrb) for 3D Slicer.")] = False,
+    fusion: Annotated[
+        str | None, typer.Option(help="How levels are fused; sum is the published form (default: the model's).")
+    ] = None,
+    precision: Annotated[Precision, typer.Option(help="bf16 and fp16 are faster and less exact.")] = Precision.fp32,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Slices a forward pass (default: suits the device).")
+    ] = None,
+    keep_levels: Annotated[bool, typer.Option("--keep-levels", help="Also write the map of every CNN level.")] = False,
+    minimum_region: Annotated[float, typer.Option(min=0, help="Leave out regions smaller than this, in ml.")] = 0.0,
+    no_overview: Annotated[bool, typer.Option("--no-overview", help="Do not draw the overview picture.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace earlier results in the folder.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
+) -> None:
+    """Localize pathology: per scan the class probabilities, an evidence map on its own grid, regions and a picture.
+
+    Writes NAME_map.nii.gz (evidence in logits), NAME_levels.seg.nrrd and NAME_labels.nii.gz (evidence levels),
+    NAME_overview.png and NAME_result.json. Exit codes: 0 all scans done, 1 a scan failed, 2 wrong usage.
+    """
+    from rich.console import Console
+
+    from .cli import debugging, describe
+    from .localize import Options
+    from .writers import DEFAULT_OUTPUTS
+
+    console, errors = Console(quiet=quiet, highlight=False), Console(stderr=True, highlight=False, soft_wrap=True)
+    options = Options(
+        class_name, plane.value, device, precision.value, batch_size, fusion, keep_levels,
+        minimum_region_ml=minimum_region,
+    )
+    outputs = [kind for kind in DEFAULT_OUTPUTS if not (no_overview and kind == "overview")] + ["scene"] * scene
+    bundle = _load(model, options, errors)
+    cases = discover(inputs)
+    failed = 0
+    for number, case in enumerate(cases, start=1):
+        label = case.name if len(cases) == 1 else f"{case.name} ({number}/{len(cases)})"
+        try:
+            with _progress(errors, label, quiet) as progress:
+                result, files = localize_case(case, bundle, options, out, outputs, overwrite, progress)
+        except Exception as error:  # whatever it is, the other scans are not to blame
+            if debugging() and not isinstance(error, HRCAMError):
+                raise
+            failed += 1
+            errors.print(f"{case.name}: {describe(error)}", markup=False)
+        else:
+            _print_result(console, result, files)
+    if len(cases) > 1:
+        console.print(f"{len(cases) - failed} of {len(cases)} scans done, in {out}", markup=False)
+    if failed:
+        raise typer.Exit(1)
+
+
+def localize_case(
+    case: Case,
+    bundle: Bundle,
+    options: Options,
+    out: Path,
+    outputs: Sequence[str],
+    overwrite: bool,
+    progress: Callable[[str, float], None] | None = None,
+) -> tuple[Result, dict[str, Path]]:
+    """Read, localize and write one case; returns the result and its files.
+
+    Raises ``HRCAMError`` for anything expected to go wrong; nothing of the case is left behind then.
+    """
+    from .localize import STAGES, localize
+    from .volume import read_volume
+    from .writers import RESULT_SUFFIX, write_result
+
+    if case.error is not None:
+        raise case.error
+    if not overwrite and (out / f"{case.name}{RESULT_SUFFIX}").exists():
+        raise OutputError(f"There are results of {case.name} in {out} already.",
+                          "Choose another folder with --out, or add --overwrite.")
+    if progress is not None:
+        progress("Reading", STAGES["Reading"])
+    volume = replace(read_volume(case.path), name=case.name)
+    result = localize(volume, bundle, options, progress)
+    if progress is not None:
+        progress("Writing", STAGES["Writing"])
+    return result, write_result(result, volume, out, outputs, overwrite)
+
+
+def _load(model: str, options: Options, errors: Console) -> Bundle:
+    """Load the model and check the options against it; what is wrong here is wrong usage."""
+    from .fusion import check_fusion
+    from .inference import choose_device
+
+    try:
+        bundle = load_bundle(model)
+        if options.class_name is not None and options.class_name not in bundle.class_names:
+            raise HRCAMError(f'Model {bundle.name} has no class "{options.class_name}".',
+                             f"Choose one of: {', '.join(bundle.class_names)}.")
+        if options.fusion is not None:
+            check_fusion(options.fusion)
+        choose_device(options.device)
+    except HRCAMError as error:
+        errors.print(f"Error: {error}", markup=False)
+        raise typer.Exit(USAGE_ERROR) from None
+    return bundle
+
+
+class _progress:  # noqa: N801 - used as a function
+    """A progress bar on a terminal, nothing elsewhere."""
+
+    def __init__(self, console: Console, label: str, quiet: bool) -> None:
+        from rich.markup import escape
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+        self._label = escape(label)
+        self._bar = Progress(
+            TextColumn("{task.description}"), BarColumn(bar_width=32), TextColumn("{task.fields[stage]}"),
+            TimeElapsedColumn(), console=console, transient=True, disable=quiet or not console.is_terminal,
+        )
+
+    def __enter__(self) -> Callable[[str, float], None]:
+        self._bar.start()
+        task = self._bar.add_task(self._label, total=1.0, stage="")
+        return lambda stage, fraction: self._bar.update(task, completed=fraction, stage=stage)
+
+    def __exit__(self, *_: Any) -> None:
+        self._bar.stop()
+
+
+def _print_result(console: Console, result: Result, files: dict[str, Path]) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    chances = "  ".join(
+        f"{escape(name.replace('_', ' '))} {chance:.0%}"
+        for name, chance in sorted(result.probabilities.items(), key=lambda item: -item[1])
+    )
+    console.print(f"[bold]{escape(result.case)}[/]   {chances}")
+    for warning in result.warnings:
+        console.print(f"  [yellow]Note:[/] {escape(warning)}")
+    shown = escape(result.shown_class.replace("_", " "))
+    if result.regions:
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+        for heading in (f"  evidence for {shown}", "level", "volume", "peak", "RAS (mm)", "slice"):
+            table.add_column(heading)
+        for region in result.regions[:5]:
+            place = " ".join(f"{value:.0f}" for value in region.peak_ras)
+            table.add_row(f"  region {region.label}", region.level, f"{region.volume_ml:.2f} ml", f"{region.peak:.1f}",
+                          place, f"{region.plane} {region.slice_index}")
+        console.print(table)
+        if len(result.regions) > 5:
+            console.print(f"  … and {len(result.regions) - 5} more in {escape(files['result'].name)}")
+    else:
+        console.print(f"  No evidence for {shown} above the lowest level.")
+    folder = files["result"].parent
+    names = "  ".join(path.name for path in files.values())
+    console.print(f"  [dim]in {escape(str(folder))}:[/] {escape(names)}\n", soft_wrap=True)
