@@ -68,8 +68,8 @@ def demo(
     else:
         typer.echo("Found:      no evidence above the lowest level")
     where = "inside" if found.pointing else "outside"
-    typer.echo(f"Agreement:  Dice {found.dice:.2f}; the peak lies {where} the lesion, {found.distance_mm:.0f} mm from its "
-               "centre")
+    typer.echo(f"Agreement:  Dice {found.dice:.2f}; the peak lies {where} the lesion, {found.distance_mm:.0f} mm from "
+               "its centre")
     for kind, path in files.items():
         typer.echo(f"  {kind:<9} {path}")
     typer.echo(f"Look at {files['overview']}; open {files['scan']} and {files['levels']} in 3D Slicer.")
