@@ -1,0 +1,114 @@
+"""What a bundle must know beside its weights, measured on validation: temperature, volume rule, evidence levels."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from hrcam.evidence import fit_evidence_levels, fit_volume_rule, level_rates, softmax, volume_logits
+from hrcam.head import fit_temperature
+from hrcam.model import HRCAM
+from hrcam.prepare import FOREGROUND_VALUE
+from hrcam.result import EvidenceLevel
+from hrcam.train.predict import Floats, Prediction, batches
+from hrcam.train.prepare_cases import PreparedCase
+
+DEFAULT_FRACTION = 0.1
+"""Of a volume's slices, averaged by the volume rule where no validation case has several slices to fit it on."""
+
+_MOST_CERTAIN = 100
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The calibrated part of a bundle's metadata; `rates` is what the levels show on cases without the class."""
+
+    temperature: float
+    volume_rule: dict[str, Any] | None
+    levels: tuple[EvidenceLevel, ...]
+    rates: dict[str, dict[str, float]]
+
+    def case_probabilities(self, prediction: Prediction, pathology: Sequence[bool]) -> Floats:
+        """K probabilities of a whole case, as `localize` computes them."""
+        if len(prediction.logits) == 1 or self.volume_rule is None:
+            return softmax(prediction.logits.mean(0) / self.temperature)
+        return softmax(volume_logits(prediction.logits, self.volume_rule, pathology))
+
+    def image_probabilities(self, prediction: Prediction) -> Floats:
+        """N×K probabilities of a case's images."""
+        return softmax(prediction.logits / self.temperature)
+
+
+def calibrate(
+    hrcam: HRCAM,
+    cases: Sequence[PreparedCase],
+    predictions: Sequence[Prediction],
+    pathology: Sequence[bool],
+    device: torch.device,
+    batch_size: int,
+) -> Calibration:
+    """Measure everything on validation cases.
+
+    The evidence levels come from what must not be there: evidence for pathology in cases of a class without it or,
+    where every class is a pathology, evidence for another class than the case's own.
+    """
+    labels = np.concatenate([p.labels for p in predictions])
+    temperature = _temperature(np.concatenate([p.logits for p in predictions]), labels)
+    rule = _volume_rule(predictions, pathology, temperature) if len(cases[0].size) == 2 else None
+    partial = Calibration(temperature, rule, (), {})
+    absent = [
+        _strongest(hrcam, case, shown, device, batch_size)
+        for case, prediction in zip(cases, predictions, strict=True)
+        for shown in _false_class(partial, prediction, pathology)
+    ]
+    levels = fit_evidence_levels(absent)
+    return Calibration(temperature, rule, levels, level_rates(absent, levels))
+
+
+def _temperature(logits: Floats, labels: npt.NDArray[np.int64]) -> float:
+    """Temperature by labels that are a little uncertain (Platt 1999).
+
+    Each image counts n times with its label and once with every other one, n being the number of images, at most 100.
+    With hard labels a validation set without errors would ask for boundless certainty.
+    """
+    times, count = min(len(labels), _MOST_CERTAIN), logits.shape[1]
+    others = [np.full(len(labels), label) for label in range(count)]
+    smoothed = np.concatenate([labels] * (times - 1) + others)
+    return fit_temperature(np.tile(logits, (times - 1 + count, 1)), smoothed)
+
+
+def _volume_rule(predictions: Sequence[Prediction], pathology: Sequence[bool], temperature: float) -> dict[str, Any]:
+    volumes = [p for p in predictions if len(p.logits) > 1]
+    if len({p.label for p in volumes}) < len(pathology):
+        bias = [0.0] * len(pathology)
+        return {"kind": "top_mean", "fraction": DEFAULT_FRACTION, "temperature": temperature, "bias": bias}
+    return fit_volume_rule([p.logits for p in volumes], [p.label for p in volumes], pathology)
+
+
+def _false_class(calibration: Calibration, prediction: Prediction, pathology: Sequence[bool]) -> Iterator[int]:
+    """The likeliest pathology that the case does not have, if the case is one to measure false evidence on."""
+    everything = all(pathology)
+    if not everything and pathology[prediction.label]:
+        return
+    allowed = np.array(pathology) & (np.arange(len(pathology)) != prediction.label)
+    probabilities = calibration.case_probabilities(prediction, pathology)
+    yield int(np.argmax(np.where(allowed, probabilities, -1.0)))
+
+
+def _strongest(
+    hrcam: HRCAM, case: PreparedCase, shown: int, device: torch.device, batch_size: int
+) -> npt.NDArray[np.float32]:
+    """The case's strongest evidence anywhere, as many values as its head has voxels.
+
+    So shares are shares of the head, and evidence that a map puts into the air counts too.
+    """
+    maps, head = [], 0
+    for images in batches(case, batch_size, device):
+        maps.append(hrcam.evidence(images, classes=shown).maps.float().cpu().numpy().ravel())
+        head += int((images > FOREGROUND_VALUE).sum())
+    values = np.concatenate(maps)
+    head = min(max(head, 1), values.size)
+    return np.partition(values, values.size - head)[values.size - head :]

@@ -1,0 +1,127 @@
+"""Pairs generated on the fly: an image with a lesion, and without. Nothing but the lesion can tell them apart."""
+
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.utils.data import Dataset
+
+from hrcam.errors import InputError
+from hrcam.input_statistics import intensity_statistics
+from hrcam.intensity import find_scale
+from hrcam.simulate.case import simulate_case
+from hrcam.simulate.head import Head, find_heads, phantom_head, read_head
+from hrcam.simulate.neuromelanin import simulate_midbrain
+from hrcam.train.config import TrainConfig
+from hrcam.train.data import Example
+from hrcam.train.prepare_cases import PreparedCase
+
+Array = npt.NDArray[np.float32]
+Heads = list[Callable[[], Head]]
+
+_TRAIN, _VALIDATION, _PHANTOM = 0, 1, 2
+"""First number of a seed, so that no two streams meet."""
+
+_WARM_HEADS = 32
+
+
+class PairExamples(Dataset[Example]):
+    """`pairs_per_epoch` fresh pairs an epoch; the same seed, epoch and index give the same pair."""
+
+    def __init__(self, config: TrainConfig, heads: Heads) -> None:
+        self.config, self.heads = config, heads
+        self.epoch = 0
+        count = config.data.simulation.pairs_per_epoch
+        self.sizes = [tuple(config.input.size)] * count
+        self._pair = pair_labels(config)
+        self.labels = self._pair.tolist() * count
+
+    def __len__(self) -> int:
+        return len(self.sizes)
+
+    def __getitem__(self, index: int) -> Example:
+        seed = (_TRAIN, self.config.seed, self.epoch, index)
+        pair, _ = draw_pair(self.config, self.heads, seed)
+        return torch.from_numpy(pair), self._pair.clone()
+
+    def set_epoch(self, epoch: int) -> None:
+        """Draw other pairs from now on."""
+        self.epoch = epoch
+
+
+def pair_labels(config: TrainConfig) -> torch.Tensor:
+    """Class indices of (with lesion, without)."""
+    sick = [c.pathology for c in config.classes].index(True)
+    return torch.tensor([sick, 1 - sick])
+
+
+def split_heads(config: TrainConfig) -> tuple[Heads, Heads]:
+    """(training, validation) heads: no head is in both. Midbrains need none, their anatomy is drawn anew each time.
+
+    Raises
+    ------
+    InputError : fewer than two heads.
+    """
+    simulation = config.data.simulation
+    if simulation.kind == "nigral_loss":
+        return [], []
+    if config.data.path:
+        paths = find_heads(Path(config.data.path))
+        heads: Heads = [lambda path=path: _read(path) for path in paths]  # type: ignore[misc]
+    else:
+        heads = [lambda n=n: _phantom(config.seed, n) for n in range(simulation.phantoms)]  # type: ignore[misc]
+    if len(heads) < 2:
+        raise InputError(f"{config.data.path} has one head.", "Give at least two, so that one validates.")
+    order = np.random.default_rng(config.seed).permutation(len(heads))
+    held_out = max(1, round(config.data.validation_fraction * len(heads)))
+    return [heads[n] for n in order[held_out:]], [heads[n] for n in order[:held_out]]
+
+
+def validation_pairs(config: TrainConfig, heads: Heads) -> list[PreparedCase]:
+    """The fixed pairs that validate, two cases each; the patient is the head."""
+    cases = []
+    labels = pair_labels(config).tolist()
+    for index in range(config.data.simulation.validation_pairs):
+        pair, head = draw_pair(config, heads, (_VALIDATION, config.seed, 0, index))
+        for image, label in zip(pair, labels, strict=True):
+            statistics = intensity_statistics(image)
+            name = f"{head}-{index}-{config.class_names[label]}"
+            half = image[None].astype(np.float16)
+            cases.append(PreparedCase(name, head, label, half, np.array([label]), statistics=statistics))
+    return cases
+
+
+def draw_pair(config: TrainConfig, heads: Heads, seed: tuple[int, ...]) -> tuple[Array, str]:
+    """2×*size (with lesion, without), normalised by one scale, and the head's name.
+
+    One scale for both: with its own, a bright lesion would darken all else, and the pair would differ everywhere.
+    """
+    simulation, size = config.data.simulation, config.input.size
+    if simulation.kind == "nigral_loss":
+        midbrain = simulate_midbrain(seed, parkinson=True, size=size, spacing_mm=config.input.spacings, paired=True)
+        image, twin, name = midbrain.image, midbrain.twin, "-".join(map(str, seed))
+    else:
+        rng = np.random.default_rng(seed)
+        head = heads[int(rng.integers(len(heads)))]()
+        plane = str(rng.choice(config.input.planes)) if config.dimension == 2 else None
+        case = simulate_case(
+            head, seed, dims=config.dimension, size=size[0], spacing_mm=config.input.spacings[0], plane=plane,
+            diameter_mm=simulation.diameter_mm, paired=True,
+        )  # fmt: skip
+        image, twin, name = case.image, case.twin, head.name
+    assert twin is not None
+    scale = find_scale(image, config.input.intensity.model_dump())
+    return np.stack([scale.apply(image), scale.apply(twin)]), name
+
+
+@lru_cache(_WARM_HEADS)
+def _read(path: Path) -> Head:
+    return read_head(path)
+
+
+@lru_cache(_WARM_HEADS)
+def _phantom(seed: int, number: int) -> Head:
+    return phantom_head(np.random.default_rng((_PHANTOM, seed, number)), name=f"phantom-{number}")
