@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "models": ("models_command:models", "List the models that are there, or add one."),
     "demo": ("demo:demo", "Localize a simulated lesion in a real template and show the truth beside it."),
     "evaluate": ("evaluate.command:evaluate", "Compare localization methods on images with known lesions."),
+    "train": ("train.command:train", "Train a model from image-level labels, with your own CNN if you like."),
     "simulate": ("simulate.command:simulate", "Simulate images with lesions of known place."),
     "worker": ("worker:main", "Serve localizations over standard input and output, as 3D Slicer uses it."),
 }

@@ -30,7 +30,7 @@ class Agreement:
     ----------
     dice : overlap of the lesion with all evidence from the lowest level on, 0–1.
     pointing : whether the strongest voxel of the map lies in the lesion.
-    distance_mm : from the strongest voxel to the lesion's centre.
+    distance_mm : from the strongest voxel to the lesion's center.
     """
 
     dice: float
@@ -57,10 +57,10 @@ def demo(
     files = write_result(result, volume, out, outputs)
     files |= _write_truth(volume, truth, result, out)
     found = compare(result, truth)
-    centre = volume.geometry.points_to_ras(np.argwhere(truth)[:, ::-1].mean(axis=0))
+    center = volume.geometry.points_to_ras(np.argwhere(truth)[:, ::-1].mean(axis=0))
     typer.echo(f"Prediction: {result.predicted.replace('_', ' ')} ({result.probabilities[result.predicted]:.0%})")
     typer.echo(f"Truth:      simulated {LOOK}, {truth.sum() * volume.geometry.voxel_volume_ml:.1f} ml at RAS "
-               f"{_position(centre)}")
+               f"{_position(center)}")
     if result.regions:
         strongest = result.regions[0]
         typer.echo(f"Found:      {len(result.regions)} regions, the strongest {strongest.level}, "
@@ -69,7 +69,7 @@ def demo(
         typer.echo("Found:      no evidence above the lowest level")
     where = "inside" if found.pointing else "outside"
     typer.echo(f"Agreement:  Dice {found.dice:.2f}; the peak lies {where} the lesion, {found.distance_mm:.0f} mm from "
-               "its centre")
+               "its center")
     for kind, path in files.items():
         typer.echo(f"  {kind:<9} {path}")
     typer.echo(f"Look at {files['overview']}; open {files['scan']} and {files['levels']} in 3D Slicer.")

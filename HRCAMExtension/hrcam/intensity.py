@@ -14,7 +14,7 @@ from .errors import BundleError
 Array = npt.NDArray[np.float32]
 
 CEILING = 1.5
-"""Normalised values end here: vessels and artifacts brighter than the recipe's high percentile keep some contrast."""
+"""Normalized values end here: vessels and artifacts brighter than the recipe's high percentile keep some contrast."""
 
 FOREGROUNDS = ("otsu", "nonzero", "none")
 

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .bundle import Bundle
-from .checks import check_fit, check_volume
+from .checks import check_fit, check_volume, out_of_range_score
 from .errors import Cancelled, InputError
 from .evidence import label_levels, softmax, volume_logits
 from .geometry import PLANES
@@ -160,7 +160,7 @@ def localize(
         warnings=(*warnings, *runner.warnings),
         completeness_error=error,
         timings=clock.timings,
-        provenance=_provenance(volume, bundle, options, fusion, runner),
+        provenance=_provenance(volume, bundle, options, fusion, runner, shown),
     )
 
 
@@ -311,7 +311,9 @@ def _slice_evidence(
     )
 
 
-def _provenance(volume: Volume, bundle: Bundle, options: Options, fusion: str, runner: Runner) -> dict[str, Any]:
+def _provenance(
+    volume: Volume, bundle: Bundle, options: Options, fusion: str, runner: Runner, shown: int
+) -> dict[str, Any]:
     import torch
 
     from . import __version__
@@ -323,7 +325,12 @@ def _provenance(volume: Volume, bundle: Bundle, options: Options, fusion: str, r
         "platform": platform.platform(),
         "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "model": {"name": bundle.name, "version": bundle.version, "title": bundle.title, "sha256": bundle.sha256},
-        "input": {"source": volume.source, "content_hash": volume.content_hash},
+        "shown_terminology": bundle.classes[shown].terminology,
+        "input": {
+            "source": volume.source,
+            "content_hash": volume.content_hash,
+            "out_of_range_score": out_of_range_score(volume, bundle),
+        },
         "options": asdict(replace(options, fusion=fusion)),
         "device": str(runner.device),
         "precision": runner.precision,

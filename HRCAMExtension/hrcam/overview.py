@@ -128,7 +128,7 @@ def _region_view(region: Region, plane: str, index: int) -> _View:
     place = f"{'R' if r >= 0 else 'L'} {abs(r):.0f}  {'A' if a >= 0 else 'P'} {abs(a):.0f}  " \
             f"{'S' if s >= 0 else 'I'} {abs(s):.0f} mm"
     title = f"Region {region.label}: {region.level}, {_millilitres(region.volume_ml)}"
-    return _View(plane, index, title, f"{plane} slice {index}   ·   peak at {place}", region)
+    return _View(plane, index, title, f"{plane} slice {index}  ·  peak at {place}", region)
 
 
 def _views_of_nothing(volume: Volume, result: Result) -> list[_View]:
@@ -245,7 +245,7 @@ def _frame(axes: Axes, plane: str) -> None:
 
 def _column_title(axes: Axes, view: _View) -> None:
     _write(axes, 0.0, 1.075, view.title, size=12, weight="bold", transform=axes.transAxes)
-    _write(axes, 0.0, 1.022, view.detail, size=10, color=FAINT, transform=axes.transAxes)
+    _write(axes, 0.0, 1.022, view.detail, size=9.5, color=FAINT, transform=axes.transAxes)
 
 
 def _draw_probabilities(axes: Axes, result: Result) -> None:
@@ -289,12 +289,17 @@ def _draw_profile(axes: Axes, result: Result) -> None:
     axes.plot(index, evidence, color=ACCENT, linewidth=1.6, marker="o" if len(index) < 3 else "")
     plane = result.plane if result.plane in PLANES else result.geometry.acquisition_plane
     colors = {level.name: level.color for level in result.evidence_levels}
+    marked: dict[int, list[Region]] = {}  # regions of (nearly) the same slice share a mark, strongest first
+    apart = max(1, len(index) // 20)
     for region in result.regions[:PANELS]:
         if region.plane == plane:
-            color = colors[region.level]
-            axes.axvline(region.slice_index, color=color, linewidth=1.1, linestyle=(0, (3, 2)))
-            axes.annotate(str(region.label), (region.slice_index, 1.0), xycoords=("data", "axes fraction"),
-                          xytext=(0, 3), textcoords="offset points", ha="center", color=color, fontsize=9.5)
+            near = next((at for at in marked if abs(at - region.slice_index) < apart), region.slice_index)
+            marked.setdefault(near, []).append(region)
+    for at, regions in marked.items():
+        color = colors[regions[0].level]
+        axes.axvline(at, color=color, linewidth=1.1, linestyle=(0, (3, 2)))
+        axes.annotate(", ".join(str(region.label) for region in regions), (at, 1.0), xycoords=("data", "axes fraction"),
+                      xytext=(0, 3), textcoords="offset points", ha="center", color=color, fontsize=9.5)
     axes.set_xlim(min(index) - 0.5, max(index) + 0.5)
     if max(evidence, default=0.0) - min(evidence, default=0.0) < 0.05:
         axes.set_ylim(min(evidence) - 0.2, max(evidence) + 1.0)  # a flat line is flat, not noise blown up

@@ -35,7 +35,7 @@ LARGEST_SIDE = 2048
 
 FOREGROUND_VALUE = 0.1
 EMPTY_FRACTION = 0.001
-"""A slice is empty when at most this share of its pixels exceeds `FOREGROUND_VALUE` after normalisation."""
+"""A slice is empty when at most this share of its pixels exceeds `FOREGROUND_VALUE` after normalization."""
 
 _LEFT, _POSTERIOR, _SUPERIOR = 0, 1, 2
 _DISPLAY = {
@@ -112,7 +112,7 @@ class SlicePlan:
         return self.rows.padded, self.columns.padded
 
     def load(self, chosen: slice) -> Array:
-        """Prepare some of ``indices``: N×1×H×W, normalised, resampled and padded."""
+        """Prepare some of ``indices``: N×1×H×W, normalized, resampled and padded."""
         images = displayed(self.volume.array, self.volume.geometry, self.plane)[list(self.indices[chosen])]
         if isinstance(self.scale, Scale):
             images = self.scale.apply(images)

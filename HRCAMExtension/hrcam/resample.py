@@ -32,7 +32,7 @@ class AxisFit:
     ----------
     source : samples of the image.
     resampled : samples at the network's spacing, over the same length.
-    padded : samples of the network's input, ≥ ``resampled``; the image lies centred in it, background (0) around.
+    padded : samples of the network's input, ≥ ``resampled``; the image lies centered in it, background (0) around.
     """
 
     source: int

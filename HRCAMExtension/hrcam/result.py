@@ -76,7 +76,7 @@ class SliceEvidence:
     Parameters
     ----------
     index : along the index axis that steps through ``Result.plane``.
-    position_ras : centre of the slice, RAS mm.
+    position_ras : center of the slice, RAS mm.
     evidence : mean evidence of the shown class over the slice, logits; 0 for an empty slice.
     probabilities : class probabilities of this slice alone; empty for an empty slice and for 3D models.
     """

@@ -56,7 +56,7 @@ def write_result(
 
     Parameters
     ----------
-    result : what `localize` returned; its level maps, if kept, are written as ``NAME_map_LEVEL.nii.gz``.
+    result : what `localize` returned; its level maps, if kept, are written as ``NAME_LEVEL_map.nii.gz``.
     volume : the scan, for the overview and the scene.
     folder : where to.
     outputs : keys of `OUTPUTS`.
@@ -105,13 +105,6 @@ def write_result(
     return {kind: target / one for kind, one in names.items()}
 
 
-def remove_result(name: str, folder: str | os.PathLike[str]) -> None:
-    """Remove what an earlier run wrote for a case, its JSON first."""
-    stem = safe_name(name)
-    for suffix in (RESULT_SUFFIX, *OUTPUTS.values()):
-        (Path(folder) / (stem + suffix)).unlink(missing_ok=True)
-
-
 def write_segmentation(
     path: Path, labels: LabelArray, geometry: Geometry, class_name: str, levels: Collection[EvidenceLevel],
     terminology: str = DEFAULT_TERMINOLOGY,
@@ -145,7 +138,7 @@ def _writers(
     writers = {kind: (OUTPUTS[kind], write) for kind, write in known.items() if kind in outputs}
     for level, level_map in (result.level_maps or {}).items():
         writers[f"map_{level}"] = (
-            f"_map_{safe_name(level)}.nii.gz",
+            f"_{safe_name(level)}_map.nii.gz",
             lambda path, array=level_map: _write_nifti(path, array, result.geometry, note),  # type: ignore[misc]
         )
     return writers
@@ -185,11 +178,8 @@ def _write_overview(path: Path, volume: Volume, result: Result) -> None:
 
 
 def _write_scene(path: Path, volume: Volume, result: Result) -> None:
-    try:
-        from .scene import write_scene
-    except ImportError as error:
-        raise OutputError(f"A scene needs slicer-core, which cannot be imported ({error}).",
-                          "Install it with: pip install 'hrcam[scene]', or write the other files only.") from error
+    from .scene import write_scene
+
     write_scene(result, volume, path)
 
 

@@ -1,0 +1,89 @@
+"""The overview picture: always drawn, nothing outside of it, nothing on top of one another."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hrcam.localize import Options, localize
+
+pytest.importorskip("matplotlib")
+
+from hrcam.overview import NOTHING_FOUND, draw_overview, write_overview
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+
+@pytest.fixture(scope="module")
+def found(bright_blob_bundle, blob_volume):
+    scan = blob_volume()
+    return scan, localize(scan, bright_blob_bundle, Options(device="cpu"))
+
+
+def texts_of(figure):
+    """All texts drawn, with their boxes in pixels."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    everything = [*figure.texts, *(text for axes in figure.axes for text in axes.texts)]
+    everything += [text for axes in figure.axes for text in (axes.title, axes._left_title) if text.get_text()]
+    return [(text.get_text(), text.get_window_extent(canvas.get_renderer())) for text in everything if text.get_text()]
+
+
+def assert_readable(figure):
+    width, height = figure.get_size_inches() * figure.dpi
+    drawn = texts_of(figure)
+    for number, (text, box) in enumerate(drawn):
+        assert box.x0 >= 0 and box.y0 >= 0 and box.x1 <= width and box.y1 <= height, text
+        for other, there in drawn[number + 1:]:
+            apart = box.x1 <= there.x0 or there.x1 <= box.x0 or box.y1 <= there.y0 or there.y1 <= box.y0
+            assert apart, f"{text!r} lies on {other!r}"
+    return "\n".join(text for text, _ in drawn)
+
+
+def test_the_picture_names_class_region_model_and_use(found):
+    text = assert_readable(draw_overview(*found))
+    for word in ("lesion", "Region 1: strong", "axial slice", "coronal slice", "bright-blob 1.0.0", "Research use"):
+        assert word in text
+
+
+def test_without_evidence_the_picture_says_so(bright_blob_bundle, blob_volume):
+    scan = blob_volume(lesion_ras=None)
+    text = assert_readable(draw_overview(scan, localize(scan, bright_blob_bundle, Options(device="cpu"))))
+    assert text.count(NOTHING_FOUND) == 3 and "Region" not in text
+
+
+def test_the_overlay_lies_where_the_region_is(found):
+    """In the lower left panel the colored pixels surround the peak, in mm of the displayed slice."""
+    scan, result = found
+    figure = draw_overview(scan, result)
+    overlay = figure.axes[1].images[1]
+    rows, columns = np.nonzero(np.asarray(overlay.get_array())[..., 3])
+    left, right, bottom, top = overlay.get_extent()
+    x = left + (columns.mean() + 0.5) * (right - left) / scan.array.shape[2]
+    y = top + (rows.mean() + 0.5) * (bottom - top) / scan.array.shape[1]
+    center = scan.geometry.points_from_ras(result.regions[0].centroid_ras)
+    assert abs(x - center[0]) < 1 and abs(y - center[1]) < 1, "identity grid: columns grow with i, rows with j"
+
+
+@pytest.mark.parametrize("size", [(48, 52, 1), (96, 104, 7)])
+def test_single_slices_and_thick_slices_are_drawn(size, bright_blob_bundle, blob_volume):
+    spacing = (1.0, 1.0, 1.0) if size[2] == 1 else (0.5, 0.5, 6.0)
+    scan = blob_volume(size, spacing, lesion_ras=(6.0, -5.0, 0.0), radius_mm=4.0)
+    figure = draw_overview(scan, localize(scan, bright_blob_bundle, Options(device="cpu")))
+    assert_readable(figure)
+    assert len(figure.axes) == (2 if size[2] == 1 else 6) + 3
+
+
+def test_long_and_odd_names_and_many_classes_fit(found, tmp_path):
+    scan, result = found
+    many = {"lesion": 0.3} | {f"a rather long class name {n}": 0.1 for n in range(7)}
+    name = "a_$very$_long_name_of_a_case_" * 5
+    odd = replace(result, case=name, probabilities=many, warnings=("This warning has no end. " * 30, "another"))
+    assert_readable(draw_overview(scan, odd))
+    write_overview(tmp_path / "odd.png", scan, replace(odd, case="頭部 MRI $x_1$"))
+    assert (tmp_path / "odd.png").stat().st_size > 10_000
+
+
+def test_a_known_truth_is_outlined_in_the_legend_too(found):
+    scan, result = found
+    figure = draw_overview(scan, result, truth=result.labels > 1)
+    labels = [text.get_text() for axes in figure.axes if axes.get_legend() for text in axes.get_legend().get_texts()]
+    assert any(label.startswith("truth") for label in labels)
