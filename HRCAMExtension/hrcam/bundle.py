@@ -27,6 +27,8 @@ MAX_METADATA_BYTES = 1 << 20
 MAX_WEIGHTS_BYTES = 512 << 20
 MODELS_VARIABLE = "HRCAM_MODELS"
 IMPORT_PREFIX = "import:"
+ALLOW_IMPORT_VARIABLE = "HRCAM_ALLOW_IMPORT"
+"""Names, separated by commas, of the modules (with all inside them) that a user lets bundles import."""
 
 _log = logging.getLogger(__name__)
 
@@ -220,6 +222,7 @@ def load_bundle(name_or_path: str | os.PathLike[str], allow_import: bool = False
     Parameters
     ----------
     allow_import : let a bundle name a network of your own, ``import:MODULE:CALLABLE``. This runs that module's code;
+        ``$HRCAM_ALLOW_IMPORT`` (module names, separated by commas) says the same for all commands;
         say yes only to bundles you made.
 
     Raises
@@ -305,11 +308,23 @@ def check_metadata(metadata: Any, allow_import: bool = False) -> None:
                 f"The model's metadata contradict themselves: {what}.", "Correct them or get the model again."
             )
     architecture = metadata["architecture"]["name"]
-    if architecture.startswith(IMPORT_PREFIX) and not allow_import:
+    if architecture.startswith(IMPORT_PREFIX) and not (allow_import or _allowed_by_user(architecture)):
         raise BundleError(
             f"Model {metadata['name']!r} runs code of its own ({architecture}).",
-            "If you trust it, load it with allow_import=True.",
+            f"If you trust it, set {ALLOW_IMPORT_VARIABLE}={imported_module(architecture)}, "
+            "or load it with allow_import=True.",
         )
+
+
+def imported_module(architecture: str) -> str:
+    """Module of an architecture's name ``import:MODULE:CALLABLE``."""
+    return architecture.removeprefix(IMPORT_PREFIX).partition(":")[0]
+
+
+def _allowed_by_user(architecture: str) -> bool:
+    module = imported_module(architecture)
+    allowed = [name.strip() for name in os.environ.get(ALLOW_IMPORT_VARIABLE, "").split(",")]
+    return any(name and f"{module}.".startswith(f"{name}.") for name in allowed)
 
 
 def _contradictions(metadata: Mapping[str, Any]) -> list[tuple[bool, str]]:

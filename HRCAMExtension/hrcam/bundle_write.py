@@ -94,7 +94,10 @@ def save_bundle(
 
 
 def install_bundle(
-    source: str | os.PathLike[str], folder: str | os.PathLike[str] | None = None, overwrite: bool = False
+    source: str | os.PathLike[str],
+    folder: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
+    allow_import: bool = False,
 ) -> Bundle:
     """Copy a bundle, a folder or a .zip of one, into the user's model folder, after checking all of it.
 
@@ -102,6 +105,7 @@ def install_bundle(
     ----------
     source : a bundle's folder, or a zip that holds its files at the top or in one folder.
     folder : parent of the new bundle; None for `bundle.user_model_folder`.
+    allow_import : see `load_bundle`.
 
     Raises
     ------
@@ -126,12 +130,12 @@ def install_bundle(
     try:
         for name, content in contents.items():
             (Path(holder) / name).write_bytes(content)
-        bundle = load_bundle(holder)
+        bundle = load_bundle(holder, allow_import)
         bundle.build()
         with _replacing(parent / bundle.name, overwrite) as temporary:
             for name in contents:
                 shutil.copyfile(Path(holder) / name, temporary / name)
-        return load_bundle(parent / bundle.name)
+        return load_bundle(parent / bundle.name, allow_import)
     finally:
         shutil.rmtree(holder, ignore_errors=True)
 

@@ -55,13 +55,19 @@ def train(
     overrides = {key: value for key, value in given.items() if value is not None}
     loaded = load_config(config, **overrides | _parse(settings or []))
     sys.path.insert(0, os.getcwd())  # noqa: PTH109 - where `python -m` would look for the user's own module
+    from hrcam.bundle import ALLOW_IMPORT_VARIABLE, IMPORT_PREFIX, imported_module
     from hrcam.train.run import run_training
 
     bundle = run_training(loaded, out, resume, typer.echo)
     if install and bundle is not None:
         from hrcam.bundle_write import install_bundle
 
-        typer.echo(f"Installed {install_bundle(bundle.path, overwrite=True).path}")
+        installed = install_bundle(bundle.path, overwrite=True, allow_import=True)
+        typer.echo(f"Installed {installed.path}")
+    architecture = bundle.metadata["architecture"]["name"] if bundle is not None else ""
+    if architecture.startswith(IMPORT_PREFIX):
+        module = imported_module(architecture)
+        typer.echo(f"It runs code of its own. To let it be used, set {ALLOW_IMPORT_VARIABLE}={module}")
 
 
 def _parse(settings: list[str]) -> dict[str, Any]:
