@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -75,21 +76,36 @@ def check_volume(volume: Volume) -> None:
                          "Give the scan that it belongs to.")
 
 
+@dataclass(frozen=True)
+class Fit:
+    """How a scan compares with what a model was made for.
+
+    Parameters
+    ----------
+    warnings : in words; empty where it fits.
+    out_of_range_score : how unlike the training images the scan is: the largest distance of an intensity statistic
+        from its range, in widths of that range. 0 inside all ranges; above ``WARNING_SCORE`` a result deserves
+        mistrust; None where the bundle states no ranges.
+    """
+
+    warnings: tuple[str, ...]
+    out_of_range_score: float | None
+
+
+def assess_fit(volume: Volume, bundle: HasMetadata) -> Fit:
+    """Compare a usable scan with a bundle's metadata.
+
+    Modality and sequence (of DICOM, or named in the file name), plane, spacing, field of view, size of what is shown,
+    and the intensity statistics.
+    """
+    found = _distances(volume, bundle)
+    return Fit((*_modality(volume, bundle), *_grid(volume, bundle), *_looks(found)),
+               max(found.values()) if found else None)
+
+
 def check_fit(volume: Volume, bundle: HasMetadata) -> list[str]:
-    """Warnings, in words, where a usable scan differs from what a model was made for; empty where it fits.
-
-    Compares modality and sequence (of DICOM, or named in the file name), plane, spacing, field of view, size of what
-    is shown, and the intensity statistics with the bundle's metadata.
-    """
-    return [*_modality(volume, bundle), *_grid(volume, bundle), *_statistics(volume, bundle)]
-
-
-def out_of_range_score(volume: Volume, bundle: HasMetadata) -> float:
-    """How unlike the training images a scan is: the largest distance of a statistic from its range, in range widths.
-
-    0 inside all ranges, or where the bundle states none; above ``WARNING_SCORE`` a result deserves mistrust.
-    """
-    return max(_distances(volume, bundle).values(), default=0.0)
+    """The warnings of ``assess_fit``."""
+    return list(assess_fit(volume, bundle).warnings)
 
 
 def _check_millimetres(volume: Volume) -> None:
@@ -169,7 +185,7 @@ def _grid(volume: Volume, bundle: HasMetadata) -> list[str]:
 def _foreground_mm(volume: Volume) -> tuple[float, float, float]:
     """Length along i, j, k of the part where at least 2 % of a slice's voxels lie above Otsu's threshold."""
     array = volume.array
-    step = max(1, round((array.size / 4e6) ** (1 / 3)))
+    step = max(1, round((array.size / 5e5) ** (1 / 3)))
     coarse = array[::step, ::step, ::step]
     above = coarse > otsu_threshold(coarse)
     lengths = []
@@ -181,8 +197,7 @@ def _foreground_mm(volume: Volume) -> tuple[float, float, float]:
     return lengths[0], lengths[1], lengths[2]
 
 
-def _statistics(volume: Volume, bundle: HasMetadata) -> list[str]:
-    found = _distances(volume, bundle)
+def _looks(found: dict[str, float]) -> list[str]:
     worst = max(found, key=lambda name: found[name], default=None)
     if worst is None or found[worst] <= WARNING_SCORE:
         return []

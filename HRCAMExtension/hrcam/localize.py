@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .bundle import Bundle
-from .checks import check_fit, check_volume, out_of_range_score
+from .checks import Fit, assess_fit, check_volume
 from .errors import Cancelled, InputError
 from .evidence import label_levels, softmax, volume_logits
 from .geometry import PLANES
@@ -121,7 +121,7 @@ def localize(
     with clock.stage("Checking"):
         _check_options(options, bundle)
         check_volume(volume)
-        warnings = list(check_fit(volume, bundle))
+        fit = assess_fit(volume, bundle)
     with clock.stage("Preparing"):
         plans = _plans(volume, bundle, options)
         runner = _runner(bundle, options)
@@ -157,10 +157,10 @@ def localize(
         plane="volume" if bundle.dimension == 3 else "all" if len(plans) > 1 else plane,
         geometry=geometry,
         level_maps=level_maps,
-        warnings=(*warnings, *runner.warnings),
+        warnings=(*fit.warnings, *runner.warnings),
         completeness_error=error,
         timings=clock.timings,
-        provenance=_provenance(volume, bundle, options, fusion, runner, shown),
+        provenance=_provenance(volume, bundle, options, fusion, runner, shown, fit),
     )
 
 
@@ -312,7 +312,7 @@ def _slice_evidence(
 
 
 def _provenance(
-    volume: Volume, bundle: Bundle, options: Options, fusion: str, runner: Runner, shown: int
+    volume: Volume, bundle: Bundle, options: Options, fusion: str, runner: Runner, shown: int, fit: Fit
 ) -> dict[str, Any]:
     import torch
 
@@ -325,12 +325,7 @@ def _provenance(
         "platform": platform.platform(),
         "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "model": {"name": bundle.name, "version": bundle.version, "title": bundle.title, "sha256": bundle.sha256},
-        "shown_terminology": bundle.classes[shown].terminology,
-        "input": {
-            "source": volume.source,
-            "content_hash": volume.content_hash,
-            "out_of_range_score": out_of_range_score(volume, bundle),
-        },
+        "input": {"source": volume.source, "content_hash": volume.content_hash},
         "options": asdict(replace(options, fusion=fusion)),
         "device": str(runner.device),
         "precision": runner.precision,

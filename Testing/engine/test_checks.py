@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from hrcam import checks
-from hrcam.checks import check_fit, check_volume, out_of_range_score
+from hrcam.checks import assess_fit, check_fit, check_volume
 from hrcam.errors import InputError
 from hrcam.input_statistics import STATISTICS, distances, intensity_statistics, ranges
 from hrcam.volume import volume_from_array
@@ -134,14 +134,14 @@ def test_nothing_shown_has_no_statistics(image):
 def test_the_score_is_zero_for_training_like_scans_and_large_for_others():
     expected = ranges([intensity_statistics(head(seed)) for seed in range(12)], 0, 100)
     bundle = model(input={"spacing_mm": 2.0, "size": [112, 112]}, input_statistics=expected)
-    assert out_of_range_score(scan(head(5)), bundle) == 0.0 and check_fit(scan(head(5)), bundle) == []
+    assert assess_fit(scan(head(5)), bundle).out_of_range_score == 0.0 and check_fit(scan(head(5)), bundle) == []
     inverted = scan(400 - head(5, noise=60))
-    assert out_of_range_score(inverted, bundle) > 1
+    assert assess_fit(inverted, bundle).out_of_range_score > 1
     assert any("unlike those that the model was trained on" in w for w in check_fit(inverted, bundle))
 
 
 def test_without_stated_ranges_there_is_no_score():
-    assert out_of_range_score(scan(), FINE) == 0.0
+    assert assess_fit(scan(), FINE).out_of_range_score is None
 
 
 def test_distances_count_range_widths():
