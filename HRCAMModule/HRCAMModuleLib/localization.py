@@ -138,19 +138,16 @@ class Localization:
     @property
     def regions(self) -> list[dict]:
         """The regions, with ``centroid_ras`` and ``peak_ras`` in **world** RAS (parent transforms applied), mm."""
-        return [
-            {**region, "centroid_ras": self.toWorld(region["centroid_ras"]), "peak_ras": self.toWorld(region["peak_ras"])}
-            for region in self.info["regions"]
-        ]
+        return self._inWorld(self.info["regions"], "centroid_ras", "peak_ras")
 
     @property
     def slices(self) -> list[dict]:
         """Evidence of each slice along the result's plane, in slice order, ``position_ras`` in world RAS, mm."""
-        return [{**item, "position_ras": self.toWorld(item["position_ras"])} for item in self.info["slices"]]
+        return self._inWorld(self.info["slices"], "position_ras")
 
-    def toWorld(self, ras: Any) -> tuple[float, float, float]:
-        """A point of the input's own RAS in world RAS, mm."""
-        return localToWorld(self.mapVolume, ras)
+    def _inWorld(self, records: list[dict], *keys: str) -> list[dict]:
+        moved = {key: localToWorld(self.mapVolume, [record[key] for record in records]) for key in keys}
+        return [{**record, **{key: moved[key][n] for key in keys}} for n, record in enumerate(records)]
 
     def evidenceSpan(self) -> tuple[float, float]:
         """Ends of the evidence scale for sliders and colours: fixed by the model's levels, so scans compare.

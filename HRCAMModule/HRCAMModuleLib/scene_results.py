@@ -182,6 +182,10 @@ def _placeBeside(volumeNode: Any, node: Any) -> None:
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
     if hierarchy is None:
         return
-    item, source = hierarchy.GetItemByDataNode(node), hierarchy.GetItemByDataNode(volumeNode)
-    if item and source:
+    source, item = hierarchy.GetItemByDataNode(volumeNode), hierarchy.GetItemByDataNode(node)
+    if not source:
+        return
+    if item:
         hierarchy.SetItemParent(item, hierarchy.GetItemParent(source))
+    else:  # no plugin made one, as in scripts that run outside the application
+        hierarchy.CreateItem(hierarchy.GetItemParent(source), node)

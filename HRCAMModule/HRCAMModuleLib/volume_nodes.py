@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -89,20 +90,16 @@ def setVoxelsSteps(volumeNode: Any, array: np.ndarray, matrix: np.ndarray) -> St
     return volumeNode
 
 
-def localToWorld(node: Any, ras: Any) -> tuple[float, float, float]:
-    """A point in the node's own RAS to world RAS, mm, through whatever transform the node is under now."""
-    return _transformed(node.GetParentTransformNode(), None, ras)
-
-
-def worldToLocal(node: Any, ras: Any) -> tuple[float, float, float]:
-    """A point in world RAS to the node's own RAS, mm."""
-    return _transformed(None, node.GetParentTransformNode(), ras)
-
-
-def _transformed(source: Any, target: Any, ras: Any) -> tuple[float, float, float]:
-    point = [float(v) for v in ras]
-    if source is not None or target is not None:
-        transform = vtk.vtkGeneralTransform()
-        slicer.vtkMRMLTransformNode.GetTransformBetweenNodes(source, target, transform)
+def localToWorld(node: Any, points: Sequence[Sequence[float]]) -> list[tuple[float, float, float]]:
+    """Points in the node's own RAS to world RAS, mm, through whatever transform the node is under now."""
+    source = node.GetParentTransformNode()
+    if source is None:
+        return [(float(r), float(a), float(s)) for r, a, s in points]
+    transform = vtk.vtkGeneralTransform()
+    slicer.vtkMRMLTransformNode.GetTransformBetweenNodes(source, None, transform)
+    moved = []
+    for r, a, s in points:
+        point = [float(r), float(a), float(s)]
         transform.TransformPoint(point, point)
-    return point[0], point[1], point[2]
+        moved.append((point[0], point[1], point[2]))
+    return moved

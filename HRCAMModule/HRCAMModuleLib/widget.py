@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import logging
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -25,6 +26,7 @@ from .parameters import HRCAMParameterNode
 from .probability_bars import ProbabilityBars
 from .regions_table import RegionsTable
 from .run_section import RunSection
+from .steps import StepRunner, Steps, runToEnd
 from .volume_nodes import checkInput
 
 
@@ -69,6 +71,9 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._applied: tuple[Any, ...] | None = None
         self._refreshQueued = False
         self._classes: list[str] = []
+        self._slices: list[dict] = []
+        self._watched: Any = None
+        self._showing: StepRunner | None = None
 
     # Life
 
@@ -152,6 +157,7 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.refresh()
 
     def _disconnectParameters(self) -> None:
+        self._stopShowing()
         parameters, self._parameters = self._parameters, None
         if parameters is None:
             return
@@ -183,7 +189,7 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _refreshNow(self) -> None:
         self._refreshQueued = False
-        if self._parameters is not None and not slicer.mrmlScene.IsClosing():
+        if self._parameters is not None and self._showing is None and not slicer.mrmlScene.IsClosing():
             self.refresh()
 
     def _watchSlices(self, watch: bool) -> None:
@@ -193,11 +199,22 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
                 self.addObserver(node, vtk.vtkCommand.ModifiedEvent, self._sliceMoved)
 
     def _sliceMoved(self, *_arguments: Any) -> None:
-        result = self.result
-        if result is not None and result.slices:
-            index = display.nearestSlice(result.slices)
-            if index is not None and index != self._plot.current:
-                self._plot.setCurrent(index)
+        index = display.nearestSlice(self._slices) if self._slices else None
+        if index is not None and index != self._plot.current:
+            self._plot.setCurrent(index)
+
+    def _watchTransform(self, result: Localization | None) -> None:
+        """Regions and slices are shown in world coordinates: they move when the parent transform does."""
+        event = slicer.vtkMRMLTransformableNode.TransformModifiedEvent
+        if self._watched is not None:
+            self.removeObserver(self._watched, event, self._transformed)
+        self._watched = result.mapVolume if result is not None else None
+        if self._watched is not None:
+            self.addObserver(self._watched, event, self._transformed)
+
+    def _transformed(self, *_arguments: Any) -> None:
+        self._shown = None
+        self._queueRefresh()
 
     # What is shown
 
@@ -216,13 +233,16 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def refresh(self) -> None:
         """Make the panel and the slice views show what the scene and the parameters say."""
+        runToEnd(self._refreshSteps())
+
+    def _refreshSteps(self) -> Steps:
         self._updateApply()
         result = self.result
         parameters = self._parameters
         node = result.resultNode if result is not None else None
         if parameters.resultNode is not node:
             parameters.resultNode = node
-        self._showResult(result)
+        yield from self._showSteps(result)
         if result is not None:
             self._applyDisplay(result)
 
@@ -234,7 +254,7 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             valid, reason = False, self._models.problem or _("Add a model first.")
         self._run.setReady(valid, reason)
 
-    def _showResult(self, result: Localization | None) -> None:
+    def _showSteps(self, result: Localization | None) -> Steps:
         parameters = self._parameters
         sources = self.logic.mapSources(result) if result else []
         state = (result, result.resultNode.GetMTime() if result else 0)
@@ -248,15 +268,20 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if state == self._shown:
             return
         self._shown = state
+        yield 0.3
+        self._watchTransform(result)
         entry = self._models.find(result.model) if result else None
-        colors = entry.classColors if entry else {}
-        self._bars.show(result.probabilities if result else {}, colors, result.shownClass if result else "")
+        self._bars.show(result.probabilities if result else {}, entry.classColors if entry else {},
+                        result.shownClass if result else "")
         self._showText(result)
+        yield 0.5
         self._regions.show(result.regions if result else [],
                            {level["name"]: level["color"] for level in result.evidenceLevels} if result else {})
-        slices = result.slices if result else []
-        self._plot.show([item["evidence"] for item in slices], self._planeEnds(result))
+        yield 0.7
+        self._slices = result.slices if result else []
+        self._plot.show([item["evidence"] for item in self._slices], self._planeEnds(self._slices))
         self._sliceMoved()
+        yield 1.0
 
     def _showText(self, result: Localization | None) -> None:
         ui = self.ui
@@ -284,8 +309,7 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         ui.regionsTable.setVisible(not nothing)
 
     @staticmethod
-    def _planeEnds(result: Localization | None) -> tuple[str, str]:
-        slices = result.slices if result else []
+    def _planeEnds(slices: list[dict]) -> tuple[str, str]:
         if len(slices) < 2:
             return "", ""
         first, last = slices[0]["position_ras"], slices[-1]["position_ras"]
@@ -341,7 +365,12 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if parameters is None:  # the user is in another module; the panel catches up when it is opened
             self.logic.getParameterNode().resultNode = result.resultNode
             return
-        levels = result.evidenceLevels
+        self._showing = StepRunner(self._showNewSteps(result), self._showingEnded, self._showingEnded)
+        self._showing.start()
+
+    def _showNewSteps(self, result: Localization) -> Steps:
+        """Show a new result, its strongest region first; in steps, because the views have much to draw."""
+        parameters, levels = self._parameters, result.evidenceLevels
         with slicer.util.NodeModify(parameters.parameterNode):
             parameters.inputVolume = result.inputVolume
             parameters.resultNode = result.resultNode
@@ -349,13 +378,27 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             parameters.evidenceLow = float(levels[0]["threshold"])
             parameters.evidenceHigh = result.evidenceSpan()[1]
         self._shown = None
+        yield 0.1
         backgrounds = {node.GetBackgroundVolumeID() for node in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")}
-        self.refresh()
+        yield from self._refreshSteps()
         self.logic.setEvidenceRange(result, parameters.evidenceLow, parameters.evidenceHigh, wait=False)
         if backgrounds != {result.inputVolume.GetID()}:
+            yield 0.8
             display.fitSliceViews()
         if result.regions:
+            yield 0.9
             self.logic.jumpToRegion(result, result.regions[0]["label"])
+
+    def _showingEnded(self, outcome: Any) -> None:
+        self._showing = None
+        if isinstance(outcome, Exception):
+            logging.error("HR-CAM: %s", outcome)
+        self._queueRefresh()
+
+    def _stopShowing(self) -> None:
+        runner, self._showing = self._showing, None
+        if runner is not None:
+            runner.cancel()
 
     def _runFailed(self, message: str) -> None:
         self._run.ended(message)
@@ -396,9 +439,8 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.logic.jumpToRegion(self.result, label)
 
     def _sliceChosen(self, index: int) -> None:
-        result = self.result
-        if result is not None:
-            display.jumpTo(result.slices[index]["position_ras"])
+        if 0 <= index < len(self._slices):
+            display.jumpTo(self._slices[index]["position_ras"])
 
     def _show3D(self, *_arguments: Any) -> None:
         if self.result is not None:

@@ -1,0 +1,111 @@
+"""The batch script as Slicer runs it: arguments, exit codes, one bad case, resuming."""
+
+import csv
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest_plugins = ("module_host",)
+pytestmark = pytest.mark.gui
+
+slicer = pytest.importorskip("slicer")
+sitk = pytest.importorskip("SimpleITK")
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def batch(panel):
+    sys.path.insert(0, str(ROOT / "HRCAMModule"))
+    import HRCAMBatch
+
+    return HRCAMBatch
+
+
+@pytest.fixture
+def scans(tmp_path, blob_volume):
+    """A folder with two good scans and one that is no image."""
+    from hrcam.volume import to_sitk
+
+    folder = tmp_path / "scans"
+    folder.mkdir()
+    for name, lesion in (("ill", (6, -5, 4)), ("well", None)):
+        volume = blob_volume(lesion_ras=lesion)
+        sitk.WriteImage(to_sitk(np.ascontiguousarray(volume.array), volume.geometry), str(folder / f"{name}.nrrd"))
+    (folder / "broken.nrrd").write_bytes(b"NRRD0004\nnot an image")
+    return folder
+
+
+def rows(output):
+    with (output / "summary.csv").open(encoding="utf-8", newline="") as file:
+        return {row["case"]: row for row in csv.DictReader(file)}
+
+
+def test_one_bad_case_does_not_stop_the_others_and_shows_in_the_exit_code(batch, scans, tmp_path):
+    output, nodes = tmp_path / "out", slicer.mrmlScene.GetNumberOfNodes()
+    code = batch.main(["--input", str(scans), "--output", str(output), "--model", "bright-blob", "--no-overview"])
+    assert code == 1
+    table = rows(output)
+    assert table["ill"]["status"] == table["well"]["status"] == "done"
+    assert table["ill"]["predicted"] == "lesion" and table["well"]["regions"] == "0"
+    assert table["broken"]["status"] == "failed" and table["broken"]["error"]
+    for name in ("ill_result.json", "ill_map.nii.gz", "ill_levels.seg.nrrd", "ill_labels.nii.gz", "hrcam_batch.log"):
+        assert (output / name).is_file(), name
+    assert not [path for path in output.iterdir() if path.name.startswith((".", "broken"))]
+    assert slicer.mrmlScene.GetNumberOfNodes() == nodes
+
+
+def test_a_second_run_skips_what_is_finished_unless_the_options_changed(batch, scans, tmp_path):
+    (scans / "broken.nrrd").unlink()
+    common = ["--input", str(scans / "*.nrrd"), "--output", str(tmp_path / "out"), "--model", "bright-blob", "--no-overview"]
+    assert batch.main(common) == 0
+    assert batch.main(common) == 0
+    assert {row["status"] for row in rows(tmp_path / "out").values()} == {"skipped"}
+    assert batch.main([*common, "--plane", "sagittal"]) == 0
+    assert {row["status"] for row in rows(tmp_path / "out").values()} == {"done"}
+
+
+@pytest.mark.parametrize("arguments", [
+    [], ["--input", "x"], ["--output", "x"], ["--input", "x", "--output", "{out}", "--plane", "oblique"],
+    ["--input", "x", "--output", "{out}", "--colour", "red"], ["--input", "{empty}", "--output", "{out}", "--model", "none"],
+    ["--input", "{empty}", "--output", "{out}", "--model", "bright-blob", "--class", "dragon"],
+])
+def test_arguments_that_make_no_sense_end_with_code_2(batch, tmp_path, arguments, capsys):
+    (tmp_path / "empty").mkdir()
+    known = {"out": str(tmp_path / "out"), "empty": str(tmp_path / "empty")}
+    assert batch.main([argument.format(**known) for argument in arguments]) == 2
+    assert "HRCAMBatch" in capsys.readouterr().err
+
+
+def test_usage_is_shown_without_work(batch, capsys):
+    assert batch.main(["--usage"]) == 0
+    assert "--screenshots" in capsys.readouterr().out
+
+
+def test_screenshots_without_a_window_are_left_out_and_the_case_is_done(batch, scans, tmp_path):
+    code = batch.main(["--input", str(scans / "ill.nrrd"), "--output", str(tmp_path / "out"), "--model", "bright-blob",
+                       "--no-overview", "--screenshots", "--scene"])
+    assert code == 0 and (tmp_path / "out" / "ill_scene.mrb").is_file()
+
+
+def test_run_as_a_script_it_ends_the_application_with_its_code(tmp_path):
+    code = f"""
+import os, sys
+os.environ["QT_QPA_PLATFORM"] = "offscreen"
+sys.path.insert(0, {str(ROOT)!r})
+from Testing.host import start
+host = start()
+script = {str(ROOT / "HRCAMModule" / "HRCAMBatch.py")!r}
+sys.argv = [script, "--input", "nothing here"]
+exec(open(script).read(), {{"__name__": "__main__", "__file__": script}})
+assert host.app.mrmlScene() is not None
+from PySide6.QtWidgets import QApplication
+print("code", QApplication.instance().exitCode)
+host.stop()
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100, check=False,
+                         env={**os.environ})
+    assert "code 2" in run.stdout, run.stderr[-2000:]

@@ -1,0 +1,162 @@
+"""Loading the module, finding the engine, and installing what is missing."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest_plugins = ("module_host",)
+pytestmark = pytest.mark.gui
+
+slicer = pytest.importorskip("slicer")
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_the_module_introduces_itself(_loadedModule, slicerHost):
+    module = slicer.modules.hrcammodule
+    assert module.title == "HR-CAM Pathology Localization"
+    assert "Neuroimaging" in module.categories
+    assert "Research use only" in module.helpText
+    assert "arXiv:1909.12919" in module.acknowledgementText
+
+
+def test_loading_the_module_and_its_panel_imports_no_torch(tmp_path):
+    code = f"""
+import os, sys
+os.environ["QT_QPA_PLATFORM"] = "offscreen"
+sys.path.insert(0, {str(ROOT)!r})
+from Testing.host import start
+host = start()
+import slicer
+host.loadModule({str(ROOT / "HRCAMModule" / "HRCAMModule.py")!r})
+slicer.util.getModuleWidget("HRCAMModule").enter()
+assert not host.errors, host.errors
+assert "torch" not in sys.modules
+host.stop()
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100, check=False)
+    assert run.returncode == 0, run.stderr[-2000:]
+
+
+def test_the_engine_beside_a_source_checkout_is_found(panel, monkeypatch):
+    from HRCAMModuleLib import engine
+
+    monkeypatch.setattr(engine.importlib.util, "find_spec", lambda name, found=[]: found.append(1) or (
+        None if len(found) == 1 else type("Spec", (), {"submodule_search_locations": [str(ROOT / "HRCAMExtension/hrcam")]})))
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    assert engine.ensureEngineOnPath() == ROOT / "HRCAMExtension"
+    assert str(ROOT / "HRCAMExtension") in sys.path
+
+
+def test_a_missing_engine_says_where_it_was_sought(panel, monkeypatch, tmp_path):
+    from HRCAMModuleLib import engine
+
+    monkeypatch.setattr(engine.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(engine, "SOURCE_ENGINE", tmp_path)
+    with pytest.raises(RuntimeError, match="Install the HRCAM extension again"):
+        engine.ensureEngineOnPath()
+
+
+def test_requirements_leave_out_what_slicer_brings():
+    from HRCAMModuleLib.dependencies import requirements
+
+    names = {line.split(">")[0].lower() for line in requirements()}
+    assert not names & {"torch", "numpy", "simpleitk"}
+    assert all("==" not in line for line in requirements())
+
+
+@pytest.mark.parametrize("requirement, met", [("pytest", True), ("pytest>=1.0", True), ("pytest>=999.0", False),
+                                              ("no-such-package-here", False)])
+def test_installed_packages_are_recognized_by_their_metadata(panel, requirement, met):
+    from HRCAMModuleLib.dependencies import isInstalled
+
+    assert isInstalled(requirement) is met
+
+
+def test_nothing_is_asked_when_nothing_is_missing(panel, monkeypatch):
+    from HRCAMModuleLib import dependencies
+
+    monkeypatch.setattr(dependencies, "missingPackages", lambda: [])
+    monkeypatch.setattr(dependencies, "_agreed", lambda missing: pytest.fail("asked"))
+    dependencies.ensureDependencies()
+
+
+def test_declining_says_what_to_do_next_and_installs_nothing(panel, monkeypatch):
+    from HRCAMModuleLib import dependencies
+
+    monkeypatch.setattr(dependencies, "missingPackages", lambda: ["safetensors>=0.4"])
+    monkeypatch.setattr(dependencies, "_agreed", lambda missing: False)
+    monkeypatch.setattr(dependencies, "_installOthers", lambda packages: pytest.fail("installed"))
+    with pytest.raises(dependencies.DependencyError, match="Press Localize again"):
+        dependencies.ensureDependencies()
+
+
+def test_without_the_pytorch_extension_the_message_names_it(panel, monkeypatch, slicerHost):
+    from HRCAMModuleLib import dependencies
+
+    monkeypatch.setattr(dependencies, "missingPackages", lambda: ["torch>=2.2"])
+    monkeypatch.setitem(sys.modules, "PyTorchUtils", None)
+    with pytest.raises(dependencies.DependencyError, match="Extensions Manager"):
+        dependencies.ensureDependencies(ask=False)
+
+
+def test_one_consent_installs_torch_by_its_extension_and_the_rest_by_pip(panel, monkeypatch):
+    from HRCAMModuleLib import dependencies
+
+    calls, missing = [], [["torch>=2.2", "safetensors>=0.4"], []]
+    monkeypatch.setattr(dependencies, "missingPackages", lambda: missing.pop(0))
+    monkeypatch.setattr(dependencies, "_agreed", lambda names: calls.append(("asked", names)) or True)
+
+    class Logic:
+        def installTorch(self, askConfirmation, torchVersionRequirement):
+            calls.append(("torch", askConfirmation, torchVersionRequirement))
+            return object()
+
+    monkeypatch.setitem(sys.modules, "PyTorchUtils", type("M", (), {"PyTorchUtilsLogic": Logic}))
+    packaging = type("P", (), {"pip_ensure": staticmethod(lambda names, **options: calls.append(("pip", names, options)))})
+    monkeypatch.setattr(dependencies.importlib, "import_module", lambda name: packaging)
+    dependencies.ensureDependencies()
+    assert calls == [("asked", ["torch>=2.2", "safetensors>=0.4"]), ("torch", False, ">=2.2"),
+                     ("pip", ["safetensors>=0.4"], {"prompt_install": False, "requester": "HR-CAM"})]
+
+
+def test_a_failed_installation_is_an_error_in_words(panel, monkeypatch):
+    from HRCAMModuleLib import dependencies
+
+    def fail(*arguments, **options):
+        raise subprocess.CalledProcessError(1, "pip")
+
+    monkeypatch.setattr(dependencies, "missingPackages", lambda: ["safetensors>=0.4"])
+    packaging = type("P", (), {"pip_ensure": staticmethod(fail)})
+    monkeypatch.setattr(dependencies.importlib, "import_module", lambda name: packaging)
+    with pytest.raises(dependencies.DependencyError, match="Check the internet connection"):
+        dependencies.ensureDependencies(ask=False)
+
+
+def test_models_are_listed_even_before_the_package_that_checks_them_is_there(panel, monkeypatch):
+    from HRCAMModuleLib import models
+
+    real = models.importlib.util.find_spec
+    monkeypatch.setattr(models.importlib.util, "find_spec", lambda name: None if name == "jsonschema" else real(name))
+    names = [entry.name for entry in models.listModels()]
+    assert "bright-blob" in names
+
+
+def test_adding_a_model_copies_it_and_refuses_what_is_none(panel, monkeypatch, tmp_path, bright_blob_bundle):
+    from hrcam.errors import HRCAMError
+
+    from HRCAMModuleLib import models
+
+    monkeypatch.setenv("HRCAM_MODELS", str(tmp_path / "mine"))
+    entry = models.addModel(bright_blob_bundle.path)
+    assert entry.folder == tmp_path / "mine" / "bright-blob" and (entry.folder / "model.safetensors").is_file()
+    (tmp_path / "empty").mkdir()
+    for source in (bright_blob_bundle.path, tmp_path / "empty"):
+        with pytest.raises(HRCAMError):
+            models.addModel(source)
+
+
+def test_the_self_test_passes(_loadedModule, slicerHost, monkeypatch):
+    monkeypatch.setenv("HRCAM_TEST_MODEL", "bright-blob")
+    slicer.selfTests["HRCAMModule"]()
