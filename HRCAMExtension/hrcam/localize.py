@@ -325,7 +325,12 @@ def _provenance(
         "platform": platform.platform(),
         "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "model": {"name": bundle.name, "version": bundle.version, "title": bundle.title, "sha256": bundle.sha256},
-        "input": {"source": volume.source, "content_hash": volume.content_hash},
+        "shown_terminology": bundle.classes[shown].terminology,
+        "input": {
+            "source": volume.source,
+            "content_hash": volume.content_hash,
+            "out_of_range_score": fit.out_of_range_score,
+        },
         "options": asdict(replace(options, fusion=fusion)),
         "device": str(runner.device),
         "precision": runner.precision,

@@ -88,6 +88,8 @@ def test_provenance_names_model_input_and_versions(result, bright_blob_bundle, b
     assert result.provenance["model"]["sha256"] == bright_blob_bundle.sha256
     assert result.provenance["input"]["content_hash"] == blob_volume().content_hash
     assert result.provenance["options"]["fusion"] == "sum"
+    assert result.provenance["input"]["out_of_range_score"] is None, "this bundle states no ranges"
+    assert result.provenance["shown_terminology"] is None
 
 
 def test_progress_names_the_stages_in_order_and_never_goes_back(bright_blob_bundle, blob_volume):
