@@ -70,6 +70,14 @@ def _expand(entry: str) -> Iterator[tuple[str, InputError | None]]:
         yield entry, InputError(f'"{shown(entry)}" cannot be opened: {reason(error)}.', "Check the path.")
 
 
+def _is_folder(path: Path) -> bool:
+    """Whether it is a folder, also for paths that no file system takes."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
+
+
 def _nothing(entry: str) -> InputError:
     return InputError(f'The folder "{shown(entry)}" holds no scan.', f"Give {SUPPORTED}.")
 
@@ -141,5 +149,5 @@ def _parts(path: str) -> list[str]:
     if mark and not os.path.lexists(path):
         return [*Path(folder).parts[1:], f"{Path(folder).name}_{series[-12:]}"]
     whole = Path(path)
-    stem = whole.name if whole.is_dir() else stem_of(whole)
+    stem = whole.name if _is_folder(whole) else stem_of(whole)
     return [*(p for p in whole.parent.parts if p not in (os.sep, "..")), stem or "case"]

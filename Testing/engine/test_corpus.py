@@ -8,9 +8,10 @@ from corpus.dicom import series, slice_file
 from corpus.kinds import write
 from corpus.make import KINDS, main
 from corpus.pictures_paths import gray, save
+from hrcam import cli
 from hrcam.checks import check_volume
 from hrcam.errors import InputError
-from hrcam.volume import discover, read_volume
+from hrcam.volume import discover, read_volume, to_sitk
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -34,6 +35,26 @@ def test_input_is_read_or_refused_in_words(tmp_path, kind):
         assert str(caught.value).isprintable() and len(str(caught.value)) < 1000
     assert time.monotonic() - began < SLOWEST_SECONDS
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_all_bad_kinds_in_one_call_leave_one_error_each_and_the_good_scan_done(
+    tmp_path, capsys, bright_blob_bundle, blob_volume
+):
+    bad = []
+    for kind in KINDS.values():
+        if kind.says is not None and kind.name != "dicom_two_series":  # for a batch that folder is two good scans
+            (tmp_path / kind.name).mkdir()
+            bad.append(str(kind.make(tmp_path / kind.name)))
+    scan = blob_volume()
+    good = write(tmp_path / "good.nii.gz", to_sitk(scan.array, scan.geometry))
+    out = tmp_path / "out"
+    code = cli.main(["localize", *bad[:50], str(good), *bad[50:], "--model", str(bright_blob_bundle.path),
+                     "--out", str(out), "--device", "cpu", "--no-overview"])
+    errors = capsys.readouterr().err
+    assert code == 1
+    assert errors.count("Error:") == len(bad) and "Unexpected" not in errors and "Traceback" not in errors
+    assert out.is_dir() and all(path.name.startswith("good_") for path in out.iterdir())
+    assert (out / "good_result.json").is_file()
 
 
 def test_there_are_at_least_sixty_bad_kinds():
