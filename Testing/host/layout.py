@@ -205,6 +205,8 @@ class qSlicerLayoutManager(QtCore.QObject):
         for widget in self._widgets.values():
             widget.setParent(self._unshown)
         if self._shown is not None:
+            self._viewport.layout().removeWidget(self._shown)
+            self._shown.hide()
             self._shown.deleteLater()
             self._shown = None
         if not description:

@@ -1,0 +1,44 @@
+"""A scene that `hrcam` wrote without Slicer is taken up by the module's panel as if the module had made it."""
+
+import pytest
+
+pytest_plugins = ("module_host",)
+pytestmark = pytest.mark.gui
+
+
+@pytest.fixture
+def scene(tmp_path, blob_volume, bright_blob_bundle):
+    from hrcam.localize import localize
+    from hrcam.scene import write_scene
+
+    volume = blob_volume()
+    result = localize(volume, bright_blob_bundle)
+    write_scene(result, volume, tmp_path / "blob_scene.mrb")
+    return tmp_path / "blob_scene.mrb", result
+
+
+def test_module_takes_up_a_scene_written_without_slicer(scene, panel, logic, slicerHost):
+    import numpy as np
+    import slicer
+
+    path, result = scene
+    slicer.util.loadScene(str(path))
+    slicerHost.processEvents(0.1)
+    found = logic.results()
+    assert [one.valid for one in found] == [True]
+    assert found[0].inputVolume.GetName() == "blob"
+    assert found[0].probabilities == pytest.approx(result.probabilities, abs=1e-6)
+    assert np.array_equal(found[0].map(), result.map)
+    assert [level["name"] for level in found[0].evidenceLevels] == [level.name for level in result.evidence_levels]
+    assert len(found[0].regions) == len(result.regions)
+    assert logic.jumpToRegion(found[0], 1) == pytest.approx(result.regions[0].peak_ras, abs=1e-3)
+
+
+def test_scene_uses_the_module_s_names(panel):
+    from hrcam import scene
+    from HRCAMModuleLib import localization, volume_nodes
+
+    assert scene.ROLE_ATTRIBUTE == volume_nodes.RESULT_ATTRIBUTE
+    assert scene.MODEL_ATTRIBUTE == localization.MODEL_ATTRIBUTE
+    roles = ("INPUT", "MAP", "LABELS", "SEGMENTATION", "MAP_COLORS", "LEVEL_COLORS")
+    assert list(scene.REFERENCES.values()) == [getattr(localization, role) for role in roles]
