@@ -21,9 +21,15 @@ from hrcam.model import HRCAM
 def network(dims=2, inplace=False):
     conv, pool, adaptive = (getattr(nn, f"{name}{dims}d") for name in ("Conv", "MaxPool", "AdaptiveAvgPool"))
     return nn.Sequential(
-        conv(1, 4, 3, padding=1), nn.ReLU(), pool(2), conv(4, 6, 3, padding=1), nn.ReLU(inplace), adaptive(1), nn.Flatten(),
+        conv(1, 4, 3, padding=1),
+        nn.ReLU(),
+        pool(2),
+        conv(4, 6, 3, padding=1),
+        nn.ReLU(inplace),
+        adaptive(1),
+        nn.Flatten(),
         nn.Linear(6, 3),
-    )  # fmt: skip
+    )
 
 
 def wrapped(dims=2, levels=("1", "4"), **options):
@@ -43,7 +49,7 @@ CLASSES = torch.tensor([2, 0])
 
 
 def features_and_gradients(model, x, classes):
-    """Each level's activation and the full derivative of the class logit to it, written out for the two-layer network."""
+    """Each level's activation and the full derivative of the class logit to it, written out for this network."""
     cnn, head = model.cnn, model.head
     fine = cnn[1](cnn[0](x))
     fine.retain_grad()
@@ -195,7 +201,7 @@ def test_rivals_work_on_frozen_networks_and_leave_them_as_they_were():
 
 
 def test_unknown_method_is_refused_by_name():
-    with pytest.raises(InputError, match="'eigencam'.*layercam/mean"):
+    with pytest.raises(InputError, match=r"'eigencam'.*layercam/mean"):
         MapMaker(wrapped(), ["eigencam"])
 
 

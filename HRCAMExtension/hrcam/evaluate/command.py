@@ -23,6 +23,9 @@ def evaluate(
     methods: Annotated[
         str | None, typer.Option(help="Methods or groups, separated by commas (hrcam,layercam/mean); default all.")
     ] = None,
+    judged: Annotated[
+        int, typer.Option(min=0, help="Images for faithfulness and randomization, which are slow; 0 leaves them out.")
+    ] = 12,
     batch_size: Annotated[int, typer.Option(min=1, help="Images a forward pass.")] = 8,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
 ) -> None:
@@ -38,5 +41,5 @@ def evaluate(
         ) from error
 
     chosen = tuple(name.strip() for name in methods.split(",") if name.strip()) if methods else None
-    settings = Settings(cases, chosen, batch_size, device)
+    settings = Settings(cases, judged, chosen, batch_size, device)
     evaluate_models(model, data, out, settings, typer.echo)

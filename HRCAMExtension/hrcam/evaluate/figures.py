@@ -20,18 +20,11 @@ COLORS = 128
 MAP_ALPHA = 0.65
 
 
-def shown_methods(summary: dict[str, Any]) -> list[str]:
-    """Published form, default, the best rival of each compared metric, CAM and Grad-CAM where they ran: at most six."""
-    wanted = [summary["published"], summary["default"], *summary["best_rival"].values()]
-    wanted += ["layercam/mean", "refinecam/layercam", "gradcam/last", "cam/own"]
-    return [name for name in dict.fromkeys(wanted) if name in summary["metrics"]][:6]
-
-
-def save(figure: Figure, path: Path) -> None:
+def save(figure: Figure, path: Path, dpi: int = 100) -> None:
     """Write a PNG with a palette of 128 colours: a third of the size, and no visible difference."""
     FigureCanvasAgg(figure)
     buffer = BytesIO()
-    figure.savefig(buffer, format="png", dpi=100)
+    figure.savefig(buffer, format="png", dpi=dpi)
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.open(buffer).convert("RGB").quantize(COLORS).save(path, optimize=True)
 
@@ -40,7 +33,7 @@ def curves(summary: dict[str, Any], path: Path) -> None:
     """Pixel precision against recall, all cases pooled."""
     figure = Figure(figsize=(6.4, 4.4), layout="constrained")
     axes = figure.subplots()
-    for name in shown_methods(summary):
+    for name in summary["shown"]:
         curve = summary["curves"][name]
         axes.plot(
             curve["recall"], curve["precision"], lw=_width(summary, name), label=f"{name}  {curve['pooled_ap']:.2f}"
@@ -97,7 +90,7 @@ def montage(
 ) -> None:
     """Cases (rows) by methods (columns): the map over the image, the lesion outlined, AP in the corner.
 
-    Every map runs from its own 50th to its 99.9th percentile, since methods differ in unit; below that it is
+    Every map runs from its own 50th to its 99.5th percentile, since methods differ in unit; below that it is
     transparent.
     `groups` are the rows by heading, as `summary.pick_cases` gives them; `precision` is AP by method and case. 3D cases
     show the slice with most lesion.
@@ -120,7 +113,7 @@ def montage(
             axis.imshow(image, cmap="gray", vmin=0, vmax=1)
             if name:
                 values = maps[name][0].numpy()[plane]
-                low, high = np.percentile(maps[name][0].numpy(), (50, 99.9))
+                low, high = np.percentile(maps[name][0].numpy(), (50, 99.5))
                 share = np.clip((values - low) / max(float(high - low), 1e-12), 0, 1)
                 axis.imshow(share, cmap="inferno", vmin=0, vmax=1, alpha=MAP_ALPHA * share)
                 axis.text(
@@ -137,7 +130,7 @@ def montage(
             axis.set_frame_on(False)
     for axis, name in zip(grid[0], ["image", *names], strict=True):
         axis.set_title(name, fontsize=8)
-    save(figure, path)
+    save(figure, path, dpi=80)
 
 
 def _widest(mask: np.ndarray) -> tuple[int, ...]:

@@ -15,7 +15,6 @@ from hrcam.evaluate.ours import PUBLISHED
 from hrcam.evaluate.statistics import bootstrap_mean
 
 CASES = 12
-RANDOMIZED_CASES = 6
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 CHANCE = "random order"
 _MAIN_RIVALS = ("cam/own", "gradcam/last", "gradcam++/mean", "layercam/mean", "hirescam/mean", "refinecam/layercam")
@@ -27,7 +26,8 @@ def main_methods(maker: MapMaker) -> list[str]:
     return [name for name in dict.fromkeys((PUBLISHED, maker.default, *_MAIN_RIVALS)) if name in names]
 
 
-def _chosen(cases: Sequence[Case], count: int) -> list[Case]:
+def chosen_cases(cases: Sequence[Case], count: int) -> list[Case]:
+    """So many cases, spread over classes and patients."""
     return [cases[at] for at in spread([case.label for case in cases], [case.patient for case in cases], count)]
 
 
@@ -35,16 +35,14 @@ def judge_faithfulness(
     maker: MapMaker,
     cases: Sequence[Case],
     class_names: Sequence[str],
-    count: int = CASES,
     progress: Progress | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Per method deletion, insertion and ROAD with intervals by patient, beside an order of pixels by chance."""
     names = main_methods(maker)
-    chosen = _chosen(cases, count)
     found: dict[str, list[tuple[float, float, float]]] = {name: [] for name in [*names, CHANCE]}
-    for number, batch in enumerate(batches(chosen, 1)):
+    for number, batch in enumerate(batches(cases, 1)):
         (at, pixels), *_ = batch
-        label = list(class_names).index(chosen[at].label)
+        label = list(class_names).index(cases[at].label)
         maps = {
             name: made[0].numpy() for name, made in maker.make(maker.stack(batch), _one(label, maker), names).items()
         }
@@ -53,8 +51,8 @@ def judge_faithfulness(
             deletion, insertion = deletion_insertion(maker.model, pixels.image, values, label)
             found[name].append((deletion, insertion, road(maker.model, pixels.image, values, label)))
         if progress:
-            progress("Faithfulness", (number + 1) / len(chosen))
-    patients = [case.patient for case in chosen]
+            progress("Faithfulness", (number + 1) / len(cases))
+    patients = [case.patient for case in cases]
     keys = ("deletion", "insertion", "road")
     return {
         name: {
@@ -69,7 +67,6 @@ def judge_randomization(
     maker: MapMaker,
     cases: Sequence[Case],
     class_names: Sequence[str],
-    count: int = RANDOMIZED_CASES,
     progress: Progress | None = None,
 ) -> dict[str, dict[str, float]]:
     """Per method and share of randomised layers, the mean |rank correlation| of the maps before and after.
@@ -77,13 +74,12 @@ def judge_randomization(
     A method whose maps stay alike when the network has forgotten everything shows the image, not the network.
     """
     names = main_methods(maker)
-    chosen = _chosen(cases, count)
     found: dict[str, dict[str, float]] = {name: {} for name in names}
     for share in SHARES:
         other = MapMaker(randomized(maker.model, share), names)
         values: dict[str, list[float]] = {name: [] for name in names}
-        for batch in batches(chosen, 1):
-            label = _one(list(class_names).index(chosen[batch[0][0]].label), maker)
+        for batch in batches(cases, 1):
+            label = _one(list(class_names).index(cases[batch[0][0]].label), maker)
             before, after = (each.make(maker.stack(batch), label, names) for each in (maker, other))
             for name in names:
                 values[name].append(similarity(before[name].numpy(), after[name].numpy()))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -53,11 +53,11 @@ class MapTable:
     rows : one row a case and method. Of the case: case, patient, label, plane, site, size_px, diameter_mm (of the disc
         or ball of equal size), size (small, medium or large third). Without a threshold: ap, best_dice, pointing,
         pointing_15px, completeness (|mean map + bias − logit|, HR-CAM's fusions only). At the cross-fitted threshold:
-        threshold, dice, iou, hd95_mm, lesions, lesions_found, false_regions. Of each further tracing: ap_NAME,
-        pointing_NAME, dice_NAME.
+        threshold, dice, iou, hd95_mm, lesions, lesions_found, false_regions; of the default also dice@LEVEL. Of each
+        further tracing: ap_NAME, pointing_NAME, dice_NAME.
     curves : by method.
     normals : one row a normal image and method: case, patient, label (of the class shown), area (share of pixels above
-        that class's threshold).
+        that class's threshold); the default's rows at an evidence level have the method DEFAULT@LEVEL.
     methods : what was run. default : name of the network's default fusion.
     """
 
@@ -135,6 +135,7 @@ def evaluate_maps(
     *,
     normals: Sequence[Case] = (),
     pathologies: Sequence[str] | None = None,
+    evidence_levels: Mapping[str, float] | None = None,
     batch_size: int = 8,
     slow_cases: int = SLOW_CASES,
     progress: Progress | None = None,
@@ -150,6 +151,7 @@ def evaluate_maps(
     normals : images without lesion: the area of false overlay is measured at each class's threshold, on the map of the
         pathology with the greatest logit.
     pathologies : class names that may be shown on a normal image; None: the labels that the cases have.
+    evidence_levels : a bundle's own thresholds by name, at which the default map is judged too.
     slow_cases : how many cases (spread over classes and patients) the slow methods run on.
 
     Raises
@@ -162,13 +164,14 @@ def evaluate_maps(
     maker = MapMaker(model, methods)
     few = set(spread([case.label for case in cases], [case.patient for case in cases], slow_cases))
     shown = list(pathologies or sorted({case.label for case in cases}))
+    own = {f"{maker.default}@{name}": threshold for name, threshold in (evidence_levels or {}).items()}
     training = model.training
     model.eval()
     try:
         with MapStore() as store:
             rows = _measure_maps(maker, cases, list(class_names), few, batch_size, store, progress)
-            curves = _measure_overlays(rows, cases, store, progress)
-        normal_rows = _measure_normals(maker, normals, list(class_names), shown, curves, batch_size, progress)
+            curves = _measure_overlays(rows, cases, store, own, progress)
+        normal_rows = _measure_normals(maker, normals, list(class_names), shown, curves, own, batch_size, progress)
     finally:
         model.train(training)
     return MapTable(_with_size(pd.DataFrame(list(rows.values()))), curves, normal_rows, maker.methods, maker.default)
@@ -242,7 +245,11 @@ def _describe(case: Case, pixels: Pixels, method: str, values: np.ndarray, surpl
 
 
 def _measure_overlays(
-    rows: dict[tuple[str, int], Row], cases: Sequence[Case], store: MapStore, progress: Progress | None
+    rows: dict[tuple[str, int], Row],
+    cases: Sequence[Case],
+    store: MapStore,
+    own: dict[str, float],
+    progress: Progress | None,
 ) -> dict[str, Curve]:
     """Pass two: choose thresholds by cross-fitting over patients and measure the overlays that they give."""
     truth = [case.read().masks for case in cases]
@@ -260,6 +267,9 @@ def _measure_overlays(
             if np.isfinite(threshold):
                 overlay = _describe_overlay(values >= threshold, truth[case], cases[case].spacing)
                 overlay["threshold"] = float(threshold)
+            for name, level in own.items():
+                if name.partition("@")[0] == method:
+                    overlay[f"dice@{name.partition('@')[2]}"] = metrics.dice(values >= level, truth[case]["masks"])
             return metrics.detect(values, truth[case]["masks"]), overlay
 
         with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -300,6 +310,7 @@ def _measure_normals(
     class_names: list[str],
     shown: list[str],
     curves: dict[str, Curve],
+    own: dict[str, float],
     batch_size: int,
     progress: Progress | None,
 ) -> pd.DataFrame:
@@ -314,11 +325,13 @@ def _measure_normals(
         made = maker.make(x, classes, names)
         for name in names:
             for (at, _), values, index in zip(batch, made[name].numpy(), classes.tolist(), strict=True):
-                case, label = normals[at], class_names[index]
+                label = class_names[index]
+                limits = {level: own[level] for level in own if level.partition("@")[0] == name}
                 if label in curves[name].thresholds:
-                    area = float((values >= curves[name].thresholds[label]).mean())
-                    row = {"method": name, "case": case.name, "patient": case.patient, "label": label, "area": area}
-                    found.append(row)
+                    limits[name] = curves[name].thresholds[label]
+                known = {"case": normals[at].name, "patient": normals[at].patient, "label": label}
+                for overlay, limit in limits.items():
+                    found.append({"method": overlay, **known, "area": float((values >= limit).mean())})
         if progress:
             progress("Normal images", (batch[-1][0] + 1) / len(normals))
     return pd.DataFrame(found, columns=["method", "case", "patient", "label", "area"])

@@ -36,6 +36,24 @@ differences. n: cases.
 """
 
 
+_HEAD = (
+    "Method",
+    "By",
+    "AP",
+    "Pooled AP",
+    "Dice",
+    "IoU",
+    "Best Dice",
+    "Pointing",
+    "± 15 px",
+    "HD95 mm",
+    "Found",
+    "False/image",
+    "FROC",
+    "n",
+)
+
+
 def write_json(results: Results, path: Path) -> None:
     """Write one bundle's results, keys in order, numbers rounded to six significant digits."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -110,8 +128,11 @@ def _set_words(words: dict[str, Any]) -> str:
 
 
 def _localization(results: Results, name: str, summary: dict[str, Any]) -> list[str]:
+    packages = {method["name"]: method["package"] for method in summary["methods"]}
+    slow = {method["name"] for method in summary["methods"] if method["slow"]}
+    whole = [metrics for method, metrics in summary["metrics"].items() if method not in slow]
     best = {
-        metric: max((each[metric]["mean"] for each in summary["metrics"].values() if metric in each), default=None)
+        metric: max((metrics[metric]["mean"] for metrics in whole if metric in metrics), default=None)
         for metric in ("ap", "dice", "pointing", "best_dice", "iou")
     }
 
@@ -119,8 +140,6 @@ def _localization(results: Results, name: str, summary: dict[str, Any]) -> list[
         text = _number(metrics.get(metric), digits, interval)
         return f"**{text}**" if metrics.get(metric) and metrics[metric]["mean"] == best.get(metric, object()) else text
 
-    packages = {method["name"]: method["package"] for method in summary["methods"]}
-    head = "Method|By|AP|Pooled AP|Dice|IoU|Best Dice|Pointing|± 15 px|HD95 mm|Found|False/image|FROC|n".split("|")
     rows = []
     for method, metrics in summary["metrics"].items():
         curve = summary["curves"][method]
@@ -141,7 +160,7 @@ def _localization(results: Results, name: str, summary: dict[str, Any]) -> list[
                 str(metrics["ap"]["cases"]),
             )
         )
-    lines = _table(head, rows)
+    lines = _table(_HEAD, rows)
     lines += ["", *_differences(summary)]
     lines += ["", *_complete(summary)]
     if summary["normals"]:
@@ -155,6 +174,7 @@ def _localization(results: Results, name: str, summary: dict[str, Any]) -> list[
             for m, v in summary["normals"].items()
         ]
         lines += _table(("Method", "Falsely marked", "Images without any mark"), rows)
+    lines += _evidence_levels(summary)
     lines += _further(summary)
     for by, values in summary["breakdown"].items():
         if len(values) < 2:
@@ -199,6 +219,24 @@ def _complete(summary: dict[str, Any]) -> list[str]:
         if "completeness" in metrics
     ]
     return [f"Completeness error, mean of |mean(map) + bias − logit|: {', '.join(words)}."] if words else []
+
+
+def _evidence_levels(summary: dict[str, Any]) -> list[str]:
+    """Table of the default map at the bundle's own thresholds."""
+    found = summary["evidence_levels"]
+    if not found:
+        return []
+    rows = [
+        (
+            level,
+            _number(each["dice"], 3, True),
+            _number(each["area"], 4, True),
+            "–" if each["empty"] is None else f"{each['empty']:.0%}",
+        )
+        for level, each in found.items()
+    ]
+    head = ("Evidence level", "Dice", "Falsely marked", "Images without lesion and without any mark")
+    return ["", f"`{summary['default']}` at the bundle's own evidence levels:", "", *_table(head, rows)]
 
 
 def _further(summary: dict[str, Any]) -> list[str]:

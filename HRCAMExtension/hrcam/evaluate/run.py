@@ -33,9 +33,14 @@ _PACKAGES = ("torch", "torchcam", "captum", "monai", "scikit-learn", "scipy", "n
 
 @dataclass(frozen=True)
 class Settings:
-    """What the command's options say; `cases` limits the images of each set, None takes all."""
+    """What the command's options say.
+
+    `cases` limits the images of each set (None takes all); `judged` is how many images faithfulness and
+    randomisation are measured on (0 leaves both out).
+    """
 
     cases: int | None = None
+    judged: int = judge.CASES
     methods: tuple[str, ...] | None = None
     batch_size: int = 8
     device: str = "cpu"
@@ -139,8 +144,10 @@ def evaluate_bundle(
         path = f"figures/{bundle.name}-reliability.png"
         figures.reliability(calibration, out / path)
         results["classification"]["figure"] = path
-    results["faithfulness"] = judge.judge_faithfulness(maker, first.cases, bundle.class_names, progress=progress)
-    results["randomization"] = judge.judge_randomization(maker, first.cases, bundle.class_names, progress=progress)
+    if settings.judged:
+        judged = judge.chosen_cases(first.cases, settings.judged)
+        results["faithfulness"] = judge.judge_faithfulness(maker, judged, bundle.class_names, progress)
+        results["randomization"] = judge.judge_randomization(maker, judged, bundle.class_names, progress)
     results["cost"] = _cost(maker, first.cases[0], bundle)
     return results
 
@@ -155,6 +162,7 @@ def _localize(
         methods = tuple(judge.main_methods(MapMaker(model)))
     table = evaluate_maps(
         model, cases, bundle.class_names, methods, normals=normals, batch_size=settings.batch_size, progress=progress,
+        evidence_levels={level.name: level.threshold for level in bundle.evidence_levels},
         pathologies=[kind.name for kind in bundle.classes if kind.pathology and kind.name in {c.label for c in cases}],
     )  # fmt: skip
     summary = summarize(table)
@@ -176,7 +184,7 @@ def _draw(
 ) -> dict[str, str]:
     """Draw the figures of one set; returns their titles and paths relative to `out`."""
     stem = f"figures/{bundle.name}-{name}"
-    shown = figures.shown_methods(summary)
+    shown = summary["shown"]
     titles = {
         f"Best, median and worst cases of {shown[0]} by AP": f"{stem}-cases.png",
         "Precision and recall of pixels": f"{stem}-precision-recall.png",

@@ -20,10 +20,12 @@ BREAKDOWNS = ("label", "size", "plane")
 def summarize(table: MapTable) -> dict[str, Any]:
     """Everything that the tables and figures show of localization.
 
-    Keys: methods, default, published, metrics {method: {metric: interval}}, curves, normals {method: interval of the
-    share of the image that is falsely marked}, empty {method: share of normal images with no mark}, difference
-    {metric: {rival: difference of the default and that rival}}, best_rival {metric: name}, breakdown {by: {value:
-    {method: {metric: mean}}}}, counts {by: {value: cases}}, sizes {method: {"diameter_mm", "dice"}}.
+    Keys: methods, default, published, cases, patients, counts {by: {value: cases}}, metrics {method: {metric: interval}},
+    curves {method: …} (with points for those in shown only), shown (what figures and break-downs show), difference
+    {metric: {rival: the default less that rival}}, best_rival {metric: name}, normals {method: interval of the share of the
+    image that is falsely marked}, empty {method: share of normal images with no mark}, evidence_levels {name: {"dice",
+    "area", "empty"} of the default map at the bundle's own thresholds}, breakdown {by: {value: {method: {metric:
+    interval}}}}, sizes {method: {"diameter_mm", "dice"}}.
     """
     rows = table.rows.assign(sensitivity=table.rows.lesions_found / table.rows.lesions)
     by_method = {str(name): part.set_index("case") for name, part in rows.groupby("method", sort=False)}
@@ -53,6 +55,7 @@ def summarize(table: MapTable) -> dict[str, Any]:
         "best_rival": {},
     }
     result.update(_normals(table.normals))
+    result["evidence_levels"] = _evidence_levels(by_method.get(table.default), result)
     if table.default in by_method and rivals:
         for metric in COMPARED:
             means = {name: measured[name][metric]["mean"] or 0.0 for name in rivals if metric in measured[name]}
@@ -60,14 +63,24 @@ def summarize(table: MapTable) -> dict[str, Any]:
             result["difference"][metric] = {
                 name: _difference(by_method[table.default], by_method[name], metric) for name in means
             }
-    shown = list(dict.fromkeys([PUBLISHED, table.default, *result["best_rival"].values()]))
-    shown = [name for name in shown if name in by_method]
+    result["shown"] = shown = _shown(result)
+    for name, curve in result["curves"].items():
+        if name not in shown:
+            del curve["precision"], curve["recall"]
     result["breakdown"] = {by: _breakdown(by_method, shown, by) for by in BREAKDOWNS}
     result["sizes"] = {
         name: {key: by_method[name][key].astype(float).round(4).tolist() for key in ("diameter_mm", "dice")}
         for name in shown
     }
     return result
+
+
+def _shown(result: dict[str, Any]) -> list[str]:
+    """Published form, default, the best rival of each compared metric, CAM and others where they ran: at most six."""
+    wanted = [result["published"], result["default"], *result["best_rival"].values()]
+    wanted += ["layercam/mean", "refinecam/layercam", "gradcam/last", "cam/own"]
+    found = [name for name in dict.fromkeys(wanted) if name in result["metrics"]]
+    return (found or list(result["metrics"]))[:6]
 
 
 def _difference(first: pd.DataFrame, second: pd.DataFrame, metric: str) -> dict[str, Any]:
@@ -89,6 +102,21 @@ def _breakdown(by_method: dict[str, pd.DataFrame], names: Sequence[str], by: str
         }
         for value in values
     }
+
+
+def _evidence_levels(rows: pd.DataFrame | None, summary: dict[str, Any]) -> dict[str, Any]:
+    """Of each of the bundle's evidence levels: Dice of the default map, and what it marks on normal images."""
+    if rows is None:
+        return {}
+    found = {}
+    for name in (column.partition("@")[2] for column in rows.columns if column.startswith("dice@")):
+        overlay = f"{summary['default']}@{name}"
+        found[name] = {
+            "dice": bootstrap_mean(rows[f"dice@{name}"], rows["patient"].tolist()).to_json(),
+            "area": summary["normals"].pop(overlay, None),
+            "empty": summary["empty"].pop(overlay, None),
+        }
+    return found
 
 
 def _normals(rows: pd.DataFrame) -> dict[str, Any]:
