@@ -1,9 +1,9 @@
 """Localize many scans without clicking, in 3D Slicer:
 
-    Slicer --no-splash --no-main-window --python-script HRCAMBatch.py --input scans/ --output results/ --model t1ce-tumor
+    Slicer --no-splash --no-main-window --python-script HRCAMBatch.py --input scans/ --output results/
 
-``--usage`` lists the options (Slicer keeps ``--help`` for itself). Every case is tried on its own. The exit code is 0 when
-all cases were done, 1 when one failed, 2 when the arguments make no sense. On Windows nothing is printed to the
+``--usage`` lists the options (Slicer keeps ``--help`` for itself). Every case is tried on its own. The exit code is 0
+when all cases were done, 1 when one failed, 2 when the arguments make no sense. On Windows nothing is printed to the
 terminal: read ``hrcam_batch.log`` and ``summary.csv`` in the output folder.
 """
 
@@ -11,8 +11,8 @@ import argparse
 import csv
 import json
 import logging
-import os
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -43,7 +43,7 @@ def parser():
                          help="files, folders, patterns in quotes, DICOM folders, or FOLDER#SERIES")
     options.add_argument("--output", metavar="FOLDER", help="folder for the results; made when it is missing")
     options.add_argument("--model", default="t1ce-tumor", help="name or folder of a model (default: %(default)s)")
-    options.add_argument("--class", dest="classLabel", metavar="CLASS", help="class to map (default: the most probable)")
+    options.add_argument("--class", dest="classLabel", metavar="CLASS", help="class to map (default: most probable)")
     options.add_argument("--device", default="auto", help="auto, cpu or cuda")
     options.add_argument("--plane", default="auto", choices=("auto", "axial", "coronal", "sagittal", "all"))
     options.add_argument("--fusion", help="how levels are joined; sum is the published way (default: the model's own)")
@@ -104,7 +104,8 @@ def _run(arguments, inputs, output):
     if not cases:
         return _refuse("no scan was found in the input")
     if arguments.classLabel and arguments.classLabel not in entry.classes:
-        return _refuse(f'model "{entry.name}" knows no class "{arguments.classLabel}"; it knows {", ".join(entry.classes)}')
+        known = ", ".join(entry.classes)
+        return _refuse(f'model "{entry.name}" knows no class "{arguments.classLabel}"; it knows {known}')
     _log.info("%d cases, model %s", len(cases), entry.name)
     rows = []
     for number, case in enumerate(cases, start=1):
@@ -131,8 +132,8 @@ def _requireDependencies():
 
     missing = missingPackages()
     if missing:
-        raise DependencyError(f"missing packages: {', '.join(missing)}; add --install, or press \"Localize pathology\" once "
-                              "in the module")
+        raise DependencyError(f"missing packages: {', '.join(missing)}; add --install, or press \"Localize pathology\" "
+                              "once in the module")
 
 
 def _refuse(problem):
@@ -151,7 +152,6 @@ def _oneCase(case, arguments, entry, output):
     """Localize one case and write its files; returns columns of its row."""
     import slicer
     from hrcam.volume import read_volume
-
     from HRCAMModuleLib.logic import HRCAMModuleLogic
 
     if case.error is not None:
@@ -220,10 +220,11 @@ def _saveScene(logic, result, path):
     import slicer
 
     logic.showOverlay(result, legend=True)
-    partial = path.with_name(f".{path.name}")
-    if not slicer.util.saveScene(str(partial), {}):
-        raise RuntimeError(f"the scene could not be saved to {path.parent}; check the free space and the permissions")
-    os.replace(partial, path)
+    with tempfile.TemporaryDirectory(prefix=".hrcam-", dir=path.parent) as folder:
+        partial = Path(folder) / path.name
+        if not slicer.util.saveScene(str(partial), {}):
+            raise RuntimeError(f"the scene could not be saved to {path.parent}; check free space and permissions")
+        partial.replace(path)
 
 
 def _writeSummary(rows, path):
@@ -232,7 +233,7 @@ def _writeSummary(rows, path):
         writer = csv.DictWriter(file, COLUMNS, restval="")
         writer.writeheader()
         writer.writerows(rows)
-    os.replace(partial, path)
+    partial.replace(path)
 
 
 if __name__ == "__main__":

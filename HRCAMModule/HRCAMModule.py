@@ -6,12 +6,11 @@ import time
 from pathlib import Path
 
 import slicer
+from HRCAMModuleLib.logic import HRCAMModuleLogic
+from HRCAMModuleLib.widget import HRCAMModuleWidget
 from slicer.i18n import tr as _
 from slicer.i18n import translate
 from slicer.ScriptedLoadableModule import ScriptedLoadableModule, ScriptedLoadableModuleTest
-
-from HRCAMModuleLib.logic import HRCAMModuleLogic
-from HRCAMModuleLib.widget import HRCAMModuleWidget
 
 __all__ = ["HRCAMModule", "HRCAMModuleLogic", "HRCAMModuleTest", "HRCAMModuleWidget"]
 

@@ -28,4 +28,4 @@ def boundingBoxSteps(array: np.ndarray, threshold: float) -> Steps:
                 low[axis] = min(low[axis], hits[0] + offset)
                 high[axis] = max(high[axis], hits[-1] + offset)
         yield min(1.0, part.stop / len(array))
-    return None if high[0] < 0 else tuple((int(a), int(b)) for a, b in zip(low, high))
+    return None if high[0] < 0 else tuple((int(a), int(b)) for a, b in zip(low, high, strict=True))

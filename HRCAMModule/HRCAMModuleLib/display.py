@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from enum import Enum
-from typing import Any
 
 import numpy as np
 import slicer
@@ -14,7 +13,6 @@ from .boxes import boundingBoxSteps
 from .colors import levelVisible, setLevelVisible
 from .localization import FUSED, Localization
 from .steps import Steps, slabs
-
 
 _BOX_ATTRIBUTE = "HRCAM.Box"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -45,7 +44,7 @@ def exportResult(localization: Localization, folder: Path, **what: bool) -> dict
         written = {}
         for kind in sorted(wanted, key=lambda kind: kind == "report"):
             source = files[KINDS[kind]]
-            os.replace(source, folder / source.name)
+            source.replace(folder / source.name)
             written[kind] = folder / source.name
     finally:
         shutil.rmtree(partial, ignore_errors=True)

@@ -294,7 +294,9 @@ class HRCAMModuleLogic(ScriptedLoadableModuleLogic):
         return point
 
     def evidenceTable(self, localization: Localization) -> list[dict[str, Any]]:
-        """The regions as rows: label, level, volume_ml, peak, mean, centroid_ras, peak_ras (world RAS, mm), plane, slice.
+        """The regions as rows, strongest first; points in world RAS, mm.
+
+        Keys: label, level, volume_ml, peak, mean, centroid_ras, peak_ras, plane, slice_index.
 
         Example
         -------
@@ -322,7 +324,7 @@ class HRCAMModuleLogic(ScriptedLoadableModuleLogic):
         maps, _folder = self._levelMaps.get(localization, ({}, None))
         if source not in maps:
             known = ", ".join(self.mapSources(localization))
-            raise ValueError(f'The map of level "{source}" is not here; there are: {known}. Run the localization again.')
+            raise ValueError(f'The map of level "{source}" is not here; there are: {known}. Run again.')
         runToEnd(addLevelMapSteps(localization, source, maps[source]()))
 
     def _remember(self, localization: Localization, maps: Mapping[str, Callable[[], Any]], folder: Path | None) -> None:

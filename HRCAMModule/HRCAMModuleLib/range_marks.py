@@ -13,7 +13,9 @@ MARGIN = 6
 BAR = 8
 
 
-def drawMarks(width: int, height: int, span: tuple[float, float], low: float, high: float, levels: Sequence[dict]) -> Any:
+def drawMarks(
+    width: int, height: int, span: tuple[float, float], low: float, high: float, levels: Sequence[dict]
+) -> Any:
     """Paint colour bar and marks into a ``QPixmap`` ``width`` x ``height`` pixels.
 
     Parameters
@@ -33,7 +35,9 @@ def drawMarks(width: int, height: int, span: tuple[float, float], low: float, hi
     return pixmap
 
 
-def _paint(painter: Any, width: int, span: tuple[float, float], low: float, high: float, levels: Sequence[dict]) -> None:
+def _paint(
+    painter: Any, width: int, span: tuple[float, float], low: float, high: float, levels: Sequence[dict]
+) -> None:
     inner = width - 2 * MARGIN
     length = max(span[1] - span[0], 1e-6)
     colors = evidenceColors()

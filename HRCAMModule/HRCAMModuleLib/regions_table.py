@@ -18,7 +18,8 @@ def anatomicalPlace(ras: Sequence[float]) -> str:
     'L 31, A 4, S 58'
     """
     letters = (("R", "L"), ("A", "P"), ("S", "I"))
-    return ", ".join(f"{pair[0] if value >= 0 else pair[1]} {abs(value):.0f}" for pair, value in zip(letters, ras))
+    sides = ((pair[value < 0], abs(value)) for pair, value in zip(letters, ras, strict=True))
+    return ", ".join(f"{side} {distance:.0f}" for side, distance in sides)
 
 
 class RegionsTable:

@@ -14,11 +14,23 @@ import vtk
 from .boxes import boundingBoxSteps
 from .colors import addEvidenceColorNode, addLevelColorNode
 from .localization import (
-    INPUT, LABELS, LEVEL_COLORS, LEVEL_MAP, LEVEL_NAME_ATTRIBUTE, MAP, MAP_COLORS, MODEL_ATTRIBUTE, SEGMENTATION,
-    Localization, findLocalizations, helperNodes, removeNodes,
+    INPUT,
+    LABELS,
+    LEVEL_COLORS,
+    LEVEL_MAP,
+    LEVEL_NAME_ATTRIBUTE,
+    MAP,
+    MAP_COLORS,
+    MODEL_ATTRIBUTE,
+    SEGMENTATION,
+    Localization,
+    findLocalizations,
+    helperNodes,
+    removeNodes,
 )
 from .steps import Steps
 from .volume_nodes import RESULT_ATTRIBUTE, ijkToRas, setVoxelsSteps
+
 
 @dataclass(frozen=True)
 class EvidenceData:

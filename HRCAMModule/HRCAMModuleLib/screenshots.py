@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from pathlib import Path
 from typing import Any
 
@@ -47,5 +46,5 @@ def _save(view: Any, path: Path) -> Path:
     partial = path.with_name(f".{path.name}")
     writer.SetFileName(str(partial))
     writer.Write()
-    os.replace(partial, path)
+    partial.replace(path)
     return path

@@ -14,13 +14,13 @@ SPACING_MM = (2.0, 2.0, 5.0)
 def syntheticScan(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Voxels (int16, KJI) and 4x4 IJK-to-RAS matrix of a head-like ellipsoid with one bright ball.
 
-    It has a scalp, a brain of two tissues, noise, and a lesion of 14 mm radius at about R 24, A 10, S 10 mm. It imitates
-    contrast-enhanced T1 just well enough to walk through every step; it says nothing about accuracy.
+    It has a scalp, a brain of two tissues, noise, and a lesion of 14 mm radius at about R 24, A 10, S 10 mm. It
+    imitates contrast-enhanced T1 just well enough to walk through every step; it says nothing about accuracy.
     """
     rng = np.random.default_rng(seed)
-    half = [(n - 1) / 2 * s for n, s in zip(SHAPE_KJI[::-1], SPACING_MM)]
+    half = [(n - 1) / 2 * s for n, s in zip(SHAPE_KJI[::-1], SPACING_MM, strict=True)]
     k, j, i = np.indices(SHAPE_KJI, dtype=np.float32)
-    right, front, up = (axis * step - middle for axis, step, middle in zip((i, j, k), SPACING_MM, half))
+    right, front, up = (axis * step - middle for axis, step, middle in zip((i, j, k), SPACING_MM, half, strict=True))
     radius = np.sqrt((right / 72) ** 2 + (front / 88) ** 2 + (up / 58) ** 2)
     voxels = np.zeros(SHAPE_KJI, np.float32)
     voxels[radius < 1.0] = 420

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import logging
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -18,17 +17,14 @@ from slicer.util import VTKObservationMixin
 from . import display, volume_rendering
 from .dependencies import DependencyError, ensureDependencies
 from .display_section import DisplaySection
-from .evidence_plot import EvidencePlot
 from .localization import FUSED, Localization
 from .logic import HRCAMModuleLogic
 from .model_section import ModelSection
 from .parameters import HRCAMParameterNode
-from .probability_bars import ProbabilityBars
-from .regions_table import RegionsTable
+from .result_section import ResultSection
 from .run_section import RunSection
 from .steps import StepRunner, Steps, runToEnd
 from .volume_nodes import checkInput
-
 
 
 class LogicProtocol(Protocol):
@@ -70,8 +66,6 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._shown: tuple[Any, ...] | None = None
         self._applied: tuple[Any, ...] | None = None
         self._refreshQueued = False
-        self._classes: list[str] = []
-        self._slices: list[dict] = []
         self._watched: Any = None
         self._showing: StepRunner | None = None
 
@@ -88,11 +82,8 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         ui = self.ui
         self._models = ModelSection(ui, self._modelChosen)
         self._run = RunSection(ui)
-        self._bars = ProbabilityBars(ui.probabilitiesWidget)
         self._display = DisplaySection(ui, self._sourceChosen, self._rangeChosen, self._levelToggled)
-        self._regions = RegionsTable(ui.regionsTable, self._regionChosen)
-        self._plot = EvidencePlot(ui.evidencePlotLabel, ui.sliceSlider, ui.previousStrongestButton,
-                                  ui.nextStrongestButton, ui.sliceLabel, self._sliceChosen)
+        self._result = ResultSection(ui, self._regionChosen, display.jumpTo)
         for text, fusion in ((_("The model's own"), ""), (_("Sum, as published"), "sum")):
             ui.fusionCombo.addItem(text, fusion)
         ui.applyButton.connect("clicked()", self.onApplyOrCancel)
@@ -119,7 +110,7 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.logic.close()
         if self.ui is not None:
             self._display.close()
-            self._plot.close()
+            self._result.close()
 
     def enter(self) -> None:
         """The user opened the panel."""
@@ -199,9 +190,7 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
                 self.addObserver(node, vtk.vtkCommand.ModifiedEvent, self._sliceMoved)
 
     def _sliceMoved(self, *_arguments: Any) -> None:
-        index = display.nearestSlice(self._slices) if self._slices else None
-        if index is not None and index != self._plot.current:
-            self._plot.setCurrent(index)
+        self._result.follow()
 
     def _watchTransform(self, result: Localization | None) -> None:
         """Regions and slices are shown in world coordinates: they move when the parent transform does."""
@@ -271,51 +260,7 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         yield 0.3
         self._watchTransform(result)
         entry = self._models.find(result.model) if result else None
-        self._bars.show(result.probabilities if result else {}, entry.classColors if entry else {},
-                        result.shownClass if result else "")
-        self._showText(result)
-        yield 0.5
-        self._regions.show(result.regions if result else [],
-                           {level["name"]: level["color"] for level in result.evidenceLevels} if result else {})
-        yield 0.7
-        self._slices = result.slices if result else []
-        self._plot.show([item["evidence"] for item in self._slices], self._planeEnds(self._slices))
-        self._sliceMoved()
-        yield 1.0
-
-    def _showText(self, result: Localization | None) -> None:
-        ui = self.ui
-        self._classes = list(result.probabilities) if result else []
-        wasBlocked = ui.classCombo.blockSignals(True)
-        ui.classCombo.clear()
-        for name in self._classes:
-            ui.classCombo.addItem(name.replace("_", " "))
-        ui.classCombo.setCurrentIndex(self._classes.index(result.shownClass) if result else -1)
-        ui.classCombo.blockSignals(wasBlocked)
-        ui.classCombo.enabled = len(self._classes) > 1
-        if result is None:
-            ui.resultTitleLabel.text = _("No result yet. Choose a scan and press \"Localize pathology\".")
-        else:
-            ui.resultTitleLabel.text = _("<b>{predicted}</b> is the most probable class of <i>{volume}</i>.").format(
-                predicted=html.escape(result.predicted.replace("_", " ")),
-                volume=html.escape(result.inputVolume.GetName()))
-        warnings = result.warnings if result else []
-        ui.warningsLabel.text = "<br>".join(html.escape(text) for text in warnings)
-        ui.warningsLabel.setVisible(bool(warnings))
-        nothing = result is not None and not result.regions
-        ui.noRegionsLabel.text = _("No evidence for {name} reaches the weakest calibrated level: the overlay is "
-                                   "empty.").format(name=result.shownClass.replace("_", " ")) if nothing else ""
-        ui.noRegionsLabel.setVisible(nothing)
-        ui.regionsTable.setVisible(not nothing)
-
-    @staticmethod
-    def _planeEnds(slices: list[dict]) -> tuple[str, str]:
-        if len(slices) < 2:
-            return "", ""
-        first, last = slices[0]["position_ras"], slices[-1]["position_ras"]
-        axis = max(range(3), key=lambda n: abs(last[n] - first[n]))
-        low, high = ((_("Left"), _("Right")), (_("Posterior"), _("Anterior")), (_("Inferior"), _("Superior")))[axis]
-        return (low, high) if last[axis] > first[axis] else (high, low)
+        yield from self._result.showSteps(result, entry.classColors if entry else {})
 
     def _applyDisplay(self, result: Localization) -> None:
         parameters = self._parameters
@@ -379,7 +324,8 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             parameters.evidenceHigh = result.evidenceSpan()[1]
         self._shown = None
         yield 0.1
-        backgrounds = {node.GetBackgroundVolumeID() for node in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")}
+        composites = slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
+        backgrounds = {node.GetBackgroundVolumeID() for node in composites}
         yield from self._refreshSteps()
         self.logic.setEvidenceRange(result, parameters.evidenceLow, parameters.evidenceHigh, wait=False)
         if backgrounds != {result.inputVolume.GetID()}:
@@ -414,10 +360,10 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _classChosen(self, index: int) -> None:
         result = self.result
-        if result is None or self.logic.running or self._classes[index] == result.shownClass:
+        if result is None or self.logic.running or self._result.classes[index] == result.shownClass:
             return
         self._models.choose(result.model)
-        self.startRun(self._classes[index])
+        self.startRun(self._result.classes[index])
 
     def _sourceChosen(self, source: str) -> None:
         self._parameters.mapSource = source
@@ -438,14 +384,11 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if self.result is not None:
             self.logic.jumpToRegion(self.result, label)
 
-    def _sliceChosen(self, index: int) -> None:
-        if 0 <= index < len(self._slices):
-            display.jumpTo(self._slices[index]["position_ras"])
-
     def _show3D(self, *_arguments: Any) -> None:
         if self.result is not None:
             with slicer.util.tryWithErrorDisplay(_("The 3D view could not be updated."), waitCursor=True):
-                self.logic.showIn3D(self.result, self.ui.surfacesCheckBox.checked, self.ui.volumeRenderingCheckBox.checked)
+                self.logic.showIn3D(self.result, self.ui.surfacesCheckBox.checked,
+                                    self.ui.volumeRenderingCheckBox.checked)
                 volume_rendering.center3DViews()
 
     def onExport(self) -> None:

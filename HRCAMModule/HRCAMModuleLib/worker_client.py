@@ -112,12 +112,13 @@ class WorkerClient:
     def _finish(self, job: _Job, result: dict[str, Any]) -> None:
         try:
             document = json.loads((job.output / result["document"]).read_text(encoding="utf-8"))
-            maps = {level: (lambda path=job.output / file: openRaw(path)) for level, file in result["level_maps"].items()}
+            maps = {level: (lambda path=job.output / file: openRaw(path))
+                    for level, file in result["level_maps"].items()}
             data = EvidenceData(document["provenance"]["model"]["name"], document, openRaw(job.output / result["map"]),
                                 openRaw(job.output / result["labels"]), maps)
         except (OSError, ValueError, KeyError, TypeError) as error:
-            self._fail(_("The engine's result could not be read: {error}. Check the free space on the temporary folder's "
-                         "disk, then run again.").format(error=error))
+            self._fail(_("The engine's result could not be read: {error}. Check the free space on the temporary "
+                         "folder's disk, then run again.").format(error=error))
             return
         self._job = None
         job.onDone(data)

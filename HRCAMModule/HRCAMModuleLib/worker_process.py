@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 import qt
@@ -37,7 +37,7 @@ def pythonExecutable() -> str:
     RuntimeError : there is none on the path.
     """
     found = shutil.which("PythonSlicer")
-    if found is None and os.path.basename(sys.executable).lower().startswith("python"):
+    if found is None and Path(sys.executable).name.lower().startswith("python"):
         found = sys.executable
     if found is None:
         raise RuntimeError("PythonSlicer was not found. Start Slicer through its launcher, or install it again.")

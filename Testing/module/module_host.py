@@ -54,9 +54,10 @@ def addScan(blob_volume):
 
 
 def sceneNodes():
-    """Class and name of every node in the scene, without the slice views' own display nodes."""
+    """Class and name of every node in the scene but the subject hierarchy, which comes when first asked for."""
     import slicer
 
     scene = slicer.mrmlScene
     nodes = [scene.GetNthNode(n) for n in range(scene.GetNumberOfNodes())]
-    return sorted((node.GetClassName(), node.GetName() or "") for node in nodes)
+    named = ((node.GetClassName(), node.GetName() or "") for node in nodes)
+    return sorted(one for one in named if one[0] != "vtkMRMLSubjectHierarchyNode")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from module_host import sceneNodes
 
 pytest_plugins = ("module_host",)
 pytestmark = pytest.mark.gui
@@ -45,7 +46,7 @@ def rows(output):
 
 
 def test_one_bad_case_does_not_stop_the_others_and_shows_in_the_exit_code(batch, scans, tmp_path):
-    output, nodes = tmp_path / "out", slicer.mrmlScene.GetNumberOfNodes()
+    output, nodes = tmp_path / "out", sceneNodes()
     code = batch.main(["--input", str(scans), "--output", str(output), "--model", "bright-blob", "--no-overview"])
     assert code == 1
     table = rows(output)
@@ -55,7 +56,7 @@ def test_one_bad_case_does_not_stop_the_others_and_shows_in_the_exit_code(batch,
     for name in ("ill_result.json", "ill_map.nii.gz", "ill_levels.seg.nrrd", "ill_labels.nii.gz", "hrcam_batch.log"):
         assert (output / name).is_file(), name
     assert not [path for path in output.iterdir() if path.name.startswith((".", "broken"))]
-    assert slicer.mrmlScene.GetNumberOfNodes() == nodes
+    assert sceneNodes() == nodes
 
 
 def test_a_second_run_skips_what_is_finished_unless_the_options_changed(batch, scans, tmp_path):

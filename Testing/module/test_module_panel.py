@@ -37,28 +37,29 @@ def composite():
     return slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLSliceCompositeNode")
 
 
-def addSliceNodes():
-    """What the slice views bring in Slicer's main window: red, yellow and green."""
-    nodes = []
-    for name, orientation in (("Red", "Axial"), ("Yellow", "Sagittal"), ("Green", "Coronal")):
-        logic = slicer.vtkMRMLSliceLogic()
-        logic.SetMRMLApplicationLogic(slicer.app.applicationLogic())
-        logic.SetMRMLScene(slicer.mrmlScene)
-        node = logic.AddSliceNode(name)
-        node.SetOrientation(orientation)
-        node.SetMappedInLayout(1)  # only then do views follow a jump
-        nodes.append((logic, node))
-    return nodes
+SLICE_LOGICS = {}
 
 
 @pytest.fixture
 def sliceViews(panel):
-    nodes = addSliceNodes()
+    """Red, yellow and green slice nodes by name, as Slicer's main window brings them; they outlive a closed scene."""
+    for name, orientation in (("Red", "Axial"), ("Yellow", "Sagittal"), ("Green", "Coronal")):
+        if name not in SLICE_LOGICS:
+            logic = SLICE_LOGICS[name] = slicer.vtkMRMLSliceLogic()
+            logic.SetMRMLApplicationLogic(slicer.app.applicationLogic())
+            logic.SetMRMLScene(slicer.mrmlScene)
+            logic.AddSliceNode(name)
+        SLICE_LOGICS[name].GetSliceNode().SetOrientation(orientation)
     panel._watchSlices(True)
-    yield {node.GetName(): node for _, node in nodes}
-    panel._watchSlices(False)
-    for logic, _ in nodes:
+    return {name: logic.GetSliceNode() for name, logic in SLICE_LOGICS.items()}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _removeSliceLogics():
+    yield
+    for logic in SLICE_LOGICS.values():
         logic.SetMRMLScene(None)
+    SLICE_LOGICS.clear()
 
 
 def test_the_button_says_what_is_missing_until_a_run_is_possible(panel, slicerHost, addScan):
@@ -147,7 +148,7 @@ def test_an_engine_error_is_told_with_what_to_do_next(ready, slicerHost):
 
 def test_the_result_shows_probabilities_class_and_regions(shown):
     panel, ui, result = shown
-    bars = [widget for widget in panel._bars._widgets if widget.className() == "QProgressBar"]
+    bars = [widget for widget in panel._result.bars._widgets if widget.className() == "QProgressBar"]
     assert [bar.value for bar in bars] == [round(1000 * p) for p in sorted(result.probabilities.values(), reverse=True)]
     assert ui.classCombo.currentText == "lesion"
     assert "lesion" in ui.resultTitleLabel.text
@@ -231,18 +232,18 @@ def test_stepping_through_the_strongest_slices_moves_the_views_and_the_marker(sl
     panel, ui, result = shown
     evidence = [item["evidence"] for item in result.slices]
     order = np.argsort(-np.array(evidence), kind="stable")
-    panel._plot.setCurrent(-1)
+    panel._result.plot.setCurrent(-1)
     ui.nextStrongestButton.click()
-    assert panel._plot.current == order[0] and not ui.previousStrongestButton.enabled
+    assert panel._result.plot.current == order[0] and not ui.previousStrongestButton.enabled
     ui.nextStrongestButton.click()
-    assert panel._plot.current == order[1]
+    assert panel._result.plot.current == order[1]
     assert sliceViews["Red"].GetSliceToRAS().GetElement(2, 3) == pytest.approx(result.slices[order[1]]["position_ras"][2])
     ui.previousStrongestButton.click()
-    assert panel._plot.current == order[0]
+    assert panel._result.plot.current == order[0]
     position = result.slices[3]["position_ras"]
     sliceViews["Red"].JumpSliceByCentering(*position)  # the user scrolls in the view
     slicerHost.processEvents()
-    assert panel._plot.current == 3 and ui.sliceSlider.value == 3
+    assert panel._result.plot.current == 3 and ui.sliceSlider.value == 3
 
 
 def test_a_click_in_the_plot_goes_to_the_slice_under_it(sliceViews, shown):
@@ -250,8 +251,8 @@ def test_a_click_in_the_plot_goes_to_the_slice_under_it(sliceViews, shown):
     from HRCAMModuleLib.evidence_plot import LEFT, RIGHT
 
     width, count = ui.evidencePlotLabel.width, len(result.slices)
-    panel._plot.clickedAt(LEFT + (10 + 0.5) * (width - LEFT - RIGHT) / count)
-    assert panel._plot.current == 10
+    panel._result.plot.clickedAt(LEFT + (10 + 0.5) * (width - LEFT - RIGHT) / count)
+    assert panel._result.plot.current == 10
     assert sliceViews["Red"].GetSliceToRAS().GetElement(2, 3) == pytest.approx(result.slices[10]["position_ras"][2])
 
 

@@ -145,7 +145,6 @@ def test_models_are_listed_even_before_the_package_that_checks_them_is_there(pan
 
 def test_adding_a_model_copies_it_and_refuses_what_is_none(panel, monkeypatch, tmp_path, bright_blob_bundle):
     from hrcam.errors import HRCAMError
-
     from HRCAMModuleLib import models
 
     monkeypatch.setenv("HRCAM_MODELS", str(tmp_path / "mine"))

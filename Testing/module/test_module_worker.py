@@ -145,7 +145,6 @@ def test_raw_files_survive_the_way_and_back(panel, tmp_path):
 def test_the_volume_file_is_read_by_itk_as_the_node_is(panel, addScan, tmp_path):
     sitk = pytest.importorskip("SimpleITK")
     import slicer
-
     from HRCAMModuleLib.steps import runToEnd
     from HRCAMModuleLib.volume_nodes import ijkToRas, writeVolumeSteps
 
