@@ -25,6 +25,8 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     if not options.scan.exists():
         parser.error(f"no scan {options.scan}: give one with --scan, or set HRCAM_DATA")
+    # Run as a script, this folder leads sys.path, where its packaging.py and i18n.py would hide the real ones.
+    sys.path[:] = [path for path in sys.path if Path(path or ".").resolve() != Path(__file__).resolve().parent]
     sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "HRCAMExtension")]
     from Testing import host
 
