@@ -10,17 +10,16 @@ import ctk
 import qt
 import slicer
 
-from .parameter_node import (
+from .parameter_serializers import NodeSerializer, createSerializer
+from .parameter_types import (
     Choice,
     Decimals,
     FloatRange,
     Maximum,
     Minimum,
-    NodeSerializer,
     SingleStep,
     WithinRange,
     annotationsOf,
-    createSerializer,
     unannotated,
 )
 

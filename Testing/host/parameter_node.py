@@ -5,14 +5,26 @@ Supported: int, float, str, bool, pathlib paths, Enum, node classes, Optional/Un
 FloatRange. Dictionaries and user-defined parameter packs are not: they raise TypeError when the class is made.
 """
 
-import collections.abc
-import enum
-import pathlib
-import types
 import typing
 
 import slicer
 import vtk
+
+from .parameter_serializers import createSerializer
+from .parameter_types import (
+    Choice,
+    Decimals,
+    Default,
+    Exclude,
+    FloatRange,
+    Maximum,
+    Minimum,
+    SingleStep,
+    Validator,
+    WithinRange,
+    annotationsOf,
+    unannotated,
+)
 
 __all__ = [
     "Choice",
@@ -32,295 +44,6 @@ __all__ = [
 ]
 
 SlicerParameterNamePropertyName = "SlicerParameterName"
-
-
-class Default:
-    def __init__(self, value=None, *, generator=None):
-        self._value, self._generator = value, generator
-
-    @property
-    def value(self):
-        return self._generator() if self._generator else self._value
-
-
-class Decimals:
-    def __init__(self, value):
-        self.value = value
-
-
-class SingleStep:
-    def __init__(self, value):
-        self.value = value
-
-
-class Validator:
-    """Base of the annotations that refuse values."""
-
-    def validate(self, value):
-        raise NotImplementedError
-
-
-class WithinRange(Validator):
-    def __init__(self, minimum, maximum):
-        self.minimum, self.maximum = minimum, maximum
-
-    def validate(self, value):
-        if not self.minimum <= value <= self.maximum:
-            raise ValueError(f"Value must be within range [{self.minimum}, {self.maximum}], is {value}")
-
-
-class Minimum(Validator):
-    def __init__(self, minimum):
-        self.minimum = minimum
-
-    def validate(self, value):
-        if value < self.minimum:
-            raise ValueError(f"Value must be at least {self.minimum}, is {value}")
-
-
-class Maximum(Validator):
-    def __init__(self, maximum):
-        self.maximum = maximum
-
-    def validate(self, value):
-        if value > self.maximum:
-            raise ValueError(f"Value must be at most {self.maximum}, is {value}")
-
-
-class Choice(Validator):
-    def __init__(self, choices):
-        self.choices = choices
-
-    def validate(self, value):
-        if value not in self.choices:
-            raise ValueError(f"Value is {value}, but must be one of {self.choices}")
-
-
-class Exclude(Validator):
-    def __init__(self, excludedValues):
-        self.excludedValues = excludedValues
-
-    def validate(self, value):
-        if value in self.excludedValues:
-            raise ValueError(f"Value is {value}, which is excluded")
-
-
-class FloatRange:
-    def __init__(self, minimum=0.0, maximum=0.0):
-        if not minimum <= maximum:
-            raise ValueError(f"FloatRange must have minimum <= maximum: {minimum} <= {maximum}")
-        self.minimum, self.maximum = minimum, maximum
-
-    def __eq__(self, other):
-        return isinstance(other, FloatRange) and (self.minimum, self.maximum) == (other.minimum, other.maximum)
-
-    __hash__ = None
-
-    def __repr__(self):
-        return f"FloatRange(minimum={self.minimum}, maximum={self.maximum})"
-
-
-# How values of a type are written into the node.
-
-
-class TextSerializer:
-    """A value that one string holds."""
-
-    cached = True
-
-    def __init__(self, accepted, default, toText=str, fromText=None):
-        self.accepted, self._default = accepted, default
-        self.toText, self.fromText = toText, fromText or accepted
-
-    def default(self):
-        return self._default
-
-    def isIn(self, node, name):
-        return bool(node.HasParameter(name))
-
-    def check(self, value):
-        if value is None:
-            raise ValueError("Value must not be None")
-        if not isinstance(value, self.accepted):
-            raise TypeError(f"Value must be of type '{self.accepted}', is type '{type(value)}' value '{value}'")
-
-    def write(self, node, name, value):
-        self.check(value)
-        node.SetParameter(name, self.toText(value))
-
-    def read(self, node, name):
-        return self.fromText(node.GetParameter(name))
-
-    def remove(self, node, name):
-        node.UnsetParameter(name)
-
-
-class NodeSerializer:
-    """A node reference; an empty parameter of the same name says that it was set, be it to None."""
-
-    cached = True
-
-    def __init__(self, classes):
-        self.classes = classes
-
-    def default(self):
-        return None
-
-    def isIn(self, node, name):
-        return bool(node.HasParameter(name))
-
-    def write(self, node, name, value):
-        if value is not None and not isinstance(value, self.classes):
-            raise TypeError(f"Value must be of type '{self.classes}', is type '{type(value)}' value '{value}'")
-        node.SetParameter(name, "")
-        node.SetNodeReferenceID(name, value.GetID() if value is not None else None)
-
-    def read(self, node, name):
-        return node.GetNodeReference(name)
-
-    def remove(self, node, name):
-        node.UnsetParameter(name)
-        node.RemoveNodeReferenceIDs(name)
-
-
-class SequenceSerializer:
-    """Tuples of fixed length, and FloatRange: element i is stored as `<name>_<i>`, or by `suffixes`."""
-
-    cached = True
-
-    def __init__(self, elements, make=tuple, take=tuple, suffixes=None):
-        self.elements, self.make, self.take = elements, make, take
-        self.suffixes = suffixes or [f"_{i}" for i in range(len(elements))]
-
-    def default(self):
-        return self.make(*[[e.default() for e in self.elements]])
-
-    def isIn(self, node, name):
-        return self.elements[0].isIn(node, name + self.suffixes[0])
-
-    def write(self, node, name, value):
-        values = self.take(value)
-        if len(values) != len(self.elements):
-            raise ValueError(f"Expected {len(self.elements)} values, got {len(values)}")
-        for element, suffix, item in zip(self.elements, self.suffixes, values, strict=True):
-            element.write(node, name + suffix, item)
-
-    def read(self, node, name):
-        return self.make([e.read(node, name + s) for e, s in zip(self.elements, self.suffixes, strict=True)])
-
-    def remove(self, node, name):
-        for element, suffix in zip(self.elements, self.suffixes, strict=True):
-            element.remove(node, name + suffix)
-
-
-class ListSerializer:
-    cached = True
-
-    def __init__(self, element):
-        self.element = element
-
-    def default(self):
-        return []
-
-    def isIn(self, node, name):
-        return bool(node.HasParameter(f"{name}_len"))
-
-    def _length(self, node, name):
-        return int(node.GetParameter(f"{name}_len")) if self.isIn(node, name) else 0
-
-    def write(self, node, name, values):
-        values = list(values)
-        for i, value in enumerate(values):
-            self.element.write(node, f"{name}_{i}", value)
-        for i in range(len(values), self._length(node, name)):
-            self.element.remove(node, f"{name}_{i}")
-        node.SetParameter(f"{name}_len", str(len(values)))
-
-    def read(self, node, name):
-        values = [self.element.read(node, f"{name}_{i}") for i in range(self._length(node, name))]
-        return ObservedList(values, lambda changed: self.write(node, name, changed))
-
-    def remove(self, node, name):
-        for i in range(self._length(node, name)):
-            self.element.remove(node, f"{name}_{i}")
-        node.UnsetParameter(f"{name}_len")
-
-
-class ObservedList(collections.abc.MutableSequence):
-    """A list that writes itself back into the parameter node when it is changed."""
-
-    def __init__(self, values, save):
-        self._values, self._save = values, save
-
-    def __getitem__(self, index):
-        return self._values[index]
-
-    def __setitem__(self, index, value):
-        self._values[index] = value
-        self._save(self._values)
-
-    def __delitem__(self, index):
-        del self._values[index]
-        self._save(self._values)
-
-    def __len__(self):
-        return len(self._values)
-
-    def insert(self, index, value):
-        self._values.insert(index, value)
-        self._save(self._values)
-
-    def __eq__(self, other):
-        return self._values == (other._values if isinstance(other, ObservedList) else other)
-
-    __hash__ = None
-
-    def __repr__(self):
-        return f"ObservedList({self._values})"
-
-
-def _floatSerializer():
-    return TextSerializer((int, float), 0, fromText=float)
-
-
-def createSerializer(type_):
-    """The serializer of an (unannotated) type; TypeError for what Slicer or this host cannot store."""
-    origin, arguments = typing.get_origin(type_), typing.get_args(type_)
-    if type_ is bool:
-        return TextSerializer(bool, False, fromText=lambda text: text == "True")
-    if type_ is int:
-        return TextSerializer(int, 0)
-    if type_ is float:
-        return _floatSerializer()
-    if type_ is str:
-        return TextSerializer(str, "")
-    if type_ is FloatRange:
-        take = lambda r: (r.minimum, r.maximum)  # noqa: E731
-        make = lambda values: FloatRange(*values)  # noqa: E731
-        return SequenceSerializer([_floatSerializer(), _floatSerializer()], make, take, [".minimum", ".maximum"])
-    if isinstance(type_, type) and issubclass(type_, pathlib.PurePath):
-        return TextSerializer(type_, type_())
-    if isinstance(type_, type) and issubclass(type_, enum.Enum):
-        return TextSerializer(type_, next(iter(type_)), toText=lambda v: v.name, fromText=lambda text: type_[text])
-    if origin in (typing.Union, types.UnionType):
-        classes = tuple(a for a in arguments if a is not type(None))
-    else:
-        classes = (type_,)
-    if all(isinstance(c, type) and issubclass(c, slicer.vtkMRMLNode) for c in classes):
-        return NodeSerializer(classes)
-    if origin is list:
-        return ListSerializer(createSerializer(unannotated(arguments[0])))
-    if origin is tuple:
-        return SequenceSerializer([createSerializer(unannotated(a)) for a in arguments])
-    raise TypeError(f"The test host's parameterNodeWrapper cannot store parameters of type {type_}")
-
-
-def unannotated(type_):
-    return typing.get_args(type_)[0] if typing.get_origin(type_) is typing.Annotated else type_
-
-
-def annotationsOf(type_):
-    return list(type_.__metadata__) if typing.get_origin(type_) is typing.Annotated else []
 
 
 class ParameterInfo:
@@ -399,14 +122,14 @@ class _ParameterNode:
         return self.parameterNode.Modified()
 
     def connectGui(self, gui):
-        """Connect every widget with the dynamic property SlicerParameterName. As in Slicer up to 5.8 no tag is
-        returned by mistake; newer versions return it, and so does the host."""
+        """Connect every widget with the dynamic property SlicerParameterName. Returns None, as Slicer's does: use
+        `connectParametersToGui` for a tag that `disconnectGui` knows."""
         import qt
 
         isWidget = getattr(gui, "isWidgetType", lambda: False)()
         widgets = gui.findChildren(qt.QWidget) if isWidget else list(vars(gui).values())
         named = {w.property(SlicerParameterNamePropertyName): w for w in widgets}
-        return self.connectParametersToGui({name: widget for name, widget in named.items() if name})
+        self.connectParametersToGui({name: widget for name, widget in named.items() if name})
 
     def connectParametersToGui(self, mapping):
         from .parameter_gui import createGuiConnector

@@ -56,7 +56,7 @@ def takePictures(running, options):
     if result.regions:
         logic.jumpToRegion(result, 1)
     logic.showIn3D(result, surfaces=True)
-    for i in range(3):  # the camera's box follows one turn later
+    for _ in range(3):  # the camera's box follows one turn later
         slicer.util.resetThreeDViews()
         running.processEvents(0.2)
     options.out.mkdir(parents=True, exist_ok=True)

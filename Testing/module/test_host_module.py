@@ -126,6 +126,13 @@ def test_disconnected_widgets_leave_parameters_alone(panel):
     assert panel.parameters.opacity == 0.5
 
 
+def test_connect_gui_connects_named_widgets_but_gives_no_tag(panel):
+    panel.parameters.disconnectGui(panel.guiTag)
+    assert panel.parameters.connectGui(panel.ui) is None
+    panel.ui.opacitySlider.value = 0.3
+    assert panel.parameters.opacity == 0.3
+
+
 def test_invalid_parameters_are_refused(panel):
     with pytest.raises(ValueError, match="within range"):
         panel.parameters.opacity = 1.5

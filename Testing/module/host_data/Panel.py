@@ -57,7 +57,8 @@ class PanelWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.uiWidget.setMRMLScene(slicer.mrmlScene)
         self.logic = PanelLogic()
         self.parameters = self.logic.getParameterNode()
-        self.guiTag = self.parameters.connectGui(self.ui)
+        widgets = {w.property("SlicerParameterName"): w for w in vars(self.ui).values()}
+        self.guiTag = self.parameters.connectParametersToGui({name: w for name, w in widgets.items() if name})
 
     def enter(self):
         self.entered += 1
