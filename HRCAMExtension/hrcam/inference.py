@@ -42,17 +42,12 @@ class Runner:
     precision: str
     warnings: list[str]
 
-    def forward(
-        self, plan: Plan, chosen: slice, classes: Sequence[int], fusion: str, keep_levels: bool
-    ) -> tuple[Array, Array, list[Array]]:
-        """Logits N×K, fused maps N×C'×*size, and per level N×C'×*size where asked for, of some items of a plan."""
+    def forward(self, plan: Plan, chosen: slice, classes: Sequence[int]) -> tuple[Array, list[Array]]:
+        """Logits N×K, and per level (fine → coarse) some classes' evidence N×C'×*native, for some of the items."""
         images = torch.from_numpy(plan.load(chosen))
         with torch.inference_mode(), self._autocast():
             logits, levels = self.network.native_maps(images.to(self.device, non_blocking=True))
-            levels = [level[:, list(classes)] for level in levels]
-            maps = fuse(levels, plan.size, fusion)
-            kept = [_to_numpy(upsample(level, plan.size)) for level in levels] if keep_levels else []
-            return _to_numpy(logits), _to_numpy(maps), kept
+            return _to_numpy(logits), [_to_numpy(level[:, list(classes)]) for level in levels]
 
     def shrink(self) -> None:
         """Halve the batch, or leave CUDA for the CPU when nothing is left to halve; ``ModelError`` on the CPU."""
@@ -79,24 +74,48 @@ class Runner:
 class Output:
     """What the network said about a plan's items.
 
+    Evidence is kept at each level's own size: which class will be shown is known only when all items are computed, and
+    levels are up-sampled and fused for that class alone.
+
     Attributes
     ----------
     logits : count×K, float32.
-    maps : class index to count×*size, logit units; float32, or float16 for very large volumes.
-    levels : class index to {level name: count×*size}; empty unless asked for.
+    size : spatial size of the network's input.
+    classes : indices of the classes whose evidence is kept.
+    levels : level name to count×C'×*native, fine → coarse, logit units; float32, or float16 for very large volumes.
     bias : K.
     """
 
     logits: Array
-    maps: dict[int, npt.NDArray[np.floating]]
-    levels: dict[int, dict[str, npt.NDArray[np.floating]]]
+    size: tuple[int, ...]
+    classes: tuple[int, ...]
+    levels: dict[str, npt.NDArray[np.floating]]
     bias: Array
 
-    def completeness_error(self, class_index: int) -> float:
-        """Max over items of |mean(map) + bias - logit|, at the network's resolution."""
-        maps = self.maps[class_index]
+    def fused(self, class_index: int, fusion: str) -> Array:
+        """The fused map of a class, count×*size, float32, logit units."""
+        return self._at_full_size(class_index, lambda levels: fuse(levels, self.size, fusion), list(self.levels))
+
+    def level(self, class_index: int, name: str) -> Array:
+        """One level's map of a class, up-sampled to count×*size."""
+        return self._at_full_size(class_index, lambda levels: upsample(levels[0], self.size), [name])
+
+    def completeness_error(self, class_index: int, maps: Array) -> float:
+        """Max over items of |mean(map) + bias - logit| for the fused maps of a class."""
         means = np.array([one.mean(dtype=np.float64) for one in maps])
         return float(np.abs(means + self.bias[class_index] - self.logits[:, class_index]).max())
+
+    def _at_full_size(
+        self, class_index: int, enlarge: Callable[[list[torch.Tensor]], torch.Tensor], names: Sequence[str]
+    ) -> Array:
+        column = self.classes.index(class_index)
+        maps = np.empty((len(self.logits), *self.size), np.float32)
+        for start in range(0, len(maps), BATCH_ON_CPU):
+            part = slice(start, start + BATCH_ON_CPU)
+            levels = [torch.from_numpy(self.levels[name][part, column, None].astype(np.float32)) for name in names]
+            with torch.inference_mode():
+                maps[part] = enlarge(levels)[:, 0].numpy()
+        return maps
 
 
 def choose_device(name: str) -> torch.device:
@@ -122,20 +141,16 @@ def run_plan(
     runner: Runner,
     plan: Plan,
     classes: Sequence[int],
-    fusion: str,
-    keep_levels: bool = False,
     progress: Callable[[float], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> Output:
-    """Run all items of a plan.
+    """Run all items of a plan, one forward pass each.
 
     Parameters
     ----------
     runner : network, device and batch size; CUDA running out of memory halves the batch, then moves to the CPU.
     plan : the items.
-    classes : indices of the classes whose maps are kept.
-    fusion : a key of ``fusion.FUSIONS``.
-    keep_levels : also keep each level's map, up-sampled to the network's input.
+    classes : indices of the classes whose evidence is kept.
     progress : called with the share of items done.
     cancelled : asked between batches.
 
@@ -143,34 +158,27 @@ def run_plan(
     ------
     Cancelled : ``cancelled`` said so.
     """
-    names = [level.name for level in runner.network.levels]
-    shape = (plan.count, *plan.size)
-    copies = len(classes) * (1 + (len(names) if keep_levels else 0))
-    dtype = np.float32 if 4 * copies * int(np.prod(shape)) <= MAPS_IN_FULL else np.float16
     logits = np.empty((plan.count, runner.network.num_classes), np.float32)
-    maps = {c: np.empty(shape, dtype) for c in classes}
-    levels = {c: {name: np.empty(shape, dtype) for name in names} for c in classes} if keep_levels else {}
+    kept: dict[str, npt.NDArray[np.floating]] = {}
     start = 0
     while start < plan.count:
         if cancelled is not None and cancelled():
             raise Cancelled
         chosen = slice(start, min(start + runner.batch_size, plan.count))
         try:
-            found, fused, kept = runner.forward(plan, chosen, classes, fusion, keep_levels)
+            logits[chosen], levels = runner.forward(plan, chosen, classes)
         except RuntimeError as error:
             if not _ran_out_of_memory(error):
                 raise
             runner.shrink()
             continue
-        logits[chosen] = found
-        for column, c in enumerate(classes):
-            maps[c][chosen] = fused[:, column]
-            for name, level in zip(names, kept, strict=False):
-                levels[c][name][chosen] = level[:, column]
+        kept = kept or _room(runner.network, plan.count, levels)
+        for store, level in zip(kept.values(), levels, strict=True):
+            store[chosen] = level
         start = chosen.stop
         if progress is not None:
             progress(start / plan.count)
-    return Output(logits, maps, levels, _to_numpy(runner.network.head.bias.detach()))
+    return Output(logits, plan.size, tuple(classes), kept, _to_numpy(runner.network.head.bias.detach()))
 
 
 def place(network: HRCAM, device: torch.device, batch_size: int | None, precision: str) -> Runner:
@@ -188,6 +196,14 @@ def place(network: HRCAM, device: torch.device, batch_size: int | None, precisio
         runner.batch_size = 1
         runner.shrink()
     return runner
+
+
+def _room(network: HRCAM, count: int, levels: Sequence[Array]) -> dict[str, npt.NDArray[np.floating]]:
+    """Empty arrays for all items' level maps, shaped as those of a first batch."""
+    size = 4 * count * sum(level[0].size for level in levels)
+    dtype = np.float32 if size <= MAPS_IN_FULL else np.float16
+    names = [level.name for level in network.levels]
+    return {name: np.empty((count, *level.shape[1:]), dtype) for name, level in zip(names, levels, strict=True)}
 
 
 def _ran_out_of_memory(error: RuntimeError) -> bool:

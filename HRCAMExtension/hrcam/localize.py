@@ -126,19 +126,20 @@ def localize(
         plans = _plans(volume, bundle, options)
         runner = _runner(bundle, options)
     with clock.stage("Computing"):
-        fusion = options.fusion or bundle.fusion
-        outputs = _run(runner, plans, _candidates(bundle, options), fusion, options.keep_levels, clock)
+        outputs = _run(runner, plans, _candidates(bundle, options), clock)
         logits = np.mean([_logits_of(output, bundle) for output in outputs], axis=0)
         probabilities = dict(zip(bundle.class_names, softmax(logits).tolist(), strict=True))
         shown = _shown_class(bundle, options, logits)
     with clock.stage("Mapping"):
-        evidence = _mean_map(plans, [output.maps[shown] for output in outputs])
+        fusion = options.fusion or bundle.fusion
+        maps = [output.fused(shown, fusion) for output in outputs]
+        error = max(output.completeness_error(shown, one) for output, one in zip(outputs, maps, strict=True))
+        evidence = _mean_map(plans, maps)
         level_maps = {
-            level.name: _mean_map(plans, [output.levels[shown][level.name] for output in outputs])
+            level.name: _mean_map(plans, [output.level(shown, level.name) for output in outputs])
             for level in runner.network.levels
         } if options.keep_levels else None
         slices = _slice_evidence(volume, bundle, plans, outputs, evidence)
-        error = max(output.completeness_error(shown) for output in outputs)
     with clock.stage("Finding regions"):
         levels, geometry = bundle.evidence_levels, volume.geometry
         labels = drop_small(label_levels(evidence, levels), geometry, options.minimum_region_ml)
@@ -252,9 +253,7 @@ def _candidates(bundle: Bundle, options: Options) -> list[int]:
     return [n for n, one in enumerate(bundle.classes) if one.pathology]
 
 
-def _run(
-    runner: Runner, plans: Sequence[Plan], classes: Sequence[int], fusion: str, keep_levels: bool, clock: _Clock
-) -> list[Output]:
+def _run(runner: Runner, plans: Sequence[Plan], classes: Sequence[int], clock: _Clock) -> list[Output]:
     from .inference import run_plan
 
     total, done, outputs = sum(plan.count for plan in plans), 0, []
@@ -264,7 +263,7 @@ def _run(
         def report(share: float, plan: Plan = plan, before: int = before) -> None:
             clock.within((before + share * plan.count) / total)
 
-        outputs.append(run_plan(runner, plan, classes, fusion, keep_levels, report, clock.cancelled))
+        outputs.append(run_plan(runner, plan, classes, report, clock.cancelled))
         done += plan.count
     return outputs
 
