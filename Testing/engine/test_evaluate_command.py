@@ -264,3 +264,42 @@ def test_cases_that_cannot_be_judged_are_refused():
         evaluate_maps(model, [case("a", "sarcoma")], CLASSES)
     with pytest.raises(InputError, match="a has no lesion mask"):
         evaluate_maps(model, [case("a", lesion=False)], CLASSES, ["hrcam/sum"])
+
+
+def test_a_simulated_set_is_read_with_all_its_rows_and_controls_without_mask(data, bundle, tmp_path):
+    folder = tmp_path / "simulated"
+    folder.mkdir()
+    source = data / "t1ce_slices"
+    known = [(0, "glioma", "train", 50), (1, "glioma", "validation", 50), (2, "no_tumor", "validation", 0)]
+    rows = [
+        {"path": source / f"images/slice{n:02d}.png", "label": label, "patient": str(n), "split": split,
+         "mask": source / f"masks/slice{n:02d}.png", "mask_voxels": voxels}
+        for n, label, split, voxels in known
+    ]  # fmt: skip
+    with (folder / "cases.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    (held,) = find_sets(bundle, folder)
+    assert ([case.patient for case in held.cases], [case.patient for case in held.normals]) == (["1"], ["2"])
+    (whole,) = find_sets(bundle, folder, split=None)
+    assert [case.patient for case in whole.cases] == ["0", "1"]
+
+
+def test_volumes_are_measured_as_slices_are():
+    torch.manual_seed(0)
+    cnn = nn.Sequential(
+        nn.Conv3d(1, 2, 3, padding=1), nn.ReLU(), nn.MaxPool3d(2), nn.Conv3d(2, 3, 3, padding=1), nn.ReLU()
+    )
+    model = HRCAM(cnn, 2, levels=["1", "4"], example=torch.zeros(1, 1, 16, 16, 16)).eval()
+    grid = np.mgrid[:16, :16, :16]
+    cases = []
+    for n in range(4):
+        mask = ((grid - np.array([6 + n, 8, 7])[:, None, None, None]) ** 2).sum(0) < 12
+        cases.append(Case.of(f"v{n}", f"p{n}", "glioma", mask[None] + 0.1, mask))
+    table = evaluate_maps(
+        model, cases, ("glioma", "none"), ["hrcam/sum", "layercam", "monai-gradcam/mean"], batch_size=2
+    )
+    assert table.rows.groupby("method")["ap"].count().eq(4).all()
+    assert table.rows["hd95_mm"].between(0, 16 * np.sqrt(3)).all()
+    assert table.rows.set_index("method").loc["hrcam/sum", "completeness"].max() < 1e-4

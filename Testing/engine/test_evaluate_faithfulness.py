@@ -3,12 +3,11 @@
 import numpy as np
 import pytest
 import torch
-from torch import nn
-
 from hrcam.evaluate import classification
 from hrcam.evaluate.case import Case, batches, spread
 from hrcam.evaluate.faithfulness import deletion_insertion, impute, randomized, road, similarity
 from hrcam.model import HRCAM
+from torch import nn
 
 
 class Corner(nn.Module):

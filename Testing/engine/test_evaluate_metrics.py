@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-
 from hrcam.evaluate import metrics
 from hrcam.evaluate.statistics import bootstrap_mean, paired_difference, patient_folds
 from hrcam.evaluate.store import MapStore

@@ -25,12 +25,19 @@ SITE = "numeric"
 
 
 def judge_answers(
-    bundle: Bundle, model: HRCAM, folder: Path, batch_size: int = 8, progress: Progress | None = None
+    bundle: Bundle,
+    model: HRCAM,
+    folder: Path,
+    split: str | None = "val",
+    batch_size: int = 8,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Keys: figures {name: value}, notes, calibration (see `classification.calibration`)."""
-    table = folder if (folder / "slices.csv").is_file() else folder / "t1ce_slices"
-    cases = [case for case in data.slice_cases(table, bundle) if case.label in bundle.class_names]
-    notes = [f"{len(cases)} images of {len({case.patient for case in cases})} patients of {table.name}, split val."]
+    table = folder if data.table_of(folder) else folder / "t1ce_slices"
+    chosen = split if table == folder else "val"
+    cases = [case for case in data.slice_cases(table, bundle, chosen) if case.label in bundle.class_names]
+    patients = len({case.patient for case in cases})
+    notes = [f"{len(cases)} images of {patients} patients of {table.resolve().name}, split {chosen or 'all'}."]
     healthy = [kind.name for kind in bundle.classes if not kind.pathology]
     if healthy and table != folder and (folder / "no_tumor").is_dir():
         normals = data.normal_cases(folder / "no_tumor", bundle, healthy[0])
@@ -69,6 +76,9 @@ def judge_answers(
             (one.get("use", "") for one in bundle.metadata["data"] if one["name"] == "t1ce_volumes"), "not used"
         )
         notes.append(f"t1ce_volumes with the model as it is, not leave-one-patient-out; in its training: {used}.")
+    stated = [f"{key} {value}" for key, value in bundle.metrics.items() if isinstance(value, (int, float, str))]
+    if stated:
+        notes.append(f"The bundle's own statement, from its training: {', '.join(stated)}.")
     return {"figures": figures, "notes": notes, "calibration": calibration}
 
 

@@ -23,6 +23,7 @@ def evaluate(
     methods: Annotated[
         str | None, typer.Option(help="Methods or groups, separated by commas (hrcam,layercam/mean); default all.")
     ] = None,
+    split: Annotated[str, typer.Option(help="Split of a folder with a table of its own; all for every row.")] = "val",
     judged: Annotated[
         int, typer.Option(min=0, help="Images for faithfulness and randomization, which are slow; 0 leaves them out.")
     ] = 12,
@@ -41,5 +42,5 @@ def evaluate(
         ) from error
 
     chosen = tuple(name.strip() for name in methods.split(",") if name.strip()) if methods else None
-    settings = Settings(cases, judged, chosen, batch_size, device)
+    settings = Settings(cases, judged, chosen, None if split == "all" else split, batch_size, device)
     evaluate_models(model, data, out, settings, typer.echo)

@@ -1,8 +1,8 @@
 """The evaluation images, prepared by the code that prepares a user's scan, with masks that are for evaluation only.
 
-A folder of slices holds `slices.csv`: image and label are needed; mask (empty for none), mask_NAME (further tracings),
+A folder of images has a table, `slices.csv`: image and label are needed; mask (empty: none), mask_NAME (more tracings),
 patient, plane, site and split may be there. `t1ce_slices` (figshare 1512427 of Cheng 2017, and BRISC 2025) is such a
-folder. Images may be pictures or volumes (for 3D networks). Everything is measured on the network's grid.
+folder; so is what `hrcam simulate` writes (`cases.csv`). Images may be pictures or volumes (for 3D networks). Everything is measured on the network's grid.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ from hrcam.evaluate.case import Case, Pixels
 from hrcam.intensity import Scale
 from hrcam.prepare import HasMetadata, SlicePlan, VolumePlan, plan_slices, plan_volume
 from hrcam.volume import Volume, read_volume
+
+TABLES = ("slices.csv", "cases.csv")
+_SPLITS = {"val": ("val", "validation")}
 
 HELD_OUT_PARTS = 5
 """One in five images of a set without its own split is held out."""
@@ -45,18 +48,25 @@ def held_out(name: str) -> bool:
     return int.from_bytes(hashlib.sha256(Path(name).name.encode()).digest()[:8], "big") % HELD_OUT_PARTS == 0
 
 
+def table_of(folder: Path) -> Path | None:
+    """`slices.csv` or `cases.csv` (as `hrcam simulate` writes) of a folder, None where it has neither."""
+    return next((folder / name for name in TABLES if (folder / name).is_file()), None)
+
+
 def read_table(folder: Path) -> list[dict[str, str]]:
-    """Rows of `slices.csv`.
+    """Rows of the folder's table, with the columns named as in `slices.csv`.
 
     Raises
     ------
-    InputError : the file or a needed column is missing, or there is no row.
+    InputError : the table or a needed column is missing, or there is no row.
     """
-    path = folder / "slices.csv"
-    if not path.is_file():
-        raise InputError(f"{path} is missing.", "Give a folder with slices.csv: columns image, label, mask, patient, …")
+    path = table_of(folder)
+    if path is None:
+        raise InputError(f"{folder} has no slices.csv.", "Its columns are image, label, mask, patient, …")
     with path.open(newline="", encoding="utf-8-sig") as file:
-        rows = list(csv.DictReader(file))
+        rows = [
+            {("image" if key == "path" else key): value for key, value in row.items()} for row in csv.DictReader(file)
+        ]
     if not rows or "image" not in rows[0]:
         raise InputError(f"{path} has no rows with the column image.", "Its first line names the columns.")
     return rows
@@ -82,6 +92,8 @@ def _read_mask(path: Path, plan: SlicePlan | VolumePlan) -> np.ndarray:
 
 def _read(image: Path, masks: Mapping[str, Path], bundle: HasMetadata) -> Pixels:
     plan = _plan(read_volume(image), bundle)
+    if plan.count != 1:
+        raise InputError(f"{image} has {plan.count} slices.", "A model of slices is evaluated on one slice a file.")
     return Pixels(plan.load(slice(0, 1))[0], {name: _read_mask(path, plan)[0] for name, path in masks.items()})
 
 
@@ -91,18 +103,20 @@ def slice_cases(folder: Path, bundle: HasMetadata, split: str | None = "val", la
     `label` names all cases where the table has no column label. A row without patient is a patient of its own.
     """
     cases = []
-    for row in read_table(folder):
-        if split is not None and row.get("split", split) != split:
+    rows = read_table(folder)
+    further = [key for key in rows[0] if key.startswith("mask_") and key != "mask_voxels"]
+    for row in rows:
+        if split is not None and row.get("split", split) not in _SPLITS.get(split, (split,)):
             continue
         masks = {
             ("masks" if key == "mask" else f"masks{key[4:]}"): folder / value
             for key, value in row.items()
-            if key.startswith("mask") and value
+            if key in ("mask", *further) and value and row.get("mask_voxels") != "0"
         }
         name = row["image"]
         shown = row.get("label") or label
         if not shown:
-            raise InputError(f"{folder / 'slices.csv'} says no label for {name}.", "Fill in the column label.")
+            raise InputError(f"The table of {folder} says no label for {name}.", "Fill in the column label.")
         patient = row.get("patient") or Path(name).stem
         read = partial(_read, folder / name, masks, bundle)
         known = (row.get("plane", ""), row.get("site", ""), _spacing(bundle))

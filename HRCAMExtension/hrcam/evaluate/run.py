@@ -36,12 +36,13 @@ class Settings:
     """What the command's options say.
 
     `cases` limits the images of each set (None takes all); `judged` is how many images faithfulness and
-    randomisation are measured on (0 leaves both out).
+    randomisation are measured on (0 leaves both out); `split` is taken of a folder with a table of its own (None: all).
     """
 
     cases: int | None = None
     judged: int = judge.CASES
     methods: tuple[str, ...] | None = None
+    split: str | None = "val"
     batch_size: int = 8
     device: str = "cpu"
 
@@ -57,11 +58,12 @@ class EvaluationSet:
     few_methods: bool = False
 
 
-def find_sets(bundle: Bundle, folder: Path) -> list[EvaluationSet]:
+def find_sets(bundle: Bundle, folder: Path, split: str | None = "val") -> list[EvaluationSet]:
     """The sets of a data folder whose labels the bundle knows.
 
-    A folder with its own `slices.csv` is one set. Else `t1ce_slices` (val), with the held-out `no_tumor` images as
-    normal ones, and `t1ce_volumes`, whose slices beside the tumour are the normal ones.
+    A folder with a table of its own (see `data`) is one set, of which `split` is taken (None: all). Else `t1ce_slices`
+    (val), with the held-out `no_tumor` images as normal ones, and `t1ce_volumes`, whose slices beside the tumour are the
+    normal ones.
     """
     known = set(bundle.class_names)
     healthy = [kind.name for kind in bundle.classes if not kind.pathology]
@@ -69,10 +71,11 @@ def find_sets(bundle: Bundle, folder: Path) -> list[EvaluationSet]:
     def fitting(cases: Sequence[Case]) -> list[Case]:
         return [case for case in cases if case.label in known]
 
-    if (folder / "slices.csv").is_file():
-        cases = fitting(data.slice_cases(folder, bundle))
+    if data.table_of(folder):
+        cases = fitting(data.slice_cases(folder, bundle, split))
         normals = [case for case in cases if case.label in healthy]
-        return [EvaluationSet(folder.name, [case for case in cases if case.traced], normals)] if cases else []
+        traced = [case for case in cases if case.traced]
+        return [EvaluationSet(folder.resolve().name, traced, normals, f"split {split or 'all'}")] if traced else []
     if bundle.dimension != 2:
         return []
     sets = []
@@ -104,7 +107,7 @@ def evaluate_bundle(
     ------
     InputError : no data in the folder fit the bundle; an unknown method.
     """
-    sets = find_sets(bundle, folder)
+    sets = find_sets(bundle, folder, settings.split)
     if not sets:
         raise InputError(
             f"{folder} holds no image of a class that {bundle.name} knows ({', '.join(bundle.class_names)}).",
@@ -138,7 +141,7 @@ def evaluate_bundle(
         _localize(results, bundle, model, one, out, settings, progress)
     first = sets[0]
     maker = MapMaker(model, settings.methods)
-    results["classification"] = judge_answers(bundle, model, folder, settings.batch_size, progress)
+    results["classification"] = judge_answers(bundle, model, folder, settings.split, settings.batch_size, progress)
     calibration = results["classification"].pop("calibration", None)
     if calibration:
         path = f"figures/{bundle.name}-reliability.png"

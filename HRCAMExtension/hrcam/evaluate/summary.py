@@ -20,12 +20,12 @@ BREAKDOWNS = ("label", "size", "plane")
 def summarize(table: MapTable) -> dict[str, Any]:
     """Everything that the tables and figures show of localization.
 
-    Keys: methods, default, published, cases, patients, counts {by: {value: cases}}, metrics {method: {metric: interval}},
-    curves {method: …} (with points for those in shown only), shown (what figures and break-downs show), difference
-    {metric: {rival: the default less that rival}}, best_rival {metric: name}, normals {method: interval of the share of the
-    image that is falsely marked}, empty {method: share of normal images with no mark}, evidence_levels {name: {"dice",
-    "area", "empty"} of the default map at the bundle's own thresholds}, breakdown {by: {value: {method: {metric:
-    interval}}}}, sizes {method: {"diameter_mm", "dice"}}.
+    Keys: methods, default, published, cases, patients, counts {by: {value: cases}}, metrics {method: {metric:
+    interval}}, curves {method: …} (with points for those in shown only), shown (what figures and break-downs show),
+    difference {metric: {rival: the default less that rival}}, best_rival {metric: name}, normals {method: interval of
+    the share of the image that is falsely marked}, empty {method: share of normal images with no mark}, evidence_levels
+    {name: {"dice", "area", "empty"} of the default map at the bundle's own thresholds}, breakdown {by: {value: {method:
+    {metric: interval}}}}, sizes {method: {"diameter_mm", "dice"}}.
     """
     rows = table.rows.assign(sensitivity=table.rows.lesions_found / table.rows.lesions)
     by_method = {str(name): part.set_index("case") for name, part in rows.groupby("method", sort=False)}

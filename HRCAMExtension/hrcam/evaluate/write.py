@@ -34,7 +34,7 @@ def evaluate_models(
         raise InputError("There is no CUDA device here.", "Use --device cpu.")
     place = data_folder(folder)
     if models is None:
-        bundles = [bundle for bundle in list_bundles() if find_sets(bundle, place)]
+        bundles = [bundle for bundle in list_bundles() if find_sets(bundle, place, settings.split)]
         if not bundles:
             raise InputError(f"No model here fits the data in {place}.", "Name one with --model.")
     else:
