@@ -1,8 +1,9 @@
 """The evaluation images, prepared by the code that prepares a user's scan, with masks that are for evaluation only.
 
-A folder of images has a table, `slices.csv`: image and label are needed; mask (empty: none), mask_NAME (more tracings),
-patient, plane, site and split may be there. `t1ce_slices` (figshare 1512427 of Cheng 2017, and BRISC 2025) is such a
-folder; so is what `hrcam simulate` writes (`cases.csv`). Images may be pictures or volumes (for 3D networks). Everything is measured on the network's grid.
+A folder of images has a table, `slices.csv`: image and label are needed; mask (empty: none), mask_NAME (more
+tracings), patient, plane, site and split may be there. `t1ce_slices` (figshare 1512427 of Cheng 2017, and BRISC 2025)
+is such a folder; so is what `hrcam simulate` writes (`cases.csv`). Images may be pictures or volumes (for 3D networks).
+Everything is measured on the network's grid.
 """
 
 from __future__ import annotations

@@ -62,8 +62,8 @@ def find_sets(bundle: Bundle, folder: Path, split: str | None = "val") -> list[E
     """The sets of a data folder whose labels the bundle knows.
 
     A folder with a table of its own (see `data`) is one set, of which `split` is taken (None: all). Else `t1ce_slices`
-    (val), with the held-out `no_tumor` images as normal ones, and `t1ce_volumes`, whose slices beside the tumour are the
-    normal ones.
+    (val), with the held-out `no_tumor` images as normal ones, and `t1ce_volumes`, whose slices beside the tumour are
+    the normal ones.
     """
     known = set(bundle.class_names)
     healthy = [kind.name for kind in bundle.classes if not kind.pathology]
