@@ -17,6 +17,7 @@ from .errors import HRCAMError
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "localize": ("localize_command:localize_files", "Localize pathology in scans: classes, evidence maps, regions."),
+    "batch": ("batch_command:batch", "Localize pathology in many scans, resumable, on several processes or machines."),
     "models": ("models_command:models", "List the models that are there, or add one."),
     "demo": ("demo:demo", "Localize a simulated lesion in a real template and show the truth beside it."),
     "evaluate": ("evaluate.command:evaluate", "Compare localization methods on images with known lesions."),

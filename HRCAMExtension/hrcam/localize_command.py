@@ -86,7 +86,7 @@ def localize_files(
         minimum_region_ml=minimum_region,
     )
     outputs = [kind for kind in DEFAULT_OUTPUTS if not (no_overview and kind == "overview")] + ["scene"] * scene
-    bundle = _load(model, options, errors)
+    bundle = load_checked(model, options, errors)
     cases = discover(inputs)
     failed = 0
     for number, case in enumerate(cases, start=1):
@@ -138,8 +138,8 @@ def localize_case(
     return result, write_result(result, volume, out, outputs, overwrite)
 
 
-def _load(model: str, options: Options, errors: Console) -> Bundle:
-    """Load the model and check the options against it; what is wrong here is wrong usage."""
+def load_checked(model: str, options: Options, errors: Console) -> Bundle:
+    """Load the model and check the options against it; what is wrong here is wrong usage, and ends with code 2."""
     from .fusion import check_fusion
     from .inference import choose_device
 

@@ -1,0 +1,82 @@
+"""The command ``hrcam batch``: folders of scans, resumable, on one machine or a Dask cluster."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .localize_command import DEFAULT_MODEL, USAGE_ERROR, Plane, Precision
+
+
+def batch(
+    inputs: Annotated[
+        list[str],
+        typer.Argument(metavar="INPUT...", help="Folders, files, patterns, DICOM trees, BIDS data sets."),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")],
+    model: Annotated[str, typer.Option("--model", "-m", help="Name (see hrcam models) or folder.")] = DEFAULT_MODEL,
+    jobs: Annotated[
+        int, typer.Option("--jobs", "-j", min=1, help="Processes, of one CPU thread each (needs Dask if more than 1).")
+    ] = 1,
+    scheduler: Annotated[
+        str | None, typer.Option(help="Use this Dask cluster, for example tcp://host:8786, instead of --jobs.")
+    ] = None,
+    retries: Annotated[int, typer.Option(min=0, help="Further tries after an error that may pass.")] = 1,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Compute finished cases too.")] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    class_name: Annotated[
+        str | None, typer.Option("--class", help="Class whose evidence is shown (default: the likeliest pathology).")
+    ] = None,
+    plane: Annotated[Plane, typer.Option(help="auto: as acquired; all: mean of the three planes.")] = Plane.auto,
+    fusion: Annotated[str | None, typer.Option(help="How levels are fused (default: the model's).")] = None,
+    precision: Annotated[Precision, typer.Option(help="bf16 and fp16 are faster and less exact.")] = Precision.fp32,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Slices a forward pass.")] = None,
+    engine: Annotated[str, typer.Option(help="auto, torch or openvino.")] = "auto",
+    minimum_region: Annotated[float, typer.Option(min=0, help="Leave out regions smaller than this, in ml.")] = 0.0,
+    scene: Annotated[bool, typer.Option("--scene", help="Also write a scene (.mrb) a case for 3D Slicer.")] = False,
+    no_overview: Annotated[bool, typer.Option("--no-overview", help="Do not draw the overview pictures.")] = False,
+    no_report: Annotated[bool, typer.Option("--no-report", help="Write the tables only.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
+) -> None:
+    """Localize pathology in many scans: start it again and it goes on where it stopped.
+
+    Writes the files of hrcam localize for every case, summary.csv (and .parquet) and report.html. A finished case is
+    kept as long as its voxels, the model and the options stay the same; a failed one never stops the others and is
+    tried again by the next run. Exit codes: 0 all cases finished, 1 a case failed, 2 wrong usage.
+    """
+    from rich.console import Console
+
+    from .batch import run_batch, summarize
+    from .batch_case import FAILED, Row
+    from .batch_report import CSV_NAME, REPORT_NAME
+    from .errors import InputError
+    from .localize import Options
+    from .localize_command import load_checked
+    from .writers import DEFAULT_OUTPUTS
+
+    console, errors = Console(quiet=quiet, highlight=False), Console(stderr=True, highlight=False, soft_wrap=True)
+    options = Options(class_name, plane.value, device, precision.value, batch_size, fusion, engine=engine,
+                      minimum_region_ml=minimum_region)
+    outputs = [kind for kind in DEFAULT_OUTPUTS if not (no_overview and kind == "overview")] + ["scene"] * scene
+    bundle = load_checked(model, options, errors)
+
+    def tell(finished: int, total: int, row: Row) -> None:
+        if row.status == FAILED:
+            errors.print(f"[{finished}/{total}] {row.case}: {row.error} {row.hint}", markup=False)
+        else:
+            predicted = row.found["predicted"] if row.found else ""
+            console.print(f"[{finished}/{total}] {row.case}: {row.status} {predicted} {row.seconds:.1f} s",
+                          markup=False, soft_wrap=True)
+
+    try:
+        done = run_batch(inputs, bundle, out, options, outputs, overwrite=overwrite, retries=retries, jobs=jobs,
+                         scheduler=scheduler, report=not no_report, progress=tell)
+    except InputError as error:
+        errors.print(f"Error: {error}", markup=False)
+        raise typer.Exit(USAGE_ERROR) from None
+    written = CSV_NAME if no_report else f"{REPORT_NAME} and {CSV_NAME}"
+    console.print(f"{len(done.rows)} scans: {summarize(done)}. See {written} in {out}", markup=False, soft_wrap=True)
+    if done.exit_code:
+        raise typer.Exit(done.exit_code)

@@ -1,0 +1,183 @@
+"""What a batch found, for programs (CSV, Parquet) and for people (one HTML page that needs no network)."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import uuid
+from collections import Counter
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from importlib import resources
+from importlib.util import find_spec
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from .batch_case import DONE, KEPT, Row
+from .errors import OutputError
+from .formats import reason, shown
+from .result import RESEARCH_USE
+from .writers import RESULT_SUFFIX
+
+if TYPE_CHECKING:
+    from .batch import Batch
+
+CSV_NAME, PARQUET_NAME, REPORT_NAME = "summary.csv", "summary.parquet", "report.html"
+
+CASES_A_PAGE = 500
+"""More go to ``report_2.html`` and so on: with its pictures a case takes about 15 kB."""
+
+THUMBNAIL_WIDTH = 360
+
+COLUMNS: dict[str, type] = {
+    "case": str, "status": str, "predicted": str, "probability": float, "shown_class": str, "plane": str,
+    "regions": int, "volume_ml": float, "peak": float, "level": str, "peak_r": float, "peak_a": float, "peak_s": float,
+    "out_of_range_score": float, "warnings": str, "seconds": float, "attempts": int, "error": str, "hint": str,
+    "path": str,
+}
+"""Of the tables, before one ``p_CLASS`` a class; evidence in logits, positions RAS mm, volume of all regions."""
+
+
+def write_tables(batch: Batch) -> None:
+    """Write ``summary.csv``, and ``summary.parquet`` where pyarrow is installed.
+
+    Raises ``OutputError`` where the folder cannot be written.
+    """
+    columns = COLUMNS | {f"p_{name}": float for name in batch.bundle.class_names}
+    records = [_record(row) for row in batch.rows]
+
+    def write_csv(stream: IO[bytes]) -> None:
+        text = io.TextIOWrapper(stream, encoding="utf-8", errors="surrogateescape", newline="")
+        writer = csv.DictWriter(text, list(columns), restval="")
+        writer.writeheader()
+        writer.writerows(records)
+        text.detach()
+
+    _write(batch.out / CSV_NAME, write_csv)
+    if find_spec("pyarrow"):
+        _write(batch.out / PARQUET_NAME, lambda stream: _write_parquet(stream, records, columns))
+
+
+def write_html(batch: Batch) -> None:
+    """Write ``report.html`` (and further pages) with pictures inside; everything from files and scans is escaped.
+
+    Raises ``OutputError`` where the folder cannot be written, or jinja2 is not installed.
+    """
+    try:
+        template = _template()
+    except ImportError as error:
+        raise OutputError("The report needs jinja2, which is not installed.",
+                          "Install it with: pip install 'hrcam[batch]', or leave the report out.") from error
+    shown_rows = [row for row in batch.rows if row.status in (DONE, KEPT)]
+    pages = [shown_rows[n : n + CASES_A_PAGE] for n in range(0, len(shown_rows), CASES_A_PAGE)] or [[]]
+    names = [REPORT_NAME, *(f"report_{n}.html" for n in range(2, len(pages) + 1))]
+    predicted = Counter(row.found["predicted"] for row in shown_rows)
+    for number, rows in enumerate(pages, start=1):
+        text = template.render(
+            number=number, names=names, research_use=RESEARCH_USE, batch=batch,
+            model=batch.bundle.metadata, options=_stated_options(batch), minutes=batch.seconds / 60,
+            counts=Counter(row.status for row in batch.rows), predicted=predicted.most_common(),
+            failures=[row for row in batch.rows if row.status not in (DONE, KEPT)] if number == 1 else [],
+            cases=[_case(row, batch) for row in rows],
+        )
+        _write(batch.out / names[number - 1], lambda stream, text=text: stream.write(_utf8(text)))  # type: ignore[misc]
+
+
+def _record(row: Row) -> dict[str, Any]:
+    """A row as flat columns; what is not known is left out."""
+    record: dict[str, Any] = {
+        "case": row.case, "status": row.status, "seconds": row.seconds, "attempts": row.attempts, "path": row.path,
+        "error": row.error, "hint": row.hint,
+    }
+    if not row.found:
+        return record
+    found = row.found
+    record |= {name: found[name] for name in ("predicted", "shown_class", "plane", "regions", "volume_ml")}
+    record |= {f"p_{name}": p for name, p in found["probabilities"].items()}
+    record["probability"] = found["probabilities"][found["predicted"]]
+    record["warnings"] = " ".join(found["warnings"])
+    if found["out_of_range_score"] is not None:
+        record["out_of_range_score"] = found["out_of_range_score"]
+    if found["strongest"]:
+        record |= {"peak": found["strongest"]["peak"], "level": found["strongest"]["level"]}
+        record |= dict(zip(("peak_r", "peak_a", "peak_s"), found["strongest"]["peak_ras"], strict=True))
+    return record
+
+
+def _write_parquet(stream: IO[bytes], records: Sequence[dict[str, Any]], columns: dict[str, type]) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    types = {str: pyarrow.string(), float: pyarrow.float64(), int: pyarrow.int64()}
+    schema = pyarrow.schema([(name, types[kind]) for name, kind in columns.items()])
+    plain = [{k: _printable(v) if isinstance(v, str) else v for k, v in record.items()} for record in records]
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(plain, schema), stream)
+
+
+def _case(row: Row, batch: Batch) -> dict[str, Any]:
+    """What the template shows of a case."""
+    overview = row.found["overview"]
+    return {
+        "row": row,
+        "found": row.found,
+        "classes": sorted(row.found["probabilities"].items(), key=lambda item: -item[1]),
+        "thumbnail": _thumbnail(batch.out / overview) if overview else None,
+        "picture": quote(overview.encode("utf-8", "surrogateescape")) if overview else None,
+        "result": quote((row.case + RESULT_SUFFIX).encode("utf-8", "surrogateescape")),
+    }
+
+
+def _thumbnail(picture: Path) -> str | None:
+    """A small JPEG of a picture as a data URL; None where the picture is gone or Pillow is not installed."""
+    try:
+        from PIL import Image
+
+        with Image.open(picture) as image:
+            small = image.convert("RGB")
+            small.thumbnail((THUMBNAIL_WIDTH, THUMBNAIL_WIDTH))
+    except (ImportError, OSError):
+        return None
+    content = io.BytesIO()
+    small.save(content, "JPEG", quality=80)
+    return "data:image/jpeg;base64," + base64.b64encode(content.getvalue()).decode("ascii")
+
+
+def _stated_options(batch: Batch) -> list[tuple[str, Any]]:
+    options = batch.options
+    stated = {"class": options.class_name, "plane": options.plane, "fusion": options.fusion or batch.bundle.fusion,
+              "precision": options.precision, "smallest region": f"{options.minimum_region_ml:g} ml"}
+    return [(name, value) for name, value in stated.items() if value is not None]
+
+
+@lru_cache(maxsize=1)
+def _template() -> Any:
+    import jinja2
+
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True,
+                                     lstrip_blocks=True)
+    text = resources.files("hrcam").joinpath("templates/batch_report.html").read_text(encoding="utf-8")
+    environment.filters["readable"] = lambda name: str(name).replace("_", " ")
+    return environment.from_string(text)
+
+
+def _utf8(text: str) -> bytes:
+    return text.encode("utf-8", "replace")
+
+
+def _printable(text: str) -> str:
+    return _utf8(text).decode("utf-8")
+
+
+def _write(path: Path, fill: Callable[[IO[bytes]], object]) -> None:
+    """Write a file whole or not at all; batches that share a folder never see each other's half."""
+    partial = path.with_name(f".{path.name}-{uuid.uuid4().hex[:8]}")
+    try:
+        with partial.open("xb") as stream:
+            fill(stream)
+        partial.replace(path)
+    except OSError as error:
+        raise OutputError(f'"{shown(path)}" cannot be written: {reason(error)}.', "Is the disk full?") from error
+    finally:
+        partial.unlink(missing_ok=True)
