@@ -11,7 +11,7 @@ import types
 from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk
+import SimpleITK as sitk  # noqa: N813 - its customary name
 
 ROOT = Path(__file__).resolve().parents[1]
 TARGET = ROOT / "HRCAMModule/Resources/SampleData/HRCAMSyntheticTumor.nrrd"

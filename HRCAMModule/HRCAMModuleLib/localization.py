@@ -159,6 +159,11 @@ class Localization:
         high = thresholds[-1] + 0.75 * max(thresholds[-1] - low, 1e-3)
         return low, high
 
+    def defaultRange(self) -> tuple[float, float]:
+        """Evidence shown at first: from the weakest calibrated level to the scale's end."""
+        low, high = self.evidenceSpan()
+        return min((float(level["threshold"]) for level in self.evidenceLevels), default=low), high
+
     def map(self) -> np.ndarray:
         """The fused map's voxels, KJI, a view of the node's own memory."""
         return slicer.util.arrayFromVolume(self.mapVolume)

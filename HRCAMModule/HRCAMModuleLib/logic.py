@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import slicer
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 
 from . import display, volume_rendering
@@ -17,7 +18,7 @@ from .engine import DEFAULT_MODEL, ensureEngineOnPath
 from .export import exportResult
 from .localization import FUSED, Localization, findLocalizations
 from .localization_run import LocalizationRun, Request, WorkerProtocol
-from .parameters import HRCAMParameterNode
+from .parameters import HRCAMParameterNode, Overlay
 from .scene_results import EvidenceData, addLevelMapSteps, addToSceneSteps
 from .steps import StepRunner, runToEnd
 from .volume_nodes import checkInput, engineVolume
@@ -123,6 +124,7 @@ class HRCAMModuleLogic(ScriptedLoadableModuleLogic):
         data = EvidenceData(bundle.name, found.to_json(), found.map, found.labels, maps)
         localization = runToEnd(addToSceneSteps(volumeNode, data, request.keepFormer))
         self._remember(localization, maps, None)
+        self.select(localization)
         return localization
 
     def _localizeInWorker(
@@ -142,6 +144,7 @@ class HRCAMModuleLogic(ScriptedLoadableModuleLogic):
 
         def done(localization: Localization, maps: Mapping[str, Callable[[], Any]], folder: Path) -> None:
             self._remember(localization, maps, folder)
+            self.select(localization)
             if onDone is not None:
                 onDone(localization)
 
@@ -189,6 +192,22 @@ class HRCAMModuleLogic(ScriptedLoadableModuleLogic):
         """
         return findLocalizations(volumeNode, model)
 
+    def select(self, localization: Localization) -> None:
+        """Make this the result that the panel shows, as it is shown at first.
+
+        Example
+        -------
+        >>> logic.select(result)
+        >>> logic.getParameterNode().resultNode is result.resultNode
+        True
+        """
+        parameters = self.getParameterNode()
+        with slicer.util.NodeModify(parameters.parameterNode):
+            parameters.inputVolume = localization.inputVolume
+            parameters.resultNode = localization.resultNode
+            parameters.mapSource = FUSED
+            parameters.evidenceLow, parameters.evidenceHigh = localization.defaultRange()
+
     def mapSources(self, localization: Localization) -> list[str]:
         """Maps that can be shown: ``"fused"``, then the CNN's levels, fine to coarse.
 
@@ -232,6 +251,11 @@ class HRCAMModuleLogic(ScriptedLoadableModuleLogic):
             self._bringIn(localization, source)
         display.showOverlay(localization, kind, source, opacity, outline)
         display.setLegendVisible(localization, kind, source, legend)
+        parameters = self.getParameterNode()
+        if parameters.resultNode is localization.resultNode:  # so that the panel shows the same
+            with slicer.util.NodeModify(parameters.parameterNode):
+                parameters.overlay, parameters.mapSource = Overlay(kind.value), source
+                parameters.opacity, parameters.outline, parameters.legend = opacity, outline, legend
         if evidenceRange is not None:
             self.setEvidenceRange(localization, *evidenceRange)
 
@@ -246,6 +270,10 @@ class HRCAMModuleLogic(ScriptedLoadableModuleLogic):
         >>> logic.setEvidenceRange(result, low, high)
         """
         display.setMapRange(localization, low, high)
+        parameters = self.getParameterNode()
+        if parameters.resultNode is localization.resultNode:
+            with slicer.util.NodeModify(parameters.parameterNode):
+                parameters.evidenceLow, parameters.evidenceHigh = low, high
         if self._relabeling is not None:
             self._relabeling.cancel()
             self._relabeling = None

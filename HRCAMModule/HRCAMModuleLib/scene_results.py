@@ -80,7 +80,7 @@ def addLevelMapSteps(localization: Localization, level: str, array: np.ndarray) 
         node.SetAttribute(RESULT_ATTRIBUTE, "level map")
         node.SetAttribute(LEVEL_NAME_ATTRIBUTE, level)
         yield from setVoxelsSteps(node, np.asarray(array, dtype=np.float32), localization.geometryMatrix())
-        _dressMap(node, localization.mapColors, localization.evidenceSpan())
+        _dressMap(node, localization)
         _placeBeside(localization.inputVolume, node)
         localization.resultNode.AddNodeReferenceID(LEVEL_MAP, node.GetID())
     except BaseException:
@@ -126,7 +126,7 @@ def _build(volumeNode: Any, data: EvidenceData, nodes: list[Any]) -> Steps:
         resultNode.SetNodeReferenceID(role, node.GetID())
     localization = Localization(resultNode)
     yield 0.9
-    _dressMap(mapNode, mapColors, localization.evidenceSpan())
+    _dressMap(mapNode, localization)
     for node in (mapNode, labelNode, segmentation, resultNode):
         yield 0.95
         _placeBeside(volumeNode, node)
@@ -134,16 +134,19 @@ def _build(volumeNode: Any, data: EvidenceData, nodes: list[Any]) -> Steps:
     return localization
 
 
-def _dressMap(mapNode: Any, colorNode: Any, span: tuple[float, float]) -> None:
-    """Give a map its display node, set up beforehand: Slicer's default one would look at every voxel's intensity."""
+def _dressMap(mapNode: Any, localization: Localization) -> None:
+    """Give a map its display node, which hides what is below the weakest level.
+
+    It is set up beforehand: Slicer's default one would look at every voxel's intensity.
+    """
     display = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeDisplayNode")
     display.AutoWindowLevelOff()
     display.AutoThresholdOff()
-    display.SetWindowLevelMinMax(*span)
-    display.SetThreshold(span[0], 1e6)
+    display.SetWindowLevelMinMax(*localization.evidenceSpan())
+    display.SetThreshold(localization.defaultRange()[0], 1e6)
     display.SetApplyThreshold(1)
     display.SetInterpolate(1)
-    display.SetAndObserveColorNodeID(colorNode.GetID())
+    display.SetAndObserveColorNodeID(localization.mapColors.GetID())
     mapNode.SetAndObserveDisplayNodeID(display.GetID())
 
 

@@ -36,6 +36,7 @@ class LogicProtocol(Protocol):
     def localize(self, volumeNode: Any, **options: Any) -> Any: ...
     def cancel(self) -> None: ...
     def close(self) -> None: ...
+    def select(self, localization: Localization) -> None: ...
     def results(self, volumeNode: Any = None, model: str | None = None) -> list[Localization]: ...
     def mapSources(self, localization: Localization) -> list[str]: ...
     def showOverlay(self, localization: Localization, **options: Any) -> None: ...
@@ -96,6 +97,7 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.addObserver(scene, scene.StartCloseEvent, self._sceneStartClose)
         self.addObserver(scene, scene.EndCloseEvent, self._sceneChanged)
         self.addObserver(scene, scene.EndImportEvent, self._sceneChanged)
+        self.addObserver(scene, scene.NodeAddedEvent, self._queueRefresh)
         self.addObserver(scene, scene.NodeRemovedEvent, self._queueRefresh)
         self.addObserver(scene, scene.EndUndoEvent, self._queueRefresh)
         ui.exportFolderPath.filters = ctk.ctkPathLineEdit.Dirs
@@ -137,11 +139,9 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.refresh()
             return
         self._parameters = self.logic.getParameterNode()
-        if not self._parameters.inputVolume:
-            first = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLScalarVolumeNode")
-            if first is not None and checkInput(first)[0]:
-                self._parameters.inputVolume = first
-        self._guiTag = self._parameters.connectGui(self.ui)
+        # Slicer's connectGui returns no tag, and without its tag nothing can be disconnected.
+        widgets = {widget.property("SlicerParameterName"): widget for widget in vars(self.ui).values()}
+        self._guiTag = self._parameters.connectParametersToGui({name: one for name, one in widgets.items() if name})
         self.addObserver(self._parameters.parameterNode, vtk.vtkCommand.ModifiedEvent, self._parametersModified)
         self._models.choose(self._parameters.model)
         self._shown = None
@@ -224,7 +224,14 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Make the panel and the slice views show what the scene and the parameters say."""
         runToEnd(self._refreshSteps())
 
+    def _chooseFirstScan(self) -> None:
+        """Take the first scan that there is when none is chosen, so that one click is enough."""
+        if self._parameters.inputVolume is None:
+            scans = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
+            self._parameters.inputVolume = next((node for node in scans if checkInput(node)[0]), None)
+
     def _refreshSteps(self) -> Steps:
+        self._chooseFirstScan()
         self._updateApply()
         result = self.result
         parameters = self._parameters
@@ -306,28 +313,20 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _runDone(self, result: Localization) -> None:
         self._run.ended(_("Done: {name}.").format(name=result.predicted.replace("_", " ")))
-        parameters = self._parameters
-        if parameters is None:  # the user is in another module; the panel catches up when it is opened
-            self.logic.getParameterNode().resultNode = result.resultNode
+        if self._parameters is None:  # the user is in another module; the panel catches up when it is opened
             return
         self._showing = StepRunner(self._showNewSteps(result), self._showingEnded, self._showingEnded)
         self._showing.start()
 
     def _showNewSteps(self, result: Localization) -> Steps:
         """Show a new result, its strongest region first; in steps, because the views have much to draw."""
-        parameters, levels = self._parameters, result.evidenceLevels
-        with slicer.util.NodeModify(parameters.parameterNode):
-            parameters.inputVolume = result.inputVolume
-            parameters.resultNode = result.resultNode
-            parameters.mapSource = FUSED
-            parameters.evidenceLow = float(levels[0]["threshold"])
-            parameters.evidenceHigh = result.evidenceSpan()[1]
+        self.logic.select(result)
         self._shown = None
         yield 0.1
         composites = slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
         backgrounds = {node.GetBackgroundVolumeID() for node in composites}
         yield from self._refreshSteps()
-        self.logic.setEvidenceRange(result, parameters.evidenceLow, parameters.evidenceHigh, wait=False)
+        self.logic.setEvidenceRange(result, *result.defaultRange(), wait=False)
         if backgrounds != {result.inputVolume.GetID()}:
             yield 0.8
             display.fitSliceViews()

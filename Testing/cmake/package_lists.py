@@ -22,8 +22,8 @@ _IGNORED_FOLDERS = {"__pycache__"}
 _IGNORED_NAMES = {"CMakeLists.txt", "README.md"}
 
 
-def filesToPackage(folder: Path) -> tuple[list[str], list[str]]:
-    """Python files and other files below ``folder``, relative to it, sorted; hidden files and build products left out."""
+def files_to_package(folder: Path) -> tuple[list[str], list[str]]:
+    """Python files and other files below ``folder``, relative, sorted, without hidden files and build products."""
     found = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
     kept = [
         path for path in found
@@ -47,7 +47,7 @@ def differences(root: Path = ROOT) -> Iterator[tuple[str, str, list[str], list[s
     """For each list: CMake file, its name, entries that are missing, entries whose file is gone."""
     for file, names in LISTS.items():
         text = (root / file).read_text(encoding="utf-8")
-        for name, wanted in zip(names, filesToPackage((root / file).parent), strict=True):
+        for name, wanted in zip(names, files_to_package((root / file).parent), strict=True):
             present = listed(text, name)
             yield file, name, sorted(set(wanted) - set(present)), sorted(set(present) - set(wanted))
 
@@ -57,7 +57,7 @@ def write(root: Path = ROOT) -> None:
     for file, names in LISTS.items():
         path = root / file
         text = path.read_text(encoding="utf-8")
-        for name, wanted in zip(names, filesToPackage(path.parent), strict=True):
+        for name, wanted in zip(names, files_to_package(path.parent), strict=True):
             lines = "".join(f"  {entry}\n" for entry in wanted)
             text = re.sub(rf"set\({name}\n(.*?)  \)", f"set({name}\n{lines}  )", text, count=1, flags=re.DOTALL)
         path.write_text(text, encoding="utf-8", newline="\n")

@@ -40,7 +40,7 @@ def logic(panel):
 
 @pytest.fixture
 def addScan(blob_volume):
-    """Add a scan for the fast model to the scene: ``addScan(name="scan", transform=None, **options of blob_volume)``."""
+    """Add a scan for the fast model to the scene: ``addScan(name, transform, **options of blob_volume)``."""
     import slicer
 
     def add(name="scan", transform=None, **options):
@@ -54,7 +54,7 @@ def addScan(blob_volume):
 
 
 def sceneNodes():
-    """Class and name of every node in the scene but the subject hierarchy, which comes when first asked for."""
+    """Class and name of every node in the scene but the subject hierarchy, which comes when asked for."""
     import slicer
 
     scene = slicer.mrmlScene

@@ -39,7 +39,8 @@ def test_project_json_and_s4ext_have_one_name():
 
 def test_the_root_cmake_file_follows_the_order_that_slicer_demands():
     places = [CMAKE.index(text) for text in (
-        "cmake_minimum_required(VERSION 3.16.3...3.28)", "project(", "set(EXTENSION_HOMEPAGE", "find_package(Slicer REQUIRED)",
+        "cmake_minimum_required(VERSION 3.16.3...3.28)", "project(", "set(EXTENSION_HOMEPAGE",
+        "find_package(Slicer REQUIRED)",
         "include(${Slicer_USE_FILE})", "add_subdirectory(", "include(${Slicer_EXTENSION_GENERATE_CONFIG})",
         "include(${Slicer_EXTENSION_CPACK})")]
     assert places == sorted(places)
@@ -47,7 +48,8 @@ def test_the_root_cmake_file_follows_the_order_that_slicer_demands():
 
 def test_the_json_entry_follows_the_index_schema():
     assert INDEX["$schema"].endswith("slicer-extension-catalog-entry-schema-v1.0.2.json#")
-    assert set(INDEX) == {"$schema", "build_dependencies", "build_subdirectory", "category", "scm_revision", "scm_url", "tier"}
+    assert set(INDEX) == {
+        "$schema", "build_dependencies", "build_subdirectory", "category", "scm_revision", "scm_url", "tier"}
     assert INDEX["category"] in CATEGORIES
     assert INDEX["build_dependencies"] == ["PyTorch"]
     assert re.fullmatch(r"https://github\.com/[\w.-]+/[\w.-]+\.git", INDEX["scm_url"])
@@ -102,8 +104,9 @@ def test_the_license_is_a_txt_file_that_the_build_names():
     assert 'EXTENSION_LICENSE_FILE "${CMAKE_CURRENT_SOURCE_DIR}/LICENSE.txt"' in CMAKE
 
 
-@pytest.mark.parametrize("path", ["HRCAMExtension.json", "HRCAMExtension.s4ext", "CMakeLists.txt", "HRCAMModule/CMakeLists.txt",
-                                  "HRCAMExtension/CMakeLists.txt", "HRCAMModule/Resources/UI/HRCAMModule.ui"])
+@pytest.mark.parametrize("path", [
+    "HRCAMExtension.json", "HRCAMExtension.s4ext", "CMakeLists.txt", "HRCAMModule/CMakeLists.txt",
+    "HRCAMExtension/CMakeLists.txt", "HRCAMModule/Resources/UI/HRCAMModule.ui"])
 def test_text_files_have_unix_line_ends(path):
     data = (ROOT / path).read_bytes()
     assert b"\r" not in data
@@ -168,7 +171,8 @@ def test_the_installed_files_alone_give_an_importable_engine(configured, tmp_pat
             shutil.copy(what, tmp_path / where)
     folder = tmp_path / "lib/Slicer-5.13/qt-scripted-modules"
     code = "import hrcam, hrcam.localize, hrcam.bundle, sys; print(hrcam.__file__); sys.exit('torch' in sys.modules)"
-    run = subprocess.run([sys.executable, "-S", "-c", f"import sys; sys.path[:0] = {[str(folder), *_sitePackages()]!r}; {code}"],
+    paths = [str(folder), *_sitePackages()]
+    run = subprocess.run([sys.executable, "-S", "-c", f"import sys; sys.path[:0] = {paths!r}; {code}"],
                          capture_output=True, text=True, check=False, cwd=tmp_path)
     assert run.returncode == 0, run.stderr
     assert run.stdout.strip().startswith(str(folder))

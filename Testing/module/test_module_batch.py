@@ -61,7 +61,8 @@ def test_one_bad_case_does_not_stop_the_others_and_shows_in_the_exit_code(batch,
 
 def test_a_second_run_skips_what_is_finished_unless_the_options_changed(batch, scans, tmp_path):
     (scans / "broken.nrrd").unlink()
-    common = ["--input", str(scans / "*.nrrd"), "--output", str(tmp_path / "out"), "--model", "bright-blob", "--no-overview"]
+    common = ["--input", str(scans / "*.nrrd"), "--output", str(tmp_path / "out"), "--model", "bright-blob",
+              "--no-overview"]
     assert batch.main(common) == 0
     assert batch.main(common) == 0
     assert {row["status"] for row in rows(tmp_path / "out").values()} == {"skipped"}
@@ -71,7 +72,8 @@ def test_a_second_run_skips_what_is_finished_unless_the_options_changed(batch, s
 
 @pytest.mark.parametrize("arguments", [
     [], ["--input", "x"], ["--output", "x"], ["--input", "x", "--output", "{out}", "--plane", "oblique"],
-    ["--input", "x", "--output", "{out}", "--colour", "red"], ["--input", "{empty}", "--output", "{out}", "--model", "none"],
+    ["--input", "x", "--output", "{out}", "--colour", "red"],
+    ["--input", "{empty}", "--output", "{out}", "--model", "none"],
     ["--input", "{empty}", "--output", "{out}", "--model", "bright-blob", "--class", "dragon"],
 ])
 def test_arguments_that_make_no_sense_end_with_code_2(batch, tmp_path, arguments, capsys):

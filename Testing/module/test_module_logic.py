@@ -155,7 +155,8 @@ def test_closing_the_steps_halfway_removes_what_was_added(logic, addScan):
 @pytest.mark.parametrize("make, reason", [
     (lambda: None, "Choose an input volume"),
     (lambda: slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "empty"), "no voxels"),
-    (lambda: slicer.util.addVolumeFromArray(np.zeros((3, 3, 3), "u1"), nodeClassName="vtkMRMLLabelMapVolumeNode"), "scan"),
+    (lambda: slicer.util.addVolumeFromArray(np.zeros((3, 3, 3), "u1"), nodeClassName="vtkMRMLLabelMapVolumeNode"),
+     "scan"),
 ])
 def test_what_is_no_scan_is_refused_in_words(logic, make, reason):
     with pytest.raises(ValueError, match=reason):

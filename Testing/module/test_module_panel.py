@@ -117,7 +117,8 @@ def test_cancel_ends_the_process_tree_within_a_second_and_leaves_the_scene_as_it
     ui.applyButton.click()
     assert time.monotonic() - start < 1.0
     assert ui.applyButton.text == "Localize pathology" and ui.applyButton.enabled
-    slicerHost.waitUntil(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE, 1.0)
+    slicerHost.waitUntil(
+        lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE, 1.0)
     assert slicer.mrmlScene.GetNumberOfNodes() == nodes
 
 
@@ -177,7 +178,7 @@ def test_warnings_are_shown_and_hidden_when_there_are_none(shown, slicerHost):
 
 
 def test_choosing_an_overlay_changes_the_slice_layers(sliceViews, shown, slicerHost):
-    panel, ui, result = shown
+    _panel, ui, result = shown
     layers = composite()
     assert layers.GetLabelVolumeID() == result.labelVolume.GetID()
     assert layers.GetBackgroundVolumeID() == result.inputVolume.GetID()
@@ -219,7 +220,7 @@ def test_the_calibrated_levels_are_marked_and_can_be_hidden_one_by_one(shown, sl
 
 
 def test_a_click_on_a_region_moves_all_views_to_it(sliceViews, shown, slicerHost):
-    panel, ui, result = shown
+    _panel, ui, result = shown
     for node in sliceViews.values():
         node.JumpSliceByCentering(15, 15, 15)
     ui.regionsTable.cellClicked(0, 0)
@@ -237,7 +238,8 @@ def test_stepping_through_the_strongest_slices_moves_the_views_and_the_marker(sl
     assert panel._result.plot.current == order[0] and not ui.previousStrongestButton.enabled
     ui.nextStrongestButton.click()
     assert panel._result.plot.current == order[1]
-    assert sliceViews["Red"].GetSliceToRAS().GetElement(2, 3) == pytest.approx(result.slices[order[1]]["position_ras"][2])
+    expected = result.slices[order[1]]["position_ras"][2]
+    assert sliceViews["Red"].GetSliceToRAS().GetElement(2, 3) == pytest.approx(expected)
     ui.previousStrongestButton.click()
     assert panel._result.plot.current == order[0]
     position = result.slices[3]["position_ras"]
@@ -259,7 +261,7 @@ def test_a_click_in_the_plot_goes_to_the_slice_under_it(sliceViews, shown):
 def test_surfaces_and_volume_rendering_appear_on_request(shown):
     from HRCAMModuleLib.volume_rendering import surfacesVisible, volumeRenderingVisible
 
-    panel, ui, result = shown
+    _panel, ui, result = shown
     ui.surfacesCheckBox.click()
     ui.volumeRenderingCheckBox.click()
     assert surfacesVisible(result) and volumeRenderingVisible(result)
@@ -268,7 +270,7 @@ def test_surfaces_and_volume_rendering_appear_on_request(shown):
 
 
 def test_export_writes_what_is_ticked(shown, tmp_path):
-    panel, ui, result = shown
+    _panel, ui, _result = shown
     ui.exportButton.click()
     assert "folder" in ui.exportStatusLabel.text
     ui.exportFolderPath.currentPath = str(tmp_path)
@@ -280,7 +282,7 @@ def test_export_writes_what_is_ticked(shown, tmp_path):
 
 
 def test_a_reloaded_scene_restores_the_panel(shown, slicerHost, tmp_path):
-    panel, ui, result = shown
+    panel, ui, _result = shown
     ui.overlayCombo.setCurrentIndex(2)
     ui.opacitySlider.value = 0.3
     slicerHost.processEvents()
@@ -307,9 +309,24 @@ def test_every_widget_has_a_tooltip_or_a_label_and_is_reached_by_keyboard(panel)
     import qt
 
     for name in ("modelCombo", "openModelFolderButton", "addModelButton", "deviceCombo", "planeCombo", "fusionCombo",
-                 "keepResultsCheckBox", "applyButton", "classCombo", "overlayCombo", "mapSourceCombo", "outlineCheckBox",
+                 "keepResultsCheckBox", "applyButton", "classCombo", "overlayCombo", "mapSourceCombo",
+                 "outlineCheckBox",
                  "legendCheckBox", "regionsTable", "sliceSlider", "previousStrongestButton", "nextStrongestButton",
                  "surfacesCheckBox", "volumeRenderingCheckBox", "exportButton"):
         widget = getattr(panel.ui, name)
         assert widget.toolTip, name
         assert int(widget.focusPolicy) & int(qt.Qt.TabFocus), name
+
+
+def test_a_result_made_in_the_console_appears_in_the_panel_as_the_script_shows_it(
+    panel, slicerHost, sliceViews, addScan
+):
+    volume = addScan("scan")
+    result = panel.logic.localize(volume, model=MODEL)
+    panel.logic.showOverlay(result, kind="map", opacity=0.25)
+    slicerHost.processEvents(0.1)
+    assert panel.ui.inputSelector.currentNode() is volume and panel.result == result
+    assert panel.ui.overlayCombo.currentIndex == 1
+    layers = composite()
+    assert layers.GetForegroundVolumeID() == result.mapVolume.GetID() and layers.GetLabelVolumeID() is None
+    assert layers.GetForegroundOpacity() == pytest.approx(0.25)

@@ -42,8 +42,9 @@ host.stop()
 def test_the_engine_beside_a_source_checkout_is_found(panel, monkeypatch):
     from HRCAMModuleLib import engine
 
-    monkeypatch.setattr(engine.importlib.util, "find_spec", lambda name, found=[]: found.append(1) or (
-        None if len(found) == 1 else type("Spec", (), {"submodule_search_locations": [str(ROOT / "HRCAMExtension/hrcam")]})))
+    spec = type("Spec", (), {"submodule_search_locations": [str(ROOT / "HRCAMExtension/hrcam")]})
+    answers = iter((None, spec))
+    monkeypatch.setattr(engine.importlib.util, "find_spec", lambda name: next(answers))
     monkeypatch.setattr(sys, "path", list(sys.path))
     assert engine.ensureEngineOnPath() == ROOT / "HRCAMExtension"
     assert str(ROOT / "HRCAMExtension") in sys.path
@@ -114,7 +115,7 @@ def test_one_consent_installs_torch_by_its_extension_and_the_rest_by_pip(panel, 
             return object()
 
     monkeypatch.setitem(sys.modules, "PyTorchUtils", type("M", (), {"PyTorchUtilsLogic": Logic}))
-    packaging = type("P", (), {"pip_ensure": staticmethod(lambda names, **options: calls.append(("pip", names, options)))})
+    packaging = type("P", (), {"pip_ensure": staticmethod(lambda names, **how: calls.append(("pip", names, how)))})
     monkeypatch.setattr(dependencies.importlib, "import_module", lambda name: packaging)
     dependencies.ensureDependencies()
     assert calls == [("asked", ["torch>=2.2", "safetensors>=0.4"]), ("torch", False, ">=2.2"),

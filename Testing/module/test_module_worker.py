@@ -94,7 +94,8 @@ def test_lines_that_are_no_events_do_no_harm(client, noise):
 
 
 @pytest.mark.parametrize("code, crashed, last, advice", [
-    (-1, True, "", "memory"), (137, False, "", "memory"), (1, False, "ModuleNotFoundError: No module named 'x'", "package"),
+    (-1, True, "", "memory"), (137, False, "", "memory"),
+    (1, False, "ModuleNotFoundError: No module named 'x'", "package"),
     (1, False, "RuntimeError: CUDA out of memory", "device CPU"), (3, False, "odd", "restart Slicer"),
 ])
 def test_a_crash_says_what_to_do_next_and_the_next_run_starts_afresh(client, code, crashed, last, advice):
