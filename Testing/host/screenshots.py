@@ -51,7 +51,7 @@ def takePictures(running, options):
     logic = slicer.util.getModuleLogic("HRCAMModule")
     running.processEvents()
     result = logic.localize(volume, model=options.model)
-    logic.showOverlay(result)
+    logic.showOverlay(result, legend=True)
     slicer.util.resetSliceViews()
     if result.regions:
         logic.jumpToRegion(result, 1)
@@ -61,9 +61,9 @@ def takePictures(running, options):
         running.processEvents(0.2)
     options.out.mkdir(parents=True, exist_ok=True)
     save(running, options.out / "module.png")
-    logic.showOverlay(result, kind="map")
+    logic.showOverlay(result, kind="map", legend=True)
     save(running, options.out / "map.png")
-    logic.showOverlay(result, kind="levels")
+    logic.showOverlay(result, kind="levels", legend=True)
     panel = running.mainWindow._qobject()._panel
     panel.verticalScrollBar().setValue(panel.verticalScrollBar().maximum())
     save(running, options.out / "regions.png")

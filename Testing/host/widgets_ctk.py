@@ -59,7 +59,7 @@ class ctkCollapsibleButton(QtWidgets.QAbstractButton):
 
     def sizeHint(self):
         expanded = self.layout() is not None and self.isChecked()
-        hint = self.layout().sizeHint() if expanded else QtCore.QSize(120, HEADER_HEIGHT)
+        hint = self.layout().totalSizeHint() if expanded else QtCore.QSize(120, HEADER_HEIGHT)
         return QtCore.QSize(hint.width(), max(hint.height(), HEADER_HEIGHT))
 
     minimumSizeHint = sizeHint
