@@ -156,6 +156,15 @@ def test_half_precision_moves_the_map_by_a_percent_at_most(result, bright_blob_b
     assert half.predicted == result.predicted
 
 
+def test_very_large_volumes_keep_their_maps_in_half_precision(result, bright_blob_bundle, blob_volume, monkeypatch):
+    from hrcam import inference
+
+    monkeypatch.setattr(inference, "MAPS_IN_FULL", 1000)
+    found = localize(blob_volume(), bright_blob_bundle, CPU)
+    assert found.map.dtype == np.float32 and not np.array_equal(found.map, result.map)
+    np.testing.assert_allclose(found.map, result.map, atol=1e-3 * result.map.max())
+
+
 def test_memory_running_out_halves_the_batch_then_leaves_the_gpu(bright_blob_bundle, blob_volume, monkeypatch):
     """CUDA's failure is simulated: a device that refuses every batch of more than none."""
     import torch
