@@ -1,14 +1,14 @@
 """What a bundle must know beside its weights, measured on validation: temperature, volume rule, evidence levels."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from hrcam.evidence import fit_evidence_levels, fit_volume_rule, level_rates, softmax, volume_logits
+from hrcam.evidence import MINIMUM_STEP, fit_evidence_levels, fit_volume_rule, level_rates, softmax, volume_logits
 from hrcam.head import fit_temperature
 from hrcam.model import HRCAM
 from hrcam.prepare import FOREGROUND_VALUE
@@ -18,6 +18,9 @@ from hrcam.train.prepare_cases import PreparedCase
 
 DEFAULT_FRACTION = 0.1
 """Of a volume's slices, averaged by the volume rule where no validation case has several slices to fit it on."""
+
+PEAK_SHARES = (0.1, 0.25, 0.5)
+"""Of the median peak of true evidence, for each evidence level: the least that its threshold may be."""
 
 _MOST_CERTAIN = 100
 
@@ -53,27 +56,34 @@ def calibrate(
     """Measure everything on validation cases.
 
     The evidence levels come from what must not be there: evidence for pathology in cases of a class without it or,
-    where every class is a pathology, evidence for another class than the case's own.
+    where every class is a pathology, evidence for another class than the case's own. Where that is so little that any
+    faint spread of true evidence would pass, they are raised to `PEAK_SHARES` of what true evidence reaches.
     """
-    labels = np.concatenate([p.labels for p in predictions])
-    temperature = _temperature(np.concatenate([p.logits for p in predictions]), labels)
+    temperature = slice_temperature(predictions)
     rule = _volume_rule(predictions, pathology, temperature) if len(cases[0].size) == 2 else None
     partial = Calibration(temperature, rule, (), {})
     absent = [
-        _strongest(hrcam, case, shown, device, batch_size)
+        strongest_evidence(hrcam, case, shown, device, batch_size)
         for case, prediction in zip(cases, predictions, strict=True)
         for shown in _false_class(partial, prediction, pathology)
     ]
-    levels = fit_evidence_levels(absent)
+    present = [
+        float(strongest_evidence(hrcam, case, case.label, device, batch_size).max())
+        for case in cases
+        if pathology[case.label]
+    ]
+    levels = _raised(fit_evidence_levels(absent), present)
     return Calibration(temperature, rule, levels, level_rates(absent, levels))
 
 
-def _temperature(logits: Floats, labels: npt.NDArray[np.int64]) -> float:
-    """Temperature by labels that are a little uncertain (Platt 1999).
+def slice_temperature(predictions: Sequence[Prediction]) -> float:
+    """Temperature of single images by labels that are a little uncertain (Platt 1999).
 
     Each image counts n times with its label and once with every other one, n being the number of images, at most 100.
     With hard labels a validation set without errors would ask for boundless certainty.
     """
+    labels = np.concatenate([p.labels for p in predictions])
+    logits = np.concatenate([p.logits for p in predictions])
     times, count = min(len(labels), _MOST_CERTAIN), logits.shape[1]
     others = [np.full(len(labels), label) for label in range(count)]
     smoothed = np.concatenate([labels] * (times - 1) + others)
@@ -98,7 +108,18 @@ def _false_class(calibration: Calibration, prediction: Prediction, pathology: Se
     yield int(np.argmax(np.where(allowed, probabilities, -1.0)))
 
 
-def _strongest(
+def _raised(levels: Sequence[EvidenceLevel], peaks: Sequence[float]) -> tuple[EvidenceLevel, ...]:
+    """Levels no lower than their share of the median peak of true evidence, still rising from weak to strong."""
+    found: list[EvidenceLevel] = []
+    for level, share in zip(levels, PEAK_SHARES, strict=True):
+        lowest = share * float(np.median(peaks))
+        if found:
+            lowest = max(lowest, found[-1].threshold + MINIMUM_STEP)
+        found.append(replace(level, threshold=round(max(level.threshold, lowest), 4)))
+    return tuple(found)
+
+
+def strongest_evidence(
     hrcam: HRCAM, case: PreparedCase, shown: int, device: torch.device, batch_size: int
 ) -> npt.NDArray[np.float32]:
     """The case's strongest evidence anywhere, as many values as its head has voxels.

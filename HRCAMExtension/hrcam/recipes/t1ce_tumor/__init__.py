@@ -1,0 +1,12 @@
+"""How the bundled model `t1ce-tumor` is made: from image-level labels alone, evidence that lies on the lesion.
+
+1. **Patches** (`patches.py`): simulated lesions on lesion-free scans, cut into small patches, each labelled "lesion" or
+   "none" as an image of its own, beside the same patch without the lesion. A small image cannot hide evidence far from
+   what it speaks for, which is what a whole head allows (docs/RESEARCH.md).
+2. **Whole slices** (`self_training.py`): real tumors with their type. The network's own average (a mean teacher) says
+   where the one most suspicious region of each slice is; there the slice's label holds, elsewhere "none". Lesion-free
+   slices are "none" everywhere. The type is learnt through HR-CAM's own pooled head at the same time.
+3. **Calibration** (`calibration.py`): temperature, volume rule and evidence levels on held-out images, then the bundle.
+
+Run with ``python -m hrcam.recipes.t1ce_tumor --data FOLDER --out FOLDER``.
+"""

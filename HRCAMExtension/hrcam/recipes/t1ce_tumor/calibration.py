@@ -1,0 +1,66 @@
+"""What the bundle knows beside its weights, measured on images that taught nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from hrcam.evidence import fit_evidence_levels, fit_volume_rule, level_rates
+from hrcam.model import HRCAM
+from hrcam.train.calibrate import Calibration, slice_temperature, strongest_evidence
+from hrcam.train.predict import Floats, Prediction, predict
+from hrcam.train.prepare_cases import PreparedCase
+
+from .data import CLASSES, NORMAL, TUMORS, Images
+
+BATCH = 16
+VOLUME_SLICES = 24
+TUMOR_SHARE = (0.15, 0.5)
+COMPOSED = 60
+"""Composed volumes a class: few real volumes with a known class can be had, and all of them gliomas."""
+
+_CPU = torch.device("cpu")
+_PATHOLOGY = [name != NORMAL for name in CLASSES]
+
+
+def prepared(name: str, images: Images) -> list[PreparedCase]:
+    """Each image a case of its own."""
+    return [
+        PreparedCase(f"{name}-{n}", patient, int(label), pixels[None], np.array([label]))
+        for n, (pixels, label, patient) in enumerate(zip(images.pixels, images.labels, images.patients, strict=True))
+    ]
+
+
+def calibrate(hrcam: HRCAM, tumors: Images, normals: Images, seed: int = 0) -> Calibration:
+    """Temperature, volume rule and evidence levels from validation tumors and held-out normal slices.
+
+    The volume rule is fitted on **composed** volumes: slices of one validation patient among held-out normal ones, in
+    shares as tumors have of a head, and volumes of normal slices alone.
+    """
+    cases = prepared("tumor", tumors) + prepared("normal", normals)
+    predictions = predict(hrcam, cases, _CPU, BATCH)
+    temperature = slice_temperature(predictions)
+    volumes = list(_compose(predictions, np.random.default_rng(seed)))
+    rule = fit_volume_rule([logits for logits, _ in volumes], [label for _, label in volumes], _PATHOLOGY)
+    absent = [
+        strongest_evidence(hrcam, case, int(np.argmax(p.logits[0, : len(TUMORS)])), _CPU, BATCH)
+        for case, p in zip(cases, predictions, strict=True)
+        if not _PATHOLOGY[case.label]
+    ]
+    levels = fit_evidence_levels(absent)
+    return Calibration(temperature, rule, levels, level_rates(absent, levels))
+
+
+def _compose(predictions: list[Prediction], rng: np.random.Generator) -> Iterator[tuple[Floats, int]]:
+    normal = np.concatenate([p.logits for p in predictions if p.label == CLASSES.index(NORMAL)])
+    for label in range(len(TUMORS)):
+        patients = sorted({p.patient for p in predictions if p.label == label})
+        for n in range(COMPOSED):
+            patient = patients[n % len(patients)]
+            own = np.concatenate([p.logits for p in predictions if p.label == label and p.patient == patient])
+            count = max(1, round(rng.uniform(*TUMOR_SHARE) * VOLUME_SLICES))
+            others = rng.choice(len(normal), VOLUME_SLICES - count)
+            yield np.concatenate([own[rng.choice(len(own), count)], normal[others]]), label
+    for _ in range(COMPOSED):
+        yield normal[rng.choice(len(normal), VOLUME_SLICES)], CLASSES.index(NORMAL)

@@ -1,0 +1,97 @@
+"""The images that `t1ce-tumor` learns from, prepared as `localize` prepares a scan, with image-level labels alone.
+
+Masks of `t1ce_volumes` are reduced to one bit a slice, "contains tumor"; those of `t1ce_slices` are never opened here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+from hrcam.errors import InputError
+from hrcam.evaluate.case import Case
+from hrcam.evaluate.data import held_out, slice_cases, volume_slices
+
+TUMORS = ("glioma", "meningioma", "pituitary")
+NORMAL = "no_tumor"
+CLASSES = (*TUMORS, NORMAL)
+SIZE = 256
+SPACING_MM = 0.94
+INTENSITY = {"kind": "percentile", "low": 1.0, "high": 99.5, "foreground": "otsu", "per": "volume"}
+
+
+class Preparation:
+    """The part of a bundle that says how images are prepared; needed before there is a bundle."""
+
+    metadata: ClassVar[dict[str, Any]] = {
+        "dimension": 2,
+        "input": {
+            "planes": ["axial", "coronal", "sagittal"],
+            "size": [SIZE, SIZE],
+            "spacing_mm": SPACING_MM,
+            "intensity": INTENSITY,
+        },
+    }
+
+
+@dataclass(frozen=True)
+class Images:
+    """Prepared slices with their image-level labels.
+
+    Attributes
+    ----------
+    pixels : N×256×256, float16 (a training set fits in memory), in [0, 1.5].
+    labels : N indices of `CLASSES`.
+    patients : N names; images without a known patient are a patient each.
+    """
+
+    pixels: npt.NDArray[np.float16]
+    labels: npt.NDArray[np.int64]
+    patients: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def without(self, patient: str) -> Images:
+        """The images of all other patients.
+
+        Raises
+        ------
+        InputError : there is no such patient, or no other.
+        """
+        kept = np.array([name != patient for name in self.patients])
+        if kept.all() or not kept.any():
+            raise InputError(
+                f"Patient {patient!r} cannot be left out.", f"Known patients: {', '.join(sorted(set(self.patients)))}."
+            )
+        return Images(self.pixels[kept], self.labels[kept], tuple(np.array(self.patients)[kept].tolist()))
+
+
+def _images(cases: list[Case]) -> Images:
+    pixels = np.stack([_square(case.read().image[0]) for case in cases]).astype(np.float16)
+    return Images(pixels, np.array([CLASSES.index(case.label) for case in cases]), tuple(c.patient for c in cases))
+
+
+def _square(image: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Crop the middle of what is larger than the training size."""
+    top, left = (max(0, (n - SIZE) // 2) for n in image.shape)
+    return image[top : top + SIZE, left : left + SIZE]
+
+
+def tumor_slices(data: Path, split: str) -> Images:
+    """`t1ce_slices` of one split ("train" or "val"; split by patient): a tumor in every slice, its type known."""
+    return _images(slice_cases(data / "t1ce_slices", Preparation(), split))
+
+
+def normal_slices(data: Path, held: bool) -> Images:
+    """`no_tumor`, without the fifth kept for validation or only that."""
+    cases = slice_cases(data / "no_tumor", Preparation(), None, NORMAL)
+    return _images([case for case in cases if held_out(case.name) == held])
+
+
+def volume_images(data: Path) -> Images:
+    """Slices of `t1ce_volumes`: glioblastoma or, on the same scans, none."""
+    return _images(volume_slices(data / "t1ce_volumes", Preparation(), "glioma", NORMAL))

@@ -1,0 +1,129 @@
+"""The recipe of `t1ce-tumor`: its parts on made-up heads, and all of it for a few steps."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip("lightning")
+pytest.importorskip("scipy")
+
+from hrcam.bundle import load_bundle
+from hrcam.errors import InputError
+from hrcam.recipes.t1ce_tumor import training
+from hrcam.recipes.t1ce_tumor.bundle import write_bundle
+from hrcam.recipes.t1ce_tumor.data import CLASSES, SIZE, Images
+from hrcam.recipes.t1ce_tumor.network import OFFSET, EvidenceNetwork
+from hrcam.recipes.t1ce_tumor.patches import Healthy, draw_patches
+from hrcam.recipes.t1ce_tumor.pseudo import guided_filter, pseudo_label
+from hrcam.recipes.t1ce_tumor.views import appear, pose
+
+
+def heads(count: int, seed: int, blob: bool) -> np.ndarray:
+    """Noisy discs of "brain" on black, with a bright spot if `blob`."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:SIZE, :SIZE] - SIZE / 2
+    images = np.where(np.hypot(x, y * 0.9) < 90, 0.45, 0.0) + 0.03 * rng.standard_normal((count, SIZE, SIZE))
+    if blob:
+        for image in images:
+            cy, cx = rng.uniform(-50, 50, 2)
+            image[np.hypot(x - cx, y - cy) < 14] += 0.5
+    return np.clip(images, 0, 1.5).astype(np.float16)
+
+
+def images_of(labels: list[int], seed: int = 0) -> Images:
+    pixels = np.concatenate([heads(1, seed + n, label < 3) for n, label in enumerate(labels)])
+    return Images(pixels, np.array(labels), tuple(f"P{n // 2}" for n in range(len(labels))))
+
+
+@pytest.fixture(scope="module")
+def healthy() -> Healthy:
+    return Healthy.of(images_of([3] * 3), images_of([3, 0, 3], 50), CLASSES.index("no_tumor"))
+
+
+def test_enhanced_healthy_slices_leave_out_tumors(healthy: Healthy) -> None:
+    assert len(healthy.enhanced) == 2
+
+
+def test_patches_with_lesion_come_with_their_twins(healthy: Healthy) -> None:
+    patches, labels = draw_patches(healthy, np.random.default_rng(0), 2, (40,))
+    assert patches.shape[1:] == (1, 40, 40)
+    positive = np.flatnonzero(labels.numpy())
+    assert len(positive) > 2
+    for n in positive:
+        assert labels[n + 1] == 0
+        assert not torch.equal(patches[n], patches[n + 1])
+
+
+def test_patches_are_reproducible(healthy: Healthy) -> None:
+    first, second = (draw_patches(healthy, np.random.default_rng(4), 1, (56,)) for _ in range(2))
+    assert torch.equal(first[0], second[0])
+
+
+def test_twins_keep_one_pose_and_one_appearance() -> None:
+    image = heads(1, 0, True)
+    seeds = np.array([7, 7])
+    shown = appear(pose(np.concatenate([image, image]), seeds), seeds)
+    assert torch.equal(shown[0], shown[1])
+
+
+def test_pseudo_label_is_the_one_region_around_the_peak() -> None:
+    y, x = np.mgrid[:48, :48]
+    evidence = (4.0 * np.exp(-((x - 30) ** 2 + (y - 12) ** 2) / 20) + 2.5 * np.exp(-((x - 8) ** 2 + (y - 40) ** 2) / 20)
+                - 3.0).astype(np.float32)  # fmt: skip
+    found = pseudo_label(evidence, np.full((48, 48), 0.5, np.float32), 0.6)
+    region = np.argwhere(found.labels == 1)
+    assert np.hypot(*(region.mean(0) - [12, 30])) < 1
+    assert found.labels[40, 8] == 0
+    assert 0 < found.confidence < 1
+
+
+def test_region_never_exceeds_the_largest_tumor() -> None:
+    wide = np.full((48, 48), 1.0, np.float32)
+    wide[24, 24] = 1.2
+    found = pseudo_label(wide, np.full((48, 48), 0.5, np.float32), 0.55)
+    assert (found.labels == 1).mean() < 0.05
+
+
+def test_guided_filter_keeps_constants_and_follows_edges() -> None:
+    image = torch.zeros(1, 1, 32, 32)
+    image[..., 16:] = 1
+    assert torch.allclose(guided_filter(torch.full((1, 32, 32), 2.0), image), torch.tensor(2.0), atol=1e-4)
+    smeared = torch.sigmoid((torch.arange(32.0) - 15.5) / 3).expand(1, 32, 32)
+    sharp = guided_filter(smeared.clone(), image)
+    assert sharp[0, 16, 16] - sharp[0, 16, 15] > 2 * (smeared[0, 16, 16] - smeared[0, 16, 15])
+
+
+def test_published_form_gives_the_same_logits_and_evidence() -> None:
+    torch.manual_seed(0)
+    network = EvidenceNetwork(pretrained=False).eval()
+    hrcam = network.to_hrcam()
+    x = torch.rand(2, 1, 64, 96)
+    with torch.no_grad():
+        pixels, logits = network(x)
+    found = hrcam.evidence(x, classes=1, size=pixels.shape[2:])
+    assert torch.allclose(found.logits[:, :3], logits, atol=1e-4)
+    assert torch.all(found.logits[:, 3] == 0)
+    assert torch.allclose(found.maps[:, 0] / 40.0 - OFFSET, pixels[:, 1], atol=1e-4)
+
+
+def test_unknown_patient_is_named() -> None:
+    with pytest.raises(InputError, match="Known patients: P0, P1"):
+        images_of([0, 1, 2, 3]).without("btp99")
+
+
+def test_recipe_runs_and_ends_in_a_bundle(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(training, "EvidenceNetwork", lambda: EvidenceNetwork(pretrained=False))
+    tumors, volumes = images_of([0, 1, 2] * 2), images_of([0, 3, 0, 3], 20)
+    data = training.TrainingData(tumors, volumes, Healthy.of(images_of([3] * 2, 40), volumes, 3))
+    teacher = training.train(data, tmp_path / "run", patch_steps=1, slice_steps=2)
+    normals = images_of([3] * 4, 60)
+    write_bundle(tmp_path / "t1ce-tumor", teacher.to_hrcam(), tumors, tumors, normals, "A few steps.")
+    assert tuple(load_bundle(tmp_path / "t1ce-tumor").class_names) == CLASSES
+    card = (tmp_path / "t1ce-tumor" / "MODEL_CARD.md").read_text()
+    assert "Research use only" in card
+    assert "CC BY 4.0" in card
+    metadata = json.loads((tmp_path / "t1ce-tumor" / "metadata.json").read_text())
+    assert metadata["metrics"]["split"].startswith("t1ce_slices val (6 slices")
+    assert set(metadata["metrics"]["level_rates_on_normals"]) == {"possible", "probable", "strong"}
