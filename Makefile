@@ -5,20 +5,38 @@ BIN := $(VENV)/bin
 HRCAM_DATA ?= ../shared/data
 export HRCAM_DATA
 
-.PHONY: help setup demo test lint evaluate bench docs screenshots slicer-host dist clean
+# PIP_OPTIONS: more options of pip. PyTorch without CUDA, a much smaller download on Linux:
+#   make demo PIP_OPTIONS='--extra-index-url https://download.pytorch.org/whl/cpu'
+PIP_OPTIONS ?=
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt $(PIP_OPTIONS)
+
+.PHONY: help setup demo test lint evaluate bench docs readme screenshots slicer-host api licenses constraints dist figures \
+  dist-check clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
-$(VENV)/.ready: pyproject.toml constraints.txt
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt pip setuptools wheel
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[cli,scene,train,evaluate,batch,test]'
-	touch $@
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
+	  echo "HR-CAM needs Python 3.10 or newer; name one, for example: make demo PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "Python's venv is missing. On Debian and Ubuntu: sudo apt-get install python3-venv" >&2; exit 1; }
+	@echo "Setting up $(VENV); PyTorch is a large download, once ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(INSTALL) pip
+
+# What a user needs for the demo, and everything that the other targets need.
+$(VENV)/.demo: pyproject.toml constraints.txt | $(BIN)/python
+	@$(INSTALL) --editable '.[demo]'
+	@touch $@
+
+$(VENV)/.ready: pyproject.toml constraints.txt | $(BIN)/python
+	@$(INSTALL) --editable '.[demo,scene,batch,fast,train,evaluate,docs,test]'
+	@touch $@ $(VENV)/.demo
 
 setup: $(VENV)/.ready  ## create .venv with everything pinned by constraints.txt
 
-demo: setup  ## localize a simulated lesion in a real template, write results and a picture to demo-output/
+demo: $(VENV)/.demo  ## localize a simulated lesion in a real template, write results and a picture to demo-output/
 	$(BIN)/hrcam demo --out demo-output
 
 test: setup  ## run the tests (installs GL and Xvfb with Testing/install_system_packages.sh when they are missing)
@@ -35,14 +53,36 @@ evaluate: setup  ## the tables of docs/RESULTS.md, on the real data in $(HRCAM_D
 bench: setup  ## speed and memory as ratios to the plain forward, docs/bench/
 	$(BIN)/python Testing/bench/run.py
 
+docs: setup  ## the documentation as a web site in site/; any warning is an error
+	$(BIN)/mkdocs build --strict --quiet
+	@echo "Open site/index.html"
+
+figures: setup  ## docs/figures/, drawn by the scripts beside them
+	for script in docs/figures/*.py; do $(BIN)/python $$script || exit 1; done
+
+readme: $(VENV)/.demo  ## write the bundled models' figures into README.md
+	$(BIN)/python Testing/release/readme_results.py --write
+
 screenshots: setup  ## Resources/Screenshots, taken from the Slicer host
 	$(BIN)/python Testing/host/screenshots.py
 
 slicer-host: setup  ## open the module in a window on real MRML, without Slicer
 	$(BIN)/python -m Testing.host
 
-dist: setup  ## wheel and sdist
+api: setup  ## accept the present public names and options: rewrites docs/public-api.txt
+	$(BIN)/python Testing/release/public_api.py --write
+
+licenses: setup  ## docs/licenses.md, of all packages in .venv
+	$(BIN)/python Testing/release/licenses.py --write
+
+constraints: setup  ## constraints.txt, from what is installed in .venv
+	$(BIN)/python Testing/release/constraints.py --write
+
+dist: setup  ## wheel and sdist in dist/
 	$(BIN)/python -m build
 
+dist-check: setup  ## build both, install the wheel in a clean environment and run it there
+	$(BIN)/python Testing/release/check_dist.py
+
 clean:  ## remove what the other targets made
-	rm -rf $(VENV) build dist demo-output
+	rm -rf $(VENV) build dist demo-output site

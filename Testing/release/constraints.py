@@ -1,0 +1,56 @@
+"""Pin what is installed here: every package that any extra needs, in constraints.txt.
+
+    python Testing/release/constraints.py           what would be written
+    python Testing/release/constraints.py --write   write it (make constraints)
+
+Run it with Python 3.11, the only version for which slicer-core has a wheel. What no longer supports Python 3.10 gets a
+second line with its last version that does.
+"""
+
+import sys
+from importlib import metadata
+
+from packaging.specifiers import SpecifierSet
+from packaging.version import Version
+from requirements import REPOSITORY, TOOLS, everything
+
+LAST_FOR_310 = {
+    "contourpy": "1.3.2",
+    "matplotlib": "3.10.8",
+    "networkx": "3.4.2",
+    "numpy": "2.2.6",
+    "pandas": "2.3.3",
+    "scikit-image": "0.25.2",
+    "scikit-learn": "1.7.2",
+    "scipy": "1.15.3",
+    "tifffile": "2025.5.10",
+}
+"""Newest versions that still run on Python 3.10."""
+
+HEAD = "# Every package that any target of the Makefile installs, at the version that was tested. One file pins all.\n"
+
+
+def constraints():
+    """The text of constraints.txt."""
+    names = set(TOOLS).union(*everything().values())
+    lines, unknown = [], []
+    for name in sorted(names):
+        version = Version(metadata.version(name)).public
+        if SpecifierSet(metadata.metadata(name).get("Requires-Python") or "").contains("3.10.99"):
+            lines.append(f"{name}=={version}")
+        elif name in LAST_FOR_310:
+            lines += [f"{name}=={version}; python_version >= '3.11'",
+                      f"{name}=={LAST_FOR_310[name]}; python_version < '3.11'"]
+        else:
+            unknown.append(name)
+    if unknown:
+        raise SystemExit(f"Not for Python 3.10: {', '.join(unknown)}. Name their last versions that are in LAST_FOR_310.")
+    return HEAD + "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    text = constraints()
+    if "--write" in sys.argv[1:]:
+        (REPOSITORY / "constraints.txt").write_text(text, encoding="utf-8")
+    else:
+        print(text, end="")
