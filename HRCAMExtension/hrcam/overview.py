@@ -63,7 +63,7 @@ def draw_overview(volume: Volume, result: Result, truth: npt.NDArray[np.bool_] |
 
     Each slice is shown twice, as it is and with the evidence levels in their colors, in radiological orientation and
     true proportions. With fewer than three regions the strongest one is shown in the other planes too; without any the
-    middle of the head is, and the picture says that nothing was found. A known ``truth`` (KJI, on the volume's grid) is
+    middle of the scan is, and the picture says that nothing was found. A known ``truth`` (KJI, on the volume's grid) is
     outlined in white.
     """
     views = _views(volume, result)
@@ -141,7 +141,7 @@ def _views_of_nothing(volume: Volume, result: Result) -> list[_View]:
         if any(geometry.size_ijk[n] == 1 for n in range(3) if n != axis):
             continue
         index = (i, j, k)[axis]
-        views.append(_View(plane, index, "Middle of the head", f"{plane} slice {index}", None))
+        views.append(_View(plane, index, "Middle of the scan", f"{plane} slice {index}", None))
     return views
 
 
@@ -175,7 +175,9 @@ def _draw_slice(
         axes.imshow(_colored(labels, result), extent=extent, interpolation="nearest")
         _outline(axes, labels, result, right, down)
         if not result.regions:
-            _write(axes, 0.5, 0.04, NOTHING_FOUND, size=11, ha="center", transform=axes.transAxes, color="#9fd39f")
+            plate = {"facecolor": BACKGROUND, "edgecolor": "none", "alpha": 0.75, "pad": 4.0}
+            _write(axes, 0.5, 0.04, NOTHING_FOUND, size=11, ha="center", transform=axes.transAxes, color="#9fd39f",
+                   bbox=plate)
     elif view.region is not None:
         ijk = geometry.points_from_ras(view.region.peak_ras)
         row, column = display_position(geometry, view.plane, ijk.tolist())
