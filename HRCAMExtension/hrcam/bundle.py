@@ -222,8 +222,7 @@ def load_bundle(name_or_path: str | os.PathLike[str], allow_import: bool = False
     Parameters
     ----------
     allow_import : let a bundle name a network of your own, ``import:MODULE:CALLABLE``. This runs that module's code;
-        ``$HRCAM_ALLOW_IMPORT`` (module names, separated by commas) says the same for all commands;
-        say yes only to bundles you made.
+        say yes only to bundles you made. ``$HRCAM_ALLOW_IMPORT`` (modules, separated by commas) says yes everywhere.
 
     Raises
     ------

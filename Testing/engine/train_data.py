@@ -10,7 +10,7 @@ SPACING_MM = 2.0
 
 def disc(rng, size=32, slices=8):
     """A head-like disc with texture, K×J×I, and its inside."""
-    k, j, i = np.meshgrid(np.arange(slices), np.arange(size), np.arange(size), indexing="ij")
+    _, j, i = np.meshgrid(np.arange(slices), np.arange(size), np.arange(size), indexing="ij")
     inside = (j - size / 2) ** 2 + (i - size / 2) ** 2 < (0.42 * size) ** 2
     image = np.where(inside, 100 + 8 * rng.standard_normal(inside.shape), 2 * rng.random(inside.shape))
     # A bright rim in both classes: without it a blob would change the normalisation of the whole image.
@@ -56,7 +56,7 @@ def settings(**changes):
         "modality": "simulated",
         "classes": [{"name": "blob", "pathology": True}, {"name": "none", "pathology": False}],
         "input": {"size": [32, 32], "spacing_mm": SPACING_MM, "planes": ["axial"]},
-        "network": {"name": "vgg_small", "arguments": {"width": 8, "stages": 3, "depth": 1}},
+        "network": {"name": "vgg_small", "arguments": {"width": 8, "stages": 2, "depth": 1}},
         "data": {"validation_fraction": 0.25},
         "train": {"epochs": 10, "batch_size": 8, "learning_rate": 0.01},
         "augment": {"rotate_degrees": 10, "noise": 0.02, "probability": 0.2},

@@ -5,6 +5,7 @@ three, the scan is shown in all of them.
 """
 
 import importlib
+import inspect
 from typing import Any
 
 from torch import Tensor, nn
@@ -43,9 +44,7 @@ def network(name: str, num_classes: int, dims: int = 2, pretrained: bool = False
         if library == "monai":
             builder = getattr(importlib.import_module("monai.networks.nets"), short)
             extra = {"pretrained": True} if pretrained else {}
-            return builder(
-                spatial_dims=dims, in_channels=1, **_monai_outputs(builder, num_classes), **extra, **arguments
-            )
+            return builder(**_monai_arguments(builder, num_classes, dims), **extra, **arguments)
     except ImportError as error:
         raise ModelError(f"{library} cannot be imported: {error}.", f"Install it (pip install {library}).") from error
     except Exception as error:  # whatever a foreign builder raises
@@ -68,8 +67,13 @@ def _torchvision(short: str, num_classes: int, pretrained: bool, arguments: dict
     return cnn
 
 
-def _monai_outputs(builder: Any, num_classes: int) -> dict[str, int]:
-    """MONAI's classifiers call their number of outputs by two names."""
-    import inspect
+def _monai_arguments(builder: Any, num_classes: int, dims: int) -> dict[str, int]:
+    """MONAI's classifiers call inputs and outputs by two names each; functions that only pass on build ResNets."""
+    named = inspect.signature(builder).parameters
+    passes_on = any(parameter.kind is parameter.VAR_KEYWORD for parameter in named.values())
 
-    return {"num_classes" if "num_classes" in inspect.signature(builder).parameters else "out_channels": num_classes}
+    def either(usual: str, resnet: str) -> str:
+        return resnet if resnet in named or (usual not in named and passes_on) else usual
+
+    inputs, outputs = either("in_channels", "n_input_channels"), either("out_channels", "num_classes")
+    return {"spatial_dims": dims, inputs: 1, outputs: num_classes}

@@ -2,14 +2,13 @@
 
 import csv
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import rankdata
 from sklearn.metrics import confusion_matrix
 
 Floats = npt.NDArray[np.float64]
@@ -65,46 +64,49 @@ def summarize(images: Answers, cases: Answers, classes: Sequence[str]) -> dict[s
 
 
 def _metrics(answers: Answers) -> dict[str, Any]:
-    return {
-        "count": len(answers.labels),
-        "patients": len(set(answers.patients.tolist())),
-        "balanced_accuracy": _with_interval(_balanced_accuracy, answers),
-        "auc": _with_interval(_auc, answers),
-    }
-
-
-def _balanced_accuracy(probabilities: Floats, labels: Labels) -> float:
-    hits = np.bincount(labels[probabilities.argmax(1) == labels], minlength=probabilities.shape[1])
-    return float(np.mean(hits / np.bincount(labels, minlength=probabilities.shape[1])))
-
-
-def _auc(probabilities: Floats, labels: Labels) -> float:
-    """ROC AUC, each class against the rest, averaged: by ranks (Mann and Whitney), fast enough to be resampled."""
-    found = []
-    for c in range(probabilities.shape[1]):
-        positive = labels == c
-        ranks, number = rankdata(probabilities[:, c])[positive], positive.sum()
-        found.append((ranks.sum() - number * (number + 1) / 2) / (number * (len(labels) - number)))
-    return float(np.mean(found))
-
-
-def _with_interval(metric: Callable[[Floats, Labels], float], answers: Answers) -> dict[str, float | None]:
-    """Value and percentile bootstrap over patients; resamples that lack a class say nothing and are left out."""
-    classes = set(range(answers.probabilities.shape[1]))
-    if set(answers.labels.tolist()) != classes:
-        return {"value": None, "low": None, "high": None}
-    value = metric(answers.probabilities, answers.labels)
-    members = [np.flatnonzero(answers.patients == p) for p in np.unique(answers.patients)]
+    """Values, and 95 % percentile intervals of the bootstrap over patients; None where a class is missing."""
+    patients, owner = np.unique(answers.patients, return_inverse=True)
     rng = np.random.default_rng(SEED)
-    found = []
-    for _ in range(RESAMPLES):
-        chosen = np.concatenate([members[n] for n in rng.integers(len(members), size=len(members))])
-        if set(answers.labels[chosen].tolist()) == classes:
-            found.append(metric(answers.probabilities[chosen], answers.labels[chosen]))
-    if len(members) < 2 or not found:
-        return {"value": value, "low": None, "high": None}
-    low, high = np.quantile(found, [0.025, 0.975])
-    return {"value": value, "low": float(low), "high": float(high)}
+    # A resample is how often each patient was drawn: a weight of all answers of that patient.
+    times = rng.multinomial(len(patients), np.full(len(patients), 1 / len(patients)), RESAMPLES)
+    found: dict[str, Any] = {"count": len(answers.labels), "patients": len(patients)}
+    for name, metric in (("balanced_accuracy", balanced_accuracy), ("auc", auc)):
+        value = float(metric(answers, np.ones((1, len(owner))))[0])
+        resampled = np.concatenate([metric(answers, part[:, owner]) for part in np.array_split(times, RESAMPLES // 50)])
+        resampled = resampled[np.isfinite(resampled)]  # a resample without one of the classes says nothing
+        known = np.isfinite(value) and len(patients) > 1
+        low, high = np.quantile(resampled, [0.025, 0.975]).tolist() if known else (None, None)
+        found[name] = {"value": value if np.isfinite(value) else None, "low": low, "high": high}
+    return found
+
+
+def balanced_accuracy(answers: Answers, weights: npt.NDArray[Any]) -> Floats:
+    """Mean of the classes' recalls, for each row of R×N weights; NaN where a class has no weight."""
+    hits = answers.probabilities.argmax(1) == answers.labels
+    recalls = []
+    for c in range(answers.probabilities.shape[1]):
+        own = answers.labels == c
+        with np.errstate(invalid="ignore"):
+            recalls.append(weights[:, own & hits].sum(1) / weights[:, own].sum(1))
+    return np.asarray(np.mean(recalls, axis=0))
+
+
+def auc(answers: Answers, weights: npt.NDArray[Any]) -> Floats:
+    """ROC AUC of each class against the rest, averaged, for each row of R×N weights; NaN where one has no weight.
+
+    The share of pairs that are in order, ties counting half (Mann and Whitney 1947).
+    """
+    areas = []
+    for c in range(answers.probabilities.shape[1]):
+        order = np.argsort(answers.probabilities[:, c], kind="stable")
+        score, ordered = answers.probabilities[order, c], weights[:, order]
+        starts = np.flatnonzero(np.r_[True, np.diff(score) > 0])
+        positive = answers.labels[order] == c
+        ours, others = (np.add.reduceat(ordered * chosen, starts, axis=1) for chosen in (positive, ~positive))
+        below = np.cumsum(others, axis=1) - others / 2
+        with np.errstate(invalid="ignore"):
+            areas.append((ours * below).sum(1) / (ours.sum(1) * others.sum(1)))
+    return np.asarray(np.mean(areas, axis=0))
 
 
 def write_report(folder: Path, report: dict[str, Any]) -> None:
