@@ -57,7 +57,7 @@ class Options:
     Parameters
     ----------
     class_name : class whose evidence is shown; None: the predicted class if it is a pathology, otherwise the pathology
-        with the highest probability (whose map then normally stays below every level).
+        with the highest probability, whose map is given but not labelled: a scan called normal shows no overlay.
     plane : "auto" (acquisition plane), "axial", "coronal", "sagittal", or "all" (mean of the three planes' maps and
         logits). 3D models see the whole volume and take "auto" alone.
     device : "auto" (CUDA where there is one), "cpu", "cuda", "cuda:N".
@@ -143,8 +143,9 @@ def localize(
     with clock.stage("Finding regions"):
         levels, geometry = bundle.evidence_levels, volume.geometry
         labels = drop_small(label_levels(evidence, levels), geometry, options.minimum_region_ml)
+        notes = _withhold(labels, bundle, options, logits)
         plane = plans[0].plane if len(plans) == 1 and isinstance(plans[0], SlicePlan) else geometry.acquisition_plane
-        regions = find_regions(evidence, geometry, levels, plane, options.minimum_region_ml)
+        regions = [] if notes else find_regions(evidence, geometry, levels, plane, options.minimum_region_ml)
     return Result(
         case=volume.name,
         probabilities=probabilities,
@@ -158,7 +159,7 @@ def localize(
         plane="volume" if bundle.dimension == 3 else "all" if len(plans) > 1 else plane,
         geometry=geometry,
         level_maps=level_maps,
-        warnings=(*fit.warnings, *runner.warnings),
+        warnings=(*fit.warnings, *runner.warnings, *notes),
         completeness_error=error,
         timings=clock.timings,
         provenance=_provenance(volume, bundle, options, fusion, runner, shown, fit),
@@ -278,6 +279,22 @@ def _logits_of(output: Output, bundle: Bundle) -> npt.NDArray[np.float64]:
 def _shown_class(bundle: Bundle, options: Options, logits: npt.NDArray[np.float64]) -> int:
     """Index of `Options.class_name`, else of the likeliest pathology (the predicted class, if it is one)."""
     return max(_candidates(bundle, options), key=lambda index: float(logits[index]))
+
+
+def _withhold(
+    labels: npt.NDArray[np.uint8], bundle: Bundle, options: Options, logits: npt.NDArray[np.float64]
+) -> list[str]:
+    """Clear the labels of a scan that the model as a whole calls normal, unless a class was asked for; say so.
+
+    Levels bound false evidence a slice; a scan of many slices has more chances to show some, and the scan's own
+    probabilities, which weigh all slices, are the better judge of whether there is anything to show.
+    """
+    predicted = bundle.classes[int(np.argmax(logits))]
+    if options.class_name is not None or predicted.pathology or not labels.any():
+        return []
+    labels[:] = 0
+    return [f'The most probable class is "{predicted.name}", so spots where the map exceeds the evidence levels are not '
+            "marked. Choose a class to see them."]
 
 
 def _mean_map(plans: Sequence[Plan], maps: Sequence[npt.NDArray[np.floating]]) -> FloatArray:

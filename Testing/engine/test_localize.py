@@ -33,6 +33,17 @@ def test_a_scan_without_lesion_gives_an_empty_overlay(bright_blob_bundle, blob_v
     assert not found.labels.any() and found.regions == ()
 
 
+def test_a_scan_called_normal_is_not_marked_unless_a_class_is_asked_for(bright_blob_bundle, blob_volume):
+    small = blob_volume(radius_mm=1.0)
+    found = localize(small, bright_blob_bundle, CPU)
+    assert found.predicted == "no_lesion" and found.map.max() > found.evidence_levels[0].threshold
+    assert not found.labels.any() and found.regions == ()
+    assert any("are not marked. Choose a class" in warning for warning in found.warnings)
+    asked = localize(small, bright_blob_bundle, dataclasses.replace(CPU, class_name="lesion"))
+    assert asked.labels.any() and asked.regions and not asked.warnings
+    np.testing.assert_array_equal(asked.map, found.map)
+
+
 def test_the_map_is_in_logit_units_and_complete(result, bright_blob_bundle, blob_volume):
     assert result.completeness_error < 1e-4
     double = localize(blob_volume(), bright_blob_bundle, dataclasses.replace(CPU, class_name="no_lesion"))
