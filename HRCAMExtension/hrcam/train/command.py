@@ -1,6 +1,7 @@
 """The command `hrcam train`."""
 
 import json
+import logging
 import os
 import sys
 from pathlib import Path
@@ -58,6 +59,7 @@ def train(
     from hrcam.bundle import ALLOW_IMPORT_VARIABLE, IMPORT_PREFIX, imported_module
     from hrcam.train.run import run_training
 
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # its advertisements are no news of the training
     bundle = run_training(loaded, out, resume, typer.echo)
     if install and bundle is not None:
         from hrcam.bundle_write import install_bundle
