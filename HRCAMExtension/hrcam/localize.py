@@ -293,8 +293,8 @@ def _withhold(
     if options.class_name is not None or predicted.pathology or not labels.any():
         return []
     labels[:] = 0
-    return [f'The most probable class is "{predicted.name}", so spots where the map exceeds the evidence levels are not '
-            "marked. Choose a class to see them."]
+    return [f'The most probable class is "{predicted.name}", so spots where the map exceeds the evidence levels are '
+            "not marked. Choose a class to see them."]
 
 
 def _mean_map(plans: Sequence[Plan], maps: Sequence[npt.NDArray[np.floating]]) -> FloatArray:
