@@ -23,7 +23,7 @@ $(BIN)/python:
 	  echo "Python's venv is missing. On Debian and Ubuntu: sudo apt-get install python3-venv" >&2; exit 1; }
 	@echo "Setting up $(VENV); PyTorch is a large download, once ..."
 	@$(PYTHON) -m venv $(VENV)
-	@$(INSTALL) pip
+	@$(INSTALL) 'pip>=23'
 
 # What a user needs for the demo, and everything that the other targets need.
 $(VENV)/.demo: pyproject.toml constraints.txt | $(BIN)/python
@@ -54,7 +54,7 @@ bench: setup  ## speed and memory as ratios to the plain forward, docs/bench/
 	$(BIN)/python Testing/bench/run.py
 
 docs: setup  ## the documentation as a web site in site/; any warning is an error
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo "Open site/index.html"
 
 figures: setup  ## docs/figures/, drawn by the scripts beside them

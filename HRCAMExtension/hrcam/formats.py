@@ -54,7 +54,8 @@ def safe_name(name: str) -> str:
     while len(cleaned.encode()) > _LONGEST_NAME:
         cleaned = cleaned[:-1]
     cleaned = cleaned.strip(" .") or "case"
-    return f"{cleaned}_" if cleaned.split(".")[0].lower() in _RESERVED else cleaned
+    stem, point, rest = cleaned.partition(".")
+    return f"{stem}_{point}{rest}" if stem.lower() in _RESERVED else cleaned  # Windows looks at what precedes the point
 
 
 def shown(path: Path | str) -> str:

@@ -52,7 +52,7 @@ def _figures(metrics):
             name = {"balanced_accuracy": "balanced accuracy", "auc": "AUC"}[words[-1]]
             found.append(f"{name} {number}" + (f" ({where})" if where else ""))
 
-    walk([""], {key: metrics[key] for key in metrics if key != "cross_validation"})
+    walk(["validation"], {key: metrics[key] for key in metrics if key != "cross_validation"})
     return found
 
 

@@ -7,7 +7,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-TOOLS = ("pip", "setuptools")
+TOOLS = ("setuptools",)
 
 
 def declared():

@@ -1,0 +1,67 @@
+"""README: its first screen, its links, its numbers, its code."""
+
+import re
+import sys
+
+import pytest
+from documents import REPOSITORY, code_blocks
+
+README = REPOSITORY / "README.md"
+TEXT = README.read_text(encoding="utf-8")
+
+
+def test_the_first_screen_shows_a_real_result_and_the_two_commands():
+    first = TEXT.splitlines()[:14]
+    assert any(re.match(r"!\[.+\]\(Resources/Screenshots/.+\.png\)", line) for line in first)
+    assert any(line.startswith("make demo") for line in first)
+    assert any(line.startswith("make test") for line in first)
+    assert "Research use only" in TEXT[:600]
+
+
+# These are written by measurements (make evaluate, make bench) and, as a page of the manual, from the bundles.
+MADE = {"docs/RESULTS.md", "docs/PERFORMANCE.md", "docs/models.md"}
+
+
+def test_links_and_pictures_exist():
+    links = [link.partition("#")[0] for link in re.findall(r"\]\(([^)]+)\)", TEXT) if not link.startswith("http")]
+    assert len(links) > 15
+    assert [link for link in links if link not in MADE and not (REPOSITORY / link).exists()] == []
+
+
+def test_the_tables_are_those_of_the_bundled_models():
+    sys.path.insert(0, str(REPOSITORY / "Testing" / "release"))
+    import readme_results
+
+    assert readme_results.replaced(TEXT) == TEXT, "run: make readme"
+
+
+def test_the_tables_give_the_evaluations_numbers_with_intervals():
+    sys.path.insert(0, str(REPOSITORY / "Testing" / "release"))
+    import readme_results
+
+    found = readme_results._figures({"validation": {"patients": {"balanced_accuracy": {"value": 0.912, "low": 0.85, "high": 0.96},
+                                                                 "auc": {"value": None}}}, "other": 3})
+    assert found == ["balanced accuracy 0.91 (0.85–0.96) (patients)", "AUC – (patients)"]
+
+
+def test_the_own_cnn_snippet_runs():
+    torch = pytest.importorskip("torch")
+    block, = (block for block in code_blocks(README, "python") if "HRCAM(cnn" in block)
+    names = {}
+    exec(compile(block, "README.md", "exec"), names)
+    assert names["evidence"].logits.shape == (1, 2)
+    assert names["evidence"].maps.shape == (1, 2, 96, 128)
+    assert isinstance(names["hrcam"], torch.nn.Module)
+
+
+def test_the_python_snippet_runs(bright_blob_bundle, blob_volume, tmp_path, monkeypatch, capsys):
+    import SimpleITK as sitk
+    from hrcam.volume import to_sitk
+
+    volume = blob_volume()
+    sitk.WriteImage(to_sitk(volume.array, volume.geometry), str(tmp_path / "scan.nii.gz"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HRCAM_MODELS", str(bright_blob_bundle.path.parent))
+    block, = (block for block in code_blocks(README, "python") if "load_bundle" in block)
+    exec(compile(block.replace("t1ce-tumor", "bright-blob"), "README.md", "exec"), {})
+    assert capsys.readouterr().out.startswith("lesion [('")
