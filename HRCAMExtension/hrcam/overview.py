@@ -21,6 +21,7 @@ from matplotlib.ticker import MaxNLocator
 
 from .geometry import PLANES
 from .intensity import find_scale
+from .origin import origin_of
 from .prepare import display_position, display_spacing, displayed
 from .result import RESEARCH_USE, Region, Result
 from .volume import Volume
@@ -51,11 +52,11 @@ class _View:
 def write_overview(
     path: str | os.PathLike[str], volume: Volume, result: Result, truth: npt.NDArray[np.bool_] | None = None
 ) -> None:
-    """Write the overview of a result as PNG; see `draw_overview`."""
+    """Write the overview of a result as PNG, its origin in the file's own texts; see `draw_overview`."""
     figure = draw_overview(volume, result, truth)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph")  # a case's name may hold letters that no font here has
-        FigureCanvasAgg(figure).print_png(os.fspath(path))
+        FigureCanvasAgg(figure).print_png(os.fspath(path), metadata=origin_of(result))
 
 
 def draw_overview(volume: Volume, result: Result, truth: npt.NDArray[np.bool_] | None = None) -> Figure:

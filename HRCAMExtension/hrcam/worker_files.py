@@ -12,6 +12,7 @@ import SimpleITK as sitk  # noqa: N813 - its customary name
 
 from .errors import OutputError
 from .formats import reason, safe_name, shown
+from .origin import origin_of
 from .result import Result, validate_result
 from .volume import to_sitk
 
@@ -43,7 +44,10 @@ def write_arrays(result: Result, folder: Path) -> dict[str, object]:
         holder = Path(tempfile.mkdtemp(prefix=".hrcam-", dir=folder))
         try:
             for name, array in arrays.items():
-                sitk.WriteImage(to_sitk(np.ascontiguousarray(array), result.geometry), str(holder / name), False)
+                image = to_sitk(np.ascontiguousarray(array), result.geometry)
+                for key, value in origin_of(result).items():
+                    image.SetMetaData(key, value)
+                sitk.WriteImage(image, str(holder / name), False)
             (holder / json_name).write_text(json.dumps(document, allow_nan=False), encoding="utf-8")
             for name in (*arrays, json_name):
                 (holder / name).replace(folder / name)

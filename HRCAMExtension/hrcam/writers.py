@@ -1,7 +1,8 @@
 """Results on disk: complete or absent, on exactly the input's grid, readable by Slicer.
 
 Everything is written into a hidden folder beside its destination and renamed into place, ``NAME_result.json`` last: a
-case whose JSON is there is complete. NIfTI stores its grid as 32-bit floats, so positions read back from ``.nii.gz``
+case whose JSON is there is complete, after a power cut too. Every file says what made it, of what, and what it is not
+for. NIfTI stores its grid as 32-bit floats, so positions read back from ``.nii.gz``
 differ from the input's by up to about 1e-5 of their size (a few micrometres in a head); NRRD and JSON keep every digit.
 """
 
@@ -18,9 +19,11 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk  # noqa: N813 - its customary name
 
+from .durable import settle, settle_folder, turn_in
 from .errors import HRCAMError, OutputError
 from .formats import reason, safe_name, shown
 from .geometry import Geometry
+from .origin import origin_of
 from .result import RESEARCH_USE, EvidenceLevel, LabelArray, Result, validate_result
 from .volume import Volume, to_sitk
 
@@ -43,6 +46,7 @@ DEFAULT_TERMINOLOGY = (
 """Of segments whose model class names no terminology of its own."""
 
 _NIFTI_NOTE_LENGTH = 79
+_NIFTI_HEADER = 352
 
 
 def write_result(
@@ -83,10 +87,8 @@ def write_result(
     names["result"] = name + RESULT_SUFFIX
     try:
         target.mkdir(parents=True, exist_ok=True)
-        existing = [one for one in names.values() if (target / one).exists()]
-        if existing and not overwrite:
-            raise OutputError(f'"{shown(target / existing[0])}" exists already.',
-                              "Choose another folder, or allow overwriting.")
+        if not overwrite:
+            _refuse_existing(target, names)
         holder = Path(tempfile.mkdtemp(prefix=f".{name[:40]}-", dir=target))
     except OSError as error:
         raise OutputError(f'The folder "{shown(target)}" cannot be written: {reason(error)}.',
@@ -94,7 +96,11 @@ def write_result(
     try:
         for kind, (_, write) in writers.items():
             write(holder / names[kind])
-        _move_into_place(holder, target, names)
+            settle(holder / names[kind])
+        with turn_in(target):
+            if not overwrite:
+                _refuse_existing(target, names)
+            _move_into_place(holder, target, names)
     except HRCAMError:
         raise
     except (OSError, RuntimeError) as error:
@@ -107,15 +113,16 @@ def write_result(
 
 def write_segmentation(
     path: Path, labels: LabelArray, geometry: Geometry, class_name: str, levels: Collection[EvidenceLevel],
-    terminology: str = DEFAULT_TERMINOLOGY,
+    terminology: str = DEFAULT_TERMINOLOGY, origin: Mapping[str, str] | None = None,
 ) -> None:
     """Write evidence levels as a segmentation that Slicer opens with names, colors and reference geometry.
 
     Segment n holds the voxels whose highest level is n (``evidence_n``, named "CLASS: LEVEL"): the segments lie beside
-    one another on one shared label map, as in the label overlay.
+    one another on one shared label map, as in the label overlay. ``origin`` holds further keys of the header.
     """
     image = to_sitk(np.ascontiguousarray(labels, np.uint8), geometry)
-    for key, value in _segmentation_header(labels, geometry, class_name, levels, terminology).items():
+    header = _segmentation_header(labels, geometry, class_name, levels, terminology)
+    for key, value in (header | dict(origin or {})).items():
         image.SetMetaData(key, value)
     sitk.WriteImage(image, str(path), useCompression=True)
 
@@ -129,7 +136,8 @@ def _writers(
     known: dict[str, Callable[[Path], None]] = {
         "map": lambda path: _write_nifti(path, result.map, result.geometry, note),
         "levels": lambda path: write_segmentation(
-            path, result.labels, result.geometry, result.shown_class, result.evidence_levels, terminology
+            path, result.labels, result.geometry, result.shown_class, result.evidence_levels, terminology,
+            origin_of(result),
         ),
         "labels": lambda path: _write_nifti(path, result.labels, result.geometry, note),
         "overview": lambda path: _write_overview(path, volume, result),
@@ -144,14 +152,24 @@ def _writers(
     return writers
 
 
+def _refuse_existing(target: Path, names: Mapping[str, str]) -> None:
+    existing = [one for one in names.values() if (target / one).exists()]
+    if existing:
+        raise OutputError(f'"{shown(target / existing[0])}" exists already.',
+                          "Choose another folder, or allow overwriting.")
+
+
 def _move_into_place(holder: Path, target: Path, names: Mapping[str, str]) -> None:
     """Rename all files; without the JSON, which goes first and comes last, a case counts as absent."""
     (target / names["result"]).unlink(missing_ok=True)
     moved: list[Path] = []
     try:
-        for one in names.values():
+        for kind, one in names.items():
+            if kind == "result":
+                settle_folder(target)
             (holder / one).replace(target / one)
             moved.append(target / one)
+        settle_folder(target)
     except OSError:
         for path in moved:
             path.unlink(missing_ok=True)
@@ -162,6 +180,19 @@ def _write_nifti(path: Path, array: np.ndarray[Any, Any], geometry: Geometry, no
     image = to_sitk(np.ascontiguousarray(array), geometry)
     image.SetMetaData("ITK_FileNotes", note)
     sitk.WriteImage(image, str(path), useCompression=True)
+    _expect_whole(path, _NIFTI_HEADER + array.nbytes)
+
+
+def _expect_whole(path: Path, length: int) -> None:
+    """Raise ``OSError`` unless a gzip file states the length that it should have: ITK is silent about a full disk.
+
+    The length is the last thing that is written, so whatever was cut off before shows here without unpacking.
+    """
+    with path.open("rb") as file:
+        file.seek(-4, os.SEEK_END)
+        stated = int.from_bytes(file.read(4), "little")
+    if stated != length % (1 << 32):
+        raise OSError(f"only a part of {path.name} could be written")
 
 
 def _write_json(document: Mapping[str, Any], path: Path) -> None:
@@ -184,10 +215,10 @@ def _write_scene(path: Path, volume: Volume, result: Result) -> None:
 
 
 def _note(result: Result) -> str:
-    """What fits into NIfTI's description: model, version, weights, and what the file is not for."""
-    model = result.provenance.get("model", {})
-    text = (f"HR-CAM {model.get('name', '')} {model.get('version', '')} {str(model.get('sha256', ''))[:8]} "
-            f"{result.shown_class}. {RESEARCH_USE.split('.')[0]}")
+    """What fits into NIfTI's description of 79 letters: what the file is not for, then checksums, model and class."""
+    origin = origin_of(result)
+    text = (f"{RESEARCH_USE.split('.')[0]}. HR-CAM {origin['HRCAM.Version']} scan {origin['HRCAM.InputSHA256'][:8]} "
+            f"model {origin['HRCAM.ModelSHA256'][:8]} {origin['HRCAM.Model']} {result.shown_class}")
     return text.encode("ascii", "replace").decode("ascii")[:_NIFTI_NOTE_LENGTH]
 
 

@@ -69,6 +69,34 @@ def test_nifti_says_what_it_is_and_what_it_is_not_for(tmp_path, scan, result):
     assert "bright-blob 1.0.0" in note and "Research use only" in note
 
 
+def test_every_file_says_what_made_it_of_what_and_what_it_is_not_for(tmp_path, scan, result):
+    """The path of the scan stays out of headers: folders may be named after patients."""
+    from PIL import Image
+
+    named = replace(result, provenance={**result.provenance, "input": {**result.provenance["input"],
+                                                                       "source": "/data/Doe^Jane/scan.nii"}})
+    files = write_result(named, scan, tmp_path)
+    picture = Image.open(files["overview"]).text
+    levels = header(files["levels"])
+    for stated in (picture, {key: levels.GetMetaData(key) for key in levels.GetMetaDataKeys()}):
+        assert stated["HRCAM.IntendedUse"].startswith("Research use only")
+        assert stated["HRCAM.InputSHA256"] == scan.content_hash
+        assert stated["HRCAM.ModelSHA256"] == result.provenance["model"]["sha256"]
+        assert json.loads(stated["HRCAM.Options"])["plane"] == "auto" and stated["HRCAM.Version"]
+        assert "Jane" not in str(stated)
+    for kind in ("map", "labels", *(f"map_{level}" for level in result.level_maps)):
+        note = header(files[kind]).GetMetaData("ITK_FileNotes")
+        assert note.startswith("Research use only") and scan.content_hash[:8] in note
+        assert result.provenance["model"]["sha256"][:8] in note
+
+
+def test_a_long_model_name_does_not_push_out_what_the_file_is_not_for(tmp_path, scan, result):
+    model = {**result.provenance["model"], "name": "n" * 64}
+    odd = replace(result, provenance={**result.provenance, "model": model})
+    note = header(write_result(odd, scan, tmp_path, FAST)["map"]).GetMetaData("ITK_FileNotes")
+    assert "Research use only" in note and model["sha256"][:8] in note
+
+
 def test_the_json_is_valid_names_its_files_and_brings_the_result_back(tmp_path, scan, result):
     files = write_result(result, scan, tmp_path, FAST)
     document = json.loads(files["result"].read_text(encoding="utf-8"))
