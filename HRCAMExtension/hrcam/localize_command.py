@@ -13,7 +13,7 @@ import typer
 from .bundle import Bundle, load_bundle
 from .cases import Case, discover
 from .errors import HRCAMError, OutputError
-from .result import Result
+from .result import Faithfulness, Result
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -65,6 +65,9 @@ def localize_files(
     ] = None,
     keep_levels: Annotated[bool, typer.Option("--keep-levels", help="Also write the map of every CNN level.")] = False,
     minimum_region: Annotated[float, typer.Option(min=0, help="Leave out regions smaller than this, in ml.")] = 0.0,
+    faithfulness: Annotated[
+        bool, typer.Option("--faithfulness", help="Test if the answer rests on the strongest region (5 more runs).")
+    ] = False,
     no_overview: Annotated[bool, typer.Option("--no-overview", help="Do not draw the overview picture.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace earlier results in the folder.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
@@ -93,7 +96,8 @@ def localize_files(
         label = case.name if len(cases) == 1 else f"{case.name} ({number}/{len(cases)})"
         try:
             with _progress(errors, label, quiet) as progress:
-                result, files = localize_case(case, bundle, options, out, outputs, overwrite, progress)
+                result, files = localize_case(case, bundle, options, out, outputs, overwrite, progress,
+                                              faithfulness)
         except Exception as error:  # whatever it is, the other scans are not to blame
             if debugging() and not isinstance(error, HRCAMError):
                 raise
@@ -115,11 +119,13 @@ def localize_case(
     outputs: Sequence[str],
     overwrite: bool,
     progress: Callable[[str, float], None] | None = None,
+    faithfulness: bool = False,
 ) -> tuple[Result, dict[str, Path]]:
     """Read, localize and write one case; returns the result and its files.
 
     Raises ``HRCAMError`` for anything expected to go wrong; nothing of the case is left behind then.
     """
+    from .faithfulness import deletion_test
     from .localize import STAGES, localize
     from .volume import read_volume
     from .writers import RESULT_SUFFIX, write_result
@@ -133,6 +139,10 @@ def localize_case(
         progress("Reading", STAGES["Reading"])
     volume = replace(read_volume(case.path), name=case.name)
     result = localize(volume, bundle, options, progress)
+    if faithfulness:
+        if progress is not None:
+            progress("Testing faithfulness", STAGES["Writing"])
+        result = replace(result, faithfulness=deletion_test(volume, bundle, result, options))
     if progress is not None:
         progress("Writing", STAGES["Writing"])
     return result, write_result(result, volume, out, outputs, overwrite)
@@ -204,6 +214,16 @@ def _print_result(console: Console, result: Result, files: dict[str, Path]) -> N
             console.print(f"  … and {len(result.regions) - 5} more in {escape(files['result'].name)}")
     else:
         console.print(f"  No evidence for {shown} above the lowest level.")
+    if result.faithfulness is not None:
+        console.print(_faithfulness_in_words(result.faithfulness, shown))
     folder = files["result"].parent
     names = "  ".join(path.name for path in files.values())
     console.print(f"  [dim]in {escape(str(folder))}:[/] {escape(names)}\n", soft_wrap=True)
+
+
+def _faithfulness_in_words(found: Faithfulness, shown: str) -> str:
+    words = f"  Without region 1 the log-odds of {shown} fall by {found.drop:.1f}"
+    if not found.random_drops:
+        return f"{words}; no other place has room for its shape."
+    others = sum(found.random_drops) / len(found.random_drops)
+    return f"{words}; without as much tissue at {len(found.random_drops)} other places by {others:.1f} on average."

@@ -87,6 +87,29 @@ class SliceEvidence:
     probabilities: dict[str, float]
 
 
+@dataclass(frozen=True)
+class Faithfulness:
+    """What the answer loses when the strongest region is filled with the tissue around it; see ``faithfulness.py``.
+
+    Parameters
+    ----------
+    drop : fall of the shown class's log-odds, natural logarithm, calibrated.
+    random_drops : the same for holes of the same shape at other places; empty where there was no room.
+    filled_ml : volume of the region.
+    seed : of the places.
+    """
+
+    drop: float
+    random_drops: tuple[float, ...]
+    filled_ml: float
+    seed: int
+
+    @property
+    def score(self) -> float | None:
+        """``drop`` above the mean of ``random_drops``; None where there are none."""
+        return self.drop - sum(self.random_drops) / len(self.random_drops) if self.random_drops else None
+
+
 @dataclass(frozen=True, eq=False)
 class Result:
     """Everything that one localization found.
@@ -110,6 +133,7 @@ class Result:
         fusion makes no such promise.
     timings : stage to seconds.
     provenance : versions, checksums, options, model.
+    faithfulness : of the map for this scan, where it was asked for.
     """
 
     case: str
@@ -128,6 +152,7 @@ class Result:
     completeness_error: float | None = None
     timings: dict[str, float] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
+    faithfulness: Faithfulness | None = None
 
     def to_json(self, files: Mapping[str, str] | None = None) -> dict[str, Any]:
         """The result without its arrays, as a document that ``schemas/result.schema.json`` accepts.
@@ -150,6 +175,9 @@ class Result:
             "slices": [_plain(asdict(one)) for one in self.slices],
             "warnings": list(self.warnings),
             "completeness_error": _plain(self.completeness_error),
+            "faithfulness": None if self.faithfulness is None else _plain(
+                {**asdict(self.faithfulness), "score": self.faithfulness.score}
+            ),
             "timings": _plain(self.timings),
             "provenance": _plain(self.provenance),
             "geometry": {
@@ -194,6 +222,7 @@ class Result:
             completeness_error=document["completeness_error"],
             timings=dict(document["timings"]),
             provenance=dict(document["provenance"]),
+            faithfulness=_faithfulness(document.get("faithfulness")),
         )
 
 
@@ -239,6 +268,12 @@ def _plain(value: Any) -> Any:
 
 def _tuples(record: Mapping[str, Any]) -> dict[str, Any]:
     return {key: tuple(value) if isinstance(value, list) else value for key, value in record.items()}
+
+
+def _faithfulness(record: Mapping[str, Any] | None) -> Faithfulness | None:
+    if record is None:
+        return None
+    return Faithfulness(**_tuples({key: value for key, value in record.items() if key != "score"}))
 
 
 def _on_grid(array: npt.ArrayLike, dtype: npt.DTypeLike, geometry: Geometry, what: str) -> npt.NDArray[Any]:
