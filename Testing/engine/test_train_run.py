@@ -52,6 +52,13 @@ def joint(folder, tmp_path_factory):
     return out, run_training(config, out, say=lambda _: None)
 
 
+def environment():
+    """For a process of its own that finds the package."""
+    source = str(Path(__file__).parents[2] / "HRCAMExtension")
+    path = os.pathsep.join([source, os.environ.get("PYTHONPATH", "")])
+    return os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+
+
 def logged(out):
     """(epoch, step) of every validation that was logged."""
     rows = []
@@ -183,10 +190,8 @@ def test_a_killed_run_goes_on_to_the_same_steps(folder, tmp_path):
     config.write_text(yaml.safe_dump(raw))
     out = tmp_path / "run"
     arguments = ["train", "--config", str(config), "--data", str(folder), "--out", str(out)]
-    source = str(Path(__file__).parents[2] / "HRCAMExtension")
-    path = os.pathsep.join([source, os.environ.get("PYTHONPATH", "")])
     process = subprocess.Popen(
-        [sys.executable, "-m", "hrcam", *arguments], env=os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
+        [sys.executable, "-m", "hrcam", *arguments], env=environment(),
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     checkpoint = out / "final" / "checkpoints" / "last.ckpt"
@@ -203,6 +208,20 @@ def test_a_killed_run_goes_on_to_the_same_steps(folder, tmp_path):
     assert load_bundle(out / "blob").name == "blob"
     steps = dict(logged(out))
     assert steps[11] == 12 * 6 - 1  # 48 slices in batches of 8, as without the interruption
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_model(folder, tmp_path):
+    config = tmp_path / "blob.yaml"
+    config.write_text(yaml.safe_dump(settings(mode="joint", train__epochs=2)))
+    out = tmp_path / "run"
+    subprocess.run(
+        [sys.executable, "-m", "hrcam", "train", "--config", config, "--data", folder, "--out", out, "--devices", "2",
+         "--strategy", "ddp"],
+        env=environment(), stdout=subprocess.DEVNULL, check=True, timeout=250,
+    )  # fmt: skip
+    assert load_bundle(out / "blob").build().num_classes == 2
+    assert logged(out) == [(0, 2), (1, 5)]  # 6 batches an epoch, 3 for each process
 
 
 def test_a_run_is_not_mixed_with_another(joint, folder, tmp_path):

@@ -53,7 +53,9 @@ class Classifier(pl.LightningModule):
         if self.augmentation is not None:
             images = augment(images, self._rng(), self.augmentation)
         loss = self.loss(self(_single(images)), labels.flatten())
-        self.log("training_loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(images))
+        self.log(
+            "training_loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(images), sync_dist=True
+        )
         return loss
 
     def validation_step(self, batch: tuple[Tensor, Tensor], _: int) -> None:
@@ -67,7 +69,7 @@ class Classifier(pl.LightningModule):
 
     def on_train_epoch_end(self) -> None:
         """Log the learning rate that the epoch ended with."""
-        self.log("learning_rate", self.trainer.optimizers[0].param_groups[0]["lr"])
+        self.log("learning_rate", self.trainer.optimizers[0].param_groups[0]["lr"], sync_dist=True)
 
     def configure_optimizers(self) -> Any:
         """AdamW, one cycle of the learning rate over the whole training (Smith and Topin 2019)."""

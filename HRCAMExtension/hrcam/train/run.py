@@ -77,6 +77,8 @@ def run_training(
     OutputError : `out` holds another run.
     """
     _open_folder(config, out, resume)
+    if not _is_first():
+        say = _silent
     say(f"Preparing {config.name}")
     build_hrcam(config)  # a wrong network shows before hours of reading
     if config.data.kind == "paired":
@@ -110,6 +112,10 @@ def device_of(config: TrainConfig) -> torch.device:
     """Where everything but stage one runs."""
     wanted = config.trainer.accelerator in ("auto", "gpu", "cuda")
     return torch.device("cuda" if wanted and torch.cuda.is_available() else "cpu")
+
+
+def _silent(text: str) -> None:
+    del text
 
 
 def _is_first() -> bool:
