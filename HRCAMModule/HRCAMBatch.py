@@ -26,6 +26,21 @@ LOG, SUMMARY = "hrcam_batch.log", "summary.csv"
 _log = logging.getLogger("HRCAMBatch")
 
 
+class HRCAMBatch:
+    """What Slicer's list of modules holds of this file: nothing that is shown.
+
+    Slicer takes every script beside a module for a module, and reports an error at each start for one without a class
+    of its own name.
+    """
+
+    def __init__(self, parent):
+        parent.title = "HR-CAM Batch"
+        parent.categories = ["Neuroimaging"]
+        parent.contributors = ["HR-CAM contributors"]
+        parent.helpText = "Localizes many scans from the command line: Slicer --python-script HRCAMBatch.py --usage"
+        parent.hidden = True
+
+
 class UsageError(Exception):
     """The arguments make no sense."""
 
@@ -239,4 +254,8 @@ def _writeSummary(rows, path):
 if __name__ == "__main__":
     import slicer
 
-    slicer.util.exit(main(sys.argv[1:]))
+    exitCode = 2
+    try:
+        exitCode = main(sys.argv[1:])
+    finally:  # also after an error that nobody foresaw: Slicer would stay open for ever
+        slicer.util.exit(exitCode)

@@ -1,5 +1,6 @@
 """The extension as the Extensions Index and Slicer's build see it: metadata, icon, license, and what gets packaged."""
 
+import ast
 import json
 import re
 import shutil
@@ -131,6 +132,15 @@ def test_the_list_check_notices_a_file_too_many_and_one_too_few(tmp_path):
     (tmp_path / "HRCAMModule" / "new.py").unlink()
     found = {name: (missing, gone) for _, name, missing, gone in package_lists.differences(tmp_path)}
     assert found["MODULE_PYTHON_SCRIPTS"] == ([], ["new.py"])
+
+
+@pytest.mark.parametrize("script", sorted((ROOT / "HRCAMModule").glob("*.py")), ids=lambda path: path.stem)
+def test_every_script_beside_the_module_has_the_class_that_slicer_looks_for(script):
+    """Slicer's module factory takes every .py file of the folder for a module, and reports those without the class."""
+    classes = [node.name for node in ast.parse(script.read_text(encoding="utf-8")).body
+               if isinstance(node, ast.ClassDef)]
+    assert script.stem in classes
+    assert not script.read_text(encoding="utf-8").startswith("#!"), "Slicer runs such a file as a command line module"
 
 
 @pytest.fixture(scope="module")

@@ -94,6 +94,24 @@ def test_screenshots_without_a_window_are_left_out_and_the_case_is_done(batch, s
     assert code == 0 and (tmp_path / "out" / "ill_scene.mrb").is_file()
 
 
+def test_slicer_lists_the_script_nowhere_though_it_takes_it_for_a_module(slicerHost):
+    module = slicerHost.loadModule(str(ROOT / "HRCAMModule" / "HRCAMBatch.py"))
+    try:
+        assert module.hidden and module.title == "HR-CAM Batch"
+    finally:
+        slicerHost.unloadModule("HRCAMBatch")
+
+
+def test_run_as_a_script_it_ends_the_application_even_after_an_unforeseen_error(batch, monkeypatch):
+    codes = []
+    monkeypatch.setattr(slicer.util, "exit", codes.append)
+    source = (ROOT / "HRCAMModule" / "HRCAMBatch.py").read_text(encoding="utf-8")
+    monkeypatch.setattr("argparse.ArgumentParser.parse_args", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        exec(compile(source, "HRCAMBatch.py", "exec"), {"__name__": "__main__", "__file__": batch.__file__})
+    assert codes == [2]
+
+
 def test_run_as_a_script_it_ends_the_application_with_its_code(tmp_path):
     code = f"""
 import os, sys
