@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,9 @@ from .errors import Cancelled, ModelError
 from .fusion import fuse, upsample
 from .model import HRCAM
 from .prepare import Plan
+
+if TYPE_CHECKING:
+    from .engine_openvino import CompiledNetwork
 
 Array = npt.NDArray[np.float32]
 
@@ -34,6 +38,7 @@ class Runner:
     batch_size : items a forward pass.
     precision : "fp32", "bf16" or "fp16".
     warnings : what the user must know about how it ran.
+    engine : "torch", "openvino", or "auto": OpenVINO where it can run the network, else PyTorch.
     """
 
     network: HRCAM
@@ -41,10 +46,33 @@ class Runner:
     batch_size: int
     precision: str
     warnings: list[str]
+    engine: str = "torch"
+    _compiled: CompiledNetwork | None = field(default=None, init=False)
+
+    def begin(self, plan: Plan) -> None:
+        """Get ready for a plan's size; raises ``ModelError`` where the engine was asked for by name and cannot."""
+        self._compiled = None
+        if self.engine != "torch":
+            from .engine_openvino import compiled
+
+            try:
+                self._compiled = compiled(self.network, plan.size, self.precision)
+            except ModelError:
+                if self.engine != "auto":
+                    raise
+
+    @property
+    def engine_used(self) -> str:
+        """The engine that computes since `begin`: "torch" or "openvino"."""
+        return "torch" if self._compiled is None else "openvino"
 
     def forward(self, plan: Plan, chosen: slice, classes: Sequence[int]) -> tuple[Array, list[Array]]:
         """Logits N×K, and per level (fine → coarse) some classes' evidence N×C'×*native, for some of the items."""
-        images = torch.from_numpy(plan.load(chosen))
+        prepared = plan.load(chosen)
+        if self._compiled is not None:
+            found, maps = self._compiled(prepared)
+            return found, [level[:, list(classes)] for level in maps]
+        images = torch.from_numpy(prepared).to(memory_format=_memory_format(self.network, self.device))
         with torch.inference_mode(), self._autocast():
             logits, levels = self.network.native_maps(images.to(self.device, non_blocking=True))
             return _to_numpy(logits), [_to_numpy(level[:, list(classes)]) for level in levels]
@@ -158,6 +186,7 @@ def run_plan(
     ------
     Cancelled : ``cancelled`` said so.
     """
+    runner.begin(plan)
     logits = np.empty((plan.count, runner.network.num_classes), np.float32)
     kept: dict[str, npt.NDArray[np.floating]] = {}
     start = 0
@@ -181,21 +210,36 @@ def run_plan(
     return Output(logits, plan.size, tuple(classes), kept, _to_numpy(runner.network.head.bias.detach()))
 
 
-def place(network: HRCAM, device: torch.device, batch_size: int | None, precision: str) -> Runner:
-    """Move a network to a device; a batch size of None suits the device.
+def place(
+    network: HRCAM, device: torch.device, batch_size: int | None, precision: str, engine: str = "torch"
+) -> Runner:
+    """Move a network to a device; a batch size of None suits the device, ``engine`` is as in `Runner`.
 
     Raises ``ModelError`` for a precision that the device does not offer.
     """
     if precision not in PRECISIONS or (precision == "fp16" and device.type == "cpu"):
         raise ModelError(f'The precision "{precision}" is not available on {device.type}.', "Choose fp32 or bf16.")
     size = batch_size or (BATCH_ON_CPU if device.type == "cpu" else BATCH_ON_CUDA)
-    runner = Runner(network, device, max(1, size), precision, [])
+    runner = Runner(network, device, max(1, size), precision, [], engine)
+    if precision == "bf16" and device.type == "cpu" and not _cpu_computes_bf16():
+        runner.precision = "fp32"
+        runner.warnings.append("This CPU has no instructions for bf16, which would be far slower; fp32 was used.")
     try:
-        network.to(device)
+        network.to(device, memory_format=_memory_format(network, device))  # type: ignore[call-overload]
     except torch.cuda.OutOfMemoryError:
         runner.batch_size = 1
         runner.shrink()
     return runner
+
+
+def _cpu_computes_bf16() -> bool:
+    """As PyTorch's own compiler asks; without such instructions bf16 is emulated, 70 times slower than fp32."""
+    return torch.backends.mkldnn.is_available() and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def _memory_format(network: HRCAM, device: torch.device) -> torch.memory_format:
+    """Channels last where it pays: 2D convolutions on CPUs (docs/PERFORMANCE.md)."""
+    return torch.channels_last if device.type == "cpu" and network.num_dims == 2 else torch.contiguous_format
 
 
 def _room(network: HRCAM, count: int, levels: Sequence[Array]) -> dict[str, npt.NDArray[np.floating]]:

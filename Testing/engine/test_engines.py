@@ -1,0 +1,196 @@
+"""Engines: OpenVINO says what PyTorch says, is taken where it pays, and is never trusted unseen."""
+
+import builtins
+import copy
+import gc
+import threading
+
+import numpy as np
+import pytest
+import torch
+from hrcam import HRCAM, engine_openvino, inference
+from hrcam.errors import ModelError
+from hrcam.localize import Options, localize
+from hrcam.networks import build_network
+
+openvino = pytest.mark.skipif(not engine_openvino.find_spec("openvino"), reason="openvino is not installed")
+
+CPU = torch.device("cpu")
+NETWORKS = {
+    "vgg_small": ({"width": 4, "stages": 3, "num_classes": 3}, (40, 56)),
+    "resnet_small": ({"width": 4, "stages": 3, "num_classes": 3, "blocks": 1, "antialiased": True}, (32, 48)),
+    "hourglass": ({"width": 4, "stages": 3, "num_classes": 3, "decoder_width": 4}, (36, 52)),
+    "vgg_small 3D": ({"width": 4, "stages": 3, "num_classes": 3, "dims": 3}, (16, 24, 20)),
+}
+
+
+def network_of(name):
+    torch.manual_seed(1)
+    arguments, size = NETWORKS[name]
+    network = HRCAM(build_network(name.split()[0], arguments), 3)
+    with torch.no_grad():
+        for norm in network.cnn.modules():
+            if hasattr(norm, "running_mean"):
+                norm.running_mean.normal_(0, 0.1)
+                norm.running_var.uniform_(0.5, 1.5)
+    return network.eval().requires_grad_(False), size
+
+
+def native(network, images):
+    with torch.inference_mode():
+        logits, levels = network.native_maps(torch.from_numpy(images))
+    return logits.numpy(), [level.numpy() for level in levels]
+
+
+@openvino
+@pytest.mark.parametrize("name", NETWORKS)
+def test_openvino_gives_the_same_logits_and_native_maps_for_any_batch(name):
+    network, size = network_of(name)
+    compiled = engine_openvino.compiled(network, size, "fp32")
+    for batch in (1, 3):
+        images = np.random.default_rng(batch).random((batch, 1, *size), np.float32)
+        (logits, levels), (found, found_levels) = native(network, images), compiled(images)
+        np.testing.assert_allclose(found, logits, atol=1e-4)
+        for wanted, got in zip(levels, found_levels, strict=True):
+            np.testing.assert_allclose(got, wanted, atol=1e-4 * np.abs(wanted).max())
+
+
+@openvino
+def test_answers_stay_as_they_were_when_the_network_runs_again_and_in_other_threads():
+    network, size = network_of("vgg_small")
+    compiled = engine_openvino.compiled(network, size, "fp32")
+    images = np.random.default_rng(0).random((4, 2, 1, *size), np.float32)
+    first = compiled(images[0])[0]
+    kept, answers = first.copy(), {}
+
+    def ask(n):
+        answers[n] = [compiled(images[n])[0] for _ in range(5)]
+
+    threads = [threading.Thread(target=ask, args=(n,)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    np.testing.assert_array_equal(first, kept)
+    for n in range(4):
+        for answer in answers[n]:
+            np.testing.assert_allclose(answer, native(network, images[n])[0], atol=1e-4)
+
+
+@openvino
+def test_a_network_is_compiled_once_a_size_and_forgotten_with_it():
+    network, size = network_of("vgg_small")
+    one = engine_openvino.compiled(network, size, "fp32")
+    assert engine_openvino.compiled(network, size, "fp32") is one
+    assert engine_openvino.compiled(network, (24, 24), "fp32") is not one
+    before = len(engine_openvino._compiled)
+    del network
+    gc.collect()
+    assert len(engine_openvino._compiled) == before - 1
+
+
+@openvino
+def test_a_wrong_conversion_is_never_used(monkeypatch):
+    import openvino as ov
+
+    convert = ov.convert_model
+
+    def wrong(traced, example_input):
+        with torch.no_grad():
+            for parameter in traced.parameters():
+                parameter.mul_(1.01)
+        return convert(traced, example_input=example_input)
+
+    monkeypatch.setattr(ov, "convert_model", wrong)
+    network, size = network_of("vgg_small")
+    monkeypatch.setattr(engine_openvino, "_Native", _native_copy)  # the network that is compared stays whole
+    with pytest.raises(ModelError, match="something else than PyTorch"):
+        engine_openvino.compiled(network, size, "fp32")
+    with pytest.raises(ModelError, match="engine torch"):
+        engine_openvino.compiled(network, size, "fp32")
+
+
+_Native = engine_openvino._Native
+
+
+def _native_copy(network):
+    return _Native(copy.deepcopy(network))
+
+
+@openvino
+def test_localize_finds_the_same_with_both_engines(bright_blob_bundle, blob_volume):
+    volume = blob_volume((48, 52, 8), (1.0, 1.0, 5.0))
+    torch_result, other = (
+        localize(volume, bright_blob_bundle, Options(device="cpu", engine=engine)) for engine in ("torch", "openvino")
+    )
+    assert torch_result.provenance["engine"] == "torch" and other.provenance["engine"] == "openvino"
+    np.testing.assert_allclose(other.map, torch_result.map, atol=1e-4 * np.abs(torch_result.map).max())
+    assert other.probabilities == pytest.approx(torch_result.probabilities, abs=1e-5)
+    assert other.completeness_error < 1e-3
+    assert [region.peak_ras for region in other.regions] == [region.peak_ras for region in torch_result.regions]
+
+
+@openvino
+@pytest.mark.parametrize(
+    ("engine", "dimension", "items", "wanted"),
+    [
+        ("auto", 2, 1, False),
+        ("auto", 2, engine_openvino.AUTO_ITEMS, True),
+        ("auto", 2, None, True),
+        ("auto", 3, 1, True),
+        ("openvino", 2, 1, True),
+        ("torch", 3, None, False),
+    ],
+)
+def test_auto_takes_openvino_where_there_is_enough_to_compute(engine, dimension, items, wanted):
+    assert engine_openvino.is_wanted(engine, CPU, "fp32", dimension, items) is wanted
+
+
+def test_an_engine_that_cannot_be_had_is_refused_by_name_and_passed_over_by_auto(monkeypatch):
+    assert not engine_openvino.is_wanted("auto", torch.device("cuda"), "fp32", 3, None)
+    with pytest.raises(ModelError, match="CPU"):
+        engine_openvino.is_wanted("openvino", torch.device("cuda"), "fp32", 2, None)
+    monkeypatch.setattr(engine_openvino, "find_spec", lambda name: None)
+    assert not engine_openvino.is_wanted("auto", CPU, "fp32", 3, None)
+    with pytest.raises(ModelError, match="pip install"):
+        engine_openvino.is_wanted("openvino", CPU, "fp32", 2, None)
+
+
+@openvino
+def test_a_network_that_openvino_cannot_run_goes_to_torch_unless_it_was_asked_for(
+    monkeypatch, bright_blob_bundle, blob_volume
+):
+    import openvino as ov
+
+    def refuse(*given, **options):
+        raise RuntimeError("unknown operation")
+
+    monkeypatch.setattr(ov, "convert_model", refuse)
+    monkeypatch.setattr(engine_openvino, "_compiled", {})
+    monkeypatch.setattr(engine_openvino, "AUTO_ITEMS", 1)
+    volume = blob_volume((48, 52, 2), (1.0, 1.0, 5.0))
+    assert localize(volume, bright_blob_bundle, Options(device="cpu")).provenance["engine"] == "torch"
+    with pytest.raises(ModelError, match="unknown operation"):
+        localize(volume, bright_blob_bundle, Options(device="cpu", engine="openvino"))
+
+
+def test_torch_needs_no_openvino(monkeypatch, bright_blob_bundle, blob_volume):
+    real = builtins.__import__
+
+    def guarded(name, *given):
+        assert not name.startswith("openvino")
+        return real(name, *given)
+
+    monkeypatch.setattr(builtins, "__import__", guarded)
+    volume = blob_volume((48, 52, 2), (1.0, 1.0, 5.0))
+    assert localize(volume, bright_blob_bundle, Options(device="cpu", engine="torch")).provenance["engine"] == "torch"
+
+
+def test_bf16_on_a_cpu_without_its_instructions_is_fp32_and_says_so(monkeypatch):
+    network, _ = network_of("vgg_small")
+    monkeypatch.setattr(inference, "_cpu_computes_bf16", lambda: False)
+    slow = inference.place(network, CPU, None, "bf16")
+    assert slow.precision == "fp32" and "bf16" in slow.warnings[0]
+    monkeypatch.setattr(inference, "_cpu_computes_bf16", lambda: True)
+    fast = inference.place(network, CPU, None, "bf16")
+    assert fast.precision == "bf16" and fast.warnings == []
