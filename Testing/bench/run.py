@@ -1,9 +1,9 @@
 """Speed and memory, as ratios within one run: ``make bench``.
 
-Prints two tables and writes them to ``docs/bench/VERSION.json``: what the evidence map costs beside the plain forward
-pass of the same network, and where the time of a whole localization goes. Absolute times depend on the machine;
-the ratios hardly do. Plain and map passes alternate, and their ratio is one of processor time: a machine that is busy
-with something else does not change it.
+Prints tables and writes them to ``docs/bench/VERSION.json``: what the evidence map costs beside the plain forward pass
+of the same network, what other engines and other libraries take, and where the time of a whole localization goes.
+Absolute times depend on the machine; the ratios hardly do. Plain and map passes alternate, and their ratio is one of
+processor time: a machine that is busy with something else does not change it.
 """
 
 import argparse
@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from alternatives import engines, rivals
 from hrcam import HRCAM, __version__, load_bundle, save_bundle
 from hrcam.fusion import fuse
 from hrcam.geometry import Geometry
@@ -74,6 +75,15 @@ def map_costs(repeats):
                     t / p for t, p in zip(times[kind][1:], times["plain"][1:], strict=True)
                 ) for kind in ("one class", "any class")},
             })
+    return rows
+
+
+def compare(measure, repeats):
+    """Network to rows of ``alternatives.engines`` or ``alternatives.rivals``, eight slices or one volume."""
+    rows = {}
+    for name, (architecture, arguments, size) in NETWORKS.items():
+        network = HRCAM(build_network(architecture, arguments), CLASSES).eval().requires_grad_(False)
+        rows[name] = measure(network, torch.rand(8 if len(size) == 2 else 1, 1, *size), repeats)
     return rows
 
 
@@ -143,6 +153,24 @@ def show(costs, job):
     console.print(table)
 
 
+def show_alternatives(on_engines, by_rivals):
+    """Print what other engines and other libraries take."""
+    table = Table(title="Logits and native level maps by engine, processor time beside eager PyTorch's")
+    for heading in ("network", "engine", "time", "largest difference"):
+        table.add_column(heading)
+    for name, rows in on_engines.items():
+        for row in rows:
+            table.add_row(name, row["engine"], f"{row['ratio']:.2f} x", f"{row['difference']:.1e}")
+    Console().print(table)
+    table = Table(title="Maps of other libraries beside the plain forward pass of the same network")
+    for heading in ("network", "method", "package", "time", "memory"):
+        table.add_column(heading)
+    for name, rows in by_rivals.items():
+        for row in rows:
+            table.add_row(name, row["method"], row["package"], f"{row['time']:.2f} x", f"{row['memory']:.2f} x")
+    Console().print(table)
+
+
 def main():
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -153,8 +181,11 @@ def main():
     job = whole_job(options.model)  # first: later passes would count in its peak memory
     costs = map_costs(options.repeats)
     show(costs, job)
+    on_engines, by_rivals = compare(engines, options.repeats), compare(rivals, max(3, options.repeats // 3))
+    show_alternatives(on_engines, by_rivals)
     document = {"hrcam": __version__, "torch": torch.__version__, "threads": torch.get_num_threads(),
-                "machine": platform.machine(), "map_cost": costs, "localize": job}
+                "machine": platform.machine(), "map_cost": costs, "localize": job, "engines": on_engines,
+                "rivals": by_rivals}
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
