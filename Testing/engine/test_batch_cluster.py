@@ -97,8 +97,10 @@ def test_a_scan_that_kills_its_process_fails_alone(tmp_path, monkeypatch, blob_v
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])]))
     architecture = {**conftest.BLOB_METADATA["architecture"], "name": "import:deadly_network:build"}
-    folder = save_bundle(tmp_path / "deadly", conftest.bright_blob_network(),
-                         {**conftest.BLOB_METADATA, "architecture": architecture}).path
+    with monkeypatch.context() as trusted:
+        trusted.setenv("HRCAM_ALLOW_IMPORT", "deadly_network")
+        folder = save_bundle(tmp_path / "deadly", conftest.bright_blob_network(),
+                             {**conftest.BLOB_METADATA, "architecture": architecture}).path
     scans = write_scans(tmp_path / "in", blob_volume, 3)
     batch = run_batch([scans], load_bundle(folder, allow_import=True), tmp_path / "out", CPU, FILES_ONLY, jobs=2,
                       retries=0, report=False)
