@@ -13,13 +13,18 @@ import typer
 
 from .bundle import load_bundle
 from .errors import InputError
+from .geometry import Geometry
 from .result import Result
 from .volume import Volume, read_volume, to_sitk
 
 TEMPLATE = "mni_icbm152_t1_tal_nlin_sym_09a_converted.nii.gz"
 """MNI ICBM152 2009a T1 template (Fonov et al. 2009), 1 mm, without skull; the PyPI package nilearn ships it."""
 
-LOOK, DIAMETER_MM, SEED = "glioma", (28.0, 34.0), 4
+LOWEST_MM = -30.0
+"""Height (S of RAS) from which the template is taken: models know whole heads, and below it a brain without skull falls
+apart into islands such as they have never seen."""
+
+LOOK, DIAMETER_MM, SEED = "meningioma", (28.0, 34.0), 4
 
 
 @dataclass(frozen=True)
@@ -51,7 +56,7 @@ def demo(
     from .writers import DEFAULT_OUTPUTS, write_result
 
     bundle = load_bundle(model)
-    volume, truth = simulated_scan(read_volume(scan or template_path()), seed)
+    volume, truth = simulated_scan(read_volume(scan) if scan else cerebrum(read_volume(template_path())), seed)
     result = localize(volume, bundle, Options(device=device))
     outputs = [kind for kind in DEFAULT_OUTPUTS if kind != "overview"] + ["scene"] * scene
     files = write_result(result, volume, out, outputs)
@@ -84,6 +89,16 @@ def template_path() -> Path:
             return path
     raise InputError("The demo's brain template comes with the Python package nilearn, which is not installed.",
                      "Install it with: pip install 'hrcam[demo]', or give a scan with --scan.")
+
+
+def cerebrum(template: Volume) -> Volume:
+    """The template's slices above `LOWEST_MM`; its third axis runs to superior, positions stay."""
+    image = to_sitk(template.array, template.geometry)
+    first = round((LOWEST_MM - image.GetOrigin()[2]) / image.GetSpacing()[2])
+    corner = image.TransformIndexToPhysicalPoint((0, 0, first))
+    size = (*image.GetSize()[:2], image.GetSize()[2] - first)
+    geometry = Geometry(size, corner, template.geometry.spacing, template.geometry.direction_lps)
+    return Volume(np.ascontiguousarray(template.array[first:]), geometry, template.name, template.source)
 
 
 def simulated_scan(volume: Volume, seed: int = SEED) -> tuple[Volume, npt.NDArray[np.bool_]]:
