@@ -70,6 +70,7 @@ class LineProcess:
         self.onErrorLine: Callable[[str], None] = lambda line: None
         self.onFinished: Callable[[int, bool], None] = lambda code, crashed: None
         self._process: Any = None
+        self._retired: Any = None
         self._pending = {"out": b"", "error": b""}
 
     @property
@@ -110,7 +111,15 @@ class LineProcess:
         process.closeWriteChannel()
         process.kill()
         process.waitForFinished(500)
+        self._retire(process)
+
+    def _retire(self, process: Any) -> None:
+        """Let Qt delete the process when it is safe, and hold on to it until then.
+
+        PythonQt deletes an object with its last Python reference, even in the middle of a signal that it emits.
+        """
         process.deleteLater()
+        self._retired = process
 
     def _readOutput(self) -> None:
         if self._process is not None:
@@ -130,12 +139,12 @@ class LineProcess:
         self._readError()
         process, self._process = self._process, None
         if process is not None:
-            process.deleteLater()
+            self._retire(process)
             self.onFinished(int(code), bool(getattr(status, "value", status)))
 
     def _failed(self, error: Any) -> None:
         # Only a failed start is not followed by finished().
         if self._process is not None and int(getattr(error, "value", error)) == 0:
-            self._process.deleteLater()
-            self._process = None
+            process, self._process = self._process, None
+            self._retire(process)
             self.onFinished(-1, True)

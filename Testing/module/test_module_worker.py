@@ -130,6 +130,20 @@ def test_a_result_that_cannot_be_read_is_an_error_in_words(client):
     assert "could not be read" in message and "run again" in message
 
 
+def test_a_process_that_cannot_start_outlives_the_signal_that_says_so(panel, slicerHost, tmp_path):
+    """PythonQt deletes an object with its last reference, Qt goes on using it after the signal."""
+    import weakref
+
+    from HRCAMModuleLib.worker_process import LineProcess
+
+    process, ends = LineProcess(), []
+    process.onFinished = lambda *how: ends.append((how, process.running))
+    process.start(str(tmp_path / "no-such-program"), [], str(tmp_path))
+    wrapper = weakref.ref(process._process)
+    slicerHost.waitUntil(lambda: ends)
+    assert ends == [((-1, True), False)] and wrapper() is not None
+
+
 def test_raw_files_survive_the_way_and_back(panel, tmp_path):
     from HRCAMModuleLib.nrrd import header, openRaw
 
