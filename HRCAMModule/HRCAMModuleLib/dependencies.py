@@ -20,6 +20,8 @@ from .engine import MODULE_FOLDER
 REQUIREMENTS = MODULE_FOLDER / "requirements.txt"
 TORCH_REQUIREMENT = ">=2.2"
 
+_installing = False
+
 
 class DependencyError(RuntimeError):
     """A package is missing; the message says what to do next."""
@@ -65,9 +67,20 @@ def ensureDependencies(ask: bool = True) -> None:
     ------
     DependencyError : the user declined, PyTorch's extension is absent, or an installation failed.
     """
+    global _installing
     missing = missingPackages()
     if not missing:
         return
+    if _installing:  # Slicer handles clicks while pip runs
+        raise DependencyError(_("Python packages are being installed already. Try again when that has ended."))
+    _installing = True
+    try:
+        _install(missing, ask)
+    finally:
+        _installing = False
+
+
+def _install(missing: list[str], ask: bool) -> None:
     if ask and not _agreed(missing):
         raise DependencyError(_("HR-CAM cannot run without these packages: {packages}. Press Localize again to install "
                                 "them.").format(packages=", ".join(missing)))
@@ -75,7 +88,7 @@ def ensureDependencies(ask: bool = True) -> None:
         _installTorch()
     others = [requirement for requirement in missing if not requirement.startswith("torch")]
     if others:
-        _installOthers(others)
+        _installOthers(others, ask)
     importlib.invalidate_caches()
     still = missingPackages()
     if still:
@@ -111,15 +124,17 @@ def _installTorch() -> None:
         raise DependencyError(_("PyTorch was not installed. Try the module \"PyTorch Utils\"."))
 
 
-def _installOthers(packages: list[str]) -> None:
+def _installOthers(packages: list[str], ask: bool) -> None:
     slicer.util.showStatusMessage(_("HR-CAM: installing {packages}...").format(packages=", ".join(packages)))
     try:
         packaging = importlib.import_module("slicer.packaging")
     except ImportError:  # Slicer before 5.11
         packaging = None
     try:
-        if packaging is not None:
-            packaging.pip_ensure(packages, prompt_install=False, requester="HR-CAM")
+        if hasattr(packaging, "pip_ensure"):
+            # Requirement objects: the first versions of pip_ensure take no strings.
+            packaging.pip_ensure(packaging.load_requirements(REQUIREMENTS), prompt_install=False, prompt_restart=ask,
+                                 requester="HR-CAM")
         else:
             slicer.util.pip_install(packages)
     except Exception as error:

@@ -59,8 +59,13 @@ def pip_ensure(
     skip_in_testing=True,
     show_progress=True,
 ):
-    """Install what is missing after asking; RuntimeError when the user declines; nothing while testing."""
-    missing = [r for r in _toRequirements(requirements) if not pip_check(r)]
+    """Install what is missing after asking; RuntimeError when the user declines; nothing while testing.
+
+    Strings are refused: the pip_ensure of Slicer 5.11 takes a list of Requirement objects only.
+    """
+    if not isinstance(requirements, list) or not all(isinstance(r, Requirement) for r in requirements):
+        raise TypeError(f"pip_ensure takes Requirement objects in a list in every Slicer, got {requirements}")
+    missing = [r for r in requirements if not pip_check(r)]
     if not missing:
         return
     if skip_in_testing and slicer.app.testingEnabled():

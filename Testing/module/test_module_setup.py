@@ -115,11 +115,56 @@ def test_one_consent_installs_torch_by_its_extension_and_the_rest_by_pip(panel, 
             return object()
 
     monkeypatch.setitem(sys.modules, "PyTorchUtils", type("M", (), {"PyTorchUtilsLogic": Logic}))
-    packaging = type("P", (), {"pip_ensure": staticmethod(lambda names, **how: calls.append(("pip", names, how)))})
-    monkeypatch.setattr(dependencies.importlib, "import_module", lambda name: packaging)
+    monkeypatch.setattr(slicer.packaging, "pip_ensure", lambda wanted, **how: calls.append(
+        ("pip", sorted(map(str, wanted)) == sorted(dependencies.requirements()), how)))
     dependencies.ensureDependencies()
     assert calls == [("asked", ["torch>=2.2", "safetensors>=0.4"]), ("torch", False, ">=2.2"),
-                     ("pip", ["safetensors>=0.4"], {"prompt_install": False, "requester": "HR-CAM"})]
+                     ("pip", True, {"prompt_install": False, "prompt_restart": True, "requester": "HR-CAM"})]
+
+
+def test_slicer_before_5_11_installs_by_pip_install(panel, monkeypatch):
+    from HRCAMModuleLib import dependencies
+
+    calls, missing = [], [["safetensors>=0.4"], []]
+    monkeypatch.setattr(dependencies, "missingPackages", lambda: missing.pop(0))
+    monkeypatch.setitem(sys.modules, "slicer.packaging", None)
+    monkeypatch.setattr(slicer.util, "pip_install", calls.append)
+    dependencies.ensureDependencies(ask=False)
+    assert calls == [["safetensors>=0.4"]]
+
+
+def test_what_is_missing_is_installed_by_slicers_own_pip_ensure(panel, slicerHost, monkeypatch, tmp_path):
+    from HRCAMModuleLib import dependencies
+
+    (tmp_path / "requirements.txt").write_text("# none has this\nno-such-package-at-all>=2\n", encoding="utf-8")
+    missing = [["no-such-package-at-all>=2"], []]
+    monkeypatch.setattr(dependencies, "REQUIREMENTS", tmp_path / "requirements.txt")
+    monkeypatch.setattr(dependencies, "missingPackages", lambda: missing.pop(0))
+    monkeypatch.setattr(slicer.packaging, "requests", [])
+    monkeypatch.setattr(slicer.packaging, "installer", lambda request: None)
+    slicerHost.setTesting(False)
+    dependencies.ensureDependencies()
+    assert slicer.packaging.requests == [["no-such-package-at-all>=2"]]
+    assert len(slicerHost.dialogs.messages) == 1, "one question"
+
+
+def test_a_second_click_while_packages_are_installed_installs_nothing(panel, monkeypatch):
+    from HRCAMModuleLib import dependencies
+
+    monkeypatch.setattr(dependencies, "missingPackages", lambda: ["safetensors>=0.4"])
+    refused = []
+
+    def clickAgain(missing):
+        with pytest.raises(dependencies.DependencyError, match="being installed already"):
+            dependencies.ensureDependencies()
+        refused.append(missing)
+        return False
+
+    monkeypatch.setattr(dependencies, "_agreed", clickAgain)
+    for _ in range(2):  # the guard is gone after the first
+        with pytest.raises(dependencies.DependencyError, match="cannot run without"):
+            dependencies.ensureDependencies()
+    assert len(refused) == 2
 
 
 def test_a_failed_installation_is_an_error_in_words(panel, monkeypatch):
@@ -129,8 +174,7 @@ def test_a_failed_installation_is_an_error_in_words(panel, monkeypatch):
         raise subprocess.CalledProcessError(1, "pip")
 
     monkeypatch.setattr(dependencies, "missingPackages", lambda: ["safetensors>=0.4"])
-    packaging = type("P", (), {"pip_ensure": staticmethod(fail)})
-    monkeypatch.setattr(dependencies.importlib, "import_module", lambda name: packaging)
+    monkeypatch.setattr(slicer.packaging, "pip_ensure", fail)
     with pytest.raises(dependencies.DependencyError, match="Check the internet connection"):
         dependencies.ensureDependencies(ask=False)
 
