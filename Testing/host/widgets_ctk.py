@@ -62,7 +62,11 @@ class ctkCollapsibleButton(QtWidgets.QAbstractButton):
         hint = self.layout().totalSizeHint() if expanded else QtCore.QSize(120, HEADER_HEIGHT)
         return QtCore.QSize(hint.width(), max(hint.height(), HEADER_HEIGHT))
 
-    minimumSizeHint = sizeHint
+    def minimumSizeHint(self):
+        # As CTK's: what the layout needs at least. Wrapped labels would ask for a wide panel by their size hints.
+        hint = self.sizeHint()
+        expanded = self.layout() is not None and self.isChecked()
+        return QtCore.QSize(self.layout().totalMinimumSize().width(), hint.height()) if expanded else hint
 
     def hitButton(self, position):
         return position.y() < HEADER_HEIGHT
