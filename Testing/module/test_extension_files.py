@@ -141,6 +141,7 @@ def test_every_script_beside_the_module_has_the_class_that_slicer_looks_for(scri
                if isinstance(node, ast.ClassDef)]
     assert script.stem in classes
     assert not script.read_text(encoding="utf-8").startswith("#!"), "Slicer runs such a file as a command line module"
+    assert script.read_bytes().isascii(), "--python-script reads it in the system's encoding"
 
 
 @pytest.fixture(scope="module")
