@@ -84,7 +84,7 @@ class SliceLesson(_Lesson):
 
     def __init__(self, network: EvidenceNetwork, data: TrainingData, steps: int, rate: float, seed: int) -> None:
         super().__init__(network, data, steps, rate, seed)
-        self.network.measure_statistics(torch.from_numpy(self._draw()[0])[:, None] for _ in range(_STATISTICS_BATCHES))
+        self.network.measure_statistics(self.plain_batches())
         self.teacher = copy.deepcopy(network).eval().requires_grad_(False)
 
     def training_step(self, step: Tensor, _: int) -> Tensor:
@@ -119,6 +119,10 @@ class SliceLesson(_Lesson):
             for mean, now in zip(self.teacher.state_dict().values(), self.network.state_dict().values(), strict=True):
                 if mean.dtype.is_floating_point:
                     mean.mul_(momentum).add_(now, alpha=1 - momentum)
+
+    def plain_batches(self) -> Iterator[Tensor]:
+        """Slices as they are, in the mixture of the lesson, to measure batch norms' statistics on."""
+        return (torch.from_numpy(self._draw()[0])[:, None] for _ in range(_STATISTICS_BATCHES))
 
     def _draw(self) -> tuple[npt.NDArray[np.float32], Tensor, npt.NDArray[np.int64]]:
         tumors, volumes, rng = self.data.tumors, self.data.volumes, self.rng
@@ -160,7 +164,9 @@ def train(data: TrainingData, out: Path, patch_steps: int, slice_steps: int, see
     _run(PatchLesson(network, data, patch_steps, 2e-3, seed), out / "patches")
     lesson = SliceLesson(network, data, slice_steps, 1.5e-3, seed + 1)
     _run(lesson, out / "slices")
-    return lesson.teacher
+    # Training sees changed images, inference sees them as they are; without this, types are told apart badly.
+    lesson.teacher.measure_statistics(lesson.plain_batches())
+    return lesson.teacher.eval()
 
 
 def _run(lesson: _Lesson, folder: Path) -> None:
