@@ -5,8 +5,7 @@ BIN := $(VENV)/bin
 HRCAM_DATA ?= ../shared/data
 export HRCAM_DATA
 
-# PIP_OPTIONS: more options of pip. PyTorch without CUDA, a much smaller download on Linux:
-#   make demo PIP_OPTIONS='--extra-index-url https://download.pytorch.org/whl/cpu'
+# PIP_OPTIONS: more options of pip, for example an index that has PyTorch without CUDA, a much smaller download.
 PIP_OPTIONS ?=
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt $(PIP_OPTIONS)
 
@@ -75,8 +74,9 @@ api: setup  ## accept the present public names and options: rewrites docs/public
 licenses: setup  ## docs/licenses.md, of all packages in .venv
 	$(BIN)/python Testing/release/licenses.py --write
 
-constraints: setup  ## constraints.txt, from what is installed in .venv
+constraints: setup  ## constraints.txt, from what is installed in .venv, and the licenses
 	$(BIN)/python Testing/release/constraints.py --write
+	$(BIN)/python Testing/release/licenses.py --write
 
 dist: setup  ## wheel and sdist in dist/
 	$(BIN)/python -m build
