@@ -7,6 +7,7 @@ A test compares README with what this prints: no number in it is typed by hand.
 """
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -30,8 +31,8 @@ def tables():
         classes = ", ".join(one.title for one in bundle.classes)
         figures = "; ".join(_figures(bundle.metrics)) or "see the model card"
         card = f"HRCAMExtension/hrcam/models/{bundle.name}/MODEL_CARD.md"
-        lines.append(f"| [`{bundle.name}`]({card}) {bundle.version} | {classes} | {bundle.modality}, {bundle.dimension}D "
-                     f"| {figures} |")
+        lines.append(f"| [`{bundle.name}`]({card}) {bundle.version} | {classes} "
+                     f"| {bundle.modality}, {bundle.dimension}D | {figures} |")
     evaluations = [(b, RESULTS / f"{b.name}.json") for b in bundles if (RESULTS / f"{b.name}.json").is_file()]
     for bundle, path in evaluations:
         lines += ["", *_evaluation(bundle, json.loads(path.read_text(encoding="utf-8")))]
@@ -46,10 +47,10 @@ def _figures(metrics):
         if isinstance(value, dict) and "value" not in value:
             for key, inner in value.items():
                 walk([*words, key], inner)
-        elif words[-1] in ("balanced_accuracy", "auc"):
+        elif words[-1].startswith(("balanced_accuracy", "auc")):
             number = _number(value if isinstance(value, dict) else {"value": value})
             where = " ".join(word for word in words[:-1] if word != "validation").replace("_", " ")
-            name = {"balanced_accuracy": "balanced accuracy", "auc": "AUC"}[words[-1]]
+            name = re.sub(r"^auc\b", "AUC", words[-1].replace("_", " "))
             found.append(f"{name} {number}" + (f" ({where})" if where else ""))
 
     walk(["validation"], {key: metrics[key] for key in metrics if key != "cross_validation"})
@@ -62,8 +63,8 @@ def _evaluation(bundle, results):
     lines = []
     for name, summary in results["localization"].items():
         order = dict.fromkeys([summary["default"], summary["published"], *summary["best_rival"].values(), *COMPARED])
-        lines += [f"Maps of `{bundle.name}`{same} on {name}: {summary['cases']} images of {summary['patients']} patients, "
-                  "95 % intervals by patient. The full tables are in [docs/RESULTS.md](docs/RESULTS.md).", "",
+        lines += [f"Maps of `{bundle.name}`{same} on {name}: {summary['cases']} images of {summary['patients']} "
+                  "patients, 95 % intervals by patient. The full tables are in [docs/RESULTS.md](docs/RESULTS.md).", "",
                   "| Map | Pixel AP | Dice, one threshold | Pointing |", "|---|---|---|---|"]
         for method in order:
             metrics = summary["metrics"].get(method)
@@ -73,7 +74,8 @@ def _evaluation(bundle, results):
                     note = " (default, as published)"
                 cells = " | ".join(_number(metrics.get(key)) for key in ("ap", "dice", "pointing"))
                 lines.append(f"| `{method}`{note} | {cells} |")
-    return lines
+        lines.append("")
+    return lines[:-1]
 
 
 def _number(found):

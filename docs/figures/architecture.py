@@ -33,7 +33,8 @@ def arrow(y):
 
 def main():
     parts = row(SLICER, TOP, 230, "slicer", "HRCAMModule: 3D Slicer, Qt, MRML")
-    parts += [arrow(TOP + 54), *row(ENGINE, TOP + 100, 230, "engine", "hrcam: no Slicer, no Qt, no VTK"), arrow(TOP + 154)]
+    parts += [arrow(TOP + 54), *row(ENGINE, TOP + 100, 230, "engine", "hrcam: no Slicer, no Qt, no VTK")]
+    parts.append(arrow(TOP + 154))
     parts += row(WALK, TOP + 200, BOX + 4, "walk", "the walk of a volume, forward only")
     parts += [arrow(TOP + 254), *row(OUT, TOP + 300, 300, "slicer", "what comes out")]
     svg = (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {TOP + 360}" font-family="sans-serif" '
