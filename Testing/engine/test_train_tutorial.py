@@ -5,6 +5,7 @@ import shlex
 import sys
 from pathlib import Path
 
+import pytest
 from hrcam.cli import main
 
 PAGE = Path(__file__).parents[2] / "docs" / "training.md"
@@ -21,6 +22,8 @@ def blocks():
         before = ""
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_the_tutorial_works_as_written(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
