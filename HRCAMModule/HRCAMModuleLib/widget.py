@@ -184,10 +184,10 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.refresh()
 
     def _watchSlices(self, watch: bool) -> None:
+        event = vtk.vtkCommand.ModifiedEvent
         for node in slicer.util.getNodesByClass("vtkMRMLSliceNode"):
-            self.removeObserver(node, vtk.vtkCommand.ModifiedEvent, self._sliceMoved)
-            if watch:
-                self.addObserver(node, vtk.vtkCommand.ModifiedEvent, self._sliceMoved)
+            if self.hasObserver(node, event, self._sliceMoved) != watch:
+                (self.addObserver if watch else self.removeObserver)(node, event, self._sliceMoved)
 
     def _sliceMoved(self, *_arguments: Any) -> None:
         self._result.follow()

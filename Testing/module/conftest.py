@@ -9,6 +9,11 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(REPOSITORY))
 
 
+def pytest_configure(config):
+    # Slicer's VTKObservationMixin only warns, on the user's console, of an observer that was added or removed twice.
+    config.addinivalue_line("filterwarnings", "error:(already has|does not have) observer:UserWarning")
+
+
 @pytest.fixture(scope="session")
 def _runningHost():
     pytest.importorskip("slicer", reason="the Slicer host needs slicer-core (pip install 'hrcam[scene,test]')")
