@@ -70,8 +70,9 @@ def _setTransferFunctions(localization: Localization, display: Any) -> None:
     opacity.AddPoint(thresholds[0], 0.04)
     opacity.AddPoint(max(thresholds[-1], thresholds[0] + 1e-3), 0.35)
     opacity.AddPoint(max(high, thresholds[-1] + 2e-3), 0.6)
-    volumeProperty = display.GetVolumePropertyNode().GetVolumeProperty()
-    volumeProperty.SetColor(color)
-    volumeProperty.SetScalarOpacity(opacity)
+    propertyNode = display.GetVolumePropertyNode()  # it observes what is set through it: edits show at once
+    propertyNode.SetColor(color)
+    propertyNode.SetScalarOpacity(opacity)
+    volumeProperty = propertyNode.GetVolumeProperty()
     volumeProperty.SetInterpolationTypeToLinear()
     volumeProperty.ShadeOff()
