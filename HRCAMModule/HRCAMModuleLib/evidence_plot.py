@@ -59,7 +59,7 @@ def _paint(painter: Any, width: int, height: int, values: Sequence[float], curre
     low, high = min(0.0, *values), max(1e-6, *values)
     scale = (bottom - TOP) / (high - low)
     zero = int(bottom + low * scale)
-    font = painter.font()
+    font = qt.QFont()  # PythonQt hands out the painter's own font, not a copy
     font.setPixelSize(10)
     painter.setFont(font)
     colors = evidenceColors()

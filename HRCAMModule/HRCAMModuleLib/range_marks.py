@@ -52,7 +52,7 @@ def _paint(
         left = MARGIN + n * inner // 64
         painter.fillRect(left, 0, MARGIN + (n + 1) * inner // 64 - left, BAR,
                          qt.QColor(*(int(255 * float(v)) for v in shade), 255 if shown else 70))
-    font = painter.font()
+    font = qt.QFont()  # PythonQt hands out the painter's own font, not a copy
     font.setPixelSize(10)
     painter.setFont(font)
     metrics = qt.QFontMetrics(font)
