@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 SAMPLE_NAME = "HRCAMSyntheticTumor"
@@ -21,5 +22,5 @@ def registerSampleData(resourceFolder: Path) -> None:
         uris=sample.as_uri(),
         fileNames=sample.name,
         nodeNames=SAMPLE_NAME,
-        checksums=None,
+        checksums=f"SHA256:{hashlib.sha256(sample.read_bytes()).hexdigest()}",  # else an older one stays in the cache
     )
