@@ -37,6 +37,7 @@ def batch(
     minimum_region: Annotated[float, typer.Option(min=0, help="Leave out regions smaller than this, in ml.")] = 0.0,
     scene: Annotated[bool, typer.Option("--scene", help="Also write a scene (.mrb) a case for 3D Slicer.")] = False,
     no_overview: Annotated[bool, typer.Option("--no-overview", help="Do not draw the overview pictures.")] = False,
+    no_map: Annotated[bool, typer.Option("--no-map", help="Do not write the maps, which take most of the space.")] = False,
     no_report: Annotated[bool, typer.Option("--no-report", help="Write the tables only.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
 ) -> None:
@@ -59,7 +60,8 @@ def batch(
     console, errors = Console(quiet=quiet, highlight=False), Console(stderr=True, highlight=False, soft_wrap=True)
     options = Options(class_name, plane.value, device, precision.value, batch_size, fusion, engine=engine,
                       minimum_region_ml=minimum_region)
-    outputs = [kind for kind in DEFAULT_OUTPUTS if not (no_overview and kind == "overview")] + ["scene"] * scene
+    left_out = {"overview": no_overview, "map": no_map}
+    outputs = [kind for kind in DEFAULT_OUTPUTS if not left_out.get(kind)] + ["scene"] * scene
     bundle = load_checked(model, options, errors)
 
     def tell(finished: int, total: int, row: Row) -> None:

@@ -63,6 +63,9 @@ def localize_files(
     batch_size: Annotated[
         int | None, typer.Option(min=1, help="Slices a forward pass (default: suits the device).")
     ] = None,
+    engine: Annotated[
+        str, typer.Option(help="torch, openvino (CPU, faster), or auto: openvino where it is installed and pays.")
+    ] = "auto",
     keep_levels: Annotated[bool, typer.Option("--keep-levels", help="Also write the map of every CNN level.")] = False,
     minimum_region: Annotated[float, typer.Option(min=0, help="Leave out regions smaller than this, in ml.")] = 0.0,
     faithfulness: Annotated[
@@ -85,7 +88,7 @@ def localize_files(
 
     console, errors = Console(quiet=quiet, highlight=False), Console(stderr=True, highlight=False, soft_wrap=True)
     options = Options(
-        class_name, plane.value, device, precision.value, batch_size, fusion, keep_levels,
+        class_name, plane.value, device, precision.value, batch_size, fusion, keep_levels, engine,
         minimum_region_ml=minimum_region,
     )
     outputs = [kind for kind in DEFAULT_OUTPUTS if not (no_overview and kind == "overview")] + ["scene"] * scene

@@ -251,3 +251,7 @@ def test_the_command_has_exit_codes_and_says_where_results_are(tmp_path, scans, 
     assert call(scans, "--out", scans)[0] == 2, "input is output"
     assert call(scans, "--out", tmp_path / "out", "--class", "glioma")[0] == 2
     assert call(scans)[0] == 2, "--out is missing"
+    assert call(scans / "scan0.nii.gz", "--out", tmp_path / "few", "--no-map", "--no-report")[0] == 0
+    assert {path.name for path in (tmp_path / "few").glob("scan0*")} == {
+        "scan0_labels.nii.gz", "scan0_levels.seg.nrrd", "scan0_result.json"
+    }
