@@ -243,11 +243,13 @@ def _saveScene(logic, result, path):
 
 
 def _writeSummary(rows, path):
+    from hrcam.formats import spreadsheet_cell
+
     partial = path.with_name(f".{path.name}")
     with partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, COLUMNS, restval="")
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows({column: spreadsheet_cell(value) for column, value in row.items()} for row in rows)
     partial.replace(path)
 
 

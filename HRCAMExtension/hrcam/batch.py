@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -154,9 +155,8 @@ def _prepare(out: Path) -> None:
     """Fail at once, not once a case, where nothing can be written."""
     try:
         out.mkdir(parents=True, exist_ok=True)
-        probe = out / f".hrcam-{os.getpid()}"
-        probe.touch()
-        probe.unlink()
+        with tempfile.TemporaryFile(dir=out):
+            pass
     except OSError as error:
         raise OutputError(f'The folder "{shown(out)}" cannot be written: {reason(error)}.',
                           "Choose another folder.") from error

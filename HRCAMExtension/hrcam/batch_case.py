@@ -41,6 +41,9 @@ DECIDING_OPTIONS = ("class_name", "plane", "precision", "fusion", "keep_levels",
 PATIENCE_S = 3600.0
 """Longest wait for a case that another process works on."""
 
+MAX_RESULT_BYTES = 64 << 20
+"""Longer ones are no results: the schema's hundred thousand regions and slices take less."""
+
 _PAUSE_S = 1.0
 _HOPELESS = (InputError, ModelError, BundleError)
 """Trying again cannot help: the same input and model fail the same way."""
@@ -140,10 +143,8 @@ def finished(
     is_same_input : given the document's ``provenance["input"]``, says whether it is this scan.
     """
     path = Path(folder) / (safe_name(name) + RESULT_SUFFIX)
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        validate_result(document)
-    except (OSError, ValueError, InputError):
+    document = _document(path)
+    if document is None:
         return None
     provenance, files = document["provenance"], document["files"]
     asked = asdict(replace(options, fusion=options.fusion or bundle.fusion))
@@ -154,7 +155,21 @@ def finished(
         and all((path.parent / file).is_file() for file in files.values())
         and is_same_input(provenance["input"])
     )
-    return dict(document) if same else None
+    return document if same else None
+
+
+def _document(path: Path) -> dict[str, Any] | None:
+    """A result's JSON, or None where it is none: another program, or a stranger, may have put anything there."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_RESULT_BYTES + 1)
+        if len(content) > MAX_RESULT_BYTES:
+            return None
+        document = json.loads(content.decode("utf-8"))
+        validate_result(document)
+    except (OSError, ValueError, RecursionError, InputError):
+        return None
+    return dict(document)
 
 
 def words_of(error: BaseException) -> tuple[str, str]:
@@ -231,11 +246,10 @@ def _finish(case: Case, job: Job) -> tuple[str, dict[str, Any]]:
 
 def _refuse_another_scan(out: Path, name: str, volume: Volume) -> None:
     """Results of a changed scan, model or option are replaced; those of another file of the same name are not."""
-    try:
-        earlier = json.loads((out / (safe_name(name) + RESULT_SUFFIX)).read_text(encoding="utf-8"))
-        source = str(earlier["provenance"]["input"]["source"])
-    except (OSError, ValueError, KeyError, TypeError):
+    earlier = _document(out / (safe_name(name) + RESULT_SUFFIX))
+    if earlier is None:
         return
+    source = str(earlier["provenance"]["input"]["source"])
     same = Path(source).absolute() == Path(volume.source).absolute()
     if not same and os.path.lexists(source.partition("#")[0]):
         raise OutputError(f'The folder holds results of another scan named "{name}", {shown(source)}.',
@@ -257,6 +271,8 @@ def _found(document: Mapping[str, Any]) -> dict[str, Any]:
         "warnings": document["warnings"],
         "out_of_range_score": document["provenance"]["input"].get("out_of_range_score"),
         "overview": document["files"].get("overview"),
+        "hrcam_version": document["provenance"]["hrcam_version"],
+        "input_sha256": document["provenance"]["input"]["content_hash"],
     }
 
 

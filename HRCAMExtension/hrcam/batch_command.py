@@ -52,7 +52,9 @@ def batch(
     from .batch import run_batch, summarize
     from .batch_case import FAILED, Row
     from .batch_report import CSV_NAME, REPORT_NAME
+    from .cli import describe
     from .errors import InputError
+    from .formats import printable, shown
     from .localize import Options
     from .localize_command import load_checked
     from .writers import DEFAULT_OUTPUTS
@@ -66,7 +68,7 @@ def batch(
 
     def tell(finished: int, total: int, row: Row) -> None:
         if row.status == FAILED:
-            errors.print(f"[{finished}/{total}] {row.case}: {row.error} {row.hint}", markup=False)
+            errors.print(printable(f"[{finished}/{total}] {row.case}: {row.error} {row.hint}"), markup=False)
         else:
             predicted = row.found["predicted"] if row.found else ""
             console.print(f"[{finished}/{total}] {row.case}: {row.status} {predicted} {row.seconds:.1f} s",
@@ -76,9 +78,10 @@ def batch(
         done = run_batch(inputs, bundle, out, options, outputs, overwrite=overwrite, retries=retries, jobs=jobs,
                          scheduler=scheduler, report=not no_report, progress=tell)
     except InputError as error:
-        errors.print(f"Error: {error}", markup=False)
+        errors.print(describe(error), markup=False)
         raise typer.Exit(USAGE_ERROR) from None
     written = CSV_NAME if no_report else f"{REPORT_NAME} and {CSV_NAME}"
-    console.print(f"{len(done.rows)} scans: {summarize(done)}. See {written} in {out}", markup=False, soft_wrap=True)
+    console.print(f"{len(done.rows)} scans: {summarize(done)}. See {written} in {shown(out)}", markup=False,
+                  soft_wrap=True)
     if done.exit_code:
         raise typer.Exit(done.exit_code)

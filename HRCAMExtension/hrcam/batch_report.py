@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from .batch_case import DONE, KEPT, Row
+from .batch_case import DONE, KEPT, STATE_FOLDER, Row
 from .errors import OutputError
-from .formats import reason, shown
+from .formats import reason, shown, spreadsheet_cell
 from .result import RESEARCH_USE
 from .writers import RESULT_SUFFIX
 
@@ -35,7 +35,7 @@ COLUMNS: dict[str, type] = {
     "case": str, "status": str, "predicted": str, "probability": float, "shown_class": str, "plane": str,
     "regions": int, "volume_ml": float, "peak": float, "level": str, "peak_r": float, "peak_a": float, "peak_s": float,
     "out_of_range_score": float, "warnings": str, "seconds": float, "attempts": int, "error": str, "hint": str,
-    "path": str,
+    "path": str, "model": str, "model_sha256": str, "hrcam_version": str, "input_sha256": str, "intended_use": str,
 }
 """Of the tables, before one ``p_CLASS`` a class; evidence in logits, positions RAS mm, volume of all regions."""
 
@@ -46,13 +46,13 @@ def write_tables(batch: Batch) -> None:
     Raises ``OutputError`` where the folder cannot be written.
     """
     columns = COLUMNS | {f"p_{name}": float for name in batch.bundle.class_names}
-    records = [_record(row) for row in batch.rows]
+    records = [_record(row, batch) for row in batch.rows]
 
     def write_csv(stream: IO[bytes]) -> None:
         text = io.TextIOWrapper(stream, encoding="utf-8", errors="surrogateescape", newline="")
         writer = csv.DictWriter(text, list(columns), restval="")
         writer.writeheader()
-        writer.writerows(records)
+        writer.writerows({key: spreadsheet_cell(value) for key, value in record.items()} for record in records)
         text.detach()
 
     _write(batch.out / CSV_NAME, write_csv)
@@ -85,16 +85,18 @@ def write_html(batch: Batch) -> None:
         _write(batch.out / names[number - 1], lambda stream, text=text: stream.write(_utf8(text)))  # type: ignore[misc]
 
 
-def _record(row: Row) -> dict[str, Any]:
+def _record(row: Row, batch: Batch) -> dict[str, Any]:
     """A row as flat columns; what is not known is left out."""
     record: dict[str, Any] = {
         "case": row.case, "status": row.status, "seconds": row.seconds, "attempts": row.attempts, "path": row.path,
-        "error": row.error, "hint": row.hint,
+        "error": row.error, "hint": row.hint, "model": f"{batch.bundle.name} {batch.bundle.version}",
+        "model_sha256": batch.bundle.sha256, "intended_use": RESEARCH_USE,
     }
     if not row.found:
         return record
     found = row.found
-    record |= {name: found[name] for name in ("predicted", "shown_class", "plane", "regions", "volume_ml")}
+    copied = ("predicted", "shown_class", "plane", "regions", "volume_ml", "hrcam_version", "input_sha256")
+    record |= {name: found[name] for name in copied}
     record |= {f"p_{name}": p for name, p in found["probabilities"].items()}
     record["probability"] = found["probabilities"][found["predicted"]]
     record["warnings"] = " ".join(found["warnings"])
@@ -171,9 +173,13 @@ def _printable(text: str) -> str:
 
 
 def _write(path: Path, fill: Callable[[IO[bytes]], object]) -> None:
-    """Write a file whole or not at all; batches that share a folder never see each other's half."""
-    partial = path.with_name(f".{path.name}-{uuid.uuid4().hex[:8]}")
+    """Write a file whole or not at all; batches that share a folder never see each other's half.
+
+    A killed process leaves its half in the folder of claims, which may be deleted.
+    """
+    partial = path.parent / STATE_FOLDER / f"{path.name}-{uuid.uuid4().hex[:8]}"
     try:
+        partial.parent.mkdir(exist_ok=True)
         with partial.open("xb") as stream:
             fill(stream)
         partial.replace(path)

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from .errors import HRCAMError
+from .formats import printable
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "localize": ("localize_command:localize_files", "Localize pathology in scans: classes, evidence maps, regions."),
@@ -79,13 +80,16 @@ def debugging() -> bool:
 
 
 def describe(error: BaseException) -> str:
-    """One sentence for an error: its own words if it is expected, else its kind and how to see more."""
+    """One sentence for an error: its own words if it is expected, else its kind and how to see more.
+
+    Names of files and texts of models may be part of it, so it is printable: nothing in it steers a terminal.
+    """
     if isinstance(error, HRCAMError):
-        return f"Error: {error}"
+        return printable(f"Error: {error}")
     if isinstance(error, ImportError) and error.name:
         return f"Error: the Python package {error.name} is missing. Install it with: pip install 'hrcam[cli]'"
-    return (f"Unexpected error: {type(error).__name__}: {error}. Run again with {DEBUG_FLAG} for details, and please "
-            "report it.")
+    return printable(f"Unexpected error: {type(error).__name__}: {error}. Run again with {DEBUG_FLAG} for details, and "
+                     "please report it.")
 
 
 def _print_version(asked: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import stat
 from pathlib import Path
+from typing import Any
 
 from .errors import InputError
 
@@ -47,10 +48,11 @@ def stem_of(path: Path) -> str:
 
 
 def safe_name(name: str) -> str:
-    """A name that every file system takes: no separators, control or reserved characters, at most 100 characters."""
-    cleaned = re.sub(r'[<>:"/\\|?*\x00-\x1f\x7f]+', "_", name)
-    # Surrogates stand for bytes that are not UTF-8; they cannot be written to JSON or HTML.
-    cleaned = cleaned.encode("utf-8", "replace").decode("utf-8").replace("?", "_").strip(" .")
+    """A name that every file system takes and every terminal shows as it is: no separators, reserved characters or
+    what is not printable (control characters, marks that turn the direction of writing), at most 100 characters.
+    """
+    # Surrogates stand for bytes that are not UTF-8; they cannot be written to JSON or HTML. They are not printable.
+    cleaned = re.sub(r'[<>:"/\\|?*\x00]+', "_", printable(name, "\0")).strip(" .")
     while len(cleaned.encode()) > _LONGEST_NAME:
         cleaned = cleaned[:-1]
     cleaned = cleaned.strip(" .") or "case"
@@ -58,10 +60,20 @@ def safe_name(name: str) -> str:
     return f"{stem}_{point}{rest}" if stem.lower() in _RESERVED else cleaned  # Windows looks at what precedes the point
 
 
+def printable(text: str, instead: str = "?") -> str:
+    """The text without what would steer a terminal: escape sequences, line ends, marks of direction."""
+    return "".join(c if c.isprintable() else instead for c in text)
+
+
 def shown(path: Path | str) -> str:
     """The path for a message: printable, on one line, shortened in the middle."""
-    text = "".join(c if c.isprintable() else "?" for c in str(path))
+    text = printable(str(path))
     return text if len(text) <= 160 else f"{text[:60]} … {text[-90:]}"
+
+
+def spreadsheet_cell(value: Any) -> Any:
+    """A value for a CSV table; a text that a spreadsheet would take for a formula gets an apostrophe in front."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@")) else value
 
 
 def stat_path(path: Path) -> int:

@@ -10,7 +10,7 @@ import gzip
 import math
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -24,7 +24,7 @@ _CHUNK = 1 << 20  # a multiple of every voxel size
 _TRAILER = 16 << 20
 """Bytes that may follow the voxels; more is a decompression bomb or another file."""
 _LONGEST = 8 * 512 * 512 * 1024
-"""Bytes of the largest volume that is read, as doubles."""
+"""Bytes of the largest volume that is read, as doubles. What states more is not unpacked to see whether it is true."""
 _HEADER_LIMIT = 1 << 16
 _COPY_AGAIN = "Copy, convert or export it again from its source."
 _META_BYTES = {"CHAR": 1, "UCHAR": 1, "SHORT": 2, "USHORT": 2, "INT": 4, "UINT": 4, "LONG": 4, "ULONG": 4,
@@ -86,10 +86,12 @@ def _check_nifti(path: Path) -> None:
 
 
 def _chunks(stream: IO[bytes], first: int) -> Iterator[bytes]:
-    size = first
-    while chunk := stream.read(size):
+    """The ``first`` bytes, then the others, in pieces of bounded size that never hold both."""
+    while first and (chunk := stream.read(min(first, _CHUNK))):
+        first -= len(chunk)
         yield chunk
-        size = _CHUNK
+    while chunk := stream.read(_CHUNK):
+        yield chunk
 
 
 @dataclass(frozen=True)
@@ -133,10 +135,18 @@ def _nifti_header(path: Path, header: bytes) -> _Nifti:
             raise damaged(path, f"the spacing {' x '.join(f'{s:g}' for s in spacing)} mm is impossible")
         if not all(math.isfinite(v) for used, values in zip(forms, places, strict=True) if used > 0 for v in values):
             raise damaged(path, "its position in space is not finite")
+        _refuse_giant(path, dim[1 : dim[0] + 1], max(1, bits // 8))
         item = {16: 4, 64: 8}.get(kind, 0)
         needed = int(offset) + math.prod(dim[1 : dim[0] + 1]) * bits // 8
         return _Nifti(int(offset), needed, f"{order}f{item}" if item else "", max(item, 1))
     raise damaged(path, "the NIfTI signature is missing")
+
+
+def _refuse_giant(path: Path, sizes: Sequence[int], item: int) -> None:
+    """Refuse a header that promises more than is ever read, before anything is unpacked."""
+    if math.prod(sizes) * item > _LONGEST:
+        raise InputError(f'"{shown(path.name)}" states {" x ".join(map(str, sizes))} voxels, more than the limit.',
+                         "Crop or resample it first.")
 
 
 def _expect(path: Path, length: int, needed: int) -> None:
@@ -170,7 +180,9 @@ def _check_meta(path: Path) -> None:
     if item is None:
         raise damaged(path, f"unknown ElementType {fields.get('ElementType', '')!r}")
     channels = int(fields.get("ElementNumberOfChannels", "1"))
-    needed = math.prod(int(n) for n in fields.get("DimSize", "").split()) * channels * item
+    sizes = [int(n) for n in fields.get("DimSize", "").split()]
+    _refuse_giant(path, sizes, channels * item)
+    needed = math.prod(sizes) * channels * item
     _check_zlib(path, data, needed, offset if data is path else 0)
 
 

@@ -13,6 +13,7 @@ import typer
 from .bundle import Bundle, load_bundle
 from .cases import Case, discover
 from .errors import HRCAMError, OutputError
+from .formats import printable, shown
 from .result import Faithfulness, Result
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def localize_files(
 
     console, errors = Console(quiet=quiet, highlight=False), Console(stderr=True, highlight=False, soft_wrap=True)
     options = Options(
-        class_name, plane.value, device, precision.value, batch_size, fusion, keep_levels, engine,
+        class_name, plane.value, device, precision.value, batch_size, fusion, keep_levels,
         minimum_region_ml=minimum_region,
     )
     outputs = [kind for kind in DEFAULT_OUTPUTS if not (no_overview and kind == "overview")] + ["scene"] * scene
@@ -109,7 +110,7 @@ def localize_files(
         else:
             _print_result(console, result, files)
     if len(cases) > 1:
-        console.print(f"{len(cases) - failed} of {len(cases)} scans done, in {out}", markup=False)
+        console.print(f"{len(cases) - failed} of {len(cases)} scans done, in {shown(out)}", markup=False)
     if failed:
         raise typer.Exit(1)
 
@@ -153,6 +154,7 @@ def localize_case(
 
 def load_checked(model: str, options: Options, errors: Console) -> Bundle:
     """Load the model and check the options against it; what is wrong here is wrong usage, and ends with code 2."""
+    from .cli import describe
     from .fusion import check_fusion
     from .inference import choose_device
 
@@ -165,7 +167,7 @@ def load_checked(model: str, options: Options, errors: Console) -> Bundle:
             check_fusion(options.fusion)
         choose_device(options.device)
     except HRCAMError as error:
-        errors.print(f"Error: {error}", markup=False)
+        errors.print(describe(error), markup=False)
         raise typer.Exit(USAGE_ERROR) from None
     return bundle
 
@@ -202,11 +204,11 @@ def _print_result(console: Console, result: Result, files: dict[str, Path]) -> N
     )
     console.print(f"[bold]{escape(result.case)}[/]   {chances}")
     for warning in result.warnings:
-        console.print(f"  [yellow]Note:[/] {escape(warning)}")
-    shown = escape(result.shown_class.replace("_", " "))
+        console.print(f"  [yellow]Note:[/] {escape(printable(warning))}")
+    class_name = escape(result.shown_class.replace("_", " "))
     if result.regions:
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-        for heading in (f"  evidence for {shown}", "level", "volume", "peak", "RAS (mm)", "slice"):
+        for heading in (f"  evidence for {class_name}", "level", "volume", "peak", "RAS (mm)", "slice"):
             table.add_column(heading)
         for region in result.regions[:5]:
             place = " ".join(f"{value:.0f}" for value in region.peak_ras)
@@ -216,16 +218,16 @@ def _print_result(console: Console, result: Result, files: dict[str, Path]) -> N
         if len(result.regions) > 5:
             console.print(f"  … and {len(result.regions) - 5} more in {escape(files['result'].name)}")
     else:
-        console.print(f"  No evidence for {shown} above the lowest level.")
+        console.print(f"  No evidence for {class_name} above the lowest level.")
     if result.faithfulness is not None:
-        console.print(_faithfulness_in_words(result.faithfulness, shown))
+        console.print(_faithfulness_in_words(result.faithfulness, class_name))
     folder = files["result"].parent
     names = "  ".join(path.name for path in files.values())
-    console.print(f"  [dim]in {escape(str(folder))}:[/] {escape(names)}\n", soft_wrap=True)
+    console.print(f"  [dim]in {escape(printable(str(folder)))}:[/] {escape(names)}\n", soft_wrap=True)
 
 
-def _faithfulness_in_words(found: Faithfulness, shown: str) -> str:
-    words = f"  Without region 1 the log-odds of {shown} fall by {found.drop:.1f}"
+def _faithfulness_in_words(found: Faithfulness, class_name: str) -> str:
+    words = f"  Without region 1 the log-odds of {class_name} fall by {found.drop:.1f}"
     if not found.random_drops:
         return f"{words}; no other place has room for its shape."
     others = sum(found.random_drops) / len(found.random_drops)

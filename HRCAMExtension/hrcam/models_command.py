@@ -11,6 +11,7 @@ import typer
 from .bundle import Bundle, list_bundles, model_folders, user_model_folder
 from .bundle_write import install_bundle
 from .errors import BundleError
+from .formats import printable, shown
 
 
 def models(
@@ -21,7 +22,7 @@ def models(
     """List the models that are there, bundled and your own, or add one."""
     if add is not None:
         added = install_bundle(add, overwrite=overwrite)
-        typer.echo(f"Added {added.name} {added.version} to {added.path}", err=as_json)
+        typer.echo(f"Added {added.name} {added.version} to {shown(added.path)}", err=as_json)
     problems: list[tuple[Path, BundleError]] = []
     found = list_bundles(lambda folder, error: problems.append((folder, error)))
     if as_json:
@@ -34,7 +35,7 @@ def models(
         return
     _print_table(found)
     for folder, error in problems:
-        typer.echo(f"Not usable: {folder}: {error}", err=True)
+        typer.echo(f"Not usable: {shown(folder)}: {printable(str(error))}", err=True)
     typer.echo(f"Your own models go into {user_model_folder()} (or any folder listed in HRCAM_MODELS).")
 
 

@@ -98,7 +98,7 @@ def nifti_negative_axis(folder: Path) -> Path:
     return patch(write(folder / "a.nii"), 44, "h", -5)
 
 
-@kind("it ends after")
+@kind("more than the limit")
 def nifti_claims_27_million_million_voxels(folder: Path) -> Path:
     return patch(write(folder / "a.nii"), 42, "3h", 30000, 30000, 30000)
 
