@@ -37,7 +37,7 @@ def batch(
     minimum_region: Annotated[float, typer.Option(min=0, help="Leave out regions smaller than this, in ml.")] = 0.0,
     scene: Annotated[bool, typer.Option("--scene", help="Also write a scene (.mrb) a case for 3D Slicer.")] = False,
     no_overview: Annotated[bool, typer.Option("--no-overview", help="Do not draw the overview pictures.")] = False,
-    no_map: Annotated[bool, typer.Option("--no-map", help="Do not write the maps, which take most of the space.")] = False,
+    no_map: Annotated[bool, typer.Option("--no-map", help="Do not write the maps, most of the space.")] = False,
     no_report: Annotated[bool, typer.Option("--no-report", help="Write the tables only.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
 ) -> None:
