@@ -48,7 +48,8 @@ def pages():
 
 def model_cards():
     """The cards of all bundled models, one after the other."""
-    parts = ["# Model cards\n\nOf the models that come with HR-CAM, as written by their training. `hrcam models` lists yours too."]
+    parts = ["# Model cards\n\nOf the models that come with HR-CAM, as written by their training. "
+             "`hrcam models` lists yours too."]
     for path in sorted(MODELS.glob("*/metadata.json")):
         card = path.with_name("MODEL_CARD.md")
         text = card.read_text(encoding="utf-8") if card.is_file() else f"# {path.parent.name}\n\nNo card."
@@ -85,8 +86,8 @@ def text_of(node):
 
 def messages_page():
     """Table of all messages, by kind."""
-    lines = ["# All messages", "", "From the code, by kind of error. `…` stands for names and numbers. More on the common "
-             "ones: [Troubleshooting](troubleshooting.md)."]
+    lines = ["# All messages", "", "From the code, by kind of error. `…` stands for names and numbers. "
+             "More on the common ones: [Troubleshooting](troubleshooting.md)."]
     kinds = {"InputError": "The scan or the data cannot be used", "ModelError": "The network or a computation",
              "BundleError": "The model's folder", "OutputError": "Results cannot be written",
              "DependencyError": "Packages are missing in Slicer", "ProtocolError": "Requests to the worker"}
@@ -104,8 +105,8 @@ def public_interface():
     text = (REPOSITORY / "docs" / "public-api.txt").read_text(encoding="utf-8")
     parts = [part.partition("\n") for part in text.strip().split("# ")[1:]]
     blocks = [f"## {title}\n\n```text\n{body.strip()}\n```" for title, _, body in parts]
-    head = ("# Public interface\n\nWhat users' code and scripts may rely on: a test compares this list with the code. Everything "
-            "else may change with any version.")
+    head = ("# Public interface\n\nWhat users' code and scripts may rely on: a test compares this list with the code. "
+            "Everything else may change with any version.")
     return "\n\n".join([head, *blocks]) + "\n"
 
 

@@ -27,7 +27,8 @@ def test_the_wheel_holds_every_file_of_the_package_and_nothing_else(wheel):
                          check=False)
     if run.returncode:
         pytest.skip("this is no Git checkout")
-    tracked = {path.removeprefix("HRCAMExtension/") for path in run.stdout.splitlines() if (REPOSITORY / path).is_file()}
+    tracked = {path.removeprefix("HRCAMExtension/") for path in run.stdout.splitlines()
+               if (REPOSITORY / path).is_file()}
     packed = {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("hrcam/")}
     assert tracked - packed == set(), "add them to package-data in pyproject.toml"
     assert {name.split("/")[0] for name in zipfile.ZipFile(wheel).namelist()} == {

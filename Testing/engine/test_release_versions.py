@@ -60,7 +60,8 @@ def imported(folder):
             names = [one.name for one in node.names] if isinstance(node, ast.Import) else \
                 [node.module] if isinstance(node, ast.ImportFrom) and node.level == 0 else []
             found |= {name.partition(".")[0] for name in names}
-    return {PACKAGES.get(name, name.lower()) for name in found - own - slicers - OPTIONAL - set(sys.stdlib_module_names)}
+    others = found - own - slicers - OPTIONAL - set(sys.stdlib_module_names)
+    return {PACKAGES.get(name, name.lower()) for name in others}
 
 
 def declared(*extras):
@@ -99,7 +100,7 @@ def test_constraints_pin_every_declared_package_once_per_python():
 
 
 def test_pyside_is_kept_below_the_version_that_breaks_python_311():
-    version = re.search(r"^pyside6-essentials==(\d+)\.(\d+)", (REPOSITORY / "constraints.txt").read_text(encoding="utf-8"),
-                        re.MULTILINE)
+    pins = (REPOSITORY / "constraints.txt").read_text(encoding="utf-8")
+    version = re.search(r"^pyside6-essentials==(\d+)\.(\d+)", pins, re.MULTILINE)
     assert tuple(map(int, version.groups())) < (6, 12)
     assert '"PySide6-Essentials>=6.6,<6.12"' in PYPROJECT

@@ -10,10 +10,10 @@ pytestmark = pytest.mark.gui
 @pytest.fixture
 def paste(logic, blob_volume, tmp_path, monkeypatch):
     """Run blocks in one namespace, in a folder with scan.nii.gz, with the fast model in the place of t1ce-tumor."""
-    import SimpleITK as sitk
     import slicer
     from hrcam.volume import to_sitk
 
+    sitk = pytest.importorskip("SimpleITK")
     volume = blob_volume()
     sitk.WriteImage(to_sitk(volume.array, volume.geometry), str(tmp_path / "scan.nii.gz"))
     monkeypatch.chdir(tmp_path)

@@ -39,7 +39,7 @@ def install(wheel, folder):
 
 
 def check(python, folder):
-    """Run the installed command; returns what it printed, by name. AssertionError where something is not as it should be."""
+    """Run the installed command; returns what it printed, by name. AssertionError where something is wrong."""
     command = python.parent / ("hrcam.exe" if os.name == "nt" else "hrcam")
     where = _run([python, "-c", "import hrcam; print(hrcam.__file__)"], folder).strip()
     assert Path(where).is_relative_to(python.parents[1]), f"hrcam was imported from {where}"

@@ -49,7 +49,13 @@ LAST_FOR_310 = {
 }
 """Newest versions that still run on Python 3.10; None: it is not used there. As `pip install --dry-run` finds them."""
 
-ONLY_FOR_310 = {"async-timeout": "5.0.1", "exceptiongroup": "1.3.1", "pytz": "2026.6", "six": "1.17.0", "tomli": "2.5.0"}
+ONLY_FOR_310 = {
+    "async-timeout": "5.0.1",
+    "exceptiongroup": "1.3.1",
+    "pytz": "2026.6",
+    "six": "1.17.0",
+    "tomli": "2.5.0",
+}
 """What others need on Python 3.10 alone."""
 
 HEAD = "# Every package that any target of the Makefile installs, at the version that was tested. One file pins all.\n"
@@ -69,9 +75,10 @@ def constraints():
                 lines.append(f"{name}=={LAST_FOR_310[name]}; python_version < '3.11'")
         else:
             unknown.append(name)
-    lines += [f"{name}=={version}; python_version < '3.11'" for name, version in ONLY_FOR_310.items() if name not in names]
+    older = {name: version for name, version in ONLY_FOR_310.items() if name not in names}
+    lines += [f"{name}=={version}; python_version < '3.11'" for name, version in older.items()]
     if unknown:
-        raise SystemExit(f"Not for Python 3.10: {', '.join(unknown)}. Name their last versions that are in LAST_FOR_310.")
+        raise SystemExit(f"Not for Python 3.10: {', '.join(unknown)}. Add their last versions to LAST_FOR_310.")
     return HEAD + "\n".join(lines) + "\n"
 
 

@@ -1,7 +1,7 @@
 """List the licenses of all packages that HR-CAM uses in docs/licenses.md.
 
     python Testing/release/licenses.py           what would be written
-    python Testing/release/licenses.py --write   write it (part of make constraints)
+    python Testing/release/licenses.py --write   write it (make licenses)
 """
 
 import json
@@ -15,8 +15,9 @@ PATH = REPOSITORY / "docs" / "licenses.md"
 
 HEAD = """# Licenses of dependencies
 
-Made by `make constraints` from the installed packages' own metadata; do not edit. HR-CAM itself is under the Apache License 2.0
-(`LICENSE.txt`) and contains no code of these packages. Licenses of the data behind each model are in its [model card](models.md).
+Made by `make licenses` from the installed packages' own metadata; do not edit. HR-CAM itself is under the Apache
+License 2.0 (`LICENSE.txt`) and contains no code of these packages. Licenses of the data behind each model are in its
+[model card](models.md).
 
 | Package | Version | License | Needed by |
 |---|---|---|---|

@@ -1,4 +1,4 @@
-"""Everything that users' code may rely on, as text: names and parameters of `hrcam`, of the module's logic, of commands.
+"""What users' code may rely on, as text: names and parameters of `hrcam`, of the module's logic, of commands.
 
     python Testing/release/public_api.py           print it
     python Testing/release/public_api.py --write   accept it as docs/public-api.txt (make api)
@@ -76,12 +76,12 @@ def _class(path, name):
     lines = []
     for node in cls.body:
         if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
-            isProperty = any(isinstance(one, ast.Name) and one.id == "property" for one in node.decorator_list)
+            is_property = any(isinstance(one, ast.Name) and one.id == "property" for one in node.decorator_list)
             for argument in [*node.args.args, *node.args.kwonlyargs]:
                 argument.annotation = None
             if node.args.kwarg:
                 node.args.kwarg.annotation = None
-            lines.append(f"{name}.{node.name}" + ("" if isProperty else f"({ast.unparse(node.args)})"))
+            lines.append(f"{name}.{node.name}" + ("" if is_property else f"({ast.unparse(node.args)})"))
     return sorted(lines)
 
 
