@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from documents import REPOSITORY
 from hrcam.formats import safe_name
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))}
@@ -24,6 +24,7 @@ def problem(name):
     return "" if 0 < len(name.encode()) <= 255 else "its length"
 
 
+@settings(deadline=None)
 @given(st.text(max_size=200))
 @example("patient: 7/2 <T1|CE>?*")
 @example("CON")
