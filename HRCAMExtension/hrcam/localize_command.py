@@ -89,7 +89,7 @@ def localize_files(
 
     console, errors = Console(quiet=quiet, highlight=False), Console(stderr=True, highlight=False, soft_wrap=True)
     options = Options(
-        class_name, plane.value, device, precision.value, batch_size, fusion, keep_levels,
+        class_name, plane.value, device, precision.value, batch_size, fusion, keep_levels, engine,
         minimum_region_ml=minimum_region,
     )
     outputs = [kind for kind in DEFAULT_OUTPUTS if not (no_overview and kind == "overview")] + ["scene"] * scene
