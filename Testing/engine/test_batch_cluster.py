@@ -90,17 +90,17 @@ def test_a_lost_scheduler_ends_the_batch_with_words_and_keeps_what_is_done(
 
 
 def test_a_scan_that_kills_its_process_fails_alone(tmp_path, monkeypatch, blob_volume):
-    import conftest
+    from bright_blob import BLOB_METADATA, bright_blob_network
     from hrcam import load_bundle, save_bundle
 
     (tmp_path / "deadly_network.py").write_text(DEADLY, encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])]))
-    architecture = {**conftest.BLOB_METADATA["architecture"], "name": "import:deadly_network:build"}
+    architecture = {**BLOB_METADATA["architecture"], "name": "import:deadly_network:build"}
     with monkeypatch.context() as trusted:
         trusted.setenv("HRCAM_ALLOW_IMPORT", "deadly_network")
-        folder = save_bundle(tmp_path / "deadly", conftest.bright_blob_network(),
-                             {**conftest.BLOB_METADATA, "architecture": architecture}).path
+        folder = save_bundle(tmp_path / "deadly", bright_blob_network(),
+                             {**BLOB_METADATA, "architecture": architecture}).path
     scans = write_scans(tmp_path / "in", blob_volume, 3)
     batch = run_batch([scans], load_bundle(folder, allow_import=True), tmp_path / "out", CPU, FILES_ONLY, jobs=2,
                       retries=0, report=False)

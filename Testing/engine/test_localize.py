@@ -203,7 +203,7 @@ def test_a_3d_model_sees_the_whole_volume(tmp_path, blob_volume):
     from hrcam.networks import build_network
 
     torch = pytest.importorskip("torch")
-    from conftest import BLOB_METADATA
+    from bright_blob import BLOB_METADATA
 
     arguments = {"width": 2, "stages": 2, "depth": 1, "num_classes": 2, "dims": 3}
     network = HRCAM(build_network("vgg_small", arguments), num_classes=2)
