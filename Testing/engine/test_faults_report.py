@@ -1,0 +1,77 @@
+"""The page on reliability: counted from a run, honest about failures, and never about tests that are gone."""
+
+import json
+
+import pytest
+from corpus.make import KINDS
+from faults import reliability
+from faults.catalog import CORPUS_TEST, FAULTS, FUZZED, SECURITY
+
+
+def example(row):
+    """A test's file and name that a row's expressions match."""
+    file = row.file.replace("test_(faults_system|worker)", "test_faults_system").replace("(input|model)", "input")
+    start, _, choices = row.names.partition("(")
+    return file, start + choices.partition("|")[0].rstrip(")")
+
+
+def junit(path, cases):
+    body = "".join(f'<testcase classname="Testing.engine.{file}" name="{name}">{inner}</testcase>'
+                   for file, name, inner in cases)
+    path.write_text(f"<testsuites><testsuite>{body}</testsuite></testsuites>")
+    return path
+
+
+@pytest.fixture
+def cases():
+    rows = [(*example(row), "") for row in (*FAULTS, *SECURITY, *FUZZED)]
+    return rows + [(CORPUS_TEST[0], f"{CORPUS_TEST[1]}[{name}]", "") for name in KINDS]
+
+
+def injected(number):
+    return f'<properties><property name="injected" value="{number}"/></properties>'
+
+
+def test_every_figure_is_counted_from_the_run(tmp_path, cases):
+    cases[0] = (*cases[0][:2], injected(1234))
+    soak = tmp_path / "soak.json"
+    soak.write_text(json.dumps({"requests": 4321, "memory_before_mib": 1, "memory_after_mib": 1, "growth": 0.0,
+                                "overhead_ms": 3}))
+    run = junit(tmp_path / "run.xml", cases)
+    assert reliability.main([str(run), "--soak", str(soak), "--out", str(tmp_path / "page.md")]) == 0
+    text = (tmp_path / "page.md").read_text(encoding="utf-8")
+    assert f"{len(KINDS)} kinds of files" in text and "| 1,234 |" in text and "| 4,321 |" in text
+    assert f"{1234 + len(FAULTS) - 1:,} faults injected" in text
+
+
+def test_a_failure_is_in_the_page_and_in_the_exit_code(tmp_path, cases, capsys):
+    cases[0] = (*cases[0][:2], "<failure/>")
+    cases[-1] = (*cases[-1][:2], "<failure/>")
+    assert reliability.main([str(junit(tmp_path / "run.xml", cases)), "--out", str(tmp_path / "page.md")]) == 1
+    assert "**1 of 1 failed**" in (tmp_path / "page.md").read_text(encoding="utf-8")
+    assert capsys.readouterr().err.count("failed") == 2
+
+
+def test_what_was_not_possible_on_a_machine_is_said_and_not_counted(tmp_path, cases):
+    cases[0] = (*cases[0][:2], injected(50) + "<skipped/>")
+    assert reliability.main([str(junit(tmp_path / "run.xml", cases)), "--out", str(tmp_path / "page.md")]) == 0
+    text = (tmp_path / "page.md").read_text(encoding="utf-8")
+    assert "1 of 1 not possible on this machine" in text and f"{len(FAULTS) - 1} faults injected" in text
+
+
+def test_a_row_whose_tests_are_gone_is_an_error(tmp_path, cases, capsys):
+    assert reliability.main([str(junit(tmp_path / "run.xml", cases[1:-1])), "--out", str(tmp_path / "page.md")]) == 1
+    heard = capsys.readouterr().err
+    assert FAULTS[0].tried in heard and "not tried" in heard
+
+
+def test_a_mutant_that_lives_must_be_explained(tmp_path, cases, capsys):
+    mutants = tmp_path / "mutants.json"
+    found = {"files": [{"file": "a.py", "mutants": 9, "killed": 7}],
+             "survivors": [{"where": "a.py: f", "change": "1 → 2", "why": "no difference"},
+                           {"where": "a.py: g", "change": "3 → 4", "why": ""}]}
+    mutants.write_text(json.dumps(found))
+    run = junit(tmp_path / "run.xml", cases)
+    assert reliability.main([str(run), "--mutants", str(mutants), "--out", str(tmp_path / "page.md")]) == 1
+    assert "a.py: g" in capsys.readouterr().err
+    assert "| `a.py` | 9 | 7 | 2 |" in (tmp_path / "page.md").read_text(encoding="utf-8")

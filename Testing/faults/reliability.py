@@ -1,0 +1,204 @@
+"""Write docs/RELIABILITY.md from what a test run found; no figure in it is typed by hand.
+
+    python -m pytest --junitxml=build/tests.xml
+    python Testing/bench/soak.py --model t1ce-tumor --input SCAN > build/soak.json
+    python Testing/faults/mutants.py --out build/mutants.json
+    python Testing/faults/reliability.py build/tests.xml --soak build/soak.json --mutants build/mutants.json
+
+Exit code 1 where a row of ``catalog.py`` finds no test in the run, or where a test of a row failed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from corpus.make import KINDS
+
+from faults.catalog import CORPUS_TEST, FAULTS, FUZZED, INPUT_FAMILIES, SECURITY, Row
+
+OUT = Path(__file__).resolve().parents[2] / "docs" / "RELIABILITY.md"
+
+
+@dataclass(frozen=True)
+class Case:
+    """One test of the run: stem of its file, name with parameters, passed, failed or skipped, faults injected."""
+
+    file: str
+    name: str
+    outcome: str
+    injected: int
+
+
+def read_run(path: Path) -> list[Case]:
+    """The tests of a JUnit report."""
+    return [_case(element) for element in ElementTree.parse(path).getroot().iter("testcase")]
+
+
+def _case(element: ElementTree.Element) -> Case:
+    bad = element.find("failure") is not None or element.find("error") is not None
+    outcome = "failed" if bad else "skipped" if element.find("skipped") is not None else "passed"
+    properties = {one.get("name"): one.get("value") for one in element.iter("property")}
+    return Case(element.get("classname", "").split(".")[-1], element.get("name", ""), outcome,
+                int(properties.get("injected") or 1))
+
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A Markdown table; columns of numbers alone are aligned to the right."""
+    rows = [[str(cell) for cell in row] for row in rows]
+    numeric = [all(row[n].replace(",", "").isdigit() for row in rows) for n in range(len(headings))]
+    lines = [headings, ["--:" if right else "---" for right in numeric], *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def outcome_of(cases: Sequence[Case], good: str) -> str:
+    """``good`` where all passed; else how many did not."""
+    failed = sum(case.outcome == "failed" for case in cases)
+    skipped = sum(case.outcome == "skipped" for case in cases)
+    if failed:
+        return f"**{failed} of {len(cases)} failed**"
+    return good + (f" ({skipped} of {len(cases)} not possible on this machine)" if skipped else "")
+
+
+class Report:
+    """Collects sections and what is wrong."""
+
+    def __init__(self, cases: Sequence[Case]) -> None:
+        self.cases = cases
+        self.problems: list[str] = []
+        self.parts: list[str] = []
+
+    def matching(self, row: Row) -> list[Case]:
+        """The tests that a row stands on."""
+        found = [case for case in self.cases
+                 if re.fullmatch(row.file, case.file) and re.match(row.names, case.name)]
+        if not found:
+            self.problems.append(f"no test of {row.file} matches {row.names} ({row.tried})")
+        self.problems += [f"{case.file}::{case.name} failed" for case in found if case.outcome == "failed"]
+        return found
+
+    def rows(self, title: str, text: str, rows: Sequence[Row], counted: str, count: Callable[[Case], int]) -> None:
+        """A section of one table; counts leave out what was skipped."""
+        filled, total = [], 0
+        for row in rows:
+            found = self.matching(row)
+            number = sum(count(case) for case in found if case.outcome != "skipped")
+            total += number
+            filled.append((row.tried, f"{number:,}", outcome_of(found, row.outcome)))
+        self.parts.append(f"## {title}\n\n{text.format(total=f'{total:,}')}\n\n"
+                          + table(("Tried", counted, "Outcome"), filled))
+
+    def corpus(self) -> None:
+        """Kinds of input, by family."""
+        file, test = CORPUS_TEST
+        found = {case.name.removeprefix(f"{test}[").removesuffix("]"): case for case in self.cases
+                 if case.file == file and case.name.startswith(f"{test}[")}
+        if missing := sorted(KINDS.keys() - found.keys()):
+            self.problems.append(f"kinds of input that were not tried: {', '.join(missing)}")
+        self.problems += [f"kind of input {name} failed" for name, case in found.items() if case.outcome == "failed"]
+        filled = []
+        for prefix, title in INPUT_FAMILIES.items():
+            kinds = [kind for name, kind in KINDS.items() if name.startswith(f"{prefix}_") and name in found]
+            failed = sum(found[kind.name].outcome == "failed" for kind in kinds)
+            bad = sum(kind.says is not None for kind in kinds)
+            filled.append((title, len(kinds), bad, len(kinds) - bad, failed))
+        bad = sum(KINDS[name].says is not None for name in found)
+        text = (f"{len(found)} kinds of files, series and paths, written by `Testing/corpus/make.py`: {bad} are bad "
+                "and must be refused in one sentence that says what is wrong and what to do; "
+                f"{len(found) - bad} are odd but good and must be read. All bad ones in one call leave one error each, "
+                "exit code 1 and no file; a good scan among them is done.")
+        if sum(row[1] for row in filled) != len(found):
+            self.problems.append("a family of inputs is missing in the catalog")
+        self.parts.append("## Bad input\n\n" + text + "\n\n"
+                          + table(("Family", "Kinds", "Refused in words", "Read", "Neither"), filled))
+
+    def soak(self, path: Path | None) -> None:
+        """Requests soaked."""
+        if path is None:
+            return
+        soaked = json.loads(path.read_text(encoding="utf-8"))
+        text = ("One worker process, one request after another, each answered with a result; memory is measured after "
+                "a warm-up.")
+        self.parts.append(f"## Soak\n\n{text}\n\n" + table(
+            ("Requests soaked", "Memory before", "Memory after", "Growth", "Cost over the engine alone"),
+            [(f"{soaked['requests']:,}", f"{soaked['memory_before_mib']:.0f} MiB",
+              f"{soaked['memory_after_mib']:.0f} MiB", f"{100 * soaked['growth']:.1f} %",
+              f"{soaked['overhead_ms']:.0f} ms a request")]))
+
+    def mutants(self, path: Path | None) -> None:
+        """Mutants killed, and why the others live."""
+        if path is None:
+            return
+        found: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        rows = [(f"`{one['file']}`", one["mutants"], one["killed"], one["mutants"] - one["killed"])
+                for one in found["files"]]
+        text = ("`Testing/faults/mutants.py` puts small faults into the source, one at a time (a comparison turned, a "
+                "sign, a constant, a condition negated); the tests of the file must notice.")
+        part = f"## Mutation check\n\n{text}\n\n" + table(("File", "Mutants", "Noticed", "Not noticed"), rows)
+        if found["survivors"]:
+            part += "\n\nNot noticed, and why:\n\n" + table(
+                ("Where", "Change", "Why no test notices"),
+                [(f"`{one['where']}`", f"`{one['change']}`", one["why"]) for one in found["survivors"]])
+        self.problems += [f"mutant {one['where']} {one['change']} lives unexplained" for one in found["survivors"]
+                          if not one["why"]]
+        self.parts.append(part)
+
+    def totals(self) -> None:
+        """The whole run."""
+        counts = {kind: sum(case.outcome == kind for case in self.cases) for kind in ("passed", "failed", "skipped")}
+        self.parts.append("## The run\n\n" + table(
+            ("Tests", "Passed", "Failed", "Skipped"),
+            [(f"{len(self.cases):,}", f"{counts['passed']:,}", f"{counts['failed']:,}", f"{counts['skipped']:,}")]))
+
+    def text(self) -> str:
+        """The document."""
+        head = ("# Reliability\n\nWhat was tried to make HR-CAM fail, and what came of it. This page is written by "
+                "`Testing/faults/reliability.py` from a run of the tests; every figure is counted there.")
+        return "\n\n".join([head, *self.parts]) + "\n"
+
+
+def _one(case: Case) -> int:
+    return 1
+
+
+def build(cases: Sequence[Case], soak: Path | None = None, mutants: Path | None = None) -> Report:
+    """The whole report of a run."""
+    report = Report(cases)
+    report.corpus()
+    report.rows("Random input", "Inputs drawn by Hypothesis; a failure is shrunk and shown.", FUZZED, "Tests", _one)
+    report.rows("Faults injected", "{total} faults injected. What each leaves behind is looked at.", FAULTS,
+                "Injected", lambda case: case.injected)
+    report.rows("Attacks", "Scans, models, results and requests are untrusted.", SECURITY, "Tests", _one)
+    report.soak(soak)
+    report.mutants(mutants)
+    report.totals()
+    return report
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("junit", type=Path, help="what pytest --junitxml wrote")
+    parser.add_argument("--soak", type=Path, help="what Testing/bench/soak.py printed")
+    parser.add_argument("--mutants", type=Path, help="what Testing/faults/mutants.py wrote")
+    parser.add_argument("--out", type=Path, default=OUT)
+    asked = parser.parse_args(arguments)
+    report = build(read_run(asked.junit), asked.soak, asked.mutants)
+    asked.out.write_text(report.text(), encoding="utf-8")
+    for problem in report.problems:
+        print(problem, file=sys.stderr)
+    print(f"{asked.out} written from {len(report.cases)} tests")
+    return int(bool(report.problems))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
