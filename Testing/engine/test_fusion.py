@@ -13,7 +13,9 @@ def test_upsampling_uses_half_pixel_centers():
     assert upsample(line, (1, 4)).flatten().tolist() == [1.0, 0.75, 0.25, 0.0]
 
 
-@pytest.mark.parametrize(("native", "size"), [((4, 6), (32, 48)), ((3, 4, 5), (12, 16, 10)), ((8, 8), (4, 2))])
+@pytest.mark.parametrize(
+    ("native", "size"), [((4, 6), (32, 48)), ((3, 4, 5), (12, 16, 10)), ((8, 8), (4, 2)), ((8, 6), (2, 6))]
+)
 def test_upsampling_keeps_the_mean_where_sizes_divide(native, size):
     m = torch.randn(2, 3, *native, dtype=torch.float64)
     torch.testing.assert_close(upsample(m, size).flatten(2).mean(2), m.flatten(2).mean(2))
