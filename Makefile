@@ -40,7 +40,7 @@ demo: $(VENV)/.demo  ## localize a simulated lesion in a real template, write re
 
 test: setup  ## run the tests (installs GL and Xvfb with Testing/install_system_packages.sh when they are missing)
 	bash Testing/install_system_packages.sh
-	$(BIN)/python -m pytest
+	bash Testing/run.sh $(BIN)/python
 
 lint: setup  ## ruff and mypy
 	$(BIN)/ruff check .
