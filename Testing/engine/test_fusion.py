@@ -51,6 +51,14 @@ def test_gate_passes_fine_evidence_by_the_amount_of_coarse_evidence():
     torch.testing.assert_close(fuse([fine, coarse], (1, 3), "gated"), torch.tensor([[[[-4.0, 2.0, 4.5]]]]))
 
 
+def test_gates_open_from_coarse_to_fine_through_all_levels():
+    levels = [torch.ones(1, 1, n, n) for n in (8, 4, 2)]
+    # worked out by hand: 1; 1 + 1/2 · 1 = 3/2; 3/2 + (3/2)/(5/2) · 1 = 21/10
+    torch.testing.assert_close(fuse(levels, (8, 8), "gated"), torch.full((1, 1, 8, 8), 2.1))
+    levels[2] = -levels[2]
+    torch.testing.assert_close(fuse(levels, (8, 8), "gated"), torch.full((1, 1, 8, 8), -1.0))
+
+
 def test_gated_completeness_error_is_what_the_gates_held_back():
     generator = torch.Generator().manual_seed(1)
     fine, coarse = (torch.randn(1, 1, n, n, dtype=torch.float64, generator=generator) for n in (8, 4))
@@ -67,7 +75,8 @@ def test_gated_completeness_error_is_what_the_gates_held_back():
     [
         (([torch.zeros(1, 1, 2, 2)], (4, 4), "product"), "no fusion 'product'.*sum, gated"),
         (([], (4, 4)), "no level"),
-        (([torch.zeros(1, 1, 2, 2)], (4, 4, 4)), "does not fit"),
+        (([torch.zeros(1, 1, 2, 2)], (4, 4, 4)), "does not fit.*Give 2 positive numbers"),
+        (([torch.zeros(1, 1, 2, 2, 2)], (4, 4)), "does not fit.*Give 3 positive numbers"),
         (([torch.zeros(1, 1, 2, 2)], (4, 0)), "does not fit"),
     ],
 )

@@ -65,6 +65,17 @@ def test_orientation_codes_are_itks(code):
     assert geometry.plane_of(next(n for n in range(3) if code[n] in "SI")) == "axial"
 
 
+@pytest.mark.parametrize("code", ["LPS", "RAS", "AIR"])
+def test_oblique_grids_have_the_code_of_the_nearest_axes(code):
+    straight = sitk.DICOMOrient(sitk.Image([4, 5, 6], sitk.sitkUInt8), code).GetDirection()
+    turn = Rotation.from_euler("xyz", [20, -15, 25], degrees=True).as_matrix()
+    assert grid(direction=turn @ np.reshape(straight, (3, 3))).orientation == code
+
+
+def test_nine_numbers_in_a_row_are_a_direction():
+    assert np.array_equal(grid(direction=SAGITTAL_STACK.ravel().tolist()).direction_lps, SAGITTAL_STACK)
+
+
 def test_a_volume_turned_by_45_degrees_still_has_three_planes():
     turn = Rotation.from_euler("x", 45, degrees=True).as_matrix()
     geometry = Geometry((4, 4, 4), (0, 0, 0), (1, 1, 1), turn)
@@ -92,6 +103,10 @@ SAGITTAL_STACK = np.array([[0.0, 0, 1], [1, 0, 0], [0, -1, 0]])
     (grid(size=(1, 256, 24), spacing=(1, 1, 6)), "sagittal"),
     (grid(size=(180, 210, 150)), "axial"),
     (grid(spacing=(2, 2, 0.5)), "coronal"),
+    (grid(spacing=(1.1, 1.0, 1.0)), "sagittal"),
+    (grid(spacing=(1.09, 1.0, 1.0)), "axial"),
+    (grid(size=(128, 256, 256)), "axial"),
+    (grid(size=(127, 256, 256)), "sagittal"),
 ])
 def test_the_acquisition_plane(geometry, plane):
     assert geometry.acquisition_plane == plane
@@ -150,6 +165,7 @@ def test_an_unknown_plane_is_named():
         grid().axis_of("oblique")
 
 
-def test_the_direction_cannot_be_changed():
+@pytest.mark.parametrize("matrix", ["direction_lps", "ijk_to_lps"])
+def test_what_defines_the_grid_cannot_be_changed(matrix):
     with pytest.raises(ValueError, match="read-only"):
-        grid().direction_lps[0, 0] = 2
+        getattr(grid(), matrix)[0, 0] = 2

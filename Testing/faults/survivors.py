@@ -2,5 +2,31 @@
 
 from __future__ import annotations
 
-EXPLAINED: dict[tuple[str, str], str] = {}
+_EXACT = "Differs at one exact value of a floating-point bound alone, which no header can state."
+_LENGTHS = "`zip(strict=…)`: the lengths are the same by construction."
+
+EXPLAINED: dict[tuple[str, str], str] = {
+    ("fusion.py: upsample", "True → False"): "`zip(strict=…)`: `fuse` has compared the lengths before.",
+    ("geometry.py: _check", "abs(np.linalg.det(direction)) < ORTHONORMAL_TOLERANCE → abs(np.linalg.det(direction)) <= "
+     "ORTHONORMAL_TOLERANCE"): _EXACT,
+    ("geometry.py: _check", "np.abs(direction.T @ direction - np.eye(3)).max() > ORTHONORMAL_TOL… → "
+     "np.abs(direction.T @ direction - np.eye(3)).max() >= ORTHONORMAL_TO…"): _EXACT,
+    ("geometry.py: Geometry.acquisition_axis", "len(candidates) > 1 → len(candidates) >= 1"):
+        "A single candidate is also what the longer way returns.",
+    ("geometry.py: Geometry.acquisition_axis", "-1 → +1"):
+        "Where the axial axis is no candidate and there are several, there are exactly two.",
+    ("geometry.py: Geometry.right_handed", "np.linalg.det(self.direction_lps) > 0 → np.linalg.det(self.direction_lps) "
+     ">= 0"): "No valid direction has a determinant of 0.",
+    ("geometry.py: Geometry.__post_init__", "3 → 4"):
+        "The shape decides only whether nine numbers are brought into 3x3, or into NaN that is refused; both happen.",
+    ("geometry.py: Geometry.from_ijk_to_ras", "spacing > 0 → spacing >= 0"):
+        "A column of no length is refused by its spacing, whatever its direction.",
+    ("geometry.py: Geometry.from_ijk_to_ras", "1.0 → 2.0"):
+        "A column of no length is refused by its spacing, whatever its direction.",
+    ("geometry.py: Geometry.from_ijk_to_ras", "3 → 4"): "The last row of an affine matrix adds 0 to a column's length.",
+    ("geometry.py: Geometry.lps_to_ijk", "False → True"): "One copy more of a 4x4 matrix.",
+    ("geometry.py: Geometry.extent_mm", "True → False"): _LENGTHS,
+    ("geometry.py: Geometry.orientation", "self.direction_lps[axis, n] >= 0 → self.direction_lps[axis, n] > 0"):
+        "The cosine towards the nearest axis is never 0.",
+}
 """(where, change), as ``mutants.py`` prints them, to the reason."""
