@@ -1,15 +1,26 @@
 #!/usr/bin/env bash
 # All tests, in several processes: a Qt application, a MRML scene and forks before any thread want a fresh one each.
-# Usage: Testing/run.sh PYTHON
+# Usage: Testing/run.sh PYTHON [option of pytest ...]
 set -uo pipefail
 cd "$(dirname "$0")/.."
 python=$1
+shift
 alone=(Testing/engine/test_engines.py Testing/engine/test_faults_kill.py Testing/module/test_*.py)
 status=0
 ignored=()
+
+# A process that a failed test left behind would keep our output open, and whoever reads it would wait for ever: `timeout`
+# makes a process group of its own, which is ended with the tests.
+run() {
+  timeout --kill-after=10 1200 "$python" -m pytest "$@" &
+  local group=$!
+  wait "$group" || status=1
+  kill -KILL -- "-$group" 2>/dev/null
+}
+
 for file in "${alone[@]}"; do
   ignored+=("--ignore=$file")
-  "$python" -m pytest -q "$file" || status=1
+  run -q "$file" "$@"
 done
-"$python" -m pytest "${ignored[@]}" || status=1
+run "${ignored[@]}" "$@"
 exit "$status"

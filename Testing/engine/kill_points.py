@@ -8,6 +8,8 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 
+import torch
+
 WRITES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "shutil.rmtree"}
 """Python's audit events of calls that change a folder; "open" counts when it is for writing."""
 
@@ -18,8 +20,7 @@ _LONGEST_S = 120
 def killed_at_each_write(work: Callable[[], object]) -> Iterator[int]:
     """Run ``work`` in forked processes, the n-th of which is ended by SIGKILL just before its n-th write.
 
-    Yields n after each kill, so that the caller sees what is left; ends when ``work`` comes to its end. The forked
-    process must not compute with several threads: only the forking thread lives on in it.
+    Yields n after each kill, so that the caller sees what is left; ends when ``work`` comes to its end.
     """
     number = 0
     while True:
@@ -50,14 +51,19 @@ def in_fork(work: Callable[[], object], prepare: Callable[[], object] = lambda: 
 
 
 def start_fork(work: Callable[[], object], prepare: Callable[[], object] = lambda: None) -> int:
-    """Start ``work`` in a forked process; returns its id. Exit codes: 0 done, 1 an exception."""
+    """Start ``work`` in a forked process; returns its id. Exit codes: 0 done, 1 an exception.
+
+    Only the forking thread lives on in it, so PyTorch computes with one: a pool of the parent would be waited for forever.
+    """
     sys.stdout.flush()
     sys.stderr.flush()
     child = os.fork()
     if child:
         return child
     try:
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)  # pytest-timeout's handler is Python, which a hanging call never runs
         signal.alarm(_LONGEST_S)
+        torch.set_num_threads(1)
         prepare()
         work()
     except BaseException:
