@@ -3,13 +3,14 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 HRCAM_DATA ?= ../shared/data
+SAMPLE := HRCAMModule/Resources/SampleData/HRCAMSyntheticTumor.nrrd
 export HRCAM_DATA
 
 # PIP_OPTIONS: more options of pip, for example an index that has PyTorch without CUDA, a much smaller download.
 PIP_OPTIONS ?=
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt $(PIP_OPTIONS)
 
-.PHONY: help setup demo test lint evaluate bench docs readme screenshots slicer-host api licenses constraints dist figures \
+.PHONY: help setup demo test lint evaluate reliability bench docs readme screenshots slicer-host api licenses constraints dist figures \
   dist-check clean
 
 help:  ## list the targets
@@ -48,6 +49,14 @@ lint: setup  ## ruff and mypy
 
 evaluate: setup  ## the tables of docs/RESULTS.md, on the real data in $(HRCAM_DATA); slow
 	$(BIN)/hrcam evaluate --data $(HRCAM_DATA) --out docs
+
+reliability: setup  ## docs/RELIABILITY.md from all tests, a soak and mutants of the source; slow
+	mkdir -p build
+	bash Testing/install_system_packages.sh
+	$(BIN)/python -m pytest --junitxml=build/tests.xml -o junit_family=xunit1
+	$(BIN)/python Testing/bench/soak.py --model t1ce-tumor --input $(SAMPLE) > build/soak.json
+	$(BIN)/python Testing/faults/mutants.py --out build/mutants.json
+	$(BIN)/python Testing/faults/reliability.py build/tests.xml --soak build/soak.json --mutants build/mutants.json
 
 bench: setup  ## speed and memory as ratios to the plain forward, docs/bench/
 	$(BIN)/python Testing/bench/run.py

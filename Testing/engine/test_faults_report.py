@@ -10,7 +10,8 @@ from faults.catalog import CORPUS_TEST, FAULTS, FUZZED, SECURITY
 
 def example(row):
     """A test's file and name that a row's expressions match."""
-    file = row.file.replace("test_(faults_system|worker)", "test_faults_system").replace("(input|model)", "input")
+    stem, _, ends = row.file.partition("(")
+    file = stem + ends.partition("|")[0].rstrip(")")
     start, _, choices = row.names.partition("(")
     return file, start + choices.partition("|")[0].rstrip(")")
 

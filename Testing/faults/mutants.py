@@ -13,6 +13,7 @@ import ast
 import copy
 import importlib.abc
 import importlib.machinery
+import importlib.util
 import json
 import os
 import random
@@ -131,7 +132,7 @@ class _Mutated(importlib.abc.MetaPathFinder, importlib.machinery.SourceFileLoade
         """Only the mutated module."""
         if fullname != self.name:
             return None
-        return importlib.machinery.ModuleSpec(fullname, self, origin=self.path)
+        return importlib.util.spec_from_file_location(fullname, self.path, loader=self)
 
     def get_code(self, fullname):  # type: ignore[no-untyped-def]
         """The changed source, compiled; nothing is cached."""

@@ -1,6 +1,6 @@
 """Write docs/RELIABILITY.md from what a test run found; no figure in it is typed by hand.
 
-    python -m pytest --junitxml=build/tests.xml
+    python -m pytest --junitxml=build/tests.xml -o junit_family=xunit1
     python Testing/bench/soak.py --model t1ce-tumor --input SCAN > build/soak.json
     python Testing/faults/mutants.py --out build/mutants.json
     python Testing/faults/reliability.py build/tests.xml --soak build/soak.json --mutants build/mutants.json

@@ -70,6 +70,11 @@ def test_a_second_run_skips_what_is_finished_unless_the_options_changed(batch, s
     assert {row["status"] for row in rows(tmp_path / "out").values()} == {"done"}
 
 
+def test_no_cell_of_the_table_is_a_formula(batch, tmp_path):
+    batch._writeSummary([{"case": "=1+1", "status": "failed", "regions": 2}], tmp_path / "summary.csv")
+    assert rows(tmp_path)["'=1+1"]["regions"] == "2"
+
+
 @pytest.mark.parametrize("arguments", [
     [], ["--input", "x"], ["--output", "x"], ["--input", "x", "--output", "{out}", "--plane", "oblique"],
     ["--input", "x", "--output", "{out}", "--colour", "red"],
