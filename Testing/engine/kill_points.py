@@ -53,7 +53,7 @@ def in_fork(work: Callable[[], object], prepare: Callable[[], object] = lambda: 
 def start_fork(work: Callable[[], object], prepare: Callable[[], object] = lambda: None) -> int:
     """Start ``work`` in a forked process; returns its id. Exit codes: 0 done, 1 an exception.
 
-    Only the forking thread lives on in it, so PyTorch computes with one: a pool of the parent would be waited for forever.
+    Only the forking thread lives on in it, so PyTorch computes with one: a pool of the parent would never answer.
     """
     sys.stdout.flush()
     sys.stderr.flush()
@@ -61,7 +61,7 @@ def start_fork(work: Callable[[], object], prepare: Callable[[], object] = lambd
     if child:
         return child
     try:
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)  # pytest-timeout's handler is Python, which a hanging call never runs
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)  # a handler in Python would wait for a call that hangs
         signal.alarm(_LONGEST_S)
         torch.set_num_threads(1)
         prepare()
