@@ -12,10 +12,12 @@ pytest.importorskip("scipy")
 from hrcam.bundle import load_bundle
 from hrcam.errors import InputError
 from hrcam.recipes.t1ce_tumor import training
+from hrcam.recipes.t1ce_tumor.anatomy import away_from_sella
 from hrcam.recipes.t1ce_tumor.bundle import write_bundle
 from hrcam.recipes.t1ce_tumor.data import CLASSES, SIZE, Images
+from hrcam.recipes.t1ce_tumor.leave_one_out import leave_one_out
 from hrcam.recipes.t1ce_tumor.network import OFFSET, EvidenceNetwork
-from hrcam.recipes.t1ce_tumor.patches import Healthy, draw_patches
+from hrcam.recipes.t1ce_tumor.patches import Healthy, Source, _with_lesion, draw_patches
 from hrcam.recipes.t1ce_tumor.pseudo import guided_filter, pseudo_label
 from hrcam.recipes.t1ce_tumor.views import appear, pose
 
@@ -34,16 +36,41 @@ def heads(count: int, seed: int, blob: bool) -> np.ndarray:
 
 def images_of(labels: list[int], seed: int = 0) -> Images:
     pixels = np.concatenate([heads(1, seed + n, label < 3) for n, label in enumerate(labels)])
-    return Images(pixels, np.array(labels), tuple(f"P{n // 2}" for n in range(len(labels))))
+    count = range(len(labels))
+    planes = tuple(("ax", "co", "sa")[n % 3] for n in count)
+    return Images(pixels, np.array(labels), tuple(f"P{n // 2}" for n in count), planes)
 
 
 @pytest.fixture(scope="module")
 def healthy() -> Healthy:
-    return Healthy.of(images_of([3] * 3), images_of([3, 0, 3], 50), CLASSES.index("no_tumor"))
+    return Healthy.of(images_of([2, 0, 2]), images_of([3] * 3, 10), images_of([3] * 3, 20), images_of([3, 0, 3], 50))
 
 
-def test_enhanced_healthy_slices_leave_out_tumors(healthy: Healthy) -> None:
-    assert len(healthy.enhanced) == 2
+def test_healthy_slices_of_volumes_leave_out_tumors(healthy: Healthy) -> None:
+    assert [len(source.pixels) for source in healthy.sources] == [3, 3, 2, 2]
+    assert healthy.whole(np.random.default_rng(0), 5).shape == (5, SIZE, SIZE)
+
+
+def test_slices_healthy_in_part_have_their_lesions_and_patches_there(healthy: Healthy) -> None:
+    upper = np.zeros((1, SIZE, SIZE), bool)
+    upper[:, : SIZE // 2] = True
+    partly = Healthy((Source(heads(1, 3, False), 1.0, upper),))
+    rng = np.random.default_rng(0)
+    for _ in range(3):
+        background = partly.background(rng)
+        _, mask = _with_lesion(background, rng)
+        assert mask.any() and mask[SIZE // 2 + 8 :].sum() < 0.1 * mask.sum()
+    patches, labels = draw_patches(partly, np.random.default_rng(1), 4, (40,))
+    assert len(patches) and 0 < labels.sum() < len(labels)
+
+
+@pytest.mark.parametrize("plane", ["ax", "co", "sa"])
+def test_the_middle_of_the_skull_base_is_not_called_healthy(plane: str) -> None:
+    free = away_from_sella(heads(1, 0, False)[0], plane)
+    assert 0.2 < free.mean() < 0.9
+    y, x = {"ax": (0, 0), "co": (20, 0), "sa": (20, 0)}[plane]
+    assert not free[SIZE // 2 + y, SIZE // 2 + x]
+    assert not away_from_sella(np.zeros((SIZE, SIZE)), plane).any()
 
 
 def test_patches_with_lesion_come_with_their_twins(healthy: Healthy) -> None:
@@ -101,9 +128,10 @@ def test_published_form_gives_the_same_logits_and_evidence() -> None:
     hrcam = network.to_hrcam()
     x = torch.rand(2, 1, 64, 96)
     with torch.no_grad():
-        pixels, logits = network(x)
+        pixels, logits, levels = network(x)
     found = hrcam.evidence(x, classes=1, size=pixels.shape[2:])
     assert torch.allclose(found.logits[:, :3], logits, atol=1e-4)
+    assert torch.allclose(sum(levels) / len(levels), pixels, atol=1e-4), "levels that speak for all, on average"
     assert torch.all(found.logits[:, 3] == 0)
     assert torch.allclose(found.maps[:, 0] / 40.0 - OFFSET, pixels[:, 1], atol=1e-4)
 
@@ -114,12 +142,14 @@ def test_unknown_patient_is_named() -> None:
 
 
 def test_recipe_runs_and_ends_in_a_bundle(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(training, "EvidenceNetwork", lambda: EvidenceNetwork(pretrained=False))
+    monkeypatch.setattr(training, "EvidenceNetwork", lambda pretrained=False: EvidenceNetwork(pretrained=False))
     tumors, volumes = images_of([0, 1, 2] * 2), images_of([0, 3, 0, 3], 20)
-    data = training.TrainingData(tumors, volumes, Healthy.of(images_of([3] * 2, 40), volumes, 3))
-    teacher = training.train(data, tmp_path / "run", patch_steps=1, slice_steps=2)
+    data = training.TrainingData(tumors, images_of([3] * 2, 40), images_of([3] * 2, 45), volumes)
+    teacher = training.train(data, tmp_path / "run", training.Steps(1, 2, 1))
+    left_out = leave_one_out(data, tmp_path / "run", 0, seed=0)
+    assert set(left_out["by_patient"]) == {"P0", "P1"}
     normals = images_of([3] * 4, 60)
-    write_bundle(tmp_path / "t1ce-tumor", teacher.to_hrcam(), tumors, tumors, normals, "A few steps.")
+    write_bundle(tmp_path / "t1ce-tumor", teacher.to_hrcam(), tumors, tumors, normals, "A few steps.", left_out)
     assert tuple(load_bundle(tmp_path / "t1ce-tumor").class_names) == CLASSES
     card = (tmp_path / "t1ce-tumor" / "MODEL_CARD.md").read_text()
     assert "Research use only" in card

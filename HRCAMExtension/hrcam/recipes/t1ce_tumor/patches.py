@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from hrcam.simulate.lesion import LOOKS, insert_lesion, random_lesion, tumor_lesion
+from hrcam.errors import InputError
+from hrcam.simulate.lesion import LOOKS, Site, find_site, insert_lesion, random_lesion, tumor_lesion
+from hrcam.simulate.placement import block_means
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .data import SPACING_MM, Images
+from .anatomy import away_from_sella
+from .data import CLASSES, NORMAL, SPACING_MM, Images
 from .network import any_tumor
 from .views import SIZE, appear, pose
 
@@ -21,26 +24,91 @@ PER_LESION = {28: 10, 40: 8, 56: 5, 80: 3}
 
 _HEAD = 0.12
 _FEWEST_LESION_PIXELS = 12
-_DARK_SLICE = 0.03
+_FEWEST_BLOCKS = 20
+_DARK_SLICE, _DARK = 0.03, 0.05
+_UNKNOWN_SHARE = 0.03
+"""A patch may hold so much tissue of which nobody knows whether it is healthy."""
+
+LEVEL_WEIGHT = 0.2
+"""Of each level's own loss beside that of their sum."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Healthy tissue of one kind.
+
+    Attributes
+    ----------
+    pixels : N×256×256.
+    share : how often it is drawn, beside the other sources.
+    free : N×256×256, where the slices are healthy; None: everywhere.
+    """
+
+    pixels: npt.NDArray[np.float16]
+    share: float
+    free: npt.NDArray[np.bool_] | None = None
+
+
+@dataclass(frozen=True)
+class Background:
+    """A slice to put a lesion into; `site` and `free` say where, if not anywhere in the brain."""
+
+    image: npt.NDArray[np.float32]
+    site: Site | None = None
+    free: npt.NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True)
 class Healthy:
-    """Lesion-free slices of two sources; those of enhanced scans carry the normal enhancement that must stay silent."""
+    """Healthy tissue of several sources; enhanced scans carry the normal enhancement that must stay silent."""
 
-    plain: npt.NDArray[np.float16]
-    enhanced: npt.NDArray[np.float16]
+    sources: tuple[Source, ...]
 
     @classmethod
-    def of(cls, normal: Images, volumes: Images, normal_label: int) -> Healthy:
-        """`no_tumor`, and the slices of `t1ce_volumes` without tumor that show enough head."""
-        free = volumes.pixels[volumes.labels == normal_label]
-        return cls(normal.pixels, free[free.mean((1, 2), dtype=np.float32) > _DARK_SLICE])
+    def of(cls, tumors: Images, normal: Images, heads: Images, volumes: Images | None) -> Healthy:
+        """`no_tumor`; other heads in three planes; tumor slices away from their tumor; `t1ce_volumes` without tumor."""
+        pituitary = tumors.chosen(tumors.labels == CLASSES.index("pituitary"))
+        free = [away_from_sella(p, plane) for p, plane in zip(pituitary.pixels, pituitary.planes, strict=True)]
+        sources = [
+            Source(normal.pixels, 0.42), Source(heads.pixels, 0.23), Source(pituitary.pixels, 0.35, np.stack(free))
+        ]  # fmt: skip
+        if volumes is not None:
+            pixels = volumes.pixels[volumes.labels == CLASSES.index(NORMAL)]
+            sources.append(Source(pixels[pixels.mean((1, 2), dtype=np.float32) > _DARK_SLICE], 0.25))
+        return cls(tuple(sources))
 
-    def draw(self, rng: np.random.Generator, count: int) -> npt.NDArray[np.float32]:
-        """`count` slices, three in five of them enhanced."""
-        sources = [self.plain if rng.random() < 0.4 else self.enhanced for _ in range(count)]
-        return np.stack([source[rng.integers(len(source))] for source in sources]).astype(np.float32)
+    def whole(self, rng: np.random.Generator, count: int) -> npt.NDArray[np.float32]:
+        """`count` slices that are healthy everywhere, N×256×256."""
+        whole = [source for source in self.sources if source.free is None]
+        chosen = [self._choose(whole, rng) for _ in range(count)]
+        return np.stack([s.pixels[rng.integers(len(s.pixels))] for s in chosen]).astype(np.float32)
+
+    def background(self, rng: np.random.Generator) -> Background:
+        """One slice with room for a lesion."""
+        while True:
+            source = self._choose(self.sources, rng)
+            number = int(rng.integers(len(source.pixels)))
+            image = source.pixels[number].astype(np.float32)
+            if source.free is None:
+                return Background(image)
+            site = _within(image, source.free[number])
+            if site is not None:
+                return Background(image, site, source.free[number])
+
+    @staticmethod
+    def _choose(sources: Sequence[Source], rng: np.random.Generator) -> Source:
+        shares = np.array([source.share for source in sources])
+        return sources[rng.choice(len(sources), p=shares / shares.sum())]
+
+
+def _within(image: npt.NDArray[np.float32], free: npt.NDArray[np.bool_]) -> Site | None:
+    """The brain's part in the free one, or None where it is too small for a lesion or no brain is found."""
+    try:
+        site = find_site(image, (SPACING_MM, SPACING_MM))
+    except InputError:
+        return None
+    brain = site.brain & (block_means(free, site.steps) > 0.9)
+    return replace(site, brain=brain) if brain.sum() >= _FEWEST_BLOCKS else None
 
 
 def draw_patches(
@@ -52,16 +120,17 @@ def draw_patches(
     lesion is in it) or "none" (not a pixel is); patches between are not used.
     """
     side = int(rng.choice(sides))
-    slices = healthy.draw(rng, heads)
-    drawn = [_with_lesion(image, rng) for image in slices]
+    backgrounds = [healthy.background(rng) for _ in range(heads)]
+    drawn = [_with_lesion(b, rng) for b in backgrounds]
     seeds = rng.integers(0, 2**31, heads)
-    stack = np.concatenate([np.stack([image for image, _ in drawn]), slices, np.stack([mask for _, mask in drawn])])
-    posed = pose(stack, np.tile(seeds, 3))
-    masks = posed[2 * heads :, 0].numpy() > 0.5
+    ill = [np.zeros_like(b.image) if b.free is None else ~b.free & (b.image > _DARK) for b in backgrounds]
+    stack = [*(image for image, _ in drawn), *(b.image for b in backgrounds), *(mask for _, mask in drawn), *ill]
+    posed = pose(np.stack(stack), np.tile(seeds, 4))
+    masks, unknown = posed[2 * heads :, 0].reshape(2, heads, SIZE, SIZE).numpy() > 0.5
     shown = appear(posed[: 2 * heads], np.tile(seeds, 2))[:, 0]
     patches, labels = [], []
     for n in range(heads):
-        for top, left, positive in _places(masks[n], shown[n].numpy() > _HEAD, side, rng):
+        for top, left, positive in _places(masks[n], unknown[n], shown[n].numpy() > _HEAD, side, rng):
             window = slice(top, top + side), slice(left, left + side)
             patches.append(shown[n][window])
             labels.append(positive)
@@ -74,9 +143,14 @@ def draw_patches(
 def patch_loss(network: nn.Module, patches: Tensor, labels: Tensor, share: float) -> Tensor:
     """Image-level cross-entropy on the strongest `share` of a patch's pixels, and silence all over one that is "none".
 
-    A quarter of that share speaks for a patch without lesion, so that one false spot counts.
+    A quarter of that share speaks for a patch without lesion, so that one false spot counts. Each level must say it
+    alone too: otherwise all evidence comes to lie on the coarsest.
     """
-    pixels, _ = network(patches)
+    seen = network(patches)
+    return _said(seen.pixels, labels, share) + LEVEL_WEIGHT * sum(_said(level, labels, share) for level in seen.levels)
+
+
+def _said(pixels: Tensor, labels: Tensor, share: float) -> Tensor:
     evidence = any_tumor(pixels).flatten(1)
     ranked = evidence.sort(1, descending=True)[0]
     count = max(2, int(share * ranked.shape[1]))
@@ -87,23 +161,27 @@ def patch_loss(network: nn.Module, patches: Tensor, labels: Tensor, share: float
 
 
 def _with_lesion(
-    image: npt.NDArray[np.float32], rng: np.random.Generator
+    background: Background, rng: np.random.Generator
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
     if rng.random() < 0.8:
-        spec = tumor_lesion(rng, str(rng.choice(LOOKS, p=[0.45, 0.4, 0.15])))
+        spec = tumor_lesion(rng, str(rng.choice(LOOKS, p=[0.5, 0.38, 0.12])))
     else:
-        spec = random_lesion(rng, diameter_mm=(5, 40), bright=0.75)
-    return insert_lesion(image, (SPACING_MM, SPACING_MM), rng, spec)
+        spec = random_lesion(rng, diameter_mm=(5, 40), bright=0.6)
+    return insert_lesion(background.image, (SPACING_MM, SPACING_MM), rng, spec, background.site)
 
 
 def _places(
-    mask: npt.NDArray[np.bool_], head: npt.NDArray[np.bool_], side: int, rng: np.random.Generator
+    mask: npt.NDArray[np.bool_],
+    unknown: npt.NDArray[np.bool_],
+    head: npt.NDArray[np.bool_],
+    side: int,
+    rng: np.random.Generator,
 ) -> Iterator[tuple[int, int, bool]]:
-    """(top, left, has lesion) of patches around the lesion, and as many anywhere in the head."""
+    """(top, left, has lesion) of patches around the lesion, and as many anywhere in the head; none in the unknown."""
     lesion, room = np.argwhere(mask), np.argwhere(head[::4, ::4]) * 4
     if len(lesion) < _FEWEST_LESION_PIXELS or not len(room):
         return
-    total = np.pad(mask.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+    total, total_unknown = (np.pad(m.cumsum(0).cumsum(1), ((1, 0), (1, 0))) for m in (mask, unknown))
 
     def corner(center: npt.NDArray[np.floating]) -> tuple[int, int]:
         top, left = (int(np.clip(c - side / 2, 0, SIZE - side)) for c in center)
@@ -112,10 +190,12 @@ def _places(
     for _ in range(PER_LESION[side]):
         top, left = corner(lesion[rng.integers(len(lesion))] + rng.uniform(-0.45, 0.45, 2) * side)
         inside = _count(total, top, left, side)
-        if inside > 0.12 * side * side or inside > 0.6 * len(lesion):
+        known = _count(total_unknown, top, left, side) <= _UNKNOWN_SHARE * side * side
+        if known and (inside > 0.12 * side * side or inside > 0.6 * len(lesion)):
             yield top, left, True
         top, left = corner(room[rng.integers(len(room))])
-        if _count(total, top, left, side) == 0:
+        known = _count(total_unknown, top, left, side) <= _UNKNOWN_SHARE * side * side
+        if known and _count(total, top, left, side) == 0:
             yield top, left, False
 
 

@@ -1,4 +1,4 @@
-"""The two lessons as Lightning modules: patches first, then whole slices with a mean teacher."""
+"""The lessons as Lightning modules: patches, whole slices with a mean teacher, then the same with `t1ce_volumes`."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, IterableDataset
 
-from .data import CLASSES, NORMAL, TUMORS, Images
+from .anatomy import away_from_sella
+from .data import CLASSES, NORMAL, SIZE, TUMORS, Images
 from .network import EvidenceNetwork, any_tumor
-from .patches import Healthy, draw_patches, patch_loss
+from .patches import LEVEL_WEIGHT, Healthy, draw_patches, patch_loss
 from .pseudo import edge_loss, guided_filter, pseudo_label
 from .views import appear, pose
 
@@ -27,15 +28,29 @@ _HARD = 60
 """So many of a slice's pixels, those most wrongly called tumor, count once more."""
 
 _STATISTICS_BATCHES = 8
+_MOST_TYPED = 8
+
+WITHOUT_VOLUMES = "without_volumes.pt"
+"""Weights before the last lesson: no slice of `t1ce_volumes` had a part in them."""
 
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What the lessons draw from."""
+    """What the lessons draw from; `volumes` only in the last of them."""
 
     tumors: Images
+    normal: Images
+    heads: Images
     volumes: Images
-    healthy: Healthy
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Of each lesson."""
+
+    patches: int = 300
+    slices: int = 600
+    volumes: int = 120
 
 
 class _Steps(IterableDataset[int]):
@@ -51,9 +66,9 @@ class _Steps(IterableDataset[int]):
 class _Lesson(lightning.LightningModule):
     """AdamW with a one-cycle schedule; the pretrained encoder learns at a third of the pace."""
 
-    def __init__(self, network: EvidenceNetwork, data: TrainingData, steps: int, rate: float, seed: int) -> None:
+    def __init__(self, network: EvidenceNetwork, healthy: Healthy, steps: int, rate: float, seed: int) -> None:
         super().__init__()
-        self.network, self.data, self.steps, self.rate = network, data, steps, rate
+        self.network, self.healthy, self.steps, self.rate = network, healthy, steps, rate
         self.rng = np.random.default_rng(seed)
 
     def configure_optimizers(self):  # type: ignore[no-untyped-def]
@@ -73,41 +88,61 @@ class PatchLesson(_Lesson):
 
     def training_step(self, step: Tensor, _: int) -> Tensor:
         """One batch of patches of five heads."""
-        patches, labels = draw_patches(self.data.healthy, self.rng, 5, (40, 56, 80))
+        patches, labels = draw_patches(self.healthy, self.rng, 5, (40, 56, 80))
         loss = patch_loss(self.network, patches, labels, 0.3)
         self.log("loss", loss, prog_bar=True)
         return loss
 
 
+@dataclass(frozen=True)
+class _Draw:
+    """Tumor slices (the first `typed` teach their type), then slices without; where the former are healthy."""
+
+    images: npt.NDArray[np.float32]
+    types: Tensor
+    typed: int
+    free: npt.NDArray[np.float32]
+    seeds: npt.NDArray[np.int64]
+
+
 class SliceLesson(_Lesson):
     """Whole slices: types of tumor, and where the mean teacher sees them."""
 
-    def __init__(self, network: EvidenceNetwork, data: TrainingData, steps: int, rate: float, seed: int) -> None:
-        super().__init__(network, data, steps, rate, seed)
+    def __init__(
+        self, network: EvidenceNetwork, healthy: Healthy, tumors: Images, volumes: Images | None,
+        steps: int, rate: float, seed: int,
+    ) -> None:  # fmt: skip
+        super().__init__(network, healthy, steps, rate, seed)
+        self.tumors, self.volumes = tumors, volumes
+        pituitary = tumors.labels == TUMORS.index("pituitary")
+        self.free = {int(n): away_from_sella(tumors.pixels[n], tumors.planes[n]) for n in np.flatnonzero(pituitary)}
         self.network.measure_statistics(self.plain_batches())
         self.teacher = copy.deepcopy(network).eval().requires_grad_(False)
 
     def training_step(self, step: Tensor, _: int) -> Tensor:
-        """Six slices of known type, two of a glioblastoma, four without tumor; every other time also patches."""
+        """Slices of known type, two of a glioblastoma if there are volumes, four without tumor; at times patches."""
         position = float(step)
-        images, types, seeds = self._draw()
-        posed = pose(images, seeds)
-        x, sick = appear(posed, seeds), len(types)
-        labels, confidence = self._where(posed[:sick], float(np.interp(position / self.steps, [0, 0.5], [0.75, 0.55])))
-        pixels, logits = self.network(x)
-        where = _region_loss(pixels[:sick], labels, confidence, types)
-        tumor = any_tumor(pixels)
+        drawn = self._draw()
+        posed = pose(drawn.images, drawn.seeds)
+        x, types, sick = appear(posed, drawn.seeds), drawn.types, len(drawn.types)
+        free = pose(drawn.free, drawn.seeds[:sick]) > 0.5
+        level = float(np.interp(position / self.steps, [0, 0.5], [0.75, 0.55])) if self.volumes is None else 0.55
+        labels, confidence = self._where(posed[:sick], free, level)
+        seen = self.network(x)
+        where = _places_loss(seen.pixels, labels, confidence, types)
+        where = where + LEVEL_WEIGHT * sum(_places_loss(each, labels, confidence, types) for each in seen.levels)
+        tumor = any_tumor(seen.pixels)
         absent = F.softplus(tumor[sick:]).flatten(1)
         silence = absent.mean() + 0.15 * absent.topk(_HARD, 1)[0].mean()
-        known = sick - 2
-        kind = F.cross_entropy(logits[:known], types[:known], label_smoothing=0.05)
-        present = torch.logsumexp(logits, 1)
+        known = drawn.typed
+        kind = F.cross_entropy(seen.logits[:known], types[:known], label_smoothing=0.05)
+        present = torch.logsumexp(seen.logits, 1)
         presence = 0.5 * F.softplus(-present[:sick]).mean() + F.softplus(present[sick:]).mean()
         edges = edge_loss(torch.sigmoid(tumor[:sick]), posed[:sick])
         loss = where + silence + kind + 0.2 * presence + 0.5 * edges
         if self.global_step % 2 == 0:
             with self.network.still_statistics():
-                patches = draw_patches(self.data.healthy, self.rng, 3, (28, 40, 56))
+                patches = draw_patches(self.healthy, self.rng, 3, (28, 40, 56))
                 loss = loss + 1.2 * patch_loss(self.network, *patches, 0.2)
         self.log_dict({"loss": loss, "where": where, "type": kind, "confidence": confidence.mean()}, prog_bar=True)
         return loss
@@ -122,48 +157,79 @@ class SliceLesson(_Lesson):
 
     def plain_batches(self) -> Iterator[Tensor]:
         """Slices as they are, in the mixture of the lesson, to measure batch norms' statistics on."""
-        return (torch.from_numpy(self._draw()[0])[:, None] for _ in range(_STATISTICS_BATCHES))
+        return (torch.from_numpy(self._draw().images)[:, None] for _ in range(_STATISTICS_BATCHES))
 
-    def _draw(self) -> tuple[npt.NDArray[np.float32], Tensor, npt.NDArray[np.int64]]:
-        tumors, volumes, rng = self.data.tumors, self.data.volumes, self.rng
-        chosen = np.concatenate([rng.choice(np.flatnonzero(tumors.labels == c), 2) for c in range(len(TUMORS))])
-        sick = rng.choice(np.flatnonzero(volumes.labels != CLASSES.index(NORMAL)), 2)
-        healthy = self.data.healthy
-        free = healthy.enhanced[rng.choice(len(healthy.enhanced), 2)], healthy.plain[rng.choice(len(healthy.plain), 2)]
-        images = np.concatenate([tumors.pixels[chosen], volumes.pixels[sick], *free]).astype(np.float32)
-        types = torch.from_numpy(np.concatenate([tumors.labels[chosen], volumes.labels[sick]]))
-        return images, types, rng.integers(0, 2**31, len(images))
+    def _draw(self) -> _Draw:
+        tumors, rng = self.tumors, self.rng
+        each = 2 if self.volumes is not None else int(rng.integers(2, 4))
+        of_each = [rng.choice(np.flatnonzero(tumors.labels == c), each) for c in range(len(TUMORS))]
+        chosen = np.concatenate(of_each)[:_MOST_TYPED]
+        nowhere = np.zeros((SIZE, SIZE), bool)
+        images, types = [tumors.pixels[chosen]], [tumors.labels[chosen]]
+        free = [self.free.get(n, nowhere) for n in chosen]
+        if self.volumes is not None:
+            sick = rng.choice(np.flatnonzero(self.volumes.labels != CLASSES.index(NORMAL)), 2)
+            images.append(self.volumes.pixels[sick])
+            types.append(self.volumes.labels[sick])
+            free += [nowhere, nowhere]
+        images.append(self.healthy.whole(rng, 4))
+        drawn = np.concatenate(images).astype(np.float32)
+        seeds = rng.integers(0, 2**31, len(drawn))
+        known = np.stack(free).astype(np.float32)
+        return _Draw(drawn, torch.from_numpy(np.concatenate(types)), len(chosen), known, seeds)
 
     @torch.no_grad()
-    def _where(self, images: Tensor, level: float) -> tuple[Tensor, Tensor]:
+    def _where(self, images: Tensor, free: Tensor, level: float) -> tuple[Tensor, Tensor]:
+        """Regions of a teacher that never looks at tissue known to be healthy."""
         self.teacher.eval()
-        evidence = guided_filter(any_tumor(self.teacher(images)[0]), images).numpy()
-        small = F.interpolate(images, size=evidence.shape[1:], mode="area")[:, 0].numpy()
-        found = [pseudo_label(e, i, level) for e, i in zip(evidence, small, strict=True)]
+        evidence = guided_filter(any_tumor(self.teacher(images).pixels), images)
+        healthy = F.interpolate(free.float(), size=evidence.shape[1:], mode="area")[:, 0] > 0.9
+        evidence = torch.where(healthy, evidence.amin((1, 2), keepdim=True), evidence)
+        small = F.interpolate(images, size=evidence.shape[1:], mode="area")[:, 0]
+        found = [pseudo_label(e, i, level) for e, i in zip(evidence.numpy(), small.numpy(), strict=True)]
         return torch.from_numpy(np.stack([f.labels for f in found])), torch.tensor([f.confidence for f in found])
 
 
-def _region_loss(pixels: Tensor, labels: Tensor, confidence: Tensor, types: Tensor) -> Tensor:
-    """Cross-entropy of the type inside the region, weighed by confidence, and of "none" outside; averaged apart."""
-    log_odds = F.log_softmax(torch.cat([torch.zeros_like(pixels[:, :1]), pixels], 1), 1)
+def _places_loss(pixels: Tensor, labels: Tensor, confidence: Tensor, types: Tensor) -> Tensor:
+    """Cross-entropy of the type inside the region, weighed by confidence, and of "none" outside; averaged apart.
+
+    `pixels` has the tumor slices first; those without follow and are "none" everywhere.
+    """
+    sick = len(types)
+    log_odds = F.log_softmax(torch.cat([torch.zeros_like(pixels[:sick, :1]), pixels[:sick]], 1), 1)
     inside, outside = (labels == 1).float().flatten(1), (labels == 0).float().flatten(1)
-    own = log_odds[torch.arange(len(types)), types + 1].flatten(1)
+    own = log_odds[torch.arange(sick), types + 1].flatten(1)
     none = -log_odds[:, 0].flatten(1) * outside
     found = -(own * inside).sum(1) / inside.sum(1).clamp(min=1)
     rest = none.sum(1) / outside.sum(1).clamp(min=1) + 0.15 * none.topk(_HARD, 1)[0].mean(1)
-    return (confidence * found).mean() + rest.mean()
+    return (confidence * found).mean() + rest.mean() + 0.5 * F.softplus(any_tumor(pixels[sick:])).mean()
 
 
-def train(data: TrainingData, out: Path, patch_steps: int, slice_steps: int, seed: int = 0) -> EvidenceNetwork:
-    """Both lessons; the result is the teacher's, an average over the last steps.
+def train(data: TrainingData, out: Path, steps: Steps, seed: int = 0) -> EvidenceNetwork:
+    """All lessons; the result is the last teacher, an average over the last steps.
 
-    Checkpoints and losses are written below `out`; an interrupted lesson goes on from its last checkpoint.
+    Checkpoints and losses are written below `out`; an interrupted lesson goes on from its last checkpoint, and one that
+    has ended (`WITHOUT_VOLUMES` is there) is not repeated.
     """
     lightning.seed_everything(seed)
-    network = EvidenceNetwork()
-    _run(PatchLesson(network, data, patch_steps, 2e-3, seed), out / "patches")
-    lesson = SliceLesson(network, data, slice_steps, 1.5e-3, seed + 1)
-    _run(lesson, out / "slices")
+    network, finished = EvidenceNetwork(), out / WITHOUT_VOLUMES
+    if not finished.is_file():
+        healthy = Healthy.of(data.tumors, data.normal, data.heads, None)
+        _run(PatchLesson(network, healthy, steps.patches, 2e-3, seed), out / "patches")
+        lesson = SliceLesson(network, healthy, data.tumors, None, steps.slices, 1.5e-3, seed + 1)
+        _run(lesson, out / "slices")
+        torch.save(lesson.teacher.state_dict(), finished)
+    return learn_volumes(data, out / "volumes", finished, steps.volumes, seed + 2)
+
+
+def learn_volumes(data: TrainingData, folder: Path, start: Path, steps: int, seed: int) -> EvidenceNetwork:
+    """The last lesson, the only one that sees `data.volumes`, from the weights in `start`."""
+    network = EvidenceNetwork(pretrained=False)
+    network.load_state_dict(torch.load(start, weights_only=True))
+    healthy = Healthy.of(data.tumors, data.normal, data.heads, data.volumes)
+    lesson = SliceLesson(network, healthy, data.tumors, data.volumes, steps, 4e-4, seed)
+    if steps:
+        _run(lesson, folder)
     # Training sees changed images, inference sees them as they are; without this, types are told apart badly.
     lesson.teacher.measure_statistics(lesson.plain_batches())
     return lesson.teacher.eval()
