@@ -12,7 +12,7 @@ pytest.importorskip("scipy")
 from hrcam.bundle import load_bundle
 from hrcam.errors import InputError
 from hrcam.recipes.t1ce_tumor import training
-from hrcam.recipes.t1ce_tumor.anatomy import away_from_sella
+from hrcam.recipes.t1ce_tumor.anatomy import find_sella
 from hrcam.recipes.t1ce_tumor.bundle import write_bundle
 from hrcam.recipes.t1ce_tumor.data import CLASSES, SIZE, Images
 from hrcam.recipes.t1ce_tumor.leave_one_out import leave_one_out
@@ -64,13 +64,14 @@ def test_slices_healthy_in_part_have_their_lesions_and_patches_there(healthy: He
     assert len(patches) and 0 < labels.sum() < len(labels)
 
 
-@pytest.mark.parametrize("plane", ["ax", "co", "sa"])
-def test_the_middle_of_the_skull_base_is_not_called_healthy(plane: str) -> None:
-    free = away_from_sella(heads(1, 0, False)[0], plane)
-    assert 0.2 < free.mean() < 0.9
-    y, x = {"ax": (0, 0), "co": (20, 0), "sa": (20, 0)}[plane]
-    assert not free[SIZE // 2 + y, SIZE // 2 + x]
-    assert not away_from_sella(np.zeros((SIZE, SIZE)), plane).any()
+@pytest.mark.parametrize(("plane", "sella"), [("ax", (110, 128)), ("co", (150, 128)), ("sa", (150, 140))])
+def test_the_sella_is_looked_at_and_not_called_healthy(plane: str, sella: tuple[int, int]) -> None:
+    found = find_sella(heads(1, 0, False)[0], plane)
+    assert found.near[sella] and not found.healthy[sella]
+    assert found.healthy[45, 128] or plane == "ax"
+    assert not (found.near & found.healthy).any() and found.healthy.any()
+    empty = find_sella(np.zeros((SIZE, SIZE)), plane)
+    assert not empty.near.any() and not empty.healthy.any()
 
 
 def test_patches_with_lesion_come_with_their_twins(healthy: Healthy) -> None:

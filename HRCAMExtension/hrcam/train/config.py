@@ -73,6 +73,12 @@ class SimulationConfig(_Section):
     pairs_per_epoch: int = Field(default=2000, ge=1)
     validation_pairs: int = Field(default=400, ge=4)
     diameter_mm: tuple[float, float] = Field(default=(2.0, 30.0), description="smallest and largest lesion")
+    patch: int | None = Field(
+        default=None, ge=8,
+        description="stage one learns from crops of so many pixels a side (at most the image), each with a label; "
+        "the head is then fitted to whole images",
+    )
+    patches: int = Field(default=4, ge=1, description="crops around the lesion of a pair, and as many away from it")
     phantoms: int = Field(default=12, ge=2, description="number of phantom heads where there is no data.path")
 
 
@@ -200,6 +206,10 @@ class TrainConfig(_Section):
                 raise ValueError("dimension: nigral_loss makes volumes, set it to 3")
             if self.data.simulation.kind == "lesion" and len(set(self.input.size)) + len(set(self.input.spacings)) > 2:
                 raise ValueError("input: simulated heads need one size and one spacing for all axes")
+            if self.data.simulation.patch and self.data.simulation.patch > max(self.input.size):
+                raise ValueError("data.simulation.patch: crops cannot be larger than input.size")
+            if self.data.simulation.patch and self.mode != "joint":
+                raise ValueError("mode: crops are learnt through the HR-CAM head, set it to joint")
             if self.folds:
                 raise ValueError("folds: pairs are generated without end, cross-validation has no use; set it to 0")
         if self.data.patient_pattern is not None:

@@ -1,8 +1,13 @@
-"""Pairs generated on the fly: an image with a lesion, and without. Nothing but the lesion can tell them apart."""
+"""Pairs generated on the fly: an image with a lesion, and without. Nothing but the lesion can tell them apart.
+
+With `data.simulation.patch`, stage one sees small crops of the pairs, each an image with its own label: a network that
+sees whole images and one label may report a lesion far from where it is (docs/RESEARCH.md), in a crop it cannot.
+"""
 
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,10 +31,12 @@ _TRAIN, _VALIDATION, _PHANTOM = 0, 1, 2
 """First number of a seed, so that no two streams meet."""
 
 _WARM_HEADS = 32
+_TISSUE = 0.1
+_TRIES = 6
 
 
 class PairExamples(Dataset[Example]):
-    """`pairs_per_epoch` fresh pairs an epoch; the same seed, epoch and index give the same pair."""
+    """`pairs_per_epoch` fresh pairs an epoch, whole; the same seed, epoch and index give the same pair."""
 
     def __init__(self, config: TrainConfig, heads: Heads) -> None:
         self.config, self.heads = config, heads
@@ -44,12 +51,66 @@ class PairExamples(Dataset[Example]):
 
     def __getitem__(self, index: int) -> Example:
         seed = (_TRAIN, self.config.seed, self.epoch, index)
-        pair, _ = draw_pair(self.config, self.heads, seed)
+        pair, _, _ = draw_pair(self.config, self.heads, seed)
         return torch.from_numpy(pair), self._pair.clone()
 
     def set_epoch(self, epoch: int) -> None:
         """Draw other pairs from now on."""
         self.epoch = epoch
+
+
+class PatchExamples(Dataset[Example]):
+    """Crops of fresh pairs. An example: `patches` times one at the lesion, the same without it, one elsewhere."""
+
+    def __init__(self, config: TrainConfig, heads: Heads, validate: bool = False) -> None:
+        simulation = config.data.simulation
+        assert simulation.patch is not None
+        self.config, self.heads, self.validate = config, heads, validate
+        self.epoch = 0
+        count = simulation.validation_pairs if validate else simulation.pairs_per_epoch
+        self.sizes = [tuple(min(simulation.patch, n) for n in config.input.size)] * count
+        sick, healthy = pair_labels(config).tolist()
+        self._labels = torch.tensor([sick, healthy, healthy] * simulation.patches)
+        self.labels = self._labels.tolist() * count
+
+    def __len__(self) -> int:
+        return len(self.sizes)
+
+    def __getitem__(self, index: int) -> Example:
+        stream = (_VALIDATION, self.config.seed, 1) if self.validate else (_TRAIN, self.config.seed, self.epoch)
+        seed = (*stream, index)
+        (image, twin), mask, _ = draw_pair(self.config, self.heads, seed)
+        rng, sides = np.random.default_rng((*seed, 1)), self.sizes[0]
+        patches = []
+        for _ in range(self.config.data.simulation.patches):
+            here, elsewhere = _around(mask, sides, rng), _away(image, mask, sides, rng)
+            patches += [image[here], twin[here], image[elsewhere]]
+        return torch.from_numpy(np.stack(patches)), self._labels.clone()
+
+    def set_epoch(self, epoch: int) -> None:
+        """Draw other pairs from now on."""
+        self.epoch = epoch
+
+
+def _around(mask: npt.NDArray[np.bool_], sides: tuple[int, ...], rng: np.random.Generator) -> tuple[slice, ...]:
+    """A crop that holds a voxel of the lesion, anywhere but at its very edge."""
+    lesion = np.argwhere(mask)
+    center = lesion[rng.integers(len(lesion))] if len(lesion) else np.array(mask.shape) // 2
+    return _crop(center + rng.uniform(-0.4, 0.4, mask.ndim) * sides, mask.shape, sides)
+
+
+def _away(
+    image: Array, mask: npt.NDArray[np.bool_], sides: tuple[int, ...], rng: np.random.Generator
+) -> tuple[slice, ...]:
+    """A crop of the head without lesion; where a few tries find none, the one that holds least of it."""
+    head = np.argwhere(image > _TISSUE)
+    tries = [_crop(head[rng.integers(len(head))], mask.shape, sides) for _ in range(_TRIES)] if len(head) else []
+    return min(tries or [_crop(np.zeros(mask.ndim), mask.shape, sides)], key=lambda crop: int(mask[crop].sum()))
+
+
+def _crop(center: npt.NDArray[Any], size: tuple[int, ...], sides: tuple[int, ...]) -> tuple[slice, ...]:
+    starts = [int(np.clip(c - side / 2, 0, n - side)) for c, n, side in zip(center, size, sides, strict=True)]
+    return tuple(slice(start, start + side) for start, side in zip(starts, sides, strict=True))
 
 
 def pair_labels(config: TrainConfig) -> torch.Tensor:
@@ -85,7 +146,7 @@ def validation_pairs(config: TrainConfig, heads: Heads) -> list[PreparedCase]:
     cases = []
     labels = pair_labels(config).tolist()
     for index in range(config.data.simulation.validation_pairs):
-        pair, head = draw_pair(config, heads, (_VALIDATION, config.seed, 0, index))
+        pair, _, head = draw_pair(config, heads, (_VALIDATION, config.seed, 0, index))
         for image, label in zip(pair, labels, strict=True):
             statistics = intensity_statistics(image)
             name = f"{head}-{index}-{config.class_names[label]}"
@@ -94,15 +155,17 @@ def validation_pairs(config: TrainConfig, heads: Heads) -> list[PreparedCase]:
     return cases
 
 
-def draw_pair(config: TrainConfig, heads: Heads, seed: tuple[int, ...]) -> tuple[Array, str]:
-    """2×*size (with lesion, without), normalised by one scale, and the head's name.
+def draw_pair(
+    config: TrainConfig, heads: Heads, seed: tuple[int, ...]
+) -> tuple[Array, npt.NDArray[np.bool_], str]:
+    """2×*size (with lesion, without), normalised by one scale; where the lesion is; and the head's name.
 
     One scale for both: with its own, a bright lesion would darken all else, and the pair would differ everywhere.
     """
     simulation, size = config.data.simulation, config.input.size
     if simulation.kind == "nigral_loss":
         midbrain = simulate_midbrain(seed, parkinson=True, size=size, spacing_mm=config.input.spacings, paired=True)
-        image, twin, name = midbrain.image, midbrain.twin, "-".join(map(str, seed))
+        image, twin, mask, name = midbrain.image, midbrain.twin, midbrain.mask, "-".join(map(str, seed))
     else:
         rng = np.random.default_rng(seed)
         head = heads[int(rng.integers(len(heads)))]()
@@ -111,10 +174,10 @@ def draw_pair(config: TrainConfig, heads: Heads, seed: tuple[int, ...]) -> tuple
             head, seed, dims=config.dimension, size=size[0], spacing_mm=config.input.spacings[0], plane=plane,
             diameter_mm=simulation.diameter_mm, paired=True,
         )  # fmt: skip
-        image, twin, name = case.image, case.twin, head.name
+        image, twin, mask, name = case.image, case.twin, case.mask, head.name
     assert twin is not None
     scale = find_scale(image, config.input.intensity.model_dump())
-    return np.stack([scale.apply(image), scale.apply(twin)]), name
+    return np.stack([scale.apply(image), scale.apply(twin)]), mask, name
 
 
 @lru_cache(_WARM_HEADS)

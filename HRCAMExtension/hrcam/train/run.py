@@ -19,7 +19,7 @@ from hrcam.train.config import TrainConfig
 from hrcam.train.data import Examples, ImageExamples
 from hrcam.train.export import write_bundle
 from hrcam.train.network import Architecture, build_hrcam
-from hrcam.train.paired import PairExamples, split_heads, validation_pairs
+from hrcam.train.paired import PairExamples, PatchExamples, split_heads, validation_pairs
 from hrcam.train.predict import Prediction, predict
 from hrcam.train.prepare_cases import PreparedCase, prepare_cases
 from hrcam.train.report import Answers, draw_curves, join, summarize, write_report
@@ -34,12 +34,16 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Split:
-    """What one fit sees; `test` is empty but in cross-validation, `cases` empty where pairs are generated."""
+    """What one fit sees; `test` is empty but in cross-validation, `cases` empty where pairs are generated.
+
+    `patches` are (training, validation) of stage one where that learns from crops.
+    """
 
     training: Examples
     cases: list[PreparedCase]
     validation: list[PreparedCase]
     test: list[PreparedCase]
+    patches: tuple[Examples, Examples] | None = None
 
 
 @dataclass(frozen=True)
@@ -177,7 +181,10 @@ def _unsplit(case: LabeledCase) -> LabeledCase:
 
 def _paired_split(config: TrainConfig) -> tuple[Split, list[Split]]:
     training, validation = split_heads(config)
-    return Split(PairExamples(config, training), [], validation_pairs(config, validation), []), []
+    patches = None
+    if config.data.simulation.patch:
+        patches = PatchExamples(config, training), PatchExamples(config, validation, validate=True)
+    return Split(PairExamples(config, training), [], validation_pairs(config, validation), [], patches), []
 
 
 def _fit(config: TrainConfig, split: Split, folder: Path, callbacks: tuple[Callback, ...], say: Say) -> Fit:
@@ -187,9 +194,9 @@ def _fit(config: TrainConfig, split: Split, folder: Path, callbacks: tuple[Callb
     validation = ImageExamples(split.validation)
     if config.mode != "head_only":
         say("Stage one: the CNN")
-        train_cnn(hrcam, split.training, validation, config, folder, callbacks)
+        train_cnn(hrcam, *(split.patches or (split.training, validation)), config, folder, callbacks)
     head = {"text": "Trained together with the CNN."}
-    if config.mode != "joint":
+    if config.mode != "joint" or split.patches:
         say("Stage two: the head")
         fitted = train_head(hrcam, split.training, validation, config, device)
         tried = ", ".join(f"{t.inverse_penalty:g}: {t.balanced_accuracy:.3f}" for t in fitted.trials)

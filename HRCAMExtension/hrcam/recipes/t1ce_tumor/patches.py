@@ -14,7 +14,7 @@ from hrcam.simulate.placement import block_means
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .anatomy import away_from_sella
+from .anatomy import find_sella
 from .data import CLASSES, NORMAL, SPACING_MM, Images
 from .network import any_tumor
 from .views import SIZE, appear, pose
@@ -68,7 +68,7 @@ class Healthy:
     def of(cls, tumors: Images, normal: Images, heads: Images, volumes: Images | None) -> Healthy:
         """`no_tumor`; other heads in three planes; tumor slices away from their tumor; `t1ce_volumes` without tumor."""
         pituitary = tumors.chosen(tumors.labels == CLASSES.index("pituitary"))
-        free = [away_from_sella(p, plane) for p, plane in zip(pituitary.pixels, pituitary.planes, strict=True)]
+        free = [find_sella(p, plane).healthy for p, plane in zip(pituitary.pixels, pituitary.planes, strict=True)]
         sources = [
             Source(normal.pixels, 0.42), Source(heads.pixels, 0.23), Source(pituitary.pixels, 0.35, np.stack(free))
         ]  # fmt: skip

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, IterableDataset
 
-from .anatomy import away_from_sella
+from .anatomy import find_sella
 from .data import CLASSES, NORMAL, SIZE, TUMORS, Images
 from .network import EvidenceNetwork, any_tumor
 from .patches import LEVEL_WEIGHT, Healthy, draw_patches, patch_loss
@@ -115,7 +115,8 @@ class SliceLesson(_Lesson):
         super().__init__(network, healthy, steps, rate, seed)
         self.tumors, self.volumes = tumors, volumes
         pituitary = tumors.labels == TUMORS.index("pituitary")
-        self.free = {int(n): away_from_sella(tumors.pixels[n], tumors.planes[n]) for n in np.flatnonzero(pituitary)}
+        sellas = {int(n): find_sella(tumors.pixels[n], tumors.planes[n]) for n in np.flatnonzero(pituitary)}
+        self.free = {n: ~sella.near for n, sella in sellas.items() if sella.near.any()}
         self.network.measure_statistics(self.plain_batches())
         self.teacher = copy.deepcopy(network).eval().requires_grad_(False)
 
