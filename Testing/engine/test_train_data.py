@@ -12,7 +12,7 @@ from hrcam.errors import InputError
 from hrcam.prepare import plan_slices
 from hrcam.train.config import parse_config
 from hrcam.train.data import ImageExamples, SameSizeBatches, class_weights
-from hrcam.train.paired import PairExamples, split_heads, validation_pairs
+from hrcam.train.paired import PairExamples, PatchExamples, split_heads, validation_pairs
 from hrcam.train.prepare_cases import PreparedCase, prepare_cases
 from hrcam.train.splits import check_splits, fold_patients, hold_out
 from hrcam.train.table import LabeledCase, parse_slice_labels, read_cases
@@ -217,6 +217,26 @@ def test_pairs_differ_in_the_lesion_alone_and_are_new_each_epoch():
     cases = validation_pairs(config, validation)
     assert len(cases) == 8 and {c.label for c in cases} == {0, 1} and len({c.patient for c in cases}) == 1
     json.dumps(cases[0].statistics)
+
+
+def test_patches_show_the_lesion_its_absence_or_neither_and_say_so():
+    simulation = PAIRED["data__simulation"] | {"patch": 16, "patches": 2}
+    config = parse_config(settings(mode="joint", **PAIRED | {"data__simulation": simulation}))
+    training, validation = split_heads(config)
+    examples = PatchExamples(config, training)
+    images, labels = examples[0]
+    assert images.shape == (6, 16, 16) and labels.tolist() == [0, 1, 1] * 2
+    assert examples.labels == [0, 1, 1] * 2 * 3 and examples.sizes == [(16, 16)] * 3
+    for n in (0, 3):
+        assert (images[n] - images[n + 1]).abs().max() > 0.1, "the same place with and without"
+    held = PatchExamples(config, validation, validate=True)
+    first = held[1][0]
+    held.set_epoch(3)
+    assert len(held) == 4 and held[1][0].equal(first), "validation stays the same"
+    with pytest.raises(InputError, match="larger than input"):
+        parse_config(settings(mode="joint", **PAIRED | {"data__simulation": simulation | {"patch": 64}}))
+    with pytest.raises(InputError, match="set it to joint"):
+        parse_config(settings(mode="two_stage", **PAIRED | {"data__simulation": simulation}))
 
 
 def test_midbrain_pairs_are_volumes():

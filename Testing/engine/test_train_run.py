@@ -166,8 +166,10 @@ def test_3d_volumes_are_seen_whole(tmp_path):
     assert result.map[mask].mean() > result.map[~mask].mean()
 
 
-def test_pairs_train_from_generated_heads(tmp_path):
+@pytest.mark.parametrize("patch", [None, 32])
+def test_pairs_train_from_generated_heads(tmp_path, patch):
     simulation = {"pairs_per_epoch": 8, "validation_pairs": 6, "phantoms": 3, "diameter_mm": [15.0, 30.0]}
+    simulation["patch"] = patch
     config = parse_config(
         settings(
             mode="joint", data__kind="paired", data__simulation=simulation, input__size=[48, 48], train__epochs=2,
@@ -182,6 +184,7 @@ def test_pairs_train_from_generated_heads(tmp_path):
         }
     }  # fmt: skip
     assert bundle.classes[0].pathology and bundle.build().num_classes == 2
+    assert report["head"]["text"].startswith("C = " if patch else "Trained together")
 
 
 @pytest.mark.slow
