@@ -76,7 +76,7 @@ class SimulationConfig(_Section):
     patch: int | None = Field(
         default=None, ge=8,
         description="stage one learns from crops of so many pixels a side (at most the image), each with a label; "
-        "the head is then fitted to whole images",
+        "the head is then scaled to answer for whole images",
     )
     patches: int = Field(default=4, ge=1, description="crops around the lesion of a pair, and as many away from it")
     phantoms: int = Field(default=12, ge=2, description="number of phantom heads where there is no data.path")
@@ -218,6 +218,11 @@ class TrainConfig(_Section):
             except re.error as error:
                 raise ValueError(f"data.patient_pattern: not a regular expression ({error})") from None
         return self
+
+    @property
+    def sick(self) -> int:
+        """Index of the first class with pathology; the only one of pairs."""
+        return [c.pathology for c in self.classes].index(True)
 
     @property
     def class_names(self) -> list[str]:

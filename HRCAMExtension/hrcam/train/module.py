@@ -50,9 +50,8 @@ class Classifier(pl.LightningModule):
     def training_step(self, batch: tuple[Tensor, Tensor], _: int) -> Tensor:
         """Augment, classify, and return the loss."""
         images, labels = batch
-        if self.augmentation is not None:
-            images = augment(images, self._rng(), self.augmentation)
-        loss = self.loss(self(_single(images)), labels.flatten())
+        images = self.augmented(images)
+        loss = self.loss(self(single(images)), labels.flatten())
         self.log(
             "training_loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(images), sync_dist=True
         )
@@ -61,7 +60,7 @@ class Classifier(pl.LightningModule):
     def validation_step(self, batch: tuple[Tensor, Tensor], _: int) -> None:
         """Log loss and balanced accuracy."""
         images, labels = batch
-        logits = self(_single(images))
+        logits = self(single(images))
         loss = functional.cross_entropy(logits, labels.flatten(), self.loss.weight)
         self.accuracy.update(logits, labels.flatten())
         self.log(MONITOR, loss, prog_bar=True, batch_size=len(images), sync_dist=True)
@@ -78,6 +77,10 @@ class Classifier(pl.LightningModule):
         steps = int(self.trainer.estimated_stepping_batches)
         cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.options.learning_rate, total_steps=steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
+
+    def augmented(self, images: Tensor) -> Tensor:
+        """The images as this step changes them."""
+        return images if self.augmentation is None else augment(images, self._rng(), self.augmentation)
 
     def _rng(self) -> torch.Generator:
         numbers = (self.seed, self.global_step, self.global_rank)
@@ -96,6 +99,6 @@ def freeze_unused(classifier: Classifier, example: Tensor) -> None:
     classifier.train(training)
 
 
-def _single(images: Tensor) -> Tensor:
+def single(images: Tensor) -> Tensor:
     """B×P×*size → B·P×1×*size."""
     return images.flatten(0, 1).unsqueeze(1)

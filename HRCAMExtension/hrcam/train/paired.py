@@ -115,8 +115,7 @@ def _crop(center: npt.NDArray[Any], size: tuple[int, ...], sides: tuple[int, ...
 
 def pair_labels(config: TrainConfig) -> torch.Tensor:
     """Class indices of (with lesion, without)."""
-    sick = [c.pathology for c in config.classes].index(True)
-    return torch.tensor([sick, 1 - sick])
+    return torch.tensor([config.sick, 1 - config.sick])
 
 
 def split_heads(config: TrainConfig) -> tuple[Heads, Heads]:

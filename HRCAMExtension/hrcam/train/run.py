@@ -20,6 +20,7 @@ from hrcam.train.data import Examples, ImageExamples
 from hrcam.train.export import write_bundle
 from hrcam.train.network import Architecture, build_hrcam
 from hrcam.train.paired import PairExamples, PatchExamples, split_heads, validation_pairs
+from hrcam.train.patch_lesson import scale_head
 from hrcam.train.predict import Prediction, predict
 from hrcam.train.prepare_cases import PreparedCase, prepare_cases
 from hrcam.train.report import Answers, draw_curves, join, summarize, write_report
@@ -195,8 +196,11 @@ def _fit(config: TrainConfig, split: Split, folder: Path, callbacks: tuple[Callb
     if config.mode != "head_only":
         say("Stage one: the CNN")
         train_cnn(hrcam, *(split.patches or (split.training, validation)), config, folder, callbacks)
-    head = {"text": "Trained together with the CNN."}
-    if config.mode != "joint" or split.patches:
+    head: dict[str, Any] = {"text": "Trained together with the CNN."}
+    if split.patches:
+        say("Stage two: the head's scale")
+        head = scale_head(hrcam, split.training, config, config.sick, device)
+    elif config.mode != "joint":
         say("Stage two: the head")
         fitted = train_head(hrcam, split.training, validation, config, device)
         tried = ", ".join(f"{t.inverse_penalty:g}: {t.balanced_accuracy:.3f}" for t in fitted.trials)

@@ -16,6 +16,7 @@ from hrcam.model import HRCAM
 from hrcam.train.config import TrainConfig
 from hrcam.train.data import Example, Examples, class_weights, make_loader
 from hrcam.train.module import MONITOR, Classifier, freeze_unused
+from hrcam.train.patch_lesson import CropClassifier
 
 DONE = "stage-one.safetensors"
 
@@ -70,10 +71,7 @@ def train_cnn(
     if finished.exists():
         hrcam.load_state_dict(safetensors.torch.load_file(finished))
         return
-    weights = None
-    if config.class_weights == "balanced":
-        weights = class_weights(training.labels, len(config.classes))
-    classifier = Classifier(hrcam, config.mode == "joint", weights, config.train, config.augment, config.seed)
+    classifier = _classifier(hrcam, training, config)
     freeze_unused(classifier, torch.zeros(1, 1, *config.input.size))
     checkpoints = folder / "checkpoints"
     best = ModelCheckpoint(checkpoints, "best", monitor=MONITOR, save_last=True, enable_version_counter=False)
@@ -94,6 +92,15 @@ def train_cnn(
         safetensors.torch.save_file({k: v.contiguous() for k, v in hrcam.state_dict().items()}, part)
         part.replace(finished)
     trainer.strategy.barrier("stage one saved")
+
+
+def _classifier(hrcam: HRCAM, training: Examples, config: TrainConfig) -> Classifier:
+    if config.data.kind == "paired" and config.data.simulation.patch:
+        return CropClassifier(hrcam, config, config.sick)
+    weights = None
+    if config.class_weights == "balanced":
+        weights = class_weights(training.labels, len(config.classes))
+    return Classifier(hrcam, config.mode == "joint", weights, config.train, config.augment, config.seed)
 
 
 def make_trainer(config: TrainConfig, folder: Path, callbacks: list[Callback]) -> pl.Trainer:

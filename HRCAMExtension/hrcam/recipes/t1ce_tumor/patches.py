@@ -11,8 +11,8 @@ import torch
 from hrcam.errors import InputError
 from hrcam.simulate.lesion import LOOKS, Site, find_site, insert_lesion, random_lesion, tumor_lesion
 from hrcam.simulate.placement import block_means
+from hrcam.train.patch_lesson import LEVEL_WEIGHT, crop_loss
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from .anatomy import find_sella
 from .data import CLASSES, NORMAL, SPACING_MM, Images
@@ -28,9 +28,6 @@ _FEWEST_BLOCKS = 20
 _DARK_SLICE, _DARK = 0.03, 0.05
 _UNKNOWN_SHARE = 0.03
 """A patch may hold so much tissue of which nobody knows whether it is healthy."""
-
-LEVEL_WEIGHT = 0.2
-"""Of each level's own loss beside that of their sum."""
 
 
 @dataclass(frozen=True)
@@ -141,23 +138,10 @@ def draw_patches(
 
 
 def patch_loss(network: nn.Module, patches: Tensor, labels: Tensor, share: float) -> Tensor:
-    """Image-level cross-entropy on the strongest `share` of a patch's pixels, and silence all over one that is "none".
-
-    A quarter of that share speaks for a patch without lesion, so that one false spot counts. Each level must say it
-    alone too: otherwise all evidence comes to lie on the coarsest.
-    """
+    """`crop_loss` of any tumor against "none", for the sum of the levels and for each alone."""
     seen = network(patches)
-    return _said(seen.pixels, labels, share) + LEVEL_WEIGHT * sum(_said(level, labels, share) for level in seen.levels)
-
-
-def _said(pixels: Tensor, labels: Tensor, share: float) -> Tensor:
-    evidence = any_tumor(pixels).flatten(1)
-    ranked = evidence.sort(1, descending=True)[0]
-    count = max(2, int(share * ranked.shape[1]))
-    pooled = torch.where(labels > 0, ranked[:, :count].mean(1), ranked[:, : max(1, count // 4)].mean(1))
-    absent = 1 - labels
-    silence = (F.softplus(evidence).mean(1) * absent).sum() / absent.sum().clamp(min=1)
-    return F.binary_cross_entropy_with_logits(pooled, labels, pos_weight=torch.tensor(1.5)) + silence
+    alone = sum(crop_loss(any_tumor(level), labels, share) for level in seen.levels)
+    return crop_loss(any_tumor(seen.pixels), labels, share) + LEVEL_WEIGHT * alone
 
 
 def _with_lesion(

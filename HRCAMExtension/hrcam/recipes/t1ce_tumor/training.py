@@ -11,6 +11,7 @@ import lightning
 import numpy as np
 import numpy.typing as npt
 import torch
+from hrcam.train.patch_lesson import LEVEL_WEIGHT
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
 from torch import Tensor
@@ -20,7 +21,7 @@ from torch.utils.data import DataLoader, IterableDataset
 from .anatomy import find_sella
 from .data import CLASSES, NORMAL, SIZE, TUMORS, Images
 from .network import EvidenceNetwork, any_tumor
-from .patches import LEVEL_WEIGHT, Healthy, draw_patches, patch_loss
+from .patches import Healthy, draw_patches, patch_loss
 from .pseudo import edge_loss, guided_filter, pseudo_label
 from .views import appear, pose
 
