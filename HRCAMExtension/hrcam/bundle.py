@@ -162,7 +162,9 @@ class Bundle:
     def evidence_levels(self) -> tuple[EvidenceLevel, ...]:
         """Calibrated evidence levels, weakest first."""
         return tuple(
-            EvidenceLevel(level["name"], float(level["threshold"]), _color(level["color"]))
+            EvidenceLevel(
+                level["name"], float(level["threshold"]), _color(level["color"]), float(level.get("of_peak", 0.0))
+            )
             for level in self.metadata["evidence_levels"]
         )
 
@@ -332,6 +334,7 @@ def _contradictions(metadata: Mapping[str, Any]) -> list[tuple[bool, str]]:
     spacing = metadata["input"]["spacing_mm"]
     bias = metadata.get("volume_rule", {}).get("bias")
     thresholds = [level["threshold"] for level in metadata["evidence_levels"]]
+    shares = [level.get("of_peak", 0.0) for level in metadata["evidence_levels"]]
     intensity = metadata["input"]["intensity"]
     return [
         (len(set(names)) != len(names), "two classes have the same name"),
@@ -340,6 +343,7 @@ def _contradictions(metadata: Mapping[str, Any]) -> list[tuple[bool, str]]:
         (isinstance(spacing, list) and len(spacing) != dimension, f"input.spacing_mm must have {dimension} numbers"),
         (bias is not None and len(bias) != len(names), "volume_rule.bias must have one number a class"),
         (thresholds != sorted(set(thresholds)), "evidence_levels must rise from weak to strong"),
+        (shares != sorted(shares), "evidence_levels.of_peak must not fall from weak to strong"),
         (intensity.get("low", 0) >= intensity.get("high", 100), "input.intensity.low must be below high"),
     ]
 

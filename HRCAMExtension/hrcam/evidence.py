@@ -6,6 +6,7 @@ Both are measured on validation scans and stored in the bundle, so that a map me
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,11 +18,11 @@ from .result import EvidenceLevel
 Logits = npt.NDArray[np.float64]
 
 LEVEL_RULES = (
-    ("possible", 0.002, 0.95, (1.00, 0.86, 0.25)),
-    ("probable", 0.0005, 0.99, (1.00, 0.52, 0.10)),
-    ("strong", 0.0, 1.00, (0.88, 0.10, 0.16)),
+    ("possible", 0.002, 0.95, (1.00, 0.86, 0.25), 0.35),
+    ("probable", 0.0005, 0.99, (1.00, 0.52, 0.10), 0.60),
+    ("strong", 0.0, 1.00, (0.88, 0.10, 0.16), 0.80),
 )
-"""Level, largest share of the head it may cover, on which share of normal scans, color."""
+"""Level, largest share of the head it may cover, on which share of normal scans, color, share of a scan's peak."""
 
 MINIMUM_STEP = 0.1
 """Least distance between neighbouring thresholds, logits: levels that coincide say nothing."""
@@ -118,6 +119,14 @@ def label_levels(evidence: npt.ArrayLike, levels: Sequence[EvidenceLevel]) -> np
     return labels
 
 
+def at_peak(levels: Sequence[EvidenceLevel], peak: float) -> tuple[EvidenceLevel, ...]:
+    """The levels for a scan whose greatest evidence is `peak`: thresholds raised to each level's share of it.
+
+    The calibrated thresholds keep normal scans empty; the share keeps the halo of strong evidence out of the overlay.
+    """
+    return tuple(replace(v, threshold=round(max(v.threshold, v.of_peak * peak), 4)) for v in levels)
+
+
 def fit_evidence_levels(normals: Iterable[npt.ArrayLike]) -> tuple[EvidenceLevel, ...]:
     """Choose absolute thresholds from normal validation scans alone: no mask is needed.
 
@@ -138,16 +147,16 @@ def fit_evidence_levels(normals: Iterable[npt.ArrayLike]) -> tuple[EvidenceLevel
     for one in normals:
         values = np.asarray(one, np.float32).ravel()
         if values.size:
-            rows.append([float(np.quantile(values, 1.0 - share)) for _, share, _, _ in LEVEL_RULES])
+            rows.append([float(np.quantile(values, 1.0 - share)) for _, share, *_ in LEVEL_RULES])
     if not rows:
         raise InputError("There is no normal scan to measure evidence levels on.",
                          "Add scans of a class that is not a pathology to the validation data.")
     table = np.asarray(rows)
     levels: list[EvidenceLevel] = []
-    for column, (name, _, scans, color) in enumerate(LEVEL_RULES):
+    for column, (name, _, scans, color, of_peak) in enumerate(LEVEL_RULES):
         threshold = float(np.quantile(table[:, column], scans))
         floor = levels[-1].threshold + MINIMUM_STEP if levels else MINIMUM_STEP
-        levels.append(EvidenceLevel(name, round(max(threshold, floor), 4), color))
+        levels.append(EvidenceLevel(name, round(max(threshold, floor), 4), color, of_peak))
     return tuple(levels)
 
 

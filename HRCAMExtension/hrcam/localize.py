@@ -19,7 +19,7 @@ import numpy.typing as npt
 from .bundle import Bundle
 from .checks import Fit, assess_fit, check_volume
 from .errors import Cancelled, InputError
-from .evidence import label_levels, softmax, volume_logits
+from .evidence import at_peak, label_levels, softmax, volume_logits
 from .geometry import PLANES
 from .prepare import Plan, SlicePlan, plan_slices, plan_volume
 from .regions import drop_small, find_regions
@@ -143,7 +143,7 @@ def localize(
         } if options.keep_levels else None
         slices = _slice_evidence(volume, bundle, plans, outputs, evidence)
     with clock.stage("Finding regions"):
-        levels, geometry = bundle.evidence_levels, volume.geometry
+        levels, geometry = at_peak(bundle.evidence_levels, float(evidence.max())), volume.geometry
         labels = drop_small(label_levels(evidence, levels), geometry, options.minimum_region_ml)
         notes = _withhold(labels, bundle, options, logits)
         plane = plans[0].plane if len(plans) == 1 and isinstance(plans[0], SlicePlan) else geometry.acquisition_plane

@@ -30,18 +30,20 @@ LabelArray = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class EvidenceLevel:
-    """One absolute step of the label overlay.
+    """One step of the label overlay.
 
     Parameters
     ----------
     name : "possible", "probable", ….
-    threshold : evidence in logits from which a voxel belongs to the level.
+    threshold : evidence in logits from which a voxel belongs to the level; in a result never below `of_peak` × peak.
     color : red, green, blue, 0–1.
+    of_peak : share of the scan's greatest evidence, 0–1, that a voxel must reach too: strong evidence has a wide halo.
     """
 
     name: str
     threshold: float
     color: tuple[float, float, float]
+    of_peak: float = 0.0
 
 
 @dataclass(frozen=True)

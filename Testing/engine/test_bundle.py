@@ -202,6 +202,7 @@ METADATA_FAULTS = {
     "3 spacings in 2D": (lambda d: d["input"].update(spacing_mm=[1, 1, 1]), "input.spacing_mm must have 2"),
     "bias of another length": (lambda d: d["volume_rule"].update(bias=[0.0]), "volume_rule.bias"),
     "levels that fall": (lambda d: d["evidence_levels"].reverse(), "evidence_levels must rise"),
+    "shares that fall": (lambda d: d["evidence_levels"][0].update(of_peak=0.9), "of_peak must not fall"),
     "low above high": (lambda d: d["input"]["intensity"].update(low=99.9), "low must be below high"),
     "code": (lambda d: d["architecture"].update(name="import:os:system", arguments={}), "allow_import=True"),
     "nested arguments": (lambda d: d["architecture"].update(arguments={"width": {"a": 1}}), "architecture.arguments"),

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hrcam.errors import BundleError, InputError
 from hrcam.evidence import (
+    at_peak,
     fit_evidence_levels,
     fit_volume_rule,
     label_levels,
@@ -99,3 +100,11 @@ def test_levels_of_silent_normals_still_differ_and_stay_above_zero():
 def test_levels_cannot_be_fitted_to_nothing():
     with pytest.raises(InputError, match="no normal scan"):
         fit_evidence_levels([])
+
+
+def test_strong_evidence_raises_the_levels_and_weak_evidence_leaves_them():
+    rules = (("a", 1.0, 0.35), ("b", 2.0, 0.6), ("c", 3.0, 0.8))
+    levels = tuple(EvidenceLevel(name, threshold, (1, 0, 0), share) for name, threshold, share in rules)
+    assert [v.threshold for v in at_peak(levels, 2.5)] == [1.0, 2.0, 3.0]
+    assert [v.threshold for v in at_peak(levels, 10.0)] == [3.5, 6.0, 8.0]
+    assert [v.threshold for v in at_peak(levels, -4.0)] == [1.0, 2.0, 3.0], "no evidence at all"

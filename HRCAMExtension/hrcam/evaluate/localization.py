@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,8 @@ from hrcam.evaluate.ours import Ours
 from hrcam.evaluate.rivals import Family, Maps, Method, rival_families
 from hrcam.evaluate.statistics import patient_folds
 from hrcam.evaluate.store import MapStore
+from hrcam.evidence import at_peak
+from hrcam.result import EvidenceLevel
 
 if TYPE_CHECKING:
     from hrcam.model import HRCAM
@@ -135,7 +137,7 @@ def evaluate_maps(
     *,
     normals: Sequence[Case] = (),
     pathologies: Sequence[str] | None = None,
-    evidence_levels: Mapping[str, float] | None = None,
+    evidence_levels: Sequence[EvidenceLevel] = (),
     batch_size: int = 8,
     slow_cases: int = SLOW_CASES,
     progress: Progress | None = None,
@@ -151,7 +153,7 @@ def evaluate_maps(
     normals : images without lesion: the area of false overlay is measured at each class's threshold, on the map of the
         pathology with the greatest logit.
     pathologies : class names that may be shown on a normal image; None: the labels that the cases have.
-    evidence_levels : a bundle's own thresholds by name, at which the default map is judged too.
+    evidence_levels : a bundle's own, at which the default map is judged too.
     slow_cases : how many cases (spread over classes and patients) the slow methods run on.
 
     Raises
@@ -164,7 +166,7 @@ def evaluate_maps(
     maker = MapMaker(model, methods)
     few = set(spread([case.label for case in cases], [case.patient for case in cases], slow_cases))
     shown = list(pathologies or sorted({case.label for case in cases}))
-    own = {f"{maker.default}@{name}": threshold for name, threshold in (evidence_levels or {}).items()}
+    own = Own(maker.default, tuple(evidence_levels))
     training = model.training
     model.eval()
     try:
@@ -175,6 +177,20 @@ def evaluate_maps(
     finally:
         model.train(training)
     return MapTable(_with_size(pd.DataFrame(list(rows.values()))), curves, normal_rows, maker.methods, maker.default)
+
+
+@dataclass(frozen=True)
+class Own:
+    """The evidence levels of a bundle, which its `default` map is drawn with."""
+
+    default: str
+    levels: tuple[EvidenceLevel, ...]
+
+    def limits(self, method: str, values: np.ndarray) -> dict[str, float]:
+        """Thresholds by level's name for one map; none for other methods' maps."""
+        if method != self.default:
+            return {}
+        return {level.name: level.threshold for level in at_peak(self.levels, float(values.max()))}
 
 
 def _measure_maps(
@@ -248,7 +264,7 @@ def _measure_overlays(
     rows: dict[tuple[str, int], Row],
     cases: Sequence[Case],
     store: MapStore,
-    own: dict[str, float],
+    own: Own,
     progress: Progress | None,
 ) -> dict[str, Curve]:
     """Pass two: choose thresholds by cross-fitting over patients and measure the overlays that they give."""
@@ -267,9 +283,8 @@ def _measure_overlays(
             if np.isfinite(threshold):
                 overlay = _describe_overlay(values >= threshold, truth[case], cases[case].spacing)
                 overlay["threshold"] = float(threshold)
-            for name, level in own.items():
-                if name.partition("@")[0] == method:
-                    overlay[f"dice@{name.partition('@')[2]}"] = metrics.dice(values >= level, truth[case]["masks"])
+            for name, limit in own.limits(method, values).items():
+                overlay[f"dice@{name}"] = metrics.dice(values >= limit, truth[case]["masks"])
             return metrics.detect(values, truth[case]["masks"]), overlay
 
         with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -310,7 +325,7 @@ def _measure_normals(
     class_names: list[str],
     shown: list[str],
     curves: dict[str, Curve],
-    own: dict[str, float],
+    own: Own,
     batch_size: int,
     progress: Progress | None,
 ) -> pd.DataFrame:
@@ -326,7 +341,7 @@ def _measure_normals(
         for name in names:
             for (at, _), values, index in zip(batch, made[name].numpy(), classes.tolist(), strict=True):
                 label = class_names[index]
-                limits = {level: own[level] for level in own if level.partition("@")[0] == name}
+                limits = {f"{name}@{level}": limit for level, limit in own.limits(name, values).items()}
                 if label in curves[name].thresholds:
                     limits[name] = curves[name].thresholds[label]
                 known = {"case": normals[at].name, "patient": normals[at].patient, "label": label}

@@ -208,7 +208,7 @@ def _differences(summary: dict[str, Any]) -> list[str]:
         p_value = "–" if found["p_value"] is None else f"{found['p_value']:.2g}"
         beaten = sum((each["mean"] or 0) > 0 for each in rivals.values())
         rows.append((_title(metric), f"`{best}`", _signed(found), p_value, f"{beaten} of {len(rivals)}"))
-    title = f"Default `{summary['default']}` less the best rival of each measure, on the same cases:"
+    title = f"Default `{summary['default']} 0–1` less the best rival of each measure, on the same cases:"
     return [title, "", *_table(("Measure", "Best rival", "Difference", "p", "Rivals below the default"), rows)]
 
 

@@ -165,7 +165,7 @@ def _localize(
         methods = tuple(judge.main_methods(MapMaker(model)))
     table = evaluate_maps(
         model, cases, bundle.class_names, methods, normals=normals, batch_size=settings.batch_size, progress=progress,
-        evidence_levels={level.name: level.threshold for level in bundle.evidence_levels},
+        evidence_levels=bundle.evidence_levels,
         pathologies=[kind.name for kind in bundle.classes if kind.pathology and kind.name in {c.label for c in cases}],
     )  # fmt: skip
     summary = summarize(table)

@@ -22,10 +22,10 @@ def summarize(table: MapTable) -> dict[str, Any]:
 
     Keys: methods, default, published, cases, patients, counts {by: {value: cases}}, metrics {method: {metric:
     interval}}, curves {method: …} (with points for those in shown only), shown (what figures and break-downs show),
-    difference {metric: {rival: the default less that rival}}, best_rival {metric: name}, normals {method: interval of
-    the share of the image that is falsely marked}, empty {method: share of normal images with no mark}, evidence_levels
-    {name: {"dice", "area", "empty"} of the default map at the bundle's own thresholds}, breakdown {by: {value: {method:
-    {metric: interval}}}}, sizes {method: {"diameter_mm", "dice"}}.
+    difference {metric: {rival: the default, scaled within each image as rivals are, less that rival}}, best_rival
+    {metric: name}, normals {method: interval of the share of the image that is falsely marked}, empty {method: share of
+    normal images with no mark}, evidence_levels {name: {"dice", "area", "empty"} of the default map at the bundle's own
+    thresholds}, breakdown {by: {value: {method: {metric: interval}}}}, sizes {method: {"diameter_mm", "dice"}}.
     """
     rows = table.rows.assign(sensitivity=table.rows.lesions_found / table.rows.lesions)
     by_method = {str(name): part.set_index("case") for name, part in rows.groupby("method", sort=False)}
@@ -60,9 +60,8 @@ def summarize(table: MapTable) -> dict[str, Any]:
         for metric in COMPARED:
             means = {name: measured[name][metric]["mean"] or 0.0 for name in rivals if metric in measured[name]}
             result["best_rival"][metric] = max(means, key=lambda name: means[name])
-            result["difference"][metric] = {
-                name: _difference(by_method[table.default], by_method[name], metric) for name in means
-            }
+            ours = by_method.get(f"{table.default} 0–1", by_method[table.default])
+            result["difference"][metric] = {name: _difference(ours, by_method[name], metric) for name in means}
     result["shown"] = shown = _shown(result)
     for name, curve in result["curves"].items():
         if name not in shown:

@@ -49,8 +49,8 @@ def write_bundle(
         "architecture": {"name": architecture.name, "arguments": architecture.arguments},
         "temperature": calibration.temperature,
         "evidence_levels": [
-            {"name": level.name, "threshold": level.threshold, "color": list(level.color)}
-            for level in calibration.levels
+            {"name": v.name, "threshold": v.threshold, "color": list(v.color), "of_peak": v.of_peak}
+            for v in calibration.levels
         ],
         "input_statistics": ranges(statistics),
         "metrics": {key: report[key] for key in ("cross_validation", "validation") if key in report},

@@ -100,8 +100,8 @@ def write_bundle(
         "temperature": calibrated.temperature,
         "volume_rule": calibrated.volume_rule,
         "evidence_levels": [
-            {"name": level.name, "threshold": level.threshold, "color": list(level.color)}
-            for level in calibrated.levels
+            {"name": v.name, "threshold": v.threshold, "color": list(v.color), "of_peak": v.of_peak}
+            for v in calibrated.levels
         ],
         "input_statistics": ranges([intensity_statistics(p.astype(np.float32)) for p in train.pixels[::4]]),
         "metrics": metrics,
