@@ -146,7 +146,7 @@ def test_recipe_runs_and_ends_in_a_bundle(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(training, "EvidenceNetwork", lambda pretrained=False: EvidenceNetwork(pretrained=False))
     tumors, volumes = images_of([0, 1, 2] * 2), images_of([0, 3, 0, 3], 20)
     data = training.TrainingData(tumors, images_of([3] * 2, 40), images_of([3] * 2, 45), volumes)
-    teacher = training.train(data, tmp_path / "run", training.Steps(1, 2, 1))
+    teacher = training.train(data, tmp_path / "run", training.Steps(1, 2, 1, 1))
     left_out = leave_one_out(data, tmp_path / "run", 0, seed=0)
     assert set(left_out["by_patient"]) == {"P0", "P1"}
     normals = images_of([3] * 4, 60)

@@ -24,7 +24,9 @@ LEVEL_WEIGHT = 0.2
 OFFSET = 3.0
 """Evidence at which a pixel is as likely lesion as not; silence is 0, which rectified features reach exactly."""
 
-SHARE = 0.3
+SHARE = 0.03
+"""Of a crop's pixels that must speak for a lesion: more than a small lesion has, and nothing is learnt at all."""
+
 _FIRST_WEIGHTS = 0.05
 
 

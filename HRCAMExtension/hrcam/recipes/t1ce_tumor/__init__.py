@@ -7,6 +7,7 @@
 2. **Whole slices** (`training.py`): real tumors with their type. The network's own average (a mean teacher) says where
    the one most suspicious region of each slice is (`pseudo.py`); there the slice's label holds, elsewhere "none".
    Lesion-free slices are "none" everywhere. The type is learnt through HR-CAM's own pooled head at the same time.
+   Early and late weights are averaged, and the lesson is repeated with a teacher that hardly moves.
 3. **Volumes**: the same, shortly, with slices of `t1ce_volumes`, so that `leave_one_out.py` can repeat this part alone.
 4. **Calibration** (`calibration.py`): temperature, volume rule and evidence levels on held-out images, then the bundle
    (`bundle.py`).

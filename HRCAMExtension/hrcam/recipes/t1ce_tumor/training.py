@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from hrcam.train.patch_lesson import LEVEL_WEIGHT
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
 from torch import Tensor
 from torch.nn import functional as F
@@ -51,7 +51,8 @@ class Steps:
 
     patches: int = 300
     slices: int = 600
-    volumes: int = 120
+    again: int = 300
+    volumes: int = 100
 
 
 class _Steps(IterableDataset[int]):
@@ -107,14 +108,17 @@ class _Draw:
 
 
 class SliceLesson(_Lesson):
-    """Whole slices: types of tumor, and where the mean teacher sees them."""
+    """Whole slices: types of tumor, and where the mean teacher sees them.
+
+    A `slow` teacher hardly moves: a fast one learns from its own errors, and places get worse while types get better.
+    """
 
     def __init__(
         self, network: EvidenceNetwork, healthy: Healthy, tumors: Images, volumes: Images | None,
-        steps: int, rate: float, seed: int,
+        steps: int, rate: float, seed: int, slow: bool = False,
     ) -> None:  # fmt: skip
         super().__init__(network, healthy, steps, rate, seed)
-        self.tumors, self.volumes = tumors, volumes
+        self.tumors, self.volumes, self.slow = tumors, volumes, slow
         pituitary = tumors.labels == TUMORS.index("pituitary")
         sellas = {int(n): find_sella(tumors.pixels[n], tumors.planes[n]) for n in np.flatnonzero(pituitary)}
         self.free = {n: ~sella.near for n, sella in sellas.items() if sella.near.any()}
@@ -128,7 +132,7 @@ class SliceLesson(_Lesson):
         posed = pose(drawn.images, drawn.seeds)
         x, types, sick = appear(posed, drawn.seeds), drawn.types, len(drawn.types)
         free = pose(drawn.free, drawn.seeds[:sick]) > 0.5
-        level = float(np.interp(position / self.steps, [0, 0.5], [0.75, 0.55])) if self.volumes is None else 0.55
+        level = 0.6 if self.slow else float(np.interp(position / self.steps, [0, 0.5], [0.75, 0.55]))
         labels, confidence = self._where(posed[:sick], free, level)
         seen = self.network(x)
         where = _places_loss(seen.pixels, labels, confidence, types)
@@ -151,7 +155,7 @@ class SliceLesson(_Lesson):
 
     def on_train_batch_end(self, *_: object) -> None:
         """Move the teacher towards the student."""
-        momentum = min(0.99, 0.8 + 0.002 * self.global_step)
+        momentum = 0.998 if self.slow else min(0.99, 0.8 + 0.002 * self.global_step)
         with torch.no_grad():
             for mean, now in zip(self.teacher.state_dict().values(), self.network.state_dict().values(), strict=True):
                 if mean.dtype.is_floating_point:
@@ -208,7 +212,7 @@ def _places_loss(pixels: Tensor, labels: Tensor, confidence: Tensor, types: Tens
 
 
 def train(data: TrainingData, out: Path, steps: Steps, seed: int = 0) -> EvidenceNetwork:
-    """All lessons; the result is the last teacher, an average over the last steps.
+    """All lessons.
 
     Checkpoints and losses are written below `out`; an interrupted lesson goes on from its last checkpoint, and one that
     has ended (`WITHOUT_VOLUMES` is there) is not repeated.
@@ -219,7 +223,11 @@ def train(data: TrainingData, out: Path, steps: Steps, seed: int = 0) -> Evidenc
         healthy = Healthy.of(data.tumors, data.normal, data.heads, None)
         _run(PatchLesson(network, healthy, steps.patches, 2e-3, seed), out / "patches")
         lesson = SliceLesson(network, healthy, data.tumors, None, steps.slices, 1.5e-3, seed + 1)
-        _run(lesson, out / "slices")
+        early = _Early(out / "slices" / "early.pt", max(1, steps.slices // 4))
+        _run(lesson, out / "slices", early)
+        network.load_state_dict(_mean(torch.load(early.path, weights_only=True), network.state_dict()))
+        lesson = SliceLesson(network, healthy, data.tumors, None, steps.again, 1e-3, seed + 3, slow=True)
+        _run(lesson, out / "again")
         torch.save(lesson.teacher.state_dict(), finished)
     return learn_volumes(data, out / "volumes", finished, steps.volumes, seed + 2)
 
@@ -229,15 +237,33 @@ def learn_volumes(data: TrainingData, folder: Path, start: Path, steps: int, see
     network = EvidenceNetwork(pretrained=False)
     network.load_state_dict(torch.load(start, weights_only=True))
     healthy = Healthy.of(data.tumors, data.normal, data.heads, data.volumes)
-    lesson = SliceLesson(network, healthy, data.tumors, data.volumes, steps, 4e-4, seed)
+    lesson = SliceLesson(network, healthy, data.tumors, data.volumes, steps, 5e-4, seed, slow=True)
     if steps:
         _run(lesson, folder)
     # Training sees changed images, inference sees them as they are; without this, types are told apart badly.
-    lesson.teacher.measure_statistics(lesson.plain_batches())
-    return lesson.teacher.eval()
+    network.measure_statistics(lesson.plain_batches())
+    return network.eval()
 
 
-def _run(lesson: _Lesson, folder: Path) -> None:
+class _Early(Callback):
+    """Keeps the weights of an early step, when places are learnt best; the last ones know types best."""
+
+    def __init__(self, path: Path, step: int) -> None:
+        self.path, self.step = path, step
+
+    def on_train_batch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, *_: object) -> None:
+        """Write them once."""
+        if trainer.global_step == self.step:
+            assert isinstance(pl_module, SliceLesson)
+            torch.save(pl_module.network.state_dict(), self.path)
+
+
+def _mean(first: dict[str, Tensor], second: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Mean of two networks' weights; whole numbers (counts of batches) are the second's."""
+    return {k: (first[k] + v) / 2 if v.dtype.is_floating_point else v for k, v in second.items()}
+
+
+def _run(lesson: _Lesson, folder: Path, *further: Callback) -> None:
     last = folder / "last.ckpt"
     keep = ModelCheckpoint(folder, save_last=True, save_top_k=0, every_n_train_steps=100)
     trainer = lightning.Trainer(
@@ -245,7 +271,7 @@ def _run(lesson: _Lesson, folder: Path) -> None:
         max_steps=lesson.steps,
         max_epochs=1,
         gradient_clip_val=5.0,
-        callbacks=[keep],
+        callbacks=[keep, *further],
         logger=CSVLogger(folder, name=None, version=""),
         log_every_n_steps=25,
         enable_model_summary=False,
