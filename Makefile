@@ -51,12 +51,13 @@ evaluate: setup  ## the tables of docs/RESULTS.md, on the real data in $(HRCAM_D
 	$(BIN)/hrcam evaluate --data $(HRCAM_DATA) --out docs
 
 reliability: setup  ## docs/RELIABILITY.md from all tests, a soak and mutants of the source; slow
-	mkdir -p build
+	rm -rf build/tests
+	mkdir -p build/tests
 	bash Testing/install_system_packages.sh
-	$(BIN)/python -m pytest --junitxml=build/tests.xml -o junit_family=xunit1
+	HRCAM_JUNIT=build/tests bash Testing/run.sh $(BIN)/python
 	$(BIN)/python Testing/bench/soak.py --model t1ce-tumor --input $(SAMPLE) > build/soak.json
 	$(BIN)/python Testing/faults/mutants.py --out build/mutants.json
-	$(BIN)/python Testing/faults/reliability.py build/tests.xml --soak build/soak.json --mutants build/mutants.json
+	$(BIN)/python Testing/faults/reliability.py build/tests/*.xml --soak build/soak.json --mutants build/mutants.json
 
 bench: setup  ## speed and memory as ratios to the plain forward, docs/bench/
 	$(BIN)/python Testing/bench/run.py

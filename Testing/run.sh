@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # All tests, in several processes: a Qt application, a MRML scene and forks before any thread want a fresh one each.
-# Usage: Testing/run.sh PYTHON [option of pytest ...]
+# Usage: Testing/run.sh PYTHON [option of pytest ...]; HRCAM_JUNIT names a folder for one JUnit report of each process.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 python=$1
@@ -12,7 +12,10 @@ ignored=()
 # A process that a failed test left behind would keep our output open, and whoever reads it would wait for ever: `timeout`
 # makes a process group of its own, which is ended with the tests.
 run() {
-  timeout --kill-after=10 1200 "$python" -m pytest "$@" &
+  local name=$1 report=()
+  shift
+  if [ -n "${HRCAM_JUNIT:-}" ]; then report=("--junitxml=$HRCAM_JUNIT/$name.xml" -o junit_family=xunit1); fi
+  timeout --kill-after=10 1200 "$python" -m pytest "${report[@]}" "$@" &
   local group=$!
   wait "$group" || status=1
   kill -KILL -- "-$group" 2>/dev/null
@@ -20,7 +23,7 @@ run() {
 
 for file in "${alone[@]}"; do
   ignored+=("--ignore=$file")
-  run -q "$file" "$@"
+  run "$(basename "$file" .py)" -q "$file" "$@"
 done
-run "${ignored[@]}" "$@"
+run others "${ignored[@]}" "$@"
 exit "$status"

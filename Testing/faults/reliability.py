@@ -1,9 +1,9 @@
 """Write docs/RELIABILITY.md from what a test run found; no figure in it is typed by hand.
 
-    python -m pytest --junitxml=build/tests.xml -o junit_family=xunit1
+    HRCAM_JUNIT=build/tests Testing/run.sh python
     python Testing/bench/soak.py --model t1ce-tumor --input SCAN > build/soak.json
     python Testing/faults/mutants.py --out build/mutants.json
-    python Testing/faults/reliability.py build/tests.xml --soak build/soak.json --mutants build/mutants.json
+    python Testing/faults/reliability.py build/tests/*.xml --soak build/soak.json --mutants build/mutants.json
 
 Exit code 1 where a row of ``catalog.py`` finds no test in the run, or where a test of a row failed.
 """
@@ -39,9 +39,9 @@ class Case:
     injected: int
 
 
-def read_run(path: Path) -> list[Case]:
-    """The tests of a JUnit report."""
-    return [_case(element) for element in ElementTree.parse(path).getroot().iter("testcase")]
+def read_run(paths: Sequence[Path]) -> list[Case]:
+    """The tests of JUnit reports, one per process of the run."""
+    return [_case(element) for path in paths for element in ElementTree.parse(path).getroot().iter("testcase")]
 
 
 def _case(element: ElementTree.Element) -> Case:
@@ -187,7 +187,7 @@ def build(cases: Sequence[Case], soak: Path | None = None, mutants: Path | None 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("junit", type=Path, help="what pytest --junitxml wrote")
+    parser.add_argument("junit", type=Path, nargs="+", help="what pytest --junitxml wrote, all processes of the run")
     parser.add_argument("--soak", type=Path, help="what Testing/bench/soak.py printed")
     parser.add_argument("--mutants", type=Path, help="what Testing/faults/mutants.py wrote")
     parser.add_argument("--out", type=Path, default=OUT)
