@@ -15,8 +15,8 @@ from hrcam.train.prepare_cases import PreparedCase
 from .data import CLASSES, NORMAL, TUMORS, Images
 
 BATCH = 16
-VOLUME_SLICES = 24
-TUMOR_SHARE = (0.15, 0.5)
+VOLUME_SLICES = 48
+TUMOR_SHARE = (0.06, 0.5)
 COMPOSED = 60
 """Composed volumes a class: few real volumes with a known class can be had, and all of them gliomas."""
 

@@ -22,6 +22,9 @@ from .views import SIZE, appear, pose
 PER_LESION = {28: 10, 40: 8, 56: 5, 80: 3}
 """Side of a patch, pixels → positive patches drawn around a lesion."""
 
+LOOK_SHARES = (0.5, 0.38, 0.12)
+"""How often a simulated tumor looks like each of `LOOKS`."""
+
 _HEAD = 0.12
 _FEWEST_LESION_PIXELS = 12
 _FEWEST_BLOCKS = 20
@@ -56,6 +59,15 @@ class Background:
 
 
 @dataclass(frozen=True)
+class Pairs:
+    """N slices with a simulated tumor, N×256×256, the same without, and N indices of the types it looks like."""
+
+    ill: npt.NDArray[np.float32]
+    well: npt.NDArray[np.float32]
+    types: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
 class Healthy:
     """Healthy tissue of several sources; enhanced scans carry the normal enhancement that must stay silent."""
 
@@ -79,6 +91,20 @@ class Healthy:
         whole = [source for source in self.sources if source.free is None]
         chosen = [self._choose(whole, rng) for _ in range(count)]
         return np.stack([s.pixels[rng.integers(len(s.pixels))] for s in chosen]).astype(np.float32)
+
+    def pairs(self, rng: np.random.Generator, count: int) -> Pairs:
+        """`count` slices of any whole source with a simulated tumor, and the same without.
+
+        Otherwise a source that is always healthy (skull-stripped templates, say) would be known as healthy by sight.
+        """
+        ill, well, types = [], [], []
+        for look in rng.choice(LOOKS, count, p=LOOK_SHARES):
+            image = self.whole(rng, 1)[0]
+            shown, _ = insert_lesion(image, (SPACING_MM, SPACING_MM), rng, tumor_lesion(rng, str(look)))
+            ill.append(shown)
+            well.append(image)
+            types.append(CLASSES.index(str(look)))
+        return Pairs(np.stack(ill), np.stack(well), np.array(types))
 
     def background(self, rng: np.random.Generator) -> Background:
         """One slice with room for a lesion."""
@@ -148,7 +174,7 @@ def _with_lesion(
     background: Background, rng: np.random.Generator
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
     if rng.random() < 0.8:
-        spec = tumor_lesion(rng, str(rng.choice(LOOKS, p=[0.5, 0.38, 0.12])))
+        spec = tumor_lesion(rng, str(rng.choice(LOOKS, p=LOOK_SHARES)))
     else:
         spec = random_lesion(rng, diameter_mm=(5, 40), bright=0.6)
     return insert_lesion(background.image, (SPACING_MM, SPACING_MM), rng, spec, background.site)

@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from .anatomy import find_sella
 from .data import CLASSES, NORMAL, SIZE, TUMORS, Images
-from .network import EvidenceNetwork, any_tumor
+from .network import OFFSET, EvidenceNetwork, any_tumor
 from .patches import Healthy, draw_patches, patch_loss
 from .pseudo import edge_loss, guided_filter, pseudo_label
 from .views import appear, pose
@@ -28,7 +28,11 @@ from .views import appear, pose
 _HARD = 60
 """So many of a slice's pixels, those most wrongly called tumor, count once more."""
 
+_FLOOR = 1.0
+"""Weight of evidence below 0: healthy tissue shall be silent, not outvote a small tumor in the image's mean."""
+
 _STATISTICS_BATCHES = 8
+_PAIRS = 2
 _MOST_TYPED = 8
 
 WITHOUT_VOLUMES = "without_volumes.pt"
@@ -143,14 +147,15 @@ class SliceLesson(_Lesson):
         known = drawn.typed
         kind = F.cross_entropy(seen.logits[:known], types[:known], label_smoothing=0.05)
         present = torch.logsumexp(seen.logits, 1)
+        below = F.relu(-(seen.pixels + OFFSET)).mean()
         presence = 0.5 * F.softplus(-present[:sick]).mean() + F.softplus(present[sick:]).mean()
         edges = edge_loss(torch.sigmoid(tumor[:sick]), posed[:sick])
-        loss = where + silence + kind + 0.2 * presence + 0.5 * edges
+        loss = where + silence + kind + 0.4 * presence + 0.5 * edges + _FLOOR * below
         if self.global_step % 2 == 0:
             with self.network.still_statistics():
                 patches = draw_patches(self.healthy, self.rng, 3, (28, 40, 56))
                 loss = loss + 1.2 * patch_loss(self.network, *patches, 0.2)
-        self.log_dict({"loss": loss, "where": where, "type": kind, "confidence": confidence.mean()}, prog_bar=True)
+        self.log_dict({"loss": loss, "where": where, "type": kind, "below": below, "confidence": confidence.mean()}, prog_bar=True)
         return loss
 
     def on_train_batch_end(self, *_: object) -> None:
@@ -178,7 +183,10 @@ class SliceLesson(_Lesson):
             images.append(self.volumes.pixels[sick])
             types.append(self.volumes.labels[sick])
             free += [nowhere, nowhere]
-        images.append(self.healthy.whole(rng, 4))
+        pairs = self.healthy.pairs(rng, _PAIRS)
+        images += [pairs.ill, pairs.well, self.healthy.whole(rng, 4 - _PAIRS)]
+        types.append(pairs.types)
+        free += [nowhere] * _PAIRS
         drawn = np.concatenate(images).astype(np.float32)
         seeds = rng.integers(0, 2**31, len(drawn))
         known = np.stack(free).astype(np.float32)
