@@ -7,6 +7,7 @@ docs/simulation.md.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,8 +30,8 @@ CRUS_VARIATION = 0.033
 """Standard deviation inside the crus, noise included, relative to its mean."""
 
 _SLANT = 0.45  # mm anterior per mm superior: the nigra's course through axial slices
-_LATERAL = np.array([11.8, 3.7])  # ends of the nigra's arc in the middle slice
-_MEDIAL = np.array([3.2, -6.8])
+_LATERAL = (11.8, 3.7)  # ends of the nigra's arc in the middle slice
+_MEDIAL = (3.2, -6.8)
 _BOW = 1.5
 
 
@@ -59,13 +60,13 @@ def _span(z: Array, low: float, high: float, soft_mm: float = 1.5) -> Array:
 
 def _along(x: Array, y: Array) -> tuple[Array, Array]:
     """Position along the nigra's chord (lateral -1, medial +1) and mm across it (ventrolateral positive)."""
-    chord = _MEDIAL - _LATERAL
-    half = float(np.linalg.norm(chord)) / 2
-    along = chord / (2 * half)
-    across = np.array([-along[1], along[0]])
-    middle = (_LATERAL + _MEDIAL) / 2
-    u = ((x - middle[0]) * along[0] + (y - middle[1]) * along[1]) / half
-    v = (x - middle[0]) * across[0] + (y - middle[1]) * across[1]
+    # Plain numbers, not NumPy's: those would turn single precision into double, which takes twice as long.
+    chord = (_MEDIAL[0] - _LATERAL[0], _MEDIAL[1] - _LATERAL[1])
+    length = math.hypot(*chord)
+    along = (chord[0] / length, chord[1] / length)
+    x, y = x - (_LATERAL[0] + _MEDIAL[0]) / 2, y - (_LATERAL[1] + _MEDIAL[1]) / 2
+    u = (x * along[0] + y * along[1]) * (2 / length)
+    v = y * along[0] - x * along[1]
     return u, v - _BOW * (1 - np.minimum(u * u, 2))
 
 
@@ -96,10 +97,11 @@ def crus(x: Array, y: Array, z: Array) -> Array:
     return np.asarray(_soft(distance, 1.3) * (1 - _level_of_pons(z)) * np.clip(0.5 + (11 - z) / 5, 0, 1))
 
 
-def paint(x: Array, y: Array, z: Array, ratio: dict[str, float], texture: Array) -> Array:
+def paint(x: Array, y: Array, z: Array, ratio: dict[str, float], texture: Array, crura: Array) -> Array:
     """Everything but the nigra, relative to the crus (1); float32.
 
-    ``ratio`` gives each structure's intensity, ``texture`` a smooth random field of standard deviation 1.
+    ``ratio`` gives each structure's intensity, ``texture`` a smooth random field of standard deviation 1, ``crura`` the
+    weight of `crus`.
     """
     side, yz = np.abs(x), y + _SLANT * z
     image = ratio["surroundings"] + 0.035 * texture
@@ -122,7 +124,7 @@ def paint(x: Array, y: Array, z: Array, ratio: dict[str, float], texture: Array)
     put(_soft(pons, 1.2) * low, ratio["pons"] + 0.02 * texture)
     put(_soft(_ellipse(x, y, (0, 14.5), (3.0, 2.2)), 1.2) * low, ratio["csf"])
     put(_soft(_ellipse(x, yz, (0, 11.5), (1.3, 1.5)), 1.2) * (1 - low), 1.08 * ratio["tegmentum"])
-    put(crus(x, y, z), 1.0 + 0.008 * texture)
+    put(crura, 1.0 + 0.008 * texture)
     # Interpeduncular fossa, red nuclei, locus coeruleus.
     put(_soft(np.maximum(side - 1.2 + 0.45 * (yz + 7), np.abs(yz + 10) - 3.5), 2.0) * (1 - low), 0.92 * ratio["csf"])
     red = np.sqrt((side - 5.6) ** 2 + (yz - 1.6) ** 2 + ((z - 2.5) / 1.3) ** 2) - 4.3

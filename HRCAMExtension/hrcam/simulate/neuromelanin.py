@@ -110,7 +110,8 @@ def simulate_midbrain(
              for name, (value, spread) in CONTRAST.items()}  # fmt: skip
     fine = (spacing[0] / _SUBSLICES, *spacing[1:])
     texture = 0.8 * smooth_field(anatomy, x.shape, fine, 9.0) + 0.6 * smooth_field(anatomy, x.shape, fine, 3.0)
-    clean = paint(x, y, z, ratio, texture)
+    crura = crus(x, y, z)
+    clean = paint(x, y, z, ratio, texture, crura)
     grain = smooth_field(anatomy, x.shape, fine, 1.8)
     thickness = anatomy.uniform(0.85, 1.15, 2)
     healthy, sick = clean, clean
@@ -142,7 +143,7 @@ def simulate_midbrain(
         return np.asarray(result * np.float32(gain / _CRUS_LEVEL), np.float32)
 
     mask = _thick(lost) >= 0.5
-    labels = (_thick(crus(x, y, z) - 0.5 * whole) >= 0.5).astype(np.uint8)
+    labels = (_thick(crura - 0.5 * whole) >= 0.5).astype(np.uint8)
     labels[_thick(whole) >= 0.5] = 2
     twin = scanned(healthy) if paired else None
     image = scanned(sick if loss else healthy)
