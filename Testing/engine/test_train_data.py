@@ -12,7 +12,7 @@ from hrcam.errors import InputError
 from hrcam.prepare import plan_slices
 from hrcam.train.config import parse_config
 from hrcam.train.data import ImageExamples, SameSizeBatches, class_weights
-from hrcam.train.paired import PairExamples, PatchExamples, split_heads, validation_pairs
+from hrcam.train.paired import PairExamples, PatchExamples, draw_pair, split_heads, validation_pairs
 from hrcam.train.prepare_cases import PreparedCase, prepare_cases
 from hrcam.train.splits import check_splits, fold_patients, hold_out
 from hrcam.train.table import LabeledCase, parse_slice_labels, read_cases
@@ -219,15 +219,15 @@ def test_pairs_differ_in_the_lesion_alone_and_are_new_each_epoch():
     json.dumps(cases[0].statistics)
 
 
-def test_patches_show_the_lesion_its_absence_or_neither_and_say_so():
+def test_crops_show_the_place_that_tells_a_pair_apart():
     simulation = PAIRED["data__simulation"] | {"patch": 16, "patches": 2}
     config = parse_config(settings(mode="joint", **PAIRED | {"data__simulation": simulation}))
     training, validation = split_heads(config)
     examples = PatchExamples(config, training)
     images, labels = examples[0]
-    assert images.shape == (6, 16, 16) and labels.tolist() == [0, 1, 1] * 2
-    assert examples.labels == [0, 1, 1] * 2 * 3 and examples.sizes == [(16, 16)] * 3
-    for n in (0, 3):
+    assert images.shape == (4, 16, 16) and labels.tolist() == [0, 1] * 2
+    assert examples.labels == [0, 1] * 2 * 3 and examples.sizes == [(16, 16)] * 3
+    for n in (0, 2):
         assert (images[n] - images[n + 1]).abs().max() > 0.1, "the same place with and without"
     held = PatchExamples(config, validation, validate=True)
     first = held[1][0]
@@ -237,6 +237,20 @@ def test_patches_show_the_lesion_its_absence_or_neither_and_say_so():
         parse_config(settings(mode="joint", **PAIRED | {"data__simulation": simulation | {"patch": 64}}))
     with pytest.raises(InputError, match="set it to joint"):
         parse_config(settings(mode="two_stage", **PAIRED | {"data__simulation": simulation}))
+
+
+def test_the_first_epochs_show_clear_lesions_alone():
+    simulation = PAIRED["data__simulation"] | {"patch": 32, "clear_epochs": 2, "pairs_per_epoch": 10}
+    config = parse_config(settings(mode="joint", **PAIRED | {"data__simulation": simulation}))
+    heads = split_heads(config)[0]
+    examples = PatchExamples(config, heads)
+    assert all(examples._clear(n) for n in range(10))
+    examples.set_epoch(2)
+    assert [examples._clear(n) for n in range(10)] == [True] * 3 + [False] * 7
+    assert not PatchExamples(config, heads, validate=True)._clear(0)
+    for n in range(4):
+        (image, twin), _, _ = draw_pair(config, heads, (5, n), clear=True)
+        assert np.abs(image - twin).max() > 0.2
 
 
 def test_midbrain_pairs_are_volumes():

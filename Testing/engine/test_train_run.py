@@ -184,7 +184,7 @@ def test_pairs_train_from_generated_heads(tmp_path, patch):
         }
     }  # fmt: skip
     assert bundle.classes[0].pathology and bundle.build().num_classes == 2
-    assert report["head"]["text"].startswith("Learnt from crops" if patch else "Trained together")
+    assert report["head"]["text"].startswith("Learnt from twins" if patch else "Trained together")
 
 
 @pytest.mark.slow

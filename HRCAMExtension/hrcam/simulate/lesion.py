@@ -128,8 +128,8 @@ def tumor_lesion(rng: np.random.Generator, look: str, diameter_mm: tuple[float, 
     """Draw a lesion that looks like a tumor type on contrast-enhanced T1.
 
     ``meningioma``: homogeneous, bright, smooth, on the dura; 10 to 60 mm by default. ``glioma``: bright ragged ring
-    around a dark core, or uneven, or dark and hardly enhancing; 8 to 60 mm. ``pituitary``: bright, small, in the middle
-    of the head; 6 to 30 mm.
+    around a dark core, or uneven, or (half of them, 15 mm or more) dark and hardly enhancing; 8 to 60 mm.
+    ``pituitary``: bright, small, in the middle of the head; 6 to 30 mm.
     """
     if look == "meningioma":
         size = _log_uniform(rng, *(diameter_mm or (10.0, 60.0)))
@@ -148,14 +148,14 @@ def tumor_lesion(rng: np.random.Generator, look: str, diameter_mm: tuple[float, 
         )  # fmt: skip
     if look != "glioma":
         raise InputError(f"Tumor look '{look}' is unknown.", f"Choose one of {', '.join(LOOKS)}.")
-    size = _log_uniform(rng, *(diameter_mm or (8.0, 60.0)))
-    kind = str(rng.choice(["ring", "lobulated", "diffuse"], p=[0.5, 0.2, 0.3]))
+    kind = str(rng.choice(["ring", "lobulated", "diffuse"], p=[0.35, 0.15, 0.5]))
     dark = kind == "diffuse"
+    size = _log_uniform(rng, *(diameter_mm or (15.0 if dark else 8.0, 60.0)))
     return LesionSpec(
         kind=kind, diameter_mm=size,
-        contrast=-rng.uniform(0.15, 0.45) if dark else rng.uniform(0.3, 1.1),
+        contrast=-rng.uniform(0.1, 0.45) if dark else rng.uniform(0.3, 1.1),
         texture=rng.uniform(0.03, 0.15) if dark else rng.uniform(0.15, 0.45),
-        edge_mm=rng.uniform(2.0, 5.0) if dark else rng.uniform(0.9, 2.6),
+        edge_mm=rng.uniform(1.5, 5.0) if dark else rng.uniform(0.9, 2.6),
         rim_mm=max(1.5, rng.uniform(0.09, 0.28) * size), core_contrast=-rng.uniform(0.1, 0.5),
         halo_mm=rng.uniform(0.2, 0.7) * size if not dark and rng.random() < 0.7 else 0.0,
         halo_contrast=-rng.uniform(0.08, 0.25), mass_effect=rng.uniform(0.0, 0.4), location="any",

@@ -73,12 +73,18 @@ class SimulationConfig(_Section):
     pairs_per_epoch: int = Field(default=2000, ge=1)
     validation_pairs: int = Field(default=400, ge=4)
     diameter_mm: tuple[float, float] = Field(default=(2.0, 30.0), description="smallest and largest lesion")
+    styles: list[Literal["t1", "t1ce", "any"]] = Field(
+        default=["t1", "t1ce", "any"], min_length=1, description="contrasts of the heads' tissues, equally often"
+    )
     patch: int | None = Field(
         default=None, ge=8,
-        description="stage one learns from crops of so many pixels a side (at most the image), each with a label; "
-        "the head is then scaled to answer for whole images",
+        description="stage one learns from crops of so many pixels a side (at most the image) around what tells a pair "
+        "apart; the head is then scaled to answer for whole images",
     )
-    patches: int = Field(default=4, ge=1, description="crops around the lesion of a pair, and as many away from it")
+    patches: int = Field(default=1, ge=1, description="crops of a pair, each with and without the lesion")
+    clear_epochs: int = Field(
+        default=0, ge=0, description="so many epochs begin with large lesions of strong contrast alone (with patch)"
+    )
     phantoms: int = Field(default=12, ge=2, description="number of phantom heads where there is no data.path")
 
 

@@ -66,16 +66,22 @@ class Classifier(pl.LightningModule):
         self.log(MONITOR, loss, prog_bar=True, batch_size=len(images), sync_dist=True)
         self.log("validation_balanced_accuracy", self.accuracy, prog_bar=True)
 
+    def parameter_groups(self) -> list[tuple[list[nn.Parameter], float]]:
+        """What is trained, and at which share of the learning rate."""
+        return [([p for p in self.parameters() if p.requires_grad], 1.0)]
+
     def on_train_epoch_end(self) -> None:
         """Log the learning rate that the epoch ended with."""
         self.log("learning_rate", self.trainer.optimizers[0].param_groups[0]["lr"], sync_dist=True)
 
     def configure_optimizers(self) -> Any:
         """AdamW, one cycle of the learning rate over the whole training (Smith and Topin 2019)."""
-        trained = [p for p in self.parameters() if p.requires_grad]
-        optimizer = torch.optim.AdamW(trained, self.options.learning_rate, weight_decay=self.options.weight_decay)
+        groups = self.parameter_groups()
+        rates = [self.options.learning_rate * pace for _, pace in groups]
+        trained = [{"params": parameters, "lr": rate} for (parameters, _), rate in zip(groups, rates, strict=True)]
+        optimizer = torch.optim.AdamW(trained, weight_decay=self.options.weight_decay)
         steps = int(self.trainer.estimated_stepping_batches)
-        cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.options.learning_rate, total_steps=steps)
+        cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, rates, total_steps=steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
 
     def augmented(self, images: Tensor) -> Tensor:

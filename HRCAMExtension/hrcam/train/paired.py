@@ -1,7 +1,7 @@
 """Pairs generated on the fly: an image with a lesion, and without. Nothing but the lesion can tell them apart.
 
-With `data.simulation.patch`, stage one sees small crops of the pairs, each an image with its own label: a network that
-sees whole images and one label may report a lesion far from where it is (docs/RESEARCH.md), in a crop it cannot.
+With `data.simulation.patch`, stage one sees crops around the place where a pair differs (`twin_lesson`): a network that
+sees whole images and one label may report a lesion far from where it is (docs/RESEARCH.md).
 """
 
 from collections.abc import Callable
@@ -19,6 +19,7 @@ from hrcam.input_statistics import intensity_statistics
 from hrcam.intensity import find_scale
 from hrcam.simulate.case import simulate_case
 from hrcam.simulate.head import Head, find_heads, phantom_head, read_head
+from hrcam.simulate.lesion import LesionSpec, random_lesion
 from hrcam.simulate.neuromelanin import simulate_midbrain
 from hrcam.train.config import TrainConfig
 from hrcam.train.data import Example
@@ -31,8 +32,10 @@ _TRAIN, _VALIDATION, _PHANTOM = 0, 1, 2
 """First number of a seed, so that no two streams meet."""
 
 _WARM_HEADS = 32
-_TISSUE = 0.1
-_TRIES = 6
+_DIFFERENT = 0.5
+_CLEAR_OF_TEN = 3
+_CLEAR_MM, _CLEAR_CONTRAST = 8.0, (0.5, 1.2)
+_CLEAR_KINDS = ("smooth", "lobulated", "spiculated", "ring")
 
 
 class PairExamples(Dataset[Example]):
@@ -60,7 +63,7 @@ class PairExamples(Dataset[Example]):
 
 
 class PatchExamples(Dataset[Example]):
-    """Crops of fresh pairs. An example: `patches` times one at the lesion, the same without it, one elsewhere."""
+    """Crops of fresh pairs. An example: `patches` times one around the lesion, and the same without it."""
 
     def __init__(self, config: TrainConfig, heads: Heads, validate: bool = False) -> None:
         simulation = config.data.simulation
@@ -70,7 +73,7 @@ class PatchExamples(Dataset[Example]):
         count = simulation.validation_pairs if validate else simulation.pairs_per_epoch
         self.sizes = [tuple(min(simulation.patch, n) for n in config.input.size)] * count
         sick, healthy = pair_labels(config).tolist()
-        self._labels = torch.tensor([sick, healthy, healthy] * simulation.patches)
+        self._labels = torch.tensor([sick, healthy] * simulation.patches)
         self.labels = self._labels.tolist() * count
 
     def __len__(self) -> int:
@@ -79,33 +82,29 @@ class PatchExamples(Dataset[Example]):
     def __getitem__(self, index: int) -> Example:
         stream = (_VALIDATION, self.config.seed, 1) if self.validate else (_TRAIN, self.config.seed, self.epoch)
         seed = (*stream, index)
-        (image, twin), mask, _ = draw_pair(self.config, self.heads, seed)
-        rng, sides = np.random.default_rng((*seed, 1)), self.sizes[0]
-        patches = []
+        (image, twin), _, _ = draw_pair(self.config, self.heads, seed, clear=self._clear(index))
+        rng, patches = np.random.default_rng((*seed, 1)), []
         for _ in range(self.config.data.simulation.patches):
-            here, elsewhere = _around(mask, sides, rng), _away(image, mask, sides, rng)
-            patches += [image[here], twin[here], image[elsewhere]]
+            here = _around(np.abs(image - twin), self.sizes[0], rng)
+            patches += [image[here], twin[here]]
         return torch.from_numpy(np.stack(patches)), self._labels.clone()
+
+    def _clear(self, index: int) -> bool:
+        """In the first epochs all lesions are clear ones, later three of ten; validation has those that come."""
+        if self.validate or not self.config.data.simulation.clear_epochs:
+            return False
+        return self.epoch < self.config.data.simulation.clear_epochs or index % 10 < _CLEAR_OF_TEN
 
     def set_epoch(self, epoch: int) -> None:
         """Draw other pairs from now on."""
         self.epoch = epoch
 
 
-def _around(mask: npt.NDArray[np.bool_], sides: tuple[int, ...], rng: np.random.Generator) -> tuple[slice, ...]:
-    """A crop that holds a voxel of the lesion, anywhere but at its very edge."""
-    lesion = np.argwhere(mask)
-    center = lesion[rng.integers(len(lesion))] if len(lesion) else np.array(mask.shape) // 2
-    return _crop(center + rng.uniform(-0.4, 0.4, mask.ndim) * sides, mask.shape, sides)
-
-
-def _away(
-    image: Array, mask: npt.NDArray[np.bool_], sides: tuple[int, ...], rng: np.random.Generator
-) -> tuple[slice, ...]:
-    """A crop of the head without lesion; where a few tries find none, the one that holds least of it."""
-    head = np.argwhere(image > _TISSUE)
-    tries = [_crop(head[rng.integers(len(head))], mask.shape, sides) for _ in range(_TRIES)] if len(head) else []
-    return min(tries or [_crop(np.zeros(mask.ndim), mask.shape, sides)], key=lambda crop: int(mask[crop].sum()))
+def _around(difference: Array, sides: tuple[int, ...], rng: np.random.Generator) -> tuple[slice, ...]:
+    """A crop that holds a voxel in which twins differ, anywhere but at its very edge."""
+    lesion = np.argwhere(difference > _DIFFERENT * difference.max())
+    center = lesion[rng.integers(len(lesion))] if len(lesion) else np.array(difference.shape) // 2
+    return _crop(center + rng.uniform(-0.4, 0.4, difference.ndim) * sides, difference.shape, sides)
 
 
 def _crop(center: npt.NDArray[Any], size: tuple[int, ...], sides: tuple[int, ...]) -> tuple[slice, ...]:
@@ -155,11 +154,12 @@ def validation_pairs(config: TrainConfig, heads: Heads) -> list[PreparedCase]:
 
 
 def draw_pair(
-    config: TrainConfig, heads: Heads, seed: tuple[int, ...]
+    config: TrainConfig, heads: Heads, seed: tuple[int, ...], clear: bool = False
 ) -> tuple[Array, npt.NDArray[np.bool_], str]:
     """2×*size (with lesion, without), normalised by one scale; where the lesion is; and the head's name.
 
     One scale for both: with its own, a bright lesion would darken all else, and the pair would differ everywhere.
+    `clear`: a large lesion of strong contrast.
     """
     simulation, size = config.data.simulation, config.input.size
     if simulation.kind == "nigral_loss":
@@ -169,14 +169,21 @@ def draw_pair(
         rng = np.random.default_rng(seed)
         head = heads[int(rng.integers(len(heads)))]()
         plane = str(rng.choice(config.input.planes)) if config.dimension == 2 else None
+        style = str(rng.choice(simulation.styles))
         case = simulate_case(
             head, seed, dims=config.dimension, size=size[0], spacing_mm=config.input.spacings[0], plane=plane,
-            diameter_mm=simulation.diameter_mm, paired=True,
+            style=style, diameter_mm=simulation.diameter_mm, paired=True, spec=_clear_lesion(config, rng) if clear else None,
         )  # fmt: skip
         image, twin, mask, name = case.image, case.twin, case.mask, head.name
     assert twin is not None
     scale = find_scale(image, config.input.intensity.model_dump())
     return np.stack([scale.apply(image), scale.apply(twin)]), mask, name
+
+
+def _clear_lesion(config: TrainConfig, rng: np.random.Generator) -> LesionSpec:
+    smallest, largest = config.data.simulation.diameter_mm
+    sizes = (min(max(smallest, _CLEAR_MM), largest), largest)
+    return random_lesion(rng, diameter_mm=sizes, kinds=_CLEAR_KINDS, contrast=_CLEAR_CONTRAST)
 
 
 @lru_cache(_WARM_HEADS)

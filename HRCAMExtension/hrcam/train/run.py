@@ -20,7 +20,6 @@ from hrcam.train.data import Examples, ImageExamples
 from hrcam.train.export import write_bundle
 from hrcam.train.network import Architecture, build_hrcam
 from hrcam.train.paired import PairExamples, PatchExamples, split_heads, validation_pairs
-from hrcam.train.patch_lesson import scale_head
 from hrcam.train.predict import Prediction, predict
 from hrcam.train.prepare_cases import PreparedCase, prepare_cases
 from hrcam.train.report import Answers, draw_curves, join, summarize, write_report
@@ -28,6 +27,7 @@ from hrcam.train.splits import check_splits, fold_patients, hold_out
 from hrcam.train.stage_one import train_cnn
 from hrcam.train.stage_two import train_head
 from hrcam.train.table import LabeledCase, read_cases
+from hrcam.train.twin_lesson import measure_norms, scale_head
 
 CONFIG = "config.json"
 Say = Callable[[str], None]
@@ -199,6 +199,7 @@ def _fit(config: TrainConfig, split: Split, folder: Path, callbacks: tuple[Callb
     head: dict[str, Any] = {"text": "Trained together with the CNN."}
     if split.patches:
         say("Stage two: the head's scale")
+        measure_norms(hrcam, split.training, config, device)
         head = scale_head(hrcam, split.training, config, config.sick, device)
     elif config.mode != "joint":
         say("Stage two: the head")

@@ -16,7 +16,7 @@ from hrcam.model import HRCAM
 from hrcam.train.config import TrainConfig
 from hrcam.train.data import Example, Examples, class_weights, make_loader
 from hrcam.train.module import MONITOR, Classifier, freeze_unused
-from hrcam.train.patch_lesson import CropClassifier
+from hrcam.train.twin_lesson import TwinClassifier
 
 DONE = "stage-one.safetensors"
 
@@ -96,7 +96,7 @@ def train_cnn(
 
 def _classifier(hrcam: HRCAM, training: Examples, config: TrainConfig) -> Classifier:
     if config.data.kind == "paired" and config.data.simulation.patch:
-        return CropClassifier(hrcam, config, config.sick)
+        return TwinClassifier(hrcam, config, config.sick)
     weights = None
     if config.class_weights == "balanced":
         weights = class_weights(training.labels, len(config.classes))

@@ -11,8 +11,9 @@ import torch
 from hrcam.errors import InputError
 from hrcam.simulate.lesion import LOOKS, Site, find_site, insert_lesion, random_lesion, tumor_lesion
 from hrcam.simulate.placement import block_means
-from hrcam.train.patch_lesson import LEVEL_WEIGHT, crop_loss
+from hrcam.train.twin_lesson import LEVEL_WEIGHT
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from .anatomy import find_sella
 from .data import CLASSES, NORMAL, SPACING_MM, Images
@@ -168,6 +169,26 @@ def patch_loss(network: nn.Module, patches: Tensor, labels: Tensor, share: float
     seen = network(patches)
     alone = sum(crop_loss(any_tumor(level), labels, share) for level in seen.levels)
     return crop_loss(any_tumor(seen.pixels), labels, share) + LEVEL_WEIGHT * alone
+
+
+def crop_loss(evidence: Tensor, labels: Tensor, share: float) -> Tensor:
+    """Label of each of B crops by the strongest `share` of its pixels, and silence all over one without lesion.
+
+    A quarter of that share speaks for a crop without lesion, so that one false spot counts.
+
+    Parameters
+    ----------
+    evidence : log-odds of lesion against none, B×*size.
+    labels : 1 with, 0 without lesion, B, float.
+    """
+    flat = evidence.flatten(1)
+    ranked = flat.sort(1, descending=True)[0]
+    count = max(2, int(share * ranked.shape[1]))
+    pooled = torch.where(labels > 0, ranked[:, :count].mean(1), ranked[:, : max(1, count // 4)].mean(1))
+    absent = 1 - labels
+    silence = (F.softplus(flat).mean(1) * absent).sum() / absent.sum().clamp(min=1)
+    weight = torch.tensor(1.5, device=flat.device)
+    return F.binary_cross_entropy_with_logits(pooled, labels, pos_weight=weight) + silence
 
 
 def _with_lesion(

@@ -11,7 +11,7 @@ import lightning
 import numpy as np
 import numpy.typing as npt
 import torch
-from hrcam.train.patch_lesson import LEVEL_WEIGHT
+from hrcam.train.twin_lesson import LEVEL_WEIGHT
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
 from torch import Tensor
@@ -155,7 +155,8 @@ class SliceLesson(_Lesson):
             with self.network.still_statistics():
                 patches = draw_patches(self.healthy, self.rng, 3, (28, 40, 56))
                 loss = loss + 1.2 * patch_loss(self.network, *patches, 0.2)
-        self.log_dict({"loss": loss, "where": where, "type": kind, "below": below, "confidence": confidence.mean()}, prog_bar=True)
+        parts = {"loss": loss, "where": where, "type": kind, "below": below, "confidence": confidence.mean()}
+        self.log_dict(parts, prog_bar=True)
         return loss
 
     def on_train_batch_end(self, *_: object) -> None:
