@@ -172,7 +172,8 @@ def draw_pair(
         style = str(rng.choice(simulation.styles))
         case = simulate_case(
             head, seed, dims=config.dimension, size=size[0], spacing_mm=config.input.spacings[0], plane=plane,
-            style=style, diameter_mm=simulation.diameter_mm, paired=True, spec=_clear_lesion(config, rng) if clear else None,
+            style=style, diameter_mm=simulation.diameter_mm, paired=True,
+            spec=_clear_lesion(config, rng) if clear else None,
         )  # fmt: skip
         image, twin, mask, name = case.image, case.twin, case.mask, head.name
     assert twin is not None
