@@ -81,7 +81,7 @@ class Classifier(pl.LightningModule):
         trained = [{"params": parameters, "lr": rate} for (parameters, _), rate in zip(groups, rates, strict=True)]
         optimizer = torch.optim.AdamW(trained, weight_decay=self.options.weight_decay)
         steps = int(self.trainer.estimated_stepping_batches)
-        cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, rates, total_steps=steps)
+        cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, rates, total_steps=steps, pct_start=0.1)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
 
     def augmented(self, images: Tensor) -> Tensor:
