@@ -1,6 +1,7 @@
 """The recipe of `t1ce-tumor`: its parts on made-up heads, and all of it for a few steps."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,10 +16,11 @@ from hrcam.recipes.t1ce_tumor import training
 from hrcam.recipes.t1ce_tumor.anatomy import find_sella
 from hrcam.recipes.t1ce_tumor.bundle import write_bundle
 from hrcam.recipes.t1ce_tumor.data import CLASSES, SIZE, Images
+from hrcam.recipes.t1ce_tumor.healthy import Healthy, Source
 from hrcam.recipes.t1ce_tumor.leave_one_out import leave_one_out
 from hrcam.recipes.t1ce_tumor.network import OFFSET, EvidenceNetwork
-from hrcam.recipes.t1ce_tumor.patches import Healthy, Source, _with_lesion, draw_patches
 from hrcam.recipes.t1ce_tumor.pseudo import guided_filter, pseudo_label
+from hrcam.recipes.t1ce_tumor.twins import SIDE, _with_lesion, draw_twins, twins_loss
 from hrcam.recipes.t1ce_tumor.views import appear, pose
 
 
@@ -51,17 +53,24 @@ def test_healthy_slices_of_volumes_leave_out_tumors(healthy: Healthy) -> None:
     assert healthy.whole(np.random.default_rng(0), 5).shape == (5, SIZE, SIZE)
 
 
-def test_slices_healthy_in_part_have_their_lesions_and_patches_there(healthy: Healthy) -> None:
+def test_whole_slices_are_drawn_with_a_tumor_and_without(healthy: Healthy) -> None:
+    pairs = healthy.pairs(np.random.default_rng(0), 3)
+    assert pairs.ill.shape == pairs.well.shape == (3, SIZE, SIZE) and set(pairs.types) <= {0, 1, 2}
+    changed = np.abs(pairs.ill - pairs.well) > 0.02
+    assert ((changed.mean((1, 2)) > 0) & (changed.mean((1, 2)) < 0.3)).all()
+
+
+def test_slices_healthy_in_part_have_their_lesions_there(healthy: Healthy) -> None:
     upper = np.zeros((1, SIZE, SIZE), bool)
     upper[:, : SIZE // 2] = True
     partly = Healthy((Source(heads(1, 3, False), 1.0, upper),))
     rng = np.random.default_rng(0)
     for _ in range(3):
         background = partly.background(rng)
-        _, mask = _with_lesion(background, rng)
-        assert mask.any() and mask[SIZE // 2 + 8 :].sum() < 0.1 * mask.sum()
-    patches, labels = draw_patches(partly, np.random.default_rng(1), 4, (40,))
-    assert len(patches) and 0 < labels.sum() < len(labels)
+        changed = np.abs(_with_lesion(background, rng) - background.image) > 0.05
+        assert changed.any() and changed[SIZE // 2 + 30 :].sum() < 0.1 * changed.sum()
+    twins = draw_twins(partly, np.random.default_rng(1), 4)
+    assert twins.unknown.any(), "the lower half teaches nothing"
 
 
 @pytest.mark.parametrize(("plane", "sella"), [("ax", (110, 128)), ("co", (150, 128)), ("sa", (150, 140))])
@@ -74,19 +83,22 @@ def test_the_sella_is_looked_at_and_not_called_healthy(plane: str, sella: tuple[
     assert not empty.near.any() and not empty.healthy.any()
 
 
-def test_patches_with_lesion_come_with_their_twins(healthy: Healthy) -> None:
-    patches, labels = draw_patches(healthy, np.random.default_rng(0), 2, (40,))
-    assert patches.shape[1:] == (1, 40, 40)
-    positive = np.flatnonzero(labels.numpy())
-    assert len(positive) > 2
-    for n in positive:
-        assert labels[n + 1] == 0
-        assert not torch.equal(patches[n], patches[n + 1])
+def test_twins_differ_by_the_tumor_alone(healthy: Healthy) -> None:
+    twins = draw_twins(healthy, np.random.default_rng(0), 4)
+    assert twins.ill.shape[1:] == (1, SIDE, SIDE) and twins.ill.shape == twins.unknown.shape
+    same = twins.difference.amax(1) == 0
+    assert 0.05 < same.float().mean() < 0.995
+    assert (twins.ill - twins.well).abs()[:, 0][same].max() < 0.1 < (twins.ill - twins.well).abs().max()
+    again = draw_twins(healthy, np.random.default_rng(0), 4)
+    assert torch.equal(twins.ill, again.ill)
 
 
-def test_patches_are_reproducible(healthy: Healthy) -> None:
-    first, second = (draw_patches(healthy, np.random.default_rng(4), 1, (56,)) for _ in range(2))
-    assert torch.equal(first[0], second[0])
+def test_what_nobody_knows_teaches_nothing(healthy: Healthy) -> None:
+    network = EvidenceNetwork(pretrained=False).eval()
+    twins = draw_twins(healthy, np.random.default_rng(0), 2)
+    everywhere = replace(twins, unknown=torch.ones_like(twins.unknown))
+    assert float(twins_loss(network, twins).detach()) > 0.1
+    assert float(twins_loss(network, everywhere).detach()) == 0
 
 
 def test_twins_keep_one_pose_and_one_appearance() -> None:

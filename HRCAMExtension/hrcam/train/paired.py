@@ -20,7 +20,7 @@ from hrcam.intensity import find_scale
 from hrcam.simulate.case import simulate_case
 from hrcam.simulate.head import Head, find_heads, phantom_head, read_head
 from hrcam.simulate.lesion import LesionSpec, random_lesion
-from hrcam.simulate.neuromelanin import simulate_midbrain
+from hrcam.simulate.neuromelanin import clear_loss, simulate_midbrain
 from hrcam.train.config import TrainConfig
 from hrcam.train.data import Example
 from hrcam.train.prepare_cases import PreparedCase
@@ -159,11 +159,14 @@ def draw_pair(
     """2×*size (with lesion, without), normalised by one scale; where the lesion is; and the head's name.
 
     One scale for both: with its own, a bright lesion would darken all else, and the pair would differ everywhere.
-    `clear`: a large lesion of strong contrast.
+    `clear`: a large lesion of strong contrast, or advanced loss.
     """
     simulation, size = config.data.simulation, config.input.size
     if simulation.kind == "nigral_loss":
-        midbrain = simulate_midbrain(seed, parkinson=True, size=size, spacing_mm=config.input.spacings, paired=True)
+        loss = clear_loss(np.random.default_rng(seed)) if clear else None
+        midbrain = simulate_midbrain(
+            seed, parkinson=True, loss=loss, size=size, spacing_mm=config.input.spacings, paired=True
+        )
         image, twin, mask, name = midbrain.image, midbrain.twin, midbrain.mask, "-".join(map(str, seed))
     else:
         rng = np.random.default_rng(seed)

@@ -37,14 +37,18 @@ _FIRST_WEIGHTS = 0.05
 _NORM_BATCHES = 16
 
 
-def twin_loss(evidence: Tensor, twin: Tensor, changed: Tensor, equal: Tensor) -> Tensor:
+def twin_loss(
+    evidence: Tensor, twin: Tensor, changed: Tensor, equal: Tensor, healthy: Tensor | None = None
+) -> Tensor:
     """Evidence where twins differ, silence where they are equal, and all over the one without lesion.
 
     Parameters
     ----------
     evidence, twin : log-odds of lesion against none of the images with lesion and without, B×*size.
     changed, equal : where the images differ, and where they do not, B×*size, float.
+    healthy : where the twin is known to be healthy, B×*size, float; None: everywhere.
     """
+    healthy = (torch.ones_like(twin) if healthy is None else healthy).flatten(1)
     evidence, twin, changed, equal = (t.flatten(1) for t in (evidence, twin, changed, equal))
     count = max(8, int(_STRONGEST * evidence.shape[1]))
 
@@ -55,7 +59,7 @@ def twin_loss(evidence: Tensor, twin: Tensor, changed: Tensor, equal: Tensor) ->
     size = changed.sum(1).clamp(min=1)
     found = (functional.softplus(-evidence) * changed).sum(1) / size
     left = (functional.softplus(twin) * changed).sum(1) / size
-    whole = silence(evidence, equal) + silence(twin, torch.ones_like(twin))
+    whole = silence(evidence, equal) + silence(twin, healthy)
     return (2 * found + 0.5 * left + whole).mean()
 
 

@@ -12,13 +12,13 @@ import typer
 from .bundle import NAME, write_bundle
 from .data import normal_slices, tumor_slices, volume_images, whole_heads
 from .leave_one_out import leave_one_out
-from .training import Steps, TrainingData, train
+from .training import ROUNDS, Steps, TrainingData, train
 
 
 def main(
     data: Annotated[Path, typer.Option(help="Folder with t1ce_slices, no_tumor, t1ce_volumes, templates and ms.")],
     out: Annotated[Path, typer.Option(help="Folder for checkpoints, losses and the bundle.")],
-    patch_steps: Annotated[int, typer.Option(min=1)] = Steps.patches,
+    twin_steps: Annotated[int, typer.Option(min=1)] = Steps.twins,
     slice_steps: Annotated[int, typer.Option(min=1)] = Steps.slices,
     again_steps: Annotated[int, typer.Option(min=1, help="Slices again, the teacher at rest.")] = Steps.again,
     volume_steps: Annotated[int, typer.Option(min=0)] = Steps.volumes,
@@ -31,14 +31,14 @@ def main(
     learnt = TrainingData(
         tumor_slices(data, "train"), normal_slices(data, held=False), whole_heads(data), volume_images(data)
     )
-    steps = Steps(patch_steps, slice_steps, again_steps, volume_steps)
+    steps = Steps(twin_steps, slice_steps, again_steps, volume_steps)
     teacher = train(learnt, out, steps, seed)
     left_out = leave_one_out(learnt, out, volume_steps, seed) if leave_out else None
     if left_out:
         (out / "leave_one_out.json").write_text(json.dumps(left_out, indent=1), encoding="utf-8")
     tumors, volumes = learnt.tumors, learnt.volumes
     note = (
-        f"Seed {seed}: {steps.patches} steps of simulated patches, {steps.slices} and {steps.again} of whole "
+        f"Seed {seed}: {steps.twins} steps of twins, {steps.slices} and {ROUNDS} times {steps.again} of whole "
         f"slices, and {steps.volumes} with `t1ce_volumes`, on {len(tumors)} tumor slices, {len(learnt.normal)} slices "
         f"without tumor, {len(learnt.heads)} slices of {len(set(learnt.heads.patients))} tumor-free heads and "
         f"{len(volumes)} slices of {len(set(volumes.patients))} glioblastoma patients "

@@ -1,4 +1,4 @@
-"""The lessons as Lightning modules: patches, whole slices with a mean teacher, then the same with `t1ce_volumes`."""
+"""The lessons as Lightning modules: twins, whole slices with a mean teacher, then the same with `t1ce_volumes`."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from .anatomy import find_sella
 from .data import CLASSES, NORMAL, SIZE, TUMORS, Images
+from .healthy import Healthy
 from .network import OFFSET, EvidenceNetwork, any_tumor
-from .patches import Healthy, draw_patches, patch_loss
 from .pseudo import edge_loss, guided_filter, pseudo_label
+from .twins import draw_twins, twins_loss
 from .views import appear, pose
 
 _HARD = 60
@@ -53,10 +54,16 @@ class TrainingData:
 class Steps:
     """Of each lesson."""
 
-    patches: int = 300
-    slices: int = 600
-    again: int = 300
+    twins: int = 300
+    slices: int = 450
+    again: int = 150
     volumes: int = 100
+
+
+ROUNDS = 3
+"""So often the lesson on slices is repeated: each time its teacher rests where the last one ended."""
+
+_TWINS, _TWINS_BESIDE, _TWINS_WEIGHT = 6, 5, 0.2
 
 
 class _Steps(IterableDataset[int]):
@@ -89,13 +96,12 @@ class _Lesson(lightning.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
-class PatchLesson(_Lesson):
-    """Lesion or none, patch by patch."""
+class TwinLesson(_Lesson):
+    """Where a simulated tumor is."""
 
     def training_step(self, step: Tensor, _: int) -> Tensor:
-        """One batch of patches of five heads."""
-        patches, labels = draw_patches(self.healthy, self.rng, 5, (40, 56, 80))
-        loss = patch_loss(self.network, patches, labels, 0.3)
+        """One batch of twins."""
+        loss = twins_loss(self.network, draw_twins(self.healthy, self.rng, _TWINS))
         self.log("loss", loss, prog_bar=True)
         return loss
 
@@ -130,7 +136,7 @@ class SliceLesson(_Lesson):
         self.teacher = copy.deepcopy(network).eval().requires_grad_(False)
 
     def training_step(self, step: Tensor, _: int) -> Tensor:
-        """Slices of known type, two of a glioblastoma if there are volumes, four without tumor; at times patches."""
+        """Slices of known type, two of a glioblastoma if there are volumes, four without tumor; at times twins."""
         position = float(step)
         drawn = self._draw()
         posed = pose(drawn.images, drawn.seeds)
@@ -153,8 +159,9 @@ class SliceLesson(_Lesson):
         loss = where + silence + kind + 0.4 * presence + 0.5 * edges + _FLOOR * below
         if self.global_step % 2 == 0:
             with self.network.still_statistics():
-                patches = draw_patches(self.healthy, self.rng, 3, (28, 40, 56))
-                loss = loss + 1.2 * patch_loss(self.network, *patches, 0.2)
+                loss = loss + _TWINS_WEIGHT * twins_loss(
+                    self.network, draw_twins(self.healthy, self.rng, _TWINS_BESIDE)
+                )
         parts = {"loss": loss, "where": where, "type": kind, "below": below, "confidence": confidence.mean()}
         self.log_dict(parts, prog_bar=True)
         return loss
@@ -230,14 +237,15 @@ def train(data: TrainingData, out: Path, steps: Steps, seed: int = 0) -> Evidenc
     network, finished = EvidenceNetwork(), out / WITHOUT_VOLUMES
     if not finished.is_file():
         healthy = Healthy.of(data.tumors, data.normal, data.heads, None)
-        _run(PatchLesson(network, healthy, steps.patches, 2e-3, seed), out / "patches")
+        _run(TwinLesson(network, healthy, steps.twins, 2e-3, seed), out / "twins")
         lesson = SliceLesson(network, healthy, data.tumors, None, steps.slices, 1.5e-3, seed + 1)
         early = _Early(out / "slices" / "early.pt", max(1, steps.slices // 4))
         _run(lesson, out / "slices", early)
         network.load_state_dict(_mean(torch.load(early.path, weights_only=True), network.state_dict()))
-        lesson = SliceLesson(network, healthy, data.tumors, None, steps.again, 1e-3, seed + 3, slow=True)
-        _run(lesson, out / "again")
-        torch.save(lesson.teacher.state_dict(), finished)
+        for number in range(ROUNDS):
+            lesson = SliceLesson(network, healthy, data.tumors, None, steps.again, 1e-3, seed + 3 + number, slow=True)
+            _run(lesson, out / f"again-{number}")
+        torch.save(network.state_dict(), finished)
     return learn_volumes(data, out / "volumes", finished, steps.volumes, seed + 2)
 
 
