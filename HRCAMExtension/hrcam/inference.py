@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from . import windows
 from .errors import Cancelled, ModelError
-from .fusion import fuse, upsample
+from .level_maps import Output, Store, adopt, in_half, make_room
 from .model import HRCAM
-from .prepare import Plan
+from .prepare import Plan, VolumePlan
 
 if TYPE_CHECKING:
     from .engine_openvino import CompiledNetwork
@@ -23,13 +25,11 @@ Array = npt.NDArray[np.float32]
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 BATCH_ON_CPU, BATCH_ON_CUDA = 8, 32
 
-MAPS_IN_FULL = 1 << 30
-"""Bytes; maps of more are kept in half precision until they go back to the input's grid (relative error ≤ 0.05 %)."""
-
+_WINDOWS_BY_TORCH = "The volume was computed in windows, which PyTorch does; OpenVINO was not used."
 
 @dataclass
 class Runner:
-    """A network on a device, which gives way to a smaller batch and at last to the CPU when CUDA memory runs out.
+    """A network on a device, which gives way to smaller batches or windows, then to the CPU, when memory runs out.
 
     Attributes
     ----------
@@ -38,7 +38,8 @@ class Runner:
     batch_size : items a forward pass.
     precision : "fp32", "bf16" or "fp16".
     warnings : what the user must know about how it ran.
-    engine : "torch", "openvino", or "auto": OpenVINO where it can run the network, else PyTorch.
+    engine : "torch", "openvino", or "auto": OpenVINO where it can run the network, else PyTorch. Volumes in windows are
+        PyTorch's.
     """
 
     network: HRCAM
@@ -48,10 +49,18 @@ class Runner:
     warnings: list[str]
     engine: str = "torch"
     _compiled: CompiledNetwork | None = field(default=None, init=False)
+    _windows: windows.Windows | None = field(default=None, init=False)
 
     def begin(self, plan: Plan) -> None:
         """Get ready for a plan's size; raises ``ModelError`` where the engine was asked for by name and cannot."""
-        self._compiled = None
+        self._compiled = self._windows = None
+        if isinstance(plan, VolumePlan) and math.prod(plan.size) > windows.LARGEST_VOLUME:
+            try:
+                self._cut(plan, windows.LARGEST_VOLUME)
+            except ModelError as error:
+                self.warnings.append(str(error))
+            else:
+                return
         if self.engine != "torch":
             from .engine_openvino import compiled
 
@@ -66,84 +75,75 @@ class Runner:
         """The engine that computes since `begin`: "torch" or "openvino"."""
         return "torch" if self._compiled is None else "openvino"
 
-    def forward(self, plan: Plan, chosen: slice, classes: Sequence[int]) -> tuple[Array, list[Array]]:
-        """Logits N×K, and per level (fine → coarse) some classes' evidence N×C'×*native, for some of the items."""
+    def forward(
+        self, plan: Plan, chosen: slice, classes: Sequence[int], done: Callable[[float], None] | None = None
+    ) -> tuple[Array, list[npt.NDArray[Any]]]:
+        """Logits N×K, and per level (fine → coarse) some classes' evidence N×C'×*native, for some of the items.
+
+        ``done`` hears between windows which share of these items is computed, and may raise to end it.
+        """
         prepared = plan.load(chosen)
         if self._compiled is not None:
             found, maps = self._compiled(prepared)
             return found, [level[:, list(classes)] for level in maps]
         images = torch.from_numpy(prepared).to(memory_format=_memory_format(self.network, self.device))
         with torch.inference_mode(), self._autocast():
+            if self._windows is not None:
+                dtype = torch.float16 if in_half(_evidence_voxels(self.network, plan) * len(classes)) else torch.float32
+                logits, levels = windows.windowed_maps(self.network, images, self._windows, classes, dtype, done)
+                return _to_numpy(logits), [level.numpy() for level in levels]
             logits, levels = self.network.native_maps(images.to(self.device, non_blocking=True))
             return _to_numpy(logits), [_to_numpy(level[:, list(classes)]) for level in levels]
 
-    def shrink(self) -> None:
-        """Halve the batch, or leave CUDA for the CPU when nothing is left to halve; ``ModelError`` on the CPU."""
+    def shrink(self, plan: Plan) -> None:
+        """Halve the batch, or a volume's windows, or leave CUDA for the CPU when nothing is left to halve.
+
+        Raises ``ModelError`` when nothing is left on the CPU.
+        """
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
-        if self.batch_size > 1:
-            self.batch_size //= 2
+        items = min(self.batch_size, plan.count)
+        if items > 1:
+            self.batch_size = items // 2
+        elif self._cut_smaller(plan):
+            self._compiled = None
         elif self.device.type == "cpu":
             raise ModelError("There is not enough memory for even one image at a time.",
                              "Close other programs, or crop or resample the volume.")
         else:
-            self.device, self.batch_size = torch.device("cpu"), BATCH_ON_CPU
-            self.network.to(self.device)
-            if self.precision == "fp16":
-                self.precision = "fp32"
-            self.warnings.append("The GPU's memory did not suffice; the computation went on on the CPU.")
+            self.leave_gpu()
+
+    def leave_gpu(self) -> None:
+        """Go on on the CPU, and say so."""
+        self.device, self.batch_size = torch.device("cpu"), BATCH_ON_CPU
+        self.network.to(self.device)
+        if self.precision == "fp16":
+            self.precision = "fp32"
+        self.warnings.append("The GPU's memory did not suffice; the computation went on on the CPU.")
+
+    def _cut(self, plan: Plan, voxels: int) -> None:
+        self._windows = windows.cut(self.network, plan.size, voxels)
+        if self.engine == "openvino" and _WINDOWS_BY_TORCH not in self.warnings:
+            self.warnings.append(_WINDOWS_BY_TORCH)
+
+    def _cut_smaller(self, plan: Plan) -> bool:
+        """Whether a volume can go through in smaller pieces than those for which memory did not suffice."""
+        if not isinstance(plan, VolumePlan):
+            return False
+        before = self._windows
+        tried = math.prod(plan.size) if before is None else before.voxels
+        try:
+            self._cut(plan, tried // 2)
+        except ModelError:
+            return False
+        smaller = self._windows is not None and self._windows.voxels < tried
+        if not smaller:
+            self._windows = before
+        return smaller
 
     def _autocast(self) -> torch.autocast:
         dtype = PRECISIONS[self.precision]
         return torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None)
-
-
-@dataclass(frozen=True, eq=False)
-class Output:
-    """What the network said about a plan's items.
-
-    Evidence is kept at each level's own size: which class will be shown is known only when all items are computed, and
-    levels are up-sampled and fused for that class alone.
-
-    Attributes
-    ----------
-    logits : count×K, float32.
-    size : spatial size of the network's input.
-    classes : indices of the classes whose evidence is kept.
-    levels : level name to count×C'×*native, fine → coarse, logit units; float32, or float16 for very large volumes.
-    bias : K.
-    """
-
-    logits: Array
-    size: tuple[int, ...]
-    classes: tuple[int, ...]
-    levels: dict[str, npt.NDArray[np.floating]]
-    bias: Array
-
-    def fused(self, class_index: int, fusion: str) -> Array:
-        """The fused map of a class, count×*size, float32, logit units."""
-        return self._at_full_size(class_index, lambda levels: fuse(levels, self.size, fusion), list(self.levels))
-
-    def level(self, class_index: int, name: str) -> Array:
-        """One level's map of a class, up-sampled to count×*size."""
-        return self._at_full_size(class_index, lambda levels: upsample(levels[0], self.size), [name])
-
-    def completeness_error(self, class_index: int, maps: Array) -> float:
-        """Max over items of |mean(map) + bias - logit| for the fused maps of a class."""
-        means = np.array([one.mean(dtype=np.float64) for one in maps])
-        return float(np.abs(means + self.bias[class_index] - self.logits[:, class_index]).max())
-
-    def _at_full_size(
-        self, class_index: int, enlarge: Callable[[list[torch.Tensor]], torch.Tensor], names: Sequence[str]
-    ) -> Array:
-        column = self.classes.index(class_index)
-        maps = np.empty((len(self.logits), *self.size), np.float32)
-        for start in range(0, len(maps), BATCH_ON_CPU):
-            part = slice(start, start + BATCH_ON_CPU)
-            levels = [torch.from_numpy(self.levels[name][part, column, None].astype(np.float32)) for name in names]
-            with torch.inference_mode():
-                maps[part] = enlarge(levels)[:, 0].numpy()
-        return maps
 
 
 def choose_device(name: str) -> torch.device:
@@ -171,39 +171,55 @@ def run_plan(
     classes: Sequence[int],
     progress: Callable[[float], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
+    plans: int = 1,
 ) -> Output:
-    """Run all items of a plan, one forward pass each.
+    """Run all items of a plan, one forward pass each; a large volume (`windows.LARGEST_VOLUME`) in windows.
 
     Parameters
     ----------
-    runner : network, device and batch size; CUDA running out of memory halves the batch, then moves to the CPU.
+    runner : network, device and batch size; running out of memory halves the batch or the windows, then moves from
+        CUDA to the CPU.
     plan : the items.
     classes : indices of the classes whose evidence is kept.
     progress : called with the share of items done.
-    cancelled : asked between batches.
+    cancelled : asked between batches and between windows.
+    plans : how many plans' outputs are held at once and share the memory for maps.
 
     Raises
     ------
     Cancelled : ``cancelled`` said so.
+    ModelError : there is not enough memory even for the smallest pieces.
+    OutputError : level maps too large for memory found no room on the disk.
     """
     runner.begin(plan)
     logits = np.empty((plan.count, runner.network.num_classes), np.float32)
-    kept: dict[str, npt.NDArray[np.floating]] = {}
+    names = [level.name for level in runner.network.levels]
+    kept: dict[str, Store] = {}
     start = 0
     while start < plan.count:
         if cancelled is not None and cancelled():
             raise Cancelled
         chosen = slice(start, min(start + runner.batch_size, plan.count))
+
+        def within(share: float, start: int = start, items: int = chosen.stop - start) -> None:
+            if share and cancelled is not None and cancelled():
+                raise Cancelled
+            if share and progress is not None:
+                progress((start + share * items) / plan.count)
+
         try:
-            logits[chosen], levels = runner.forward(plan, chosen, classes)
-        except RuntimeError as error:
+            logits[chosen], levels = runner.forward(plan, chosen, classes, within)
+        except (RuntimeError, MemoryError) as error:
             if not _ran_out_of_memory(error):
                 raise
-            runner.shrink()
+            runner.shrink(plan)
             continue
-        kept = kept or _room(runner.network, plan.count, levels)
-        for store, level in zip(kept.values(), levels, strict=True):
-            store[chosen] = level
+        if plan.count == 1:
+            kept = adopt(names, levels)
+        else:
+            kept = kept or make_room(names, plan.count, levels, plans)
+            for store, level in zip(kept.values(), levels, strict=True):
+                store[chosen] = level
         start = chosen.stop
         if progress is not None:
             progress(start / plan.count)
@@ -227,8 +243,8 @@ def place(
     try:
         network.to(device, memory_format=_memory_format(network, device))  # type: ignore[call-overload]
     except torch.cuda.OutOfMemoryError:
-        runner.batch_size = 1
-        runner.shrink()
+        torch.cuda.empty_cache()
+        runner.leave_gpu()
     return runner
 
 
@@ -242,16 +258,15 @@ def _memory_format(network: HRCAM, device: torch.device) -> torch.memory_format:
     return torch.channels_last if device.type == "cpu" and network.num_dims == 2 else torch.contiguous_format
 
 
-def _room(network: HRCAM, count: int, levels: Sequence[Array]) -> dict[str, npt.NDArray[np.floating]]:
-    """Empty arrays for all items' level maps, shaped as those of a first batch."""
-    size = 4 * count * sum(level[0].size for level in levels)
-    dtype = np.float32 if size <= MAPS_IN_FULL else np.float16
-    names = [level.name for level in network.levels]
-    return {name: np.empty((count, *level.shape[1:]), dtype) for name, level in zip(names, levels, strict=True)}
+def _evidence_voxels(network: HRCAM, plan: Plan) -> int:
+    """Voxels of all levels' maps of one class and item."""
+    return sum(round(math.prod(side / stride for side, stride in zip(plan.size, level.stride, strict=True)))
+               for level in network.levels)
 
 
-def _ran_out_of_memory(error: RuntimeError) -> bool:
-    return isinstance(error, torch.cuda.OutOfMemoryError) or "allocate memory" in str(error)
+def _ran_out_of_memory(error: BaseException) -> bool:
+    known = isinstance(error, torch.cuda.OutOfMemoryError | MemoryError)
+    return known or any(words in str(error) for words in ("allocate memory", "bad_alloc"))
 
 
 def _to_numpy(tensor: torch.Tensor) -> Array:

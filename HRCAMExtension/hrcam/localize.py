@@ -27,7 +27,8 @@ from .result import FloatArray, Result, SliceEvidence
 from .volume import Volume, read_volume
 
 if TYPE_CHECKING:
-    from .inference import Output, Runner
+    from .inference import Runner
+    from .level_maps import Output, Parts
     from .model import HRCAM
 
 Progress = Callable[[str, float], None]
@@ -134,11 +135,10 @@ def localize(
         shown = _shown_class(bundle, options, logits)
     with clock.stage("Mapping"):
         fusion = options.fusion or bundle.fusion
-        maps = [output.fused(shown, fusion) for output in outputs]
-        error = max(output.completeness_error(shown, one) for output, one in zip(outputs, maps, strict=True))
-        evidence = _mean_map(plans, maps)
+        evidence, means = _mean_map(plans, [output.fused(shown, fusion) for output in outputs])
+        error = max(output.completeness_error(shown, one) for output, one in zip(outputs, means, strict=True))
         level_maps = {
-            level.name: _mean_map(plans, [output.level(shown, level.name) for output in outputs])
+            level.name: _mean_map(plans, [output.level(shown, level.name) for output in outputs])[0]
             for level in runner.network.levels
         } if options.keep_levels else None
         slices = _slice_evidence(volume, bundle, plans, outputs, evidence)
@@ -272,7 +272,7 @@ def _run(runner: Runner, plans: Sequence[Plan], classes: Sequence[int], clock: _
         def report(share: float, plan: Plan = plan, before: int = before) -> None:
             clock.within((before + share * plan.count) / total)
 
-        outputs.append(run_plan(runner, plan, classes, report, clock.cancelled))
+        outputs.append(run_plan(runner, plan, classes, report, clock.cancelled, len(plans)))
         done += plan.count
     return outputs
 
@@ -305,13 +305,18 @@ def _withhold(
             "not marked. Choose a class to see them."]
 
 
-def _mean_map(plans: Sequence[Plan], maps: Sequence[npt.NDArray[np.floating]]) -> FloatArray:
-    total = plans[0].restore(maps[0])
-    for plan, one in zip(plans[1:], maps[1:], strict=True):
-        total += plan.restore(one)
+def _mean_map(plans: Sequence[Plan], maps: Sequence[Parts]) -> tuple[FloatArray, list[npt.NDArray[np.float64]]]:
+    """The planes' mean map on the volume's grid, and of each plane the mean of each item's map."""
+    total, means = np.zeros(plans[0].volume.geometry.shape_kji, np.float32), []
+    for plan, parts in zip(plans, maps, strict=True):
+        of_items = np.empty(plan.count)
+        for chosen, part in parts:
+            of_items[chosen] = [one.mean(dtype=np.float64) for one in part]
+            plan.add(total, chosen, part)
+        means.append(of_items)
     if len(plans) > 1:
         total /= np.float32(len(plans))
-    return total
+    return total, means
 
 
 def _slice_evidence(

@@ -61,6 +61,11 @@ class Plan(Protocol):
     """What is shown to a network, item by item (slices or whole volumes), and how its maps go back."""
 
     @property
+    def volume(self) -> Volume:
+        """The scan."""
+        ...
+
+    @property
     def count(self) -> int:
         """Number of items."""
         ...
@@ -76,6 +81,10 @@ class Plan(Protocol):
 
     def restore(self, maps: npt.ArrayLike) -> Array:
         """Maps ``count×*size`` back to ``KJI`` on the input's grid."""
+        ...
+
+    def add(self, grid: Array, chosen: slice, maps: Array) -> None:
+        """Add some items' maps, as `restore` places them, to a grid KJI."""
         ...
 
 
@@ -133,11 +142,15 @@ class SlicePlan:
         if given.shape != (self.count, *self.size):
             raise ValueError(f"maps have shape {given.shape} instead of {(self.count, *self.size)}")
         grid = np.zeros(self.volume.geometry.shape_kji, np.float32)
-        view = displayed(grid, self.volume.geometry, self.plane)
-        for index, one in zip(self.indices, given, strict=True):
-            fitted = np.asarray(one, np.float32)
-            view[index] = self.columns.backward(self.rows.backward(fitted, 0), 1)
+        self.add(grid, slice(0, self.count), given)
         return grid
+
+    def add(self, grid: Array, chosen: slice, maps: npt.ArrayLike) -> None:
+        """Add the maps of some of ``indices`` to a grid KJI: all of a large volume's maps need not exist at once."""
+        view = displayed(grid, self.volume.geometry, self.plane)
+        for index, one in zip(self.indices[chosen], np.asarray(maps), strict=True):
+            fitted = np.asarray(one, np.float32)
+            view[index] += self.columns.backward(self.rows.backward(fitted, 0), 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,12 +191,17 @@ class VolumePlan:
         fitted = np.asarray(maps, np.float32)
         if fitted.shape != (1, *self.size):
             raise ValueError(f"maps have shape {fitted.shape} instead of {(1, *self.size)}")
-        fitted = fitted[0]
+        grid = np.zeros(self.volume.geometry.shape_kji, np.float32)
+        self.add(grid, slice(0, 1), fitted)
+        return grid
+
+    def add(self, grid: Array, chosen: slice, maps: npt.ArrayLike) -> None:
+        """Add the map to a grid KJI; ``chosen`` is there for the sake of `Plan`."""
+        fitted = np.asarray(maps, np.float32)[0]
         for axis, fit in enumerate(self.fits):
             fitted = fit.backward(fitted, axis)
-        grid = np.empty(self.volume.geometry.shape_kji, np.float32)
-        _oriented(grid, self.volume.geometry, _CANONICAL_3D)[:] = fitted
-        return grid
+        view = _oriented(grid, self.volume.geometry, _CANONICAL_3D)
+        view += fitted
 
 
 def plan_slices(volume: Volume, bundle: HasMetadata, plane: str = "auto") -> SlicePlan:

@@ -10,8 +10,10 @@ from __future__ import annotations
 import copy
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -26,8 +28,27 @@ STEP = 32
 LARGEST_VOLUME = 1 << 23
 """Voxels that go through a 3D network at once: 200³, some GiB in a small network."""
 
-_CORE = 64
-_LONGEST_PROBE = 1024
+_LONGEST_PROBE = 512
+"""A network that looks farther than half of it is not worth cutting for: the windows would be all rim."""
+
+_reaches: WeakKeyDictionary[HRCAM, int | None] = WeakKeyDictionary()
+
+
+@dataclass(frozen=True)
+class Windows:
+    """How a volume is cut.
+
+    Attributes
+    ----------
+    cores : voxels kept of each window along each axis, multiples of `STEP`.
+    overlap : the network's `reach`, by which windows look beyond what they keep.
+    voxels : of the largest window.
+    """
+
+    cores: tuple[int, ...]
+    overlap: int
+    voxels: int
+
 
 
 @dataclass(frozen=True)
@@ -36,6 +57,37 @@ class _Span:
 
     seen: slice
     kept: slice
+
+
+def cut(network: HRCAM, size: Sequence[int], voxels: int) -> Windows:
+    """Choose windows of at most so many voxels (or the smallest there are) that compute the least of all in sum.
+
+    Raises
+    ------
+    ModelError : the volume cannot be cut, or not into anything smaller; the message says why.
+    """
+    whole = "It went through the network in one piece."
+    if any(side % STEP for side in size):
+        raise ModelError(f"A network's input of {_sides(size)} voxels cannot be cut into windows, whose sides are "
+                         f"multiples of {STEP}.", whole)
+    if any(stride != stride // 1 or STEP % int(stride) for level in network.levels for stride in level.stride):
+        raise ModelError(f"The volume cannot be cut into windows: not all of the network's strides divide {STEP}.",
+                         whole)
+    if network not in _reaches:
+        _reaches[network] = reach(network)
+    overlap = _reaches[network]
+    if overlap is None:
+        raise ModelError("The volume cannot be cut into windows: each place of the network's map depends on all of it.",
+                         whole)
+    axes = [_choices(side, _rim(overlap)) for side in size]
+    found = [(math.prod(one.longest for one in axis), math.prod(one.sum for one in axis), axis)
+             for axis in itertools.product(*axes)]
+    fitting = [one for one in found if one[0] <= voxels] or [min(found, key=lambda one: one[:2])]
+    largest, _, chosen = min(fitting, key=lambda one: (one[1], one[0]))
+    if largest >= math.prod(size):
+        raise ModelError(f"The network looks {overlap} voxels far: windows of a volume of {_sides(size)} voxels would "
+                         "be no smaller than the volume.", whole)
+    return Windows(tuple(one.core for one in chosen), overlap, largest)
 
 
 def reach(network: HRCAM) -> int | None:
@@ -90,37 +142,80 @@ def _average_instead_of_maximum(module: nn.Module) -> None:
 
 
 @torch.inference_mode()
-def windowed_maps(network: HRCAM, x: Tensor, overlap: int, core: int = _CORE) -> tuple[Tensor, list[Tensor]]:
+def windowed_maps(
+    network: HRCAM,
+    x: Tensor,
+    windows: Windows,
+    classes: Sequence[int] | None = None,
+    dtype: torch.dtype = torch.float32,
+    done: Callable[[float], None] | None = None,
+) -> tuple[Tensor, list[Tensor]]:
     """`HRCAM.native_maps` of images B×C×*size, window by window.
 
     Parameters
     ----------
     network : where the windows are sent to; the levels' strides divide `STEP`.
     x : its sides are multiples of `STEP`; it stays on its own device, and so do the maps.
-    overlap : the network's `reach`.
-    core : kept of each window along each axis, a multiple of `STEP`.
+    windows : see `cut`.
+    classes : whose maps are returned, in this order; None for all. The logits are those of all.
+    dtype : of the maps returned.
+    done : called before each window with the share that is done; what it raises ends the computation.
 
     Raises
     ------
     ModelError : a level's maps do not go evenly into a window.
     """
-    device = network.head.weight.device
-    rim = math.ceil(overlap / STEP) * STEP
-    axes = [list(_spans(side, core, rim)) for side in x.shape[2:]]
+    device, kept_classes = network.head.weight.device, list(range(network.num_classes) if classes is None else classes)
+    axes = [list(_spans(side, core, _rim(windows.overlap)))
+            for side, core in zip(x.shape[2:], windows.cores, strict=True)]
     whole: list[Tensor] = []
-    for spans in itertools.product(*axes):
-        window = x[(..., *(span.seen for span in spans))]
+    pooled = torch.zeros(len(x), network.num_classes, dtype=torch.float64)
+    total = math.prod(len(axis) for axis in axes)
+    for number, spans in enumerate(itertools.product(*axes)):
+        if done is not None:
+            done(number / total)
+        window = x[_within(span.seen for span in spans)]
         _, levels = network.native_maps(window.to(device))
         strides = [_stride(window.shape[2:], level.shape[2:]) for level in levels]
         if not whole:
             sizes = [[side // stride for side in x.shape[2:]] for stride in strides]
-            whole = [x.new_empty(*level.shape[:2], *size) for level, size in zip(levels, sizes, strict=True)]
+            whole = [x.new_empty(len(x), len(kept_classes), *size, dtype=dtype) for size in sizes]
         for level, stride, store in zip(levels, strides, whole, strict=True):
-            target = tuple(_scaled(span.kept, 0, stride) for span in spans)
-            source = tuple(_scaled(span.kept, span.seen.start, stride) for span in spans)
-            store[(..., *target)] = level[(..., *source)].to(store)
-    pooled = torch.stack([level.flatten(2).double().mean(2) for level in whole]).sum(0)
-    return (pooled + network.head.bias.to(pooled)).to(x.dtype), whole
+            inner = level[_within(_scaled(span.kept, span.seen.start, stride) for span in spans)]
+            pooled += inner.flatten(2).sum(2, dtype=torch.float64).cpu() / math.prod(store.shape[2:])
+            target = _within(_scaled(span.kept, 0, stride) for span in spans)
+            store[target] = inner[:, kept_classes].to(store)
+    return (pooled + network.head.bias.to(pooled)).to(x), whole
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """One way to cut an axis: what is kept of a window, the longest window, and all windows together."""
+
+    core: int
+    longest: int
+    sum: int
+
+
+def _choices(side: int, rim: int) -> list[_Choice]:
+    choices = []
+    for core in range(STEP, side + 1, STEP):
+        lengths = [span.seen.stop - span.seen.start for span in _spans(side, core, rim)]
+        choices.append(_Choice(core, max(lengths), sum(lengths)))
+    return choices
+
+
+def _within(parts: Iterable[slice]) -> tuple[Any, ...]:
+    """Index of a part of the spatial axes."""
+    return (..., *parts)
+
+
+def _rim(overlap: int) -> int:
+    return math.ceil(overlap / STEP) * STEP
+
+
+def _sides(size: Sequence[int]) -> str:
+    return " × ".join(map(str, size))
 
 
 def _spans(side: int, core: int, rim: int) -> Iterator[_Span]:

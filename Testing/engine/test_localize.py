@@ -168,12 +168,29 @@ def test_half_precision_moves_the_map_by_a_percent_at_most(result, bright_blob_b
 
 
 def test_very_large_volumes_keep_their_maps_in_half_precision(result, bright_blob_bundle, blob_volume, monkeypatch):
-    from hrcam import inference
+    from hrcam import level_maps
 
-    monkeypatch.setattr(inference, "MAPS_IN_FULL", 1000)
+    monkeypatch.setattr(level_maps, "MAPS_IN_FULL", 1000)
     found = localize(blob_volume(), bright_blob_bundle, CPU)
     assert found.map.dtype == np.float32 and not np.array_equal(found.map, result.map)
     np.testing.assert_allclose(found.map, result.map, atol=1e-3 * result.map.max())
+    monkeypatch.setattr(level_maps, "MAPS_IN_MEMORY", 1000)
+    on_disk = localize(blob_volume(), bright_blob_bundle, CPU)
+    np.testing.assert_array_equal(on_disk.map, found.map)
+
+
+def test_no_room_for_the_maps_of_a_very_large_volume_is_said(bright_blob_bundle, blob_volume, monkeypatch):
+    from hrcam import level_maps
+    from hrcam.errors import OutputError
+
+    def full(**_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(level_maps, "MAPS_IN_FULL", 1000)
+    monkeypatch.setattr(level_maps, "MAPS_IN_MEMORY", 1000)
+    monkeypatch.setattr(level_maps.tempfile, "TemporaryFile", full)
+    with pytest.raises(OutputError, match=r"No space left.*TMPDIR"):
+        localize(blob_volume(), bright_blob_bundle, CPU)
 
 
 def test_memory_running_out_halves_the_batch_then_leaves_the_gpu(bright_blob_bundle, blob_volume, monkeypatch):
@@ -196,33 +213,3 @@ def test_memory_running_out_halves_the_batch_then_leaves_the_gpu(bright_blob_bun
     assert sizes == [8, 4, 2, 1]
     assert any("GPU" in warning for warning in found.warnings)
     assert found.predicted == "lesion" and found.provenance["device"] == "cpu"
-
-
-def test_a_3d_model_sees_the_whole_volume(tmp_path, blob_volume):
-    from hrcam import HRCAM, save_bundle
-    from hrcam.networks import build_network
-
-    torch = pytest.importorskip("torch")
-    from bright_blob import BLOB_METADATA
-
-    arguments = {"width": 2, "stages": 2, "depth": 1, "num_classes": 2, "dims": 3}
-    network = HRCAM(build_network("vgg_small", arguments), num_classes=2)
-    with torch.no_grad():
-        for parameter in network.parameters():
-            parameter.zero_()
-        stage = network.cnn.stages[0][0]
-        stage[0].weight[0, 0, 1, 1, 1] = 1.0
-        stage[1].weight.fill_((1 + stage[1].eps) ** 0.5)
-        stage[1].bias[0] = -1.1
-        network.head.weight[0, 0] = 300.0
-    metadata = {**BLOB_METADATA, "name": "blob-3d", "dimension": 3,
-                "input": {**BLOB_METADATA["input"], "size": [48, 64, 64], "spacing_mm": [1.0, 1.0, 1.0]},
-                "architecture": {"name": "vgg_small", "arguments": arguments}}
-    bundle = save_bundle(tmp_path / "blob-3d", network.eval(), metadata)
-    scan = blob_volume((48, 52, 22), (1.0, 1.0, 2.0), np.diag([-1.0, 1.0, -1.0]))
-    found = localize(scan, bundle, CPU)
-    assert found.plane == "volume" and found.predicted == "lesion"
-    assert np.linalg.norm(np.subtract(found.regions[0].centroid_ras, (6, -5, 4))) < 1.0
-    assert len(found.slices) == 22 and found.completeness_error < 1e-3
-    with pytest.raises(InputError, match="whole volume"):
-        localize(scan, bundle, dataclasses.replace(CPU, plane="axial"))
