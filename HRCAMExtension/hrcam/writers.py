@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 import tempfile
+import zlib
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,7 @@ DEFAULT_TERMINOLOGY = (
 
 _NIFTI_NOTE_LENGTH = 79
 _NIFTI_HEADER = 352
+_GZIP_WINDOW = 16 + zlib.MAX_WBITS
 
 
 def write_result(
@@ -179,8 +181,24 @@ def _move_into_place(holder: Path, target: Path, names: Mapping[str, str]) -> No
 def _write_nifti(path: Path, array: np.ndarray[Any, Any], geometry: Geometry, note: str) -> None:
     image = to_sitk(np.ascontiguousarray(array), geometry)
     image.SetMetaData("ITK_FileNotes", note)
-    sitk.WriteImage(image, str(path), useCompression=True)
+    plain = path.with_name(path.name.removesuffix(".gz"))
+    sitk.WriteImage(image, str(plain))
+    del image
+    _pack(plain, path)
+    plain.unlink()
     _expect_whole(path, _NIFTI_HEADER + array.nbytes)
+
+
+def _pack(plain: Path, packed: Path) -> None:
+    """Gzip a file without looking for repeated patterns: maps of floats have none, runs of zeros are still found.
+
+    As small as ITK's compression for maps, in a third of its time (docs/PERFORMANCE.md).
+    """
+    stream = zlib.compressobj(1, zlib.DEFLATED, _GZIP_WINDOW, zlib.DEF_MEM_LEVEL, zlib.Z_RLE)
+    with plain.open("rb") as source, packed.open("wb") as target:
+        while chunk := source.read(1 << 20):
+            target.write(stream.compress(chunk))
+        target.write(stream.flush())
 
 
 def _expect_whole(path: Path, length: int) -> None:
