@@ -77,6 +77,14 @@ def random_loss(rng: np.random.Generator) -> NigralLoss:
     return NigralLoss(left, right, rng.uniform(0.65, 1.0))
 
 
+def clear_loss(rng: np.random.Generator) -> NigralLoss:
+    """Draw an advanced loss, clear to see: 60 to 90 % on the worse side, 60 to 100 % of that on the other."""
+    worse = rng.uniform(0.6, 0.9)
+    other = worse * rng.uniform(0.6, 1.0)
+    left, right = (worse, other) if rng.random() < 0.5 else (other, worse)
+    return NigralLoss(left, right, rng.uniform(0.9, 1.0))
+
+
 def simulate_midbrain(
     seed: int | Sequence[int],
     *,
