@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -40,19 +40,27 @@ def find_regions(
     if not mask.any():
         return []
     corner, components = _components(mask)
-    inside = np.nonzero(components)
-    ids = components[inside].astype(np.int64)
-    kji = np.stack(inside, axis=1) + corner
-    values = evidence[tuple(kji.T)]
+    del mask
     plane = plane or geometry.acquisition_plane
     axis = geometry.axis_of(plane)
-    order = np.argsort(ids, kind="stable")
-    starts = np.flatnonzero(np.diff(ids[order], prepend=0))
+    found = _measure(evidence, corner, components, threshold)
     regions = []
-    for members in np.split(order, starts[1:]):
-        volume = len(members) * geometry.voxel_volume_ml
-        if volume >= minimum_ml:
-            regions.append(_measure(kji[members, ::-1], values[members], geometry, levels, plane, axis, volume))
+    for n in range(1, len(found.voxels)):
+        volume = float(found.voxels[n] * geometry.voxel_volume_ml)
+        if volume < minimum_ml:
+            continue
+        peak = found.peak[n]  # float32, as the mask was found: in double precision it might miss the threshold
+        regions.append(Region(
+            label=1,
+            level=[level for level in levels if peak >= level.threshold][-1].name,
+            volume_ml=volume,
+            peak=float(peak),
+            mean=float(found.sum[n] / found.voxels[n]),
+            centroid_ras=_point(geometry.points_to_ras(found.moment[n] / found.weight[n])),
+            peak_ras=_point(geometry.points_to_ras(found.peak_ijk[n])),
+            plane=plane,
+            slice_index=int(found.peak_ijk[n, axis]),
+        ))
     regions.sort(key=lambda region: (-region.peak, -region.volume_ml, region.peak_ras))
     return [replace(region, label=n) for n, region in enumerate(regions, start=1)]
 
@@ -81,34 +89,49 @@ def _components(mask: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.int64], Com
         where = np.flatnonzero(mask.any(axis=rest))
         bounds.append((int(where[0]), int(where[-1]) + 1))
     box = mask[tuple(slice(start, stop) for start, stop in bounds)]
-    image = sitk.GetImageFromArray(np.ascontiguousarray(box, np.uint8))
-    found: Components = sitk.GetArrayFromImage(sitk.ConnectedComponent(image, True)).astype(np.uint32)
+    image = sitk.GetImageFromArray(np.ascontiguousarray(box).view(np.uint8))
+    found: Components = sitk.GetArrayFromImage(sitk.ConnectedComponent(image, True))
     return np.asarray([start for start, _ in bounds], np.int64), found
 
 
+@dataclass(frozen=True)
+class _Measures:
+    """Of each component by its number (0 is background): voxels, sums, and where its first greatest voxel lies."""
+
+    voxels: npt.NDArray[np.int64]
+    sum: npt.NDArray[np.float64]
+    weight: npt.NDArray[np.float64]
+    moment: npt.NDArray[np.float64]
+    peak: npt.NDArray[np.float32]
+    peak_ijk: npt.NDArray[np.int64]
+
+
 def _measure(
-    ijk: npt.NDArray[np.int64],
-    values: npt.NDArray[np.float32],
-    geometry: Geometry,
-    levels: Sequence[EvidenceLevel],
-    plane: str,
-    axis: int,
-    volume_ml: float,
-) -> Region:
-    strongest = int(np.argmax(values))
-    weights = values.astype(np.float64) - levels[0].threshold + 1e-6
-    reached = [level for level in levels if values[strongest] >= level.threshold]
-    return Region(
-        label=1,
-        level=reached[-1].name,
-        volume_ml=float(volume_ml),
-        peak=float(values[strongest]),
-        mean=float(values.mean(dtype=np.float64)),
-        centroid_ras=_point(geometry.points_to_ras(weights @ ijk / weights.sum())),
-        peak_ras=_point(geometry.points_to_ras(ijk[strongest])),
-        plane=plane,
-        slice_index=int(ijk[strongest, axis]),
-    )
+    evidence: npt.NDArray[np.float32], corner: npt.NDArray[np.int64], components: Components, threshold: float
+) -> _Measures:
+    """Measure all components slice by slice: lists of a large volume's voxels would be larger than the volume."""
+    count = int(components.max()) + 1
+    found = _Measures(np.zeros(count, np.int64), np.zeros(count), np.zeros(count), np.zeros((count, 3)),
+                      np.full(count, -np.inf, np.float32), np.zeros((count, 3), np.int64))
+    for k, ids in enumerate(components, start=int(corner[0])):
+        rows, columns = np.nonzero(ids)
+        if not len(rows):
+            continue
+        ijk = np.stack([columns + corner[2], rows + corner[1], np.full_like(rows, k)], axis=1)
+        values = evidence[k, ijk[:, 1], ijk[:, 0]]
+        present, own = np.unique(ids[rows, columns], return_inverse=True)
+        weights = values.astype(np.float64) - threshold + 1e-6
+        found.voxels[present] += np.bincount(own)
+        found.sum[present] += np.bincount(own, values.astype(np.float64))
+        found.weight[present] += np.bincount(own, weights)
+        for axis in range(3):
+            found.moment[present, axis] += np.bincount(own, weights * ijk[:, axis])
+        order = np.lexsort((-np.arange(len(own)), values, own))
+        greatest = order[np.flatnonzero(np.diff(own[order], append=-1))]
+        higher = values[greatest] > found.peak[present]
+        found.peak[present[higher]] = values[greatest[higher]]
+        found.peak_ijk[present[higher]] = ijk[greatest[higher]]
+    return found
 
 
 def _point(position: npt.NDArray[np.float64]) -> Point:
