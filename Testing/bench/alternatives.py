@@ -1,18 +1,44 @@
-"""The same evidence on other engines, and what other libraries take for their maps of the same network."""
+"""What the map costs beside the plain forward pass, on this and other engines, and what other libraries take."""
 
 import copy
 import statistics
-import time
 from importlib.util import find_spec
 
 import torch
+from hrcam.evaluate.cost import peak_bytes
+from hrcam.evaluate.localization import MapMaker
+from hrcam.fusion import fuse
 from hrcam.inference import _cpu_computes_bf16
+from timing import alternate, ratio
+
+
+def map_cost(network, images, repeats):
+    """Time and peak memory of the fused map at the input's size, as ratios to the plain forward pass.
+
+    "one class": known before the pass. "any class": as `localize` does it, all classes' evidence and the fused map of
+    the likeliest.
+    """
+    def any_class():
+        logits, levels = network.native_maps(images)
+        shown = int(logits.mean(dim=0).argmax())
+        return fuse([level[:, shown:shown + 1] for level in levels], images.shape[2:])
+
+    runs = {"plain": lambda: network.cnn(images), "one_class": lambda: network.evidence(images, classes=0),
+            "any_class": any_class}
+    with torch.inference_mode():
+        times = alternate(runs, repeats)
+        peaks = {name: peak_bytes(run) for name, run in runs.items()}
+    return {
+        "plain_cpu_ms": 1000 * statistics.median(times["plain"]),
+        **{f"time_{kind}": ratio(times, kind, "plain") for kind in ("one_class", "any_class")},
+        **{f"memory_{kind}": peaks[kind] / peaks["plain"] for kind in ("one_class", "any_class")},
+    }
 
 
 def engines(network, images, repeats):
     """Rows of engine, its processor time as a ratio to eager PyTorch's, largest difference of a level's evidence.
 
-    All compute logits and native level maps; the passes alternate. Ratios are medians of pairs.
+    All compute logits and native level maps.
     """
     channels_last = torch.channels_last if images.ndim == 4 else torch.channels_last_3d
     moved, moved_images = copy.deepcopy(network).to(memory_format=channels_last), images.to(memory_format=channels_last)
@@ -28,40 +54,34 @@ def engines(network, images, repeats):
         for precision in ("fp32", "bf16") if _cpu_computes_bf16() else ("fp32",):
             compiled = CompiledNetwork(network, images.shape[2:], precision, torch.get_num_threads())
             runs[f"OpenVINO, {precision}"] = lambda compiled=compiled: compiled(images.numpy())[1]
-    times = {name: [] for name in runs}
     with torch.inference_mode():
         reference = [level.numpy() for level in runs["PyTorch, eager"]()]
         differences = {name: _difference(run(), reference) for name, run in runs.items()}
-        for _ in range(repeats):
-            for name, run in runs.items():
-                start = time.process_time()
-                run()
-                times[name].append(time.process_time() - start)
-    return [
-        {"engine": name, "difference": differences[name],
-         "ratio": statistics.median(t / e for t, e in zip(own, times["PyTorch, eager"], strict=True))}
-        for name, own in times.items()
-    ]
+        times = alternate(runs, repeats)
+    return [{"engine": name, "difference": differences[name], "ratio": ratio(times, name, "PyTorch, eager")}
+            for name in runs]
 
 
 def rivals(network, images, repeats):
-    """Rows of method, time and memory as ratios to the plain forward pass; empty where the rivals are not installed."""
-    from hrcam.errors import ModelError
-    from hrcam.evaluate.cost import measure_cost
-    from hrcam.evaluate.localization import MapMaker
+    """Rows of method, time and memory as ratios to the plain forward pass.
 
-    chosen = ["hrcam", "gradcam/last", "layercam/mean", "hirescam/mean", "monai-gradcam++/last"]
+    Each makes the same map: one class, at the input's size. Raises ``ModelError`` where the rivals are not installed.
+    """
+    chosen = ["hrcam/sum", "gradcam/last", "layercam/mean", "hirescam/mean", "monai-gradcam++/last"]
     if images.ndim == 5:
         chosen.append("monai-gradcam/last")
-    try:
-        maker = MapMaker(network, chosen)
-    except ModelError as error:
-        print(f"Rivals left out: {error}")
-        return []
+    maker, classes = MapMaker(network, chosen), torch.ones(len(images), dtype=torch.long)
     packages = {method.name: method.package for method in maker.methods}
-    costs = measure_cost(maker, images, 1, repeats)
-    return [{"method": name, "package": packages[name], "time": cost.time, "memory": cost.memory}
-            for name, cost in costs.items()]
+
+    def plain():
+        with torch.inference_mode():
+            return network.cnn(images)
+
+    runs = {"plain": plain} | {name: lambda name=name: maker.make(images, classes, [name]) for name in packages}
+    times = alternate(runs, repeats)
+    peaks = {name: peak_bytes(run) for name, run in runs.items()}
+    return [{"method": name, "package": package, "time": ratio(times, name, "plain"),
+             "memory": peaks[name] / peaks["plain"]} for name, package in packages.items()]
 
 
 def _in_bf16(network, images):

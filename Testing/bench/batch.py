@@ -21,7 +21,7 @@ from hrcam import load_bundle
 from hrcam.batch import run_batch
 from hrcam.localize import Options
 from hrcam.volume import to_sitk
-from run import DEFAULT_MODEL, head
+from volume import DEFAULT_MODEL, head
 
 
 def measure(bundle, scans, out, jobs, engine):
@@ -55,7 +55,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         scans = Path(folder) / "scans"
         scans.mkdir()
-        volume = head()
+        volume = head((256, 256, 24), (0.94, 0.94, 6.0))
         for number in range(asked.cases):
             image = to_sitk(volume.array + number, volume.geometry)
             SimpleITK.WriteImage(image, str(scans / f"scan{number}.nii.gz"))

@@ -1,193 +1,133 @@
 """Speed and memory, as ratios within one run: ``make bench``.
 
-Prints tables and writes them to ``docs/bench/VERSION.json``: what the evidence map costs beside the plain forward pass
-of the same network, what other engines and other libraries take, and where the time of a whole localization goes.
-Absolute times depend on the machine; the ratios hardly do. Plain and map passes alternate, and their ratio is one of
-processor time: a machine that is busy with something else does not change it.
+Prints tables, and writes them as ``docs/bench/VERSION.json`` and into ``docs/PERFORMANCE.md``: what the evidence map
+costs beside the plain forward pass of the same network, what other engines and other libraries take, and what a whole
+scan takes from its file to its saved results. Runs take turns and count processor time, so that a machine that is busy
+with something else changes little (`timing`).
 """
 
 import argparse
 import json
+import os
 import platform
-import resource
-import statistics
-import sys
-import tempfile
-import time
+import re
 from pathlib import Path
 
-import numpy as np
 import torch
-from alternatives import engines, rivals
-from hrcam import HRCAM, __version__, load_bundle, save_bundle
-from hrcam.fusion import fuse
-from hrcam.geometry import Geometry
-from hrcam.localize import Options, localize, warm_up
-from hrcam.networks import build_network
-from hrcam.volume import Volume
-from hrcam.writers import write_result
-from rich.console import Console
-from rich.table import Table
+from alternatives import engines, map_cost, rivals
+from hrcam import __version__
+from hrcam.errors import ModelError
+from networks import NETWORKS, wrapped
+from volume import DEFAULT_MODEL, measure
 
-NETWORKS = {  # name → architecture, its arguments, shape of one image
-    "VGG, 5 levels, 256²": ("vgg_small", {"width": 16, "stages": 5, "num_classes": 4}, (256, 256)),
-    "ResNet, 4 levels, 256²": ("resnet_small", {"width": 16, "stages": 4, "num_classes": 4}, (256, 256)),
-    "Hourglass, 5 levels, 256²": ("hourglass", {"width": 16, "stages": 5, "num_classes": 4}, (256, 256)),
-    "ResNet 3D, 4 levels, 64³": ("resnet_small", {"width": 8, "stages": 4, "num_classes": 4, "dims": 3}, (64, 64, 64)),
-}
-CLASSES = 4
-VOLUME_IJK, SPACING = (256, 256, 24), (0.94, 0.94, 6.0)
-DEFAULT_MODEL = "t1ce-tumor"
-RECORDS = Path(__file__).parents[2] / "docs" / "bench"
+DOCS = Path(__file__).parents[2] / "docs"
+MARKED = re.compile(r"(<!-- bench: written by make bench -->\n).*(<!-- bench: end -->)", re.DOTALL)
 
 
-def fuse_one(logits, levels, images):
-    """What `localize` does while the class to be shown is not known: all classes' evidence, one class's fused map."""
-    shown = int(logits.mean(dim=0).argmax())
-    return fuse([level[:, shown:shown + 1] for level in levels], images.shape[2:])
+def records(repeats, say):
+    """Rows of map costs, engines and rivals for every network and batch size."""
+    costs, on_engines, by_rivals = [], [], []
+    for name, (build, size, batches) in NETWORKS.items():
+        network = wrapped(build)
+        for batch in batches:
+            images, which = torch.rand(batch, 1, *size), {"network": name, "batch": batch}
+            costs.append(which | map_cost(network, images, repeats))
+            say(costs[-1])
+            if batch != batches[0]:
+                continue  # engines and rivals at one size are enough
+            on_engines.extend(which | row for row in engines(network, images, max(2, repeats // 2)))
+            try:
+                by_rivals.extend(which | row for row in rivals(network, images, max(2, repeats // 3)))
+            except ModelError as error:
+                print(f"Rivals left out: {error}")
+    return {"map_cost": costs, "engines": on_engines, "rivals": by_rivals}
 
 
-def map_costs(repeats):
-    """Rows of network, batch, plain forward in ms, and the ratios for a class known before and after the pass."""
-    rows = []
-    for name, (architecture, arguments, size) in NETWORKS.items():
-        network = HRCAM(build_network(architecture, arguments), CLASSES).eval()
-        for batch in (1, 8) if len(size) == 2 else (1,):
-            images = torch.rand(batch, 1, *size)
-            passes = {
-                "plain": lambda images=images, network=network: network.cnn(images),
-                "one class": lambda images=images, network=network: network.evidence(images, classes=0),
-                "any class": lambda images=images, network=network: fuse_one(*network.native_maps(images), images),
-            }
-            times = {kind: [] for kind in passes}
-            with torch.inference_mode():
-                for _ in range(repeats + 1):
-                    for kind, run in passes.items():
-                        start = time.process_time()
-                        run()
-                        times[kind].append(time.process_time() - start)
-            plain = statistics.median(times["plain"][1:])
-            rows.append({
-                "network": name,
-                "batch": batch,
-                "plain_cpu_ms": 1000 * plain,
-                **{f"ratio_{kind.replace(' ', '_')}": statistics.median(
-                    t / p for t, p in zip(times[kind][1:], times["plain"][1:], strict=True)
-                ) for kind in ("one class", "any class")},
-            })
-    return rows
+def tables(document):
+    """The record as Markdown."""
+    job = document["localize"]
+    parts = [
+        f"HR-CAM {document['hrcam']}, PyTorch {document['torch']}, {document['threads']} thread, {document['cpu']}; "
+        f"load of other programs {document['load']:.1f} on {document['cores']} cores.",
+        "**The fused map beside the plain forward pass**: ratio of time / of peak memory.",
+        _table(("network", "batch", "plain pass", "map of a class named before", "map of the likeliest class"), [
+            (row["network"], row["batch"], f"{row['plain_cpu_ms']:.0f} ms",
+             *(f"{row[f'time_{kind}']:.2f} / {row[f'memory_{kind}']:.2f}" for kind in ("one_class", "any_class")))
+            for row in document["map_cost"]]),
+        "**Other libraries' maps** of the same networks in the same run: ratio of time / of peak memory.",
+        _table(("method", *_columns(document["rivals"])), _pivot(
+            document["rivals"], lambda row: f"{row['method']} ({row['package']})",
+            lambda row: f"{row['time']:.2f} / {row['memory']:.2f}")),
+        "**Engines**: logits and level maps, ratio of time to eager PyTorch (largest difference, in shares of a "
+        "level's greatest evidence).",
+        _table(("engine", *_columns(document["engines"])), _pivot(
+            document["engines"], lambda row: row["engine"],
+            lambda row: f"{row['ratio']:.2f} ({row['difference']:.0e})")),
+        f"**A whole scan**, {' × '.join(map(str, job['size_ijk']))} voxels, {job['slices']} slices with tissue, "
+        f"{job['model']}: from the file to the saved results. The plain forward passes of its slices alone take "
+        f"{job['plain_cpu_s']:.1f} s of processor time in eager PyTorch.",
+        _table(("engine", "ratio to the plain passes", "reading", "localizing", "writing", "together"), [
+            (name, f"**{row['ratio']:.2f}**", *(f"{row[part]:.2f} s" for part in ("reading", "localizing", "writing")),
+             f"{row['cpu_s']:.1f} s") for name, row in job["engines"].items()]),
+        "Shares of its processor time, from a profile:",
+        _table(("part", *job["profile"]), [
+            (part, *(f"{shares[part]:.0%}" for shares in job["profile"].values()))
+            for part in next(iter(job["profile"].values()))]),
+    ]
+    return "\n\n".join(parts) + "\n"
 
 
-def compare(measure, repeats):
-    """Network to rows of ``alternatives.engines`` or ``alternatives.rivals``, eight slices or one volume."""
-    rows = {}
-    for name, (architecture, arguments, size) in NETWORKS.items():
-        network = HRCAM(build_network(architecture, arguments), CLASSES).eval().requires_grad_(False)
-        rows[name] = measure(network, torch.rand(8 if len(size) == 2 else 1, 1, *size), repeats)
-    return rows
+def _columns(rows):
+    return list(dict.fromkeys(f"{row['network']}, batch {row['batch']}" for row in rows))
 
 
-def head():
-    """A head-like volume of 256 x 256 x 24 voxels with tissue, air and noise."""
-    rng = np.random.default_rng(0)
-    k, j, i = (np.linspace(-1, 1, n) for n in reversed(VOLUME_IJK))
-    radius = (0.9 * k[:, None, None]) ** 2 + (j[None, :, None] / 0.85) ** 2 + (i[None, None, :] / 0.7) ** 2
-    array = np.where(radius < 1, 800 + 300 * np.sin(9 * radius), 20) + rng.normal(0, 15, radius.shape)
-    geometry = Geometry(VOLUME_IJK, (0.0, 0.0, 0.0), SPACING, np.eye(3))
-    return Volume(np.ascontiguousarray(array, np.float32), geometry, "bench")
+def _pivot(rows, label, cell):
+    """One line a label, one column a network and batch."""
+    found = {}
+    for row in rows:
+        found.setdefault(label(row), {})[f"{row['network']}, batch {row['batch']}"] = cell(row)
+    return [(name, *(cells.get(column, "") for column in _columns(rows))) for name, cells in found.items()]
 
 
-def untrained_bundle(folder):
-    """A bundle like the bundled one where that is missing: the time does not depend on the weights."""
-    arguments = {"width": 16, "stages": 5, "num_classes": CLASSES}
-    classes = [{"name": f"class_{n}", "pathology": n > 0} for n in range(CLASSES)]
-    return save_bundle(folder / "untrained", HRCAM(build_network("vgg_small", arguments), CLASSES).eval(), {
-        "name": "untrained", "version": "0.0.0", "title": "Untrained", "classes": classes, "modality": "MR",
-        "dimension": 2, "temperature": 1.0, "intended_use": "Timing.",
-        "input": {"planes": ["axial"], "size": [256, 256], "spacing_mm": 0.94, "intensity": {"kind": "percentile"}},
-        "architecture": {"name": "vgg_small", "arguments": arguments},
-        "evidence_levels": [{"name": "possible", "threshold": 1e3, "color": [1, 1, 0]}],
-    })
+def _table(heads, rows):
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
 
 
-def whole_job(model):
-    """Seconds of every stage of a localization after the model is loaded, reading excepted, and the peak memory."""
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            bundle = load_bundle(model)
-        except Exception as error:
-            print(f"{error} Timing an untrained network instead.", file=sys.stderr)
-            bundle = untrained_bundle(Path(folder))
-        warm_up(bundle, "cpu")
-        volume = head()
-        start, cpu_start = time.perf_counter(), time.process_time()
-        result = localize(volume, bundle, Options(device="cpu"))
-        computed = time.perf_counter()
-        write_result(result, volume, folder)
-        end, cpu_end = time.perf_counter(), time.process_time()
-    stages = {**result.timings, "Writing": end - computed}
-    unit = 1 if sys.platform == "darwin" else 1024
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
-    return {"model": f"{bundle.name} {bundle.version}", "seconds": end - start, "cpu_seconds": cpu_end - cpu_start,
-            "stages": stages, "peak_rss_gib": peak}
-
-
-def show(costs, job):
-    """Print both tables."""
-    console = Console()
-    table = Table(title="Evidence map beside the plain forward pass of the same network (CPU, fp32)")
-    for heading in ("network", "batch", "plain (CPU ms)", "map of one class", "map of the likeliest class"):
-        table.add_column(heading, justify="left" if heading == "network" else "right")
-    for row in costs:
-        ratios = (f"{row['ratio_one_class']:.2f} x", f"{row['ratio_any_class']:.2f} x")
-        table.add_row(row["network"], str(row["batch"]), f"{row['plain_cpu_ms']:.0f}", *ratios)
-    console.print(table)
-    size = " x ".join(map(str, VOLUME_IJK))
-    table = Table(title=f"localize, {size} voxels, {job['model']}: {job['seconds']:.1f} s "
-                        f"({job['cpu_seconds']:.1f} s of processor time), {job['peak_rss_gib']:.2f} GiB")
-    table.add_column("stage")
-    table.add_column("s", justify="right")
-    table.add_column("share", justify="right")
-    for stage, seconds in job["stages"].items():
-        table.add_row(stage, f"{seconds:.2f}", f"{seconds / job['seconds']:.0%}")
-    console.print(table)
-
-
-def show_alternatives(on_engines, by_rivals):
-    """Print what other engines and other libraries take."""
-    table = Table(title="Logits and native level maps by engine, processor time beside eager PyTorch's")
-    for heading in ("network", "engine", "time", "largest difference"):
-        table.add_column(heading)
-    for name, rows in on_engines.items():
-        for row in rows:
-            table.add_row(name, row["engine"], f"{row['ratio']:.2f} x", f"{row['difference']:.1e}")
-    Console().print(table)
-    table = Table(title="Maps of other libraries beside the plain forward pass of the same network")
-    for heading in ("network", "method", "package", "time", "memory"):
-        table.add_column(heading)
-    for name, rows in by_rivals.items():
-        for row in rows:
-            table.add_row(name, row["method"], row["package"], f"{row['time']:.2f} x", f"{row['memory']:.2f} x")
-    Console().print(table)
+def cpu_name():
+    """The processor's name, as the system states it."""
+    info = Path("/proc/cpuinfo")
+    names = re.findall(r"model name\s*: (.*)", info.read_text()) if info.exists() else []
+    return names[0] if names else platform.processor() or platform.machine()
 
 
 def main():
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default=DEFAULT_MODEL, help="bundle for the whole job")
-    parser.add_argument("--repeats", type=int, default=10, help="passes of each kind")
-    parser.add_argument("--out", type=Path, default=RECORDS / f"{__version__}.json")
+    parser.add_argument("--model", default=DEFAULT_MODEL, help="bundle for the whole scan")
+    parser.add_argument("--repeats", type=int, default=6, help="turns of each comparison")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--docs", type=Path, default=DOCS, help="folder with PERFORMANCE.md and bench/")
+    parser.add_argument("--verbose", action="store_true", help="print every row as it is measured")
     options = parser.parse_args()
-    job = whole_job(options.model)  # first: later passes would count in its peak memory
-    costs = map_costs(options.repeats)
-    show(costs, job)
-    on_engines, by_rivals = compare(engines, options.repeats), compare(rivals, max(3, options.repeats // 3))
-    show_alternatives(on_engines, by_rivals)
-    document = {"hrcam": __version__, "torch": torch.__version__, "threads": torch.get_num_threads(),
-                "machine": platform.machine(), "map_cost": costs, "localize": job, "engines": on_engines,
-                "rivals": by_rivals}
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(0)
+    say = print if options.verbose else lambda row: None
+    job = measure(options.model, max(1, options.repeats // 3))
+    say(job)
+    document = {
+        "hrcam": __version__, "torch": torch.__version__, "threads": torch.get_num_threads(), "cpu": cpu_name(),
+        "cores": os.cpu_count(), "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0, "localize": job,
+        **records(options.repeats, say),
+    }
+    text = tables(document)
+    print(text)
+    (options.docs / "bench").mkdir(parents=True, exist_ok=True)
+    (options.docs / "bench" / f"{__version__}.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    page = options.docs / "PERFORMANCE.md"
+    if page.exists():
+        written = MARKED.sub(lambda marks: f"{marks[1]}\n{text}\n{marks[2]}", page.read_text(encoding="utf-8"))
+        page.write_text(written, encoding="utf-8")
 
 
 if __name__ == "__main__":
