@@ -73,6 +73,9 @@ class SimulationConfig(_Section):
     pairs_per_epoch: int = Field(default=2000, ge=1)
     validation_pairs: int = Field(default=400, ge=4)
     diameter_mm: tuple[float, float] = Field(default=(2.0, 30.0), description="smallest and largest lesion")
+    contrast: tuple[float, float] = Field(
+        default=(0.12, 1.2), description="least and greatest, as a fraction of the local tissue's intensity"
+    )
     styles: list[Literal["t1", "t1ce", "any"]] = Field(
         default=["t1", "t1ce", "any"], min_length=1, description="contrasts of the heads' tissues, equally often"
     )

@@ -175,8 +175,7 @@ def draw_pair(
         style = str(rng.choice(simulation.styles))
         case = simulate_case(
             head, seed, dims=config.dimension, size=size[0], spacing_mm=config.input.spacings[0], plane=plane,
-            style=style, diameter_mm=simulation.diameter_mm, paired=True,
-            spec=_clear_lesion(config, rng) if clear else None,
+            style=style, spec=_lesion(config, rng, clear), paired=True,
         )  # fmt: skip
         image, twin, mask, name = case.image, case.twin, case.mask, head.name
     assert twin is not None
@@ -184,8 +183,11 @@ def draw_pair(
     return np.stack([scale.apply(image), scale.apply(twin)]), mask, name
 
 
-def _clear_lesion(config: TrainConfig, rng: np.random.Generator) -> LesionSpec:
-    smallest, largest = config.data.simulation.diameter_mm
+def _lesion(config: TrainConfig, rng: np.random.Generator, clear: bool) -> LesionSpec:
+    simulation = config.data.simulation
+    if not clear:
+        return random_lesion(rng, diameter_mm=simulation.diameter_mm, contrast=simulation.contrast)
+    smallest, largest = simulation.diameter_mm
     sizes = (min(max(smallest, _CLEAR_MM), largest), largest)
     return random_lesion(rng, diameter_mm=sizes, kinds=_CLEAR_KINDS, contrast=_CLEAR_CONTRAST)
 

@@ -34,11 +34,12 @@ _STRONGEST = 0.01
 """This share of an image's pixels, those most wrongly called lesion, counts once more."""
 
 _FIRST_WEIGHTS = 0.05
+_FIRST_SCALE_AND_BIAS = 20.0, -2.0
 _NORM_BATCHES = 16
 
 
 def twin_loss(
-    evidence: Tensor, twin: Tensor, changed: Tensor, equal: Tensor, healthy: Tensor | None = None
+    evidence: Tensor, twin: Tensor, changed: Tensor, equal: Tensor, healthy: Tensor | None = None, hardest: float = 1.0
 ) -> Tensor:
     """Evidence where twins differ, silence where they are equal, and all over the one without lesion.
 
@@ -47,6 +48,7 @@ def twin_loss(
     evidence, twin : log-odds of lesion against none of the images with lesion and without, B×*size.
     changed, equal : where the images differ, and where they do not, B×*size, float.
     healthy : where the twin is known to be healthy, B×*size, float; None: everywhere.
+    hardest : weight of the pixels most wrongly called lesion, beside the mean of all.
     """
     healthy = (torch.ones_like(twin) if healthy is None else healthy).flatten(1)
     evidence, twin, changed, equal = (t.flatten(1) for t in (evidence, twin, changed, equal))
@@ -54,7 +56,7 @@ def twin_loss(
 
     def silence(log_odds: Tensor, where: Tensor) -> Tensor:
         wrong = functional.softplus(log_odds) * where
-        return wrong.sum(1) / where.sum(1).clamp(min=1) + 0.3 * wrong.topk(count, 1)[0].mean(1)
+        return wrong.sum(1) / where.sum(1).clamp(min=1) + hardest * wrong.topk(count, 1)[0].mean(1)
 
     size = changed.sum(1).clamp(min=1)
     found = (functional.softplus(-evidence) * changed).sum(1) / size
@@ -76,6 +78,7 @@ class TwinClassifier(Classifier):
     def __init__(self, hrcam: HRCAM, config: TrainConfig, sick: int) -> None:
         super().__init__(hrcam, True, None, config.train, config.augment, config.seed)
         self.sick, self.pretrained = sick, config.network.pretrained
+        self.scale, self.bias = (nn.Parameter(torch.tensor(value)) for value in _FIRST_SCALE_AND_BIAS)
         nn.init.normal_(hrcam.head.weight, 0.0, _FIRST_WEIGHTS)
 
     def train(self, mode: bool = True) -> "TwinClassifier":
@@ -134,8 +137,11 @@ class TwinClassifier(Classifier):
 
         total = torch.stack(raised).sum(0)
         alone = torch.stack([lesson(len(raised) * level - OFFSET) for level in raised]).sum()
-        # Healthy tissue shall be silent, not outvote a small lesion in the image's mean.
-        loss = lesson(total - OFFSET) + LEVEL_WEIGHT * alone + functional.relu(-total).mean()
+        # The published form: the mean evidence classifies. Healthy tissue shall be silent in it, not outvote a lesion.
+        logits = self.scale * total.flatten(1).mean(1) + self.bias
+        ill = (torch.arange(len(logits), device=logits.device) < len(logits) // 2).to(logits)
+        classified = functional.binary_cross_entropy_with_logits(logits, ill)
+        loss = lesson(total - OFFSET) + LEVEL_WEIGHT * alone + classified + functional.relu(-total).mean()
         count = max(1, int(_STRONGEST * total[0].numel()))
         return loss, (total - OFFSET).flatten(1).topk(count, 1)[0].mean(1)
 

@@ -75,7 +75,7 @@ def twins_loss(network: nn.Module, twins: Twins) -> Tensor:
 
     def lesson(pixels: Tensor) -> Tensor:
         ill, well = any_tumor(pixels).chunk(2)
-        return twin_loss(ill, well, changed, equal, known)
+        return twin_loss(ill, well, changed, equal, known, hardest=0.3)
 
     return lesson(seen.pixels) + LEVEL_WEIGHT * torch.stack([lesson(level) for level in seen.levels]).sum()
 
