@@ -24,7 +24,8 @@ class Pixels:
 class Case:
     """An image and its truth; `read` loads the pixels, so that hundreds of cases take no memory while they wait.
 
-    `plane` is ax, co, sa or "" (3D or unknown); `spacing` is mm per array axis; `traced`: has a mask "masks".
+    `plane` is ax, co, sa or "" (3D or unknown); `spacing` is mm per array axis; `traced`: has a mask "masks"; `grade`
+    of the disease or "".
     """
 
     name: str
@@ -35,6 +36,7 @@ class Case:
     site: str = ""
     spacing: tuple[float, ...] = (1.0, 1.0)
     traced: bool = False
+    grade: str = ""
 
     @classmethod
     def of(

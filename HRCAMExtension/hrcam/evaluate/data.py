@@ -1,9 +1,9 @@
 """The evaluation images, prepared by the code that prepares a user's scan, with masks that are for evaluation only.
 
 A folder of images has a table, `slices.csv`: image and label are needed; mask (empty: none), mask_NAME (more
-tracings), patient, plane, site and split may be there. `t1ce_slices` (figshare 1512427 of Cheng 2017, and BRISC 2025)
-is such a folder; so is what `hrcam simulate` writes (`cases.csv`). Images may be pictures or volumes (for 3D networks).
-Everything is measured on the network's grid.
+tracings), patient, plane, site, grade (of disease) and split may be there. `t1ce_slices` (figshare 1512427 of Cheng
+2017, and BRISC 2025) is such a folder; so is what `hrcam simulate` writes (`cases.csv`). Images may be pictures or
+volumes (for 3D networks). Everything is measured on the network's grid.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def _plan(volume: Volume, bundle: HasMetadata) -> SlicePlan | VolumePlan:
     return plan_volume(volume, bundle) if bundle.metadata["dimension"] == 3 else plan_slices(volume, bundle)
 
 
-def _fit_mask(mask: np.ndarray, plan: SlicePlan | VolumePlan) -> np.ndarray:
+def fit_mask(mask: np.ndarray, plan: SlicePlan | VolumePlan) -> np.ndarray:
     """A mask KJI on the scan's grid as the network would see it: boolean count×*size (over half a pixel covered)."""
     drawn = replace(plan.volume, array=(mask > 0).astype(np.float32))
     fitted = replace(plan, volume=drawn, scale=Scale(0.0, 1.0))
@@ -88,7 +88,7 @@ def _read_mask(path: Path, plan: SlicePlan | VolumePlan) -> np.ndarray:
     mask = read_volume(path).array
     if mask.shape != plan.volume.array.shape:
         raise InputError(f"{path} and its image differ in shape.", "A mask has its image's grid.")
-    return _fit_mask(mask, plan)
+    return fit_mask(mask, plan)
 
 
 def _read(image: Path, masks: Mapping[str, Path], bundle: HasMetadata) -> Pixels:
@@ -120,12 +120,12 @@ def slice_cases(folder: Path, bundle: HasMetadata, split: str | None = "val", la
             raise InputError(f"The table of {folder} says no label for {name}.", "Fill in the column label.")
         patient = row.get("patient") or Path(name).stem
         read = partial(_read, folder / name, masks, bundle)
-        known = (row.get("plane", ""), row.get("site", ""), _spacing(bundle))
-        cases.append(Case(name, patient, shown, read, *known, traced="masks" in masks))
+        known = (row.get("plane", ""), row.get("site", ""), spacing_of(bundle))
+        cases.append(Case(name, patient, shown, read, *known, traced="masks" in masks, grade=row.get("grade", "")))
     return cases
 
 
-def _spacing(bundle: HasMetadata) -> tuple[float, ...]:
+def spacing_of(bundle: HasMetadata) -> tuple[float, ...]:
     """Mm per pixel of the network's grid: what the bundle states, for pictures do not know theirs."""
     spacing = bundle.metadata["input"]["spacing_mm"]
     return tuple(map(float, spacing)) if isinstance(spacing, list) else (float(spacing),) * bundle.metadata["dimension"]
@@ -166,7 +166,7 @@ def volume_slices(folder: Path, bundle: HasMetadata, label: str, normal: str) ->
     for path in sorted(folder.glob("*_t1ce.nii.gz")):
         for number, index in enumerate(planned(path).indices):
             traced = bool(planned(path).masks[number].any())
-            known = ("ax", "", _spacing(bundle), traced)
+            known = ("ax", "", spacing_of(bundle), traced)
             shown, patient = (label if traced else normal), path.name.split("_")[0]
             cases.append(Case(f"{path.name}#{index}", patient, shown, partial(read, path, number), *known))
     return cases

@@ -17,7 +17,8 @@ from hrcam.evaluate.statistics import bootstrap_mean
 CASES = 12
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 CHANCE = "random order"
-_MAIN_RIVALS = ("cam/own", "gradcam/last", "gradcam++/mean", "layercam/mean", "hirescam/mean", "refinecam/layercam")
+_MAIN_RIVALS = ("cam/own", "gradcam/last", "gradcam++/mean", "layercam/mean", "hirescam/mean", "refinecam/layercam",
+                "monai-gradcam/last")  # fmt: skip
 
 
 def main_methods(maker: MapMaker) -> list[str]:

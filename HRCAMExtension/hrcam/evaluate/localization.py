@@ -52,11 +52,11 @@ class MapTable:
 
     Attributes
     ----------
-    rows : one row a case and method. Of the case: case, patient, label, plane, site, size_px, diameter_mm (of the disc
-        or ball of equal size), size (small, medium or large third). Without a threshold: ap, best_dice, pointing,
-        pointing_15px, completeness (|mean map + bias − logit|, HR-CAM's fusions only). At the cross-fitted threshold:
-        threshold, dice, iou, hd95_mm, lesions, lesions_found, false_regions; of the default also dice@LEVEL. Of each
-        further tracing: ap_NAME, pointing_NAME, dice_NAME.
+    rows : one row a case and method. Of the case: case, patient, label, plane, grade, site, size_px, diameter_mm
+        (of the disc or ball of equal size), size (small, medium or large third). Without a threshold: ap, best_dice,
+        pointing, pointing_15px, completeness (|mean map + bias − logit|, HR-CAM's fusions only). At the cross-fitted
+        threshold: threshold, dice, iou, hd95_mm, lesions, lesions_found, false_regions; of the default also dice@LEVEL.
+        Of each further tracing: ap_NAME, pointing_NAME, dice_NAME.
     curves : by method.
     normals : one row a normal image and method: case, patient, label (of the class shown), area (share of pixels above
         that class's threshold); the default's rows at an evidence level have the method DEFAULT@LEVEL.
@@ -243,6 +243,7 @@ def _describe(case: Case, pixels: Pixels, method: str, values: np.ndarray, surpl
         "patient": case.patient,
         "label": case.label,
         "plane": case.plane,
+        "grade": case.grade,
         "site": case.site,
         "size_px": int(mask.sum()),
         "diameter_mm": metrics.equal_diameter(mask, case.spacing),

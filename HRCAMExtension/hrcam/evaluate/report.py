@@ -54,6 +54,14 @@ _HEAD = (
 )
 
 
+_HEADINGS = {
+    "label": "class",
+    "grade": "grade of disease",
+    "size": "lesion size (thirds of the cases)",
+    "plane": "plane",
+}
+
+
 def write_json(results: Results, path: Path) -> None:
     """Write one bundle's results, keys in order, numbers rounded to six significant digits."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -179,7 +187,7 @@ def _localization(results: Results, name: str, summary: dict[str, Any]) -> list[
     for by, values in summary["breakdown"].items():
         if len(values) < 2:
             continue
-        heading = {"label": "class", "size": "lesion size (thirds of the cases)", "plane": "plane"}[by]
+        heading = _HEADINGS[by]
         lines += ["", f"By {heading}:", ""]
         rows = [
             (

@@ -15,7 +15,7 @@ import torch
 import hrcam
 from hrcam.bundle import Bundle
 from hrcam.errors import InputError
-from hrcam.evaluate import data, figures, judge
+from hrcam.evaluate import data, figures, judge, nigra
 from hrcam.evaluate.answers import judge_answers
 from hrcam.evaluate.case import Case, spread
 from hrcam.evaluate.cost import measure_cost
@@ -56,6 +56,7 @@ class EvaluationSet:
     normals: list[Case]
     note: str = ""
     few_methods: bool = False
+    midbrains: nigra.Midbrains | None = None
 
 
 def find_sets(bundle: Bundle, folder: Path, split: str | None = "val") -> list[EvaluationSet]:
@@ -63,7 +64,7 @@ def find_sets(bundle: Bundle, folder: Path, split: str | None = "val") -> list[E
 
     A folder with a table of its own (see `data`) is one set, of which `split` is taken (None: all). Else `t1ce_slices`
     (val), with the held-out `no_tumor` images as normal ones, and `t1ce_volumes`, whose slices beside the tumour are
-    the normal ones.
+    the normal ones. For a 3D model of `nigral_loss` midbrains are generated; it needs no data.
     """
     known = set(bundle.class_names)
     healthy = [kind.name for kind in bundle.classes if not kind.pathology]
@@ -77,7 +78,7 @@ def find_sets(bundle: Bundle, folder: Path, split: str | None = "val") -> list[E
         traced = [case for case in cases if case.traced]
         return [EvaluationSet(folder.resolve().name, traced, normals, f"split {split or 'all'}")] if traced else []
     if bundle.dimension != 2:
-        return []
+        return [_midbrains(bundle)] if nigra.LABEL in known and len(known) == 2 else []
     sets = []
     if (folder / "t1ce_slices").is_dir():
         cases = fitting(data.slice_cases(folder / "t1ce_slices", bundle))
@@ -96,6 +97,12 @@ def find_sets(bundle: Bundle, folder: Path, split: str | None = "val") -> list[E
         rest = [case for case in slices if not case.traced]
         sets.append(EvaluationSet("t1ce_volumes", traced, rest, f"the model's training: {used}", few_methods=True))
     return [one for one in sets if one.cases]
+
+
+def _midbrains(bundle: Bundle) -> EvaluationSet:
+    note = "generated, of seeds that were never trained on; controls are the twins without loss"
+    midbrains = nigra.Midbrains(bundle)
+    return EvaluationSet(nigra.NAME, *midbrains.cases(), note, few_methods=True, midbrains=midbrains)
 
 
 def evaluate_bundle(
@@ -141,7 +148,12 @@ def evaluate_bundle(
         _localize(results, bundle, model, one, out, settings, progress)
     first = sets[0]
     maker = MapMaker(model, settings.methods)
-    results["classification"] = judge_answers(bundle, model, folder, settings.split, settings.batch_size, progress)
+    if first.midbrains:
+        first.midbrains.count = min(first.midbrains.count, settings.cases or first.midbrains.count)
+        answers = nigra.judge_nigra(first.midbrains, model, folder, settings.batch_size, progress)
+    else:
+        answers = judge_answers(bundle, model, folder, settings.split, settings.batch_size, progress)
+    results["classification"] = answers
     calibration = results["classification"].pop("calibration", None)
     if calibration:
         path = f"figures/{bundle.name}-reliability.png"

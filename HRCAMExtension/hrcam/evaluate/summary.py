@@ -14,7 +14,7 @@ from hrcam.evaluate.statistics import bootstrap_mean, paired_difference
 
 METRICS = ("ap", "dice", "iou", "best_dice", "pointing", "pointing_15px", "hd95_mm", "sensitivity", "false_regions")
 COMPARED = ("ap", "dice", "pointing", "best_dice", "iou")
-BREAKDOWNS = ("label", "size", "plane")
+BREAKDOWNS = ("label", "grade", "size", "plane")
 
 
 def summarize(table: MapTable) -> dict[str, Any]:

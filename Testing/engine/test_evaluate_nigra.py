@@ -1,0 +1,115 @@
+"""Simulated midbrains in an evaluation: what was lost is the truth, grades and sides are told apart."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+import SimpleITK as sitk  # noqa: N813 - its customary name
+import torch
+from torch import nn
+
+pytest.importorskip("torchcam")
+pytest.importorskip("captum")
+pytest.importorskip("monai")
+
+from hrcam.bundle_write import save_bundle
+from hrcam.evaluate import nigra
+from hrcam.evaluate.run import Settings, find_sets
+from hrcam.evaluate.write import evaluate_models
+from hrcam.model import HRCAM
+from hrcam.networks import ARCHITECTURES
+from hrcam.simulate.neuromelanin import NigralLoss
+from hrcam.volume import volume_from_array
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    """A network whose evidence for loss is everything darker than 0.8, the crus and lost nigra among it."""
+    arguments = {"num_classes": 2, "width": 2, "stages": 2, "depth": 1, "max_width": 4, "dims": 3}
+    model = HRCAM(ARCHITECTURES["vgg_small"](**arguments), 2).eval()
+    with torch.no_grad():
+        for module in model.cnn.modules():
+            if isinstance(module, nn.Conv3d):
+                module.weight.zero_()
+                module.weight[0, 0, 1, 1, 1] = -1
+        next(m for m in model.cnn.modules() if isinstance(m, nn.BatchNorm3d)).bias.fill_(0.8)
+        model.head.weight.zero_()
+        model.head.bias.zero_()
+        model.head.weight[0, 0] = 20.0
+    kinds = [{"name": name, "pathology": name == "nigral_loss", "color": [0.9, 0.2, 0.2], "terminology": None}
+             for name in ("nigral_loss", "control")]  # fmt: skip
+    metadata = {
+        "name": "dark-3d", "version": "1.0.0", "title": "Dark voxels (simulated)", "description": "For tests.",
+        "task": "classification", "classes": kinds, "modality": "MR", "dimension": 3,
+        "input": {
+            "planes": ["axial"], "size": [16, 40, 40], "spacing_mm": [2.2, 2.0, 2.0],
+            "intensity": {"kind": "percentile", "low": 1.0, "high": 99.5, "foreground": "otsu", "per": "volume"},
+        },
+        "architecture": {"name": "vgg_small", "arguments": arguments}, "temperature": 1.0,
+        "evidence_levels": [{"name": "possible", "threshold": 1.0, "color": [1.0, 1.0, 0.0]}],
+        "input_statistics": {}, "metrics": {}, "intended_use": "Research use only.", "reference": "arXiv:1909.12919",
+        "data": [{"name": "made up", "license": "none", "use": "none", "attribution": "none"}],
+    }  # fmt: skip
+    return save_bundle(tmp_path_factory.mktemp("models") / "dark-3d", model, metadata)
+
+
+def test_truth_lies_where_an_image_and_its_twin_differ(bundle):
+    found = nigra.Midbrains(bundle).placed(1)
+    assert found.image.shape == found.twin.shape == (1, 16, 40, 40)
+    assert found.mask.any() and not (found.mask & (found.labels != nigra.NIGRA)).any()
+    darker = (found.twin - found.image)[0]
+    assert darker[found.mask].mean() > 5 * abs(darker[found.labels == nigra.CRUS].mean())
+
+
+def test_grades_and_sides_are_told_apart():
+    assert [nigra.grade_of(NigralLoss(*pair)) for pair in ((0.3, 0.1), (0.2, 0.5), (0.7, 0.7))] == list(nigra.GRADES)
+    labels = np.zeros((2, 3, 12), np.uint8)
+    labels[:, :, [2, 9]] = nigra.NIGRA
+    evidence = np.zeros(labels.shape)
+    evidence[..., 9], evidence[..., 2] = 3, 1
+    assert nigra.worse_side(evidence, labels) == pytest.approx(0.5)
+    assert nigra.worse_side(evidence[..., ::-1], labels) == pytest.approx(-0.5)
+    assert nigra.worse_side(np.zeros(labels.shape), labels) == 0.0
+
+
+def test_a_crop_stays_where_it_was_in_space():
+    matrix = np.array([[-0.5, 0, 0, 7], [0, -0.75, 0, 3], [0, 0, 2, -9], [0, 0, 0, 1.0]])
+    whole = volume_from_array(np.random.default_rng(0).random((4, 40, 60)), matrix, "scan")
+    part, where = nigra.crop_around(whole, (2, 20, 52), 9.0)
+    assert part.array.shape == (4, 13, 17)  # the last columns are cut off by the scan's end
+    assert np.array_equal(part.array, whole.array[where])
+    start = [where[2].start, where[1].start, 0]
+    assert np.allclose(part.geometry.points_to_ras([[0, 0, 0]]), whole.geometry.points_to_ras([start]))
+
+
+def test_the_command_reports_grades_sides_and_the_real_volume(bundle, tmp_path):
+    real = tmp_path / "data" / "neuromelanin"
+    real.mkdir(parents=True)
+    labels = np.zeros((12, 60, 60), np.uint8)
+    labels[4:8, 28:32, 24:36], labels[4:8, 24:28, 24:36] = nigra.NIGRA, nigra.CRUS
+    scan = np.where(labels == nigra.NIGRA, 600.0, 1000.0).astype(np.float32)
+    scan[0, 10:30, 10:35] = 600.0
+    for name, array in zip(nigra.REAL, (scan, labels), strict=True):
+        volume = sitk.GetImageFromArray(array)
+        volume.SetSpacing((2.0, 2.0, 2.2))
+        sitk.WriteImage(volume, str(real / name))
+    out = tmp_path / "docs"
+    (found,) = find_sets(bundle, real.parent)
+    assert found.name == "simulated midbrains" and len(found.cases) == len(found.normals) == nigra.CASES
+    settings = Settings(cases=3, judged=0, methods=("hrcam/sum", "monai-gradcam/last"), batch_size=3)
+    evaluate_models([str(bundle.path)], real.parent, out, settings, lambda _: None)
+    results = json.loads((out / "results/dark-3d.json").read_text())
+    figures, notes = results["classification"]["figures"], results["classification"]["notes"]
+    prefix = "share of positive evidence in: "
+    shares = {name.removeprefix(prefix): value for name, value in figures.items() if name.startswith(prefix)}
+    assert len(shares) == 4 and sum(shares.values()) == pytest.approx(1, abs=1e-4)
+    assert shares["elsewhere"] > shares["crus cerebri"] > shares["lost nigra"]  # by size: all of it is dark
+    assert 0 <= figures["AUC, loss against twin"] <= 1 and figures["asymmetric cases"] <= 3
+    assert set(results["localization"]["simulated midbrains"]["breakdown"]["grade"]) <= set(nigra.GRADES)
+    assert "which is no diagnosis" in notes[-1]
+    # Dark voxels are evidence here, and in the made-up scan the nigra is dark, and something elsewhere.
+    share, space = re.search(r"positive evidence in nigra (\d+)% \(([\d.]+)% of the voxels\)", notes[-1]).groups()
+    assert 10 < float(share) < 60 and float(space) < 2
+    text = (out / "RESULTS.md").read_text()
+    assert "simulated" in text and "no clinical accuracy" in text
