@@ -301,7 +301,8 @@ class _claim:  # noqa: N801 - used as a function
 def _left_behind(out: Path, name: str) -> list[Path]:
     """Hidden folders in which ``write_result`` was writing this very case when its process died."""
     kinds = "|".join(re.escape(end) for end in (RESULT_SUFFIX, *OUTPUTS.values()))
-    own = re.compile(re.escape(name) + rf"({kinds}|_map_.*\.nii\.gz)")
+    images = r"_(.+_)?(map|labels)\.nii(\.gz)?"  # packed in a second step
+    own = re.compile(re.escape(name) + f"({kinds}|{images})")
     start = f".{name[:40]}-"
     found = []
     for holder in out.glob(f"{_literal(start)}????????"):

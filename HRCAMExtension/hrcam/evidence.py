@@ -31,6 +31,8 @@ FRACTIONS = (0.05, 0.1, 0.2, 0.35, 0.5, 1.0)
 
 _BIAS_PENALTY = 0.01
 _TEMPERATURE_PENALTY = 0.01
+_LARGEST_LOG_TEMPERATURE = 5.0
+"""Either way: logits that tell few volumes apart perfectly would be scaled without end."""
 
 
 def pathology_score(slice_logits: npt.ArrayLike, pathology: Sequence[bool]) -> Logits:
@@ -197,25 +199,22 @@ def _top_mean(logits: Logits, fraction: float, pathology: Sequence[bool]) -> Log
 def _calibrate(
     tops: Logits, target: npt.NDArray[np.int_], weights: npt.NDArray[np.float64]
 ) -> tuple[float, float, list[float]]:
-    """Minimise the weighted cross-entropy of softmax((tops + bias) / temperature)."""
-    import torch
+    """Minimise the weighted cross-entropy of softmax((tops + bias) / temperature), temperature within its bounds."""
+    from scipy.optimize import minimize
 
-    x, y, w = torch.from_numpy(tops), torch.from_numpy(target), torch.from_numpy(weights)
-    parameters = torch.zeros(1 + tops.shape[1], dtype=torch.float64, requires_grad=True)
-    optimizer = torch.optim.LBFGS([parameters], max_iter=200, line_search_fn="strong_wolfe")
+    count = tops.shape[1]
+    wanted = np.eye(count)[target]
 
-    def loss() -> torch.Tensor:
-        scaled = (x + parameters[1:]) * parameters[0].exp()
-        entropy = (w * torch.nn.functional.cross_entropy(scaled, y, reduction="none")).sum()
-        penalty = _TEMPERATURE_PENALTY * parameters[0] ** 2 + _BIAS_PENALTY * (parameters[1:] ** 2).sum()
-        return entropy + penalty
+    def loss(parameters: Logits) -> tuple[float, Logits]:
+        log_scale, bias = float(parameters[0]), parameters[1:]
+        scaled = (tops + bias) * np.exp(log_scale)
+        entropy = float(weights @ (_logsumexp(scaled) - (scaled * wanted).sum(axis=1)))
+        slope = weights[:, None] * (softmax(scaled) - wanted)
+        gradient = np.append((slope * scaled).sum(), slope.sum(axis=0) * np.exp(log_scale))
+        penalty = _TEMPERATURE_PENALTY * log_scale**2 + _BIAS_PENALTY * float(bias @ bias)
+        return entropy + penalty, gradient + 2 * np.append(_TEMPERATURE_PENALTY * log_scale, _BIAS_PENALTY * bias)
 
-    def step() -> torch.Tensor:
-        optimizer.zero_grad()
-        value = loss()
-        value.backward()  # type: ignore[no-untyped-call]
-        return value
-
-    optimizer.step(step)  # type: ignore[arg-type]
-    final, fitted = float(loss().detach()), parameters.detach()
-    return final, float(torch.exp(-fitted[0])), [float(b) for b in fitted[1:] - fitted[1:].mean()]
+    bounds = [(-_LARGEST_LOG_TEMPERATURE, _LARGEST_LOG_TEMPERATURE), *[(None, None)] * count]
+    found = minimize(loss, np.zeros(1 + count), jac=True, method="L-BFGS-B", bounds=bounds)
+    bias = found.x[1:] - found.x[1:].mean()
+    return float(found.fun), float(np.exp(-found.x[0])), [float(b) for b in bias]

@@ -65,6 +65,14 @@ def test_the_fitted_rule_beats_the_mean_and_the_maximum_on_new_volumes():
     assert accuracy(fitted) > accuracy(maximum) + 0.2
 
 
+@pytest.mark.parametrize("size", [1e-6, 1.0, 1e6])
+def test_the_rule_of_few_volumes_told_apart_perfectly_stays_finite(size):
+    logits = [size * np.array([[1.0, 0.0]]), size * np.array([[0.0, 1.0]])] * 2
+    rule = fit_volume_rule(logits, [0, 1, 0, 1], [True, False])
+    assert 1e-3 < rule["temperature"] < 1e3 and np.isfinite(rule["bias"]).all()
+    assert [int(volume_logits(one, rule, [True, False]).argmax()) for one in logits[:2]] == [0, 1]
+
+
 def test_one_label_a_volume_is_asked_for():
     with pytest.raises(InputError, match="2 volumes and 1 labels"):
         fit_volume_rule([np.zeros((3, 3))] * 2, [0], PATHOLOGY)

@@ -54,6 +54,7 @@ def simulate_case(
     plane: str | None = None,
     diameter_mm: tuple[float, float] = (2.0, 30.0),
     paired: bool = False,
+    stripped: bool = False,
 ) -> SimulatedCase:
     """Simulate one scan. The same arguments give the same scan, bit for bit.
 
@@ -68,6 +69,7 @@ def simulate_case(
         at most, where it would be as bright as the tissue that it hides.
     style, plane : tissue contrast and plane; drawn at random by default.
     paired : also give the twin without lesion.
+    stripped : leave out all but the brain, where the head is made of tissues.
     """
     streams = [np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(4)]
     choice, scene_rng, lesion_rng, scanner_rng = streams
@@ -79,7 +81,7 @@ def simulate_case(
     style = style or drawn_style
     plane = (plane or drawn_plane) if dims == 2 else None
     scene = draw_scene(head, scene_rng, plane=plane, size=(size,) * dims, spacing_mm=spacing, style=style,
-                       thick_mm=thick)  # fmt: skip
+                       thick_mm=thick, stripped=stripped)  # fmt: skip
     top = float(np.percentile(scene.image, 99))
     noise_seed = scanner_rng.integers(2**63)
 

@@ -196,6 +196,7 @@ def draw_scene(
     style: str = "t1",
     deform_mm: float = 3.0,
     thick_mm: float = 0.0,
+    stripped: bool = False,
 ) -> Scene:
     """Draw a clean slice (``plane`` given) or volume of a head, with random pose, deformation and tissue contrast.
 
@@ -211,6 +212,7 @@ def draw_scene(
     style : tissue contrast, one of :data:`hrcam.simulate.tissues.STYLES`.
     deform_mm : standard deviation of the elastic deformation.
     thick_mm : slice thickness, for slices.
+    stripped : leave out all but the brain, as brain extraction does; heads of intensities stay as they are.
     """
     if style not in STYLES:
         raise InputError(f"Contrast style '{style}' is unknown.", f"Choose one of {', '.join(STYLES)}.")
@@ -234,6 +236,8 @@ def draw_scene(
     if style == "t1ce":
         # Cortical vessels lie in the sulci; without them every bright spot in the brain would be a lesion.
         tissues[(tissues == INDEX["csf"]) & (vessels > 1.7)] = INDEX["sinus"]
+    if stripped:
+        mean, within = np.where(BRAIN, mean, mean[0]), np.where(BRAIN, within, within[0])
     image = mean[tissues] + within[tissues] * grain
     layers = int(np.clip(round(thick_mm / 1.5), 1, 5)) if plane else 1
     if layers > 1:

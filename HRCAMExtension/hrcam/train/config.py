@@ -79,6 +79,9 @@ class SimulationConfig(_Section):
     styles: list[Literal["t1", "t1ce", "any"]] = Field(
         default=["t1", "t1ce", "any"], min_length=1, description="contrasts of the heads' tissues, equally often"
     )
+    stripped: float = Field(
+        default=0.0, ge=0, le=1, description="share of heads drawn without skull and skin, as after brain extraction"
+    )
     patch: int | None = Field(
         default=None, ge=8,
         description="stage one learns from crops of so many pixels a side (at most the image) around what tells a pair "

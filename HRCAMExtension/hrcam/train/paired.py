@@ -173,9 +173,10 @@ def draw_pair(
         head = heads[int(rng.integers(len(heads)))]()
         plane = str(rng.choice(config.input.planes)) if config.dimension == 2 else None
         style = str(rng.choice(simulation.styles))
+        stripped = bool(simulation.stripped) and rng.random() < simulation.stripped
         case = simulate_case(
             head, seed, dims=config.dimension, size=size[0], spacing_mm=config.input.spacings[0], plane=plane,
-            style=style, spec=_lesion(config, rng, clear), paired=True,
+            style=style, spec=_lesion(config, rng, clear), paired=True, stripped=stripped,
         )  # fmt: skip
         image, twin, mask, name = case.image, case.twin, case.mask, head.name
     assert twin is not None
