@@ -15,7 +15,9 @@ Array = np.ndarray
 
 
 _TRIES = 8
-_LEAST_CHANGE = 0.08
+_TISSUE = 0.6
+LEAST_CHANGE = 0.08
+"""Of the brain's median: a lesion that changes the image less, on average, is put elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,8 @@ def simulate_case(
     style: str | None = None,
     plane: str | None = None,
     diameter_mm: tuple[float, float] = (2.0, 30.0),
+    contrast: tuple[float, float] = (0.12, 1.2),
+    least_change: float = LEAST_CHANGE,
     paired: bool = False,
     stripped: bool = False,
 ) -> SimulatedCase:
@@ -65,8 +69,9 @@ def simulate_case(
     dims : 2 for a slice, 3 for a volume.
     size, spacing_mm : of the image, along every axis; default 256 at 0.94 mm (2D), 128 at 1.7 mm (3D).
     lesion : False for a healthy scan; all else is drawn as with a lesion.
-    spec : the lesion; drawn at random by default, with ``diameter_mm`` as its range. It is put elsewhere, a few times
-        at most, where it would be as bright as the tissue that it hides.
+    spec : the lesion; drawn at random by default, of sizes in ``diameter_mm`` and ``contrast``.
+    least_change : the lesion is put elsewhere, a few times at most, where it would lie in fluid or be about as bright
+        as the tissue that it hides: it shall change the image by this fraction of the brain's median, on average.
     style, plane : tissue contrast and plane; drawn at random by default.
     paired : also give the twin without lesion.
     stripped : leave out all but the brain, where the head is made of tissues.
@@ -92,20 +97,27 @@ def simulate_case(
     if not lesion:
         empty = np.zeros(scene.image.shape, bool)
         return SimulatedCase(np.asarray(twin), empty, twin, None, look, style, plane, spacing)
-    drawn = random_lesion(lesion_rng, diameter_mm=diameter_mm)
+    drawn = random_lesion(lesion_rng, diameter_mm=diameter_mm, contrast=contrast)
     spec = spec or drawn
     where = scene.brain if scene.brain.any() else None
     site = find_site(scene.image, spacing, where)
+    clean, mask, change = scene.image, np.zeros(scene.image.shape, bool), -1.0
     for _ in range(_TRIES):
-        clean, mask = insert_lesion(scene.image, spacing, lesion_rng, spec, site)
-        if _visible(scene.image, clean, mask, scene.brain):
+        tried, outline = insert_lesion(scene.image, spacing, lesion_rng, spec, site)
+        reached = _change(scene.image, tried, outline, scene.brain)
+        if reached > change:
+            clean, mask, change = tried, outline, reached
+        if change >= least_change:
             break
     return SimulatedCase(scanned(clean), mask, twin if paired else None, spec, look, style, plane, spacing)
 
 
-def _visible(before: Array, after: Array, mask: Array, brain: Array) -> bool:
-    """Whether the image changes where the lesion lies: one as bright as what it hides would be a wrong label."""
-    if not mask.any():
-        return False
+def _change(before: Array, after: Array, mask: Array, brain: Array) -> float:
+    """How far the image changes where the lesion lies: one as bright as what it hides would be a wrong label.
+
+    0 where it lies in fluid (dark on T1), in which a dark lesion shows nothing and no lesion of the brain grows.
+    """
     level = float(np.median(before[brain] if brain.any() else before[before > before.mean()]))
-    return float(np.abs(after - before)[mask].mean()) >= _LEAST_CHANGE * level
+    if not mask.any() or float(before[mask].mean()) < _TISSUE * level:
+        return 0.0
+    return float(np.abs(after - before)[mask].mean()) / max(level, 1e-6)

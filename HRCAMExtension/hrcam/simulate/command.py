@@ -50,6 +50,11 @@ def simulate(
     spacing: Annotated[float | None, typer.Option(help="Voxel size in mm (default: 0.94 in 2D, 1.7 in 3D).")] = None,
     smallest: Annotated[float, typer.Option(help="Smallest lesion's diameter in mm.")] = 2.0,
     largest: Annotated[float, typer.Option(help="Largest lesion's diameter in mm.")] = 30.0,
+    weakest: Annotated[float, typer.Option(help="Least contrast, as a fraction of the local tissue.")] = 0.12,
+    strongest: Annotated[float, typer.Option(help="Greatest contrast.")] = 1.2,
+    least_change: Annotated[
+        float, typer.Option(help="Lesions that change the image less, as a fraction of the brain, are put elsewhere.")
+    ] = 0.08,
     style: Annotated[Style, typer.Option(help="Tissue contrast of label-map heads.")] = Style.mixed,
     paired: Annotated[bool, typer.Option(help="Healthy images are the others' twins: same head and noise.")] = False,
     file_format: Annotated[Format, typer.Option("--format", help="auto: PNG in 2D, NIfTI in 3D.")] = Format.auto,
@@ -74,7 +79,8 @@ def simulate(
         raise InputError("Neuromelanin volumes are drawn whole.", "Leave out --heads and --from.")
     recipe = Recipe(
         kind=kind.value, dims=dims, count=count, seed=seed, size=size, spacing_mm=spacing, paired=paired,
-        diameter_mm=(smallest, largest), style=None if style is Style.mixed else style.value,
+        diameter_mm=(smallest, largest), contrast=(weakest, strongest), least_change=least_change,
+        style=None if style is Style.mixed else style.value,
         file_format=file_format.value, heads=heads_from(heads, from_file), validation=validation,
     )  # fmt: skip
     console = Console(stderr=True)

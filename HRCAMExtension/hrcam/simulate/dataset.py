@@ -96,7 +96,8 @@ def _make(recipe: Recipe, out: Path, image: int) -> None:
     if recipe.kind == "lesion":
         case = simulate_case(
             _head(recipe, recipe.head_of(image)), seed, dims=recipe.dims, size=recipe.size, lesion=sick,
-            spacing_mm=recipe.spacing_mm, diameter_mm=recipe.diameter_mm, style=recipe.style,
+            spacing_mm=recipe.spacing_mm, diameter_mm=recipe.diameter_mm, contrast=recipe.contrast,
+            least_change=recipe.least_change, style=recipe.style,
         )  # fmt: skip
         pixels, mask, spacing, plane, style = case.image, case.mask, case.spacing_mm, case.plane, case.style
         spec = case.spec.to_dict() if case.spec else {}

@@ -10,6 +10,7 @@ import numpy as np
 
 from .. import __version__
 from ..errors import InputError
+from .case import LEAST_CHANGE
 from .head import find_heads
 from .tissues import STYLES
 
@@ -29,6 +30,8 @@ class Recipe:
     seed : of everything.
     size, spacing_mm : along every axis; None for the kind's own. Neuromelanin volumes have their own grid.
     diameter_mm : smallest and largest lesion.
+    contrast : least and greatest, as a fraction of the local tissue's intensity.
+    least_change : of the image in the lesion, as a fraction of the brain's median; see `simulate_case`.
     style : tissue contrast of label-map heads (t1, t1ce, any); None for a mixture.
     paired : each healthy image is the twin of a pathological one: same head, same noise.
     file_format : ``png`` (16 bit, 2D) or ``nifti``.
@@ -43,6 +46,8 @@ class Recipe:
     size: int | None = None
     spacing_mm: float | None = None
     diameter_mm: tuple[float, float] = (2.0, 30.0)
+    contrast: tuple[float, float] = (0.12, 1.2)
+    least_change: float = LEAST_CHANGE
     style: str | None = None
     paired: bool = False
     file_format: str = "png"
@@ -59,6 +64,9 @@ class Recipe:
             raise InputError("The count must be at least 1 and the seed at least 0.", "Correct --count or --seed.")
         if not 0 < self.diameter_mm[0] <= self.diameter_mm[1]:
             raise InputError(f"Lesion diameters {self.diameter_mm} are no range.", "Give the smaller first, above 0.")
+        if not 0 < self.contrast[0] <= self.contrast[1] or not 0 <= self.least_change <= 1:
+            hint = "Contrast: the smaller first, above 0; the change: from 0 to 1."
+            raise InputError(f"Contrasts {self.contrast} or a change of {self.least_change} are impossible.", hint)
         if self.size is not None and self.size < 32:
             raise InputError(f"An image of {self.size} voxels an axis is too small.", "Give --size 32 or more.")
         if self.spacing_mm is not None and not self.spacing_mm > 0:
@@ -114,7 +122,8 @@ class Recipe:
         """Plain values for JSON; heads by file name, so that a set does not depend on where they lie."""
         names = [path.name for path in self.heads]
         return {"format": RECIPE_FORMAT, "hrcam": __version__, **asdict(self), "heads": names,
-                "diameter_mm": list(self.diameter_mm), "labels": list(self.labels)}  # fmt: skip
+                "diameter_mm": list(self.diameter_mm), "contrast": list(self.contrast),
+                "labels": list(self.labels)}  # fmt: skip
 
 
 def heads_from(folder: Path | None, file: Path | None) -> tuple[Path, ...]:

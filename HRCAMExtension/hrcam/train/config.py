@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from hrcam.errors import HRCAMError, InputError
 from hrcam.fusion import check_fusion
 from hrcam.head import STRENGTHS
+from hrcam.simulate.case import LEAST_CHANGE
 from hrcam.train.augment import AugmentOptions
 
 RECIPES = Path(__file__).parent.parent / "recipes"
@@ -75,6 +76,10 @@ class SimulationConfig(_Section):
     diameter_mm: tuple[float, float] = Field(default=(2.0, 30.0), description="smallest and largest lesion")
     contrast: tuple[float, float] = Field(
         default=(0.12, 1.2), description="least and greatest, as a fraction of the local tissue's intensity"
+    )
+    least_change: float = Field(
+        default=LEAST_CHANGE, ge=0, le=1,
+        description="lesions that change the image less, as a fraction of the brain's median, are put elsewhere",
     )
     styles: list[Literal["t1", "t1ce", "any"]] = Field(
         default=["t1", "t1ce", "any"], min_length=1, description="contrasts of the heads' tissues, equally often"

@@ -177,6 +177,7 @@ def draw_pair(
         case = simulate_case(
             head, seed, dims=config.dimension, size=size[0], spacing_mm=config.input.spacings[0], plane=plane,
             style=style, spec=_lesion(config, rng, clear), paired=True, stripped=stripped,
+            least_change=simulation.least_change,
         )  # fmt: skip
         image, twin, mask, name = case.image, case.twin, case.mask, head.name
     assert twin is not None
