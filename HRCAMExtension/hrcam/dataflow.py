@@ -4,8 +4,8 @@ One run of the network is watched at the level of torch's operators, so function
 are seen as well as modules. `levels.py` reads the recording.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
 import torch
@@ -27,6 +27,16 @@ _REARRANGING = _DENSE | {
 }
 
 
+_CUTTING = {"slice", "narrow", "split", "split_with_sizes", "unsafe_split", "unsafe_split_with_sizes", "chunk"}
+
+_CUT = "cut to a part"
+_COVERED = 0.6
+"""A map of less of the image's length is cut out of it; less is lost where a U-Net crops what it did not pad."""
+
+SMALLEST_ADAPTIVE = 8
+"""An adaptive pooling to fewer voxels a side ends the feature maps (heads take 7, pyramids of context 6 and less)."""
+
+
 @dataclass
 class Node:
     """One tensor at one time; `stride` is None where it is not a feature map (pooled, flattened, tokens)."""
@@ -41,6 +51,8 @@ class Node:
     """Strides of the feature maps that it was last computed from (its own where it is one)."""
     visits: dict[Stride, int]
     """How often the data on its way here entered each stride: 2 for a decoder's map at an encoder's stride."""
+    moved: frozenset[str] = frozenset()
+    """What was done to the map's place: it does not lie on the image (cut out, mirrored, warped)."""
 
 
 @dataclass(frozen=True)
@@ -55,12 +67,21 @@ class Sighting:
 
 @dataclass
 class Recording:
-    """All nodes in order of execution (node 0 is the image), where modules show them, and the output's nodes."""
+    """All nodes in order of execution (node 0 is the image), where modules show them, and the output's nodes.
+
+    Where the network failed, `error` says how, and the output is what it had last.
+    """
 
     nodes: list[Node]
     sightings: list[Sighting]
     outputs: tuple[int, ...]
     calls: dict[str, int] = field(default_factory=dict)
+    error: Exception | None = None
+
+    @property
+    def finished(self) -> set[str]:
+        """Names of the modules that gave something computed from the image."""
+        return {seen.module for seen in self.sightings if not seen.at_input}
 
 
 class _Recorder(TorchDispatchMode):
@@ -75,6 +96,7 @@ class _Recorder(TorchDispatchMode):
         self.of_tensor: dict[int, int] = {id(image): 0}
         self.of_storage: dict[int, int] = {}
         self.known: dict[tuple[int, ...], Stride] = {tuple(image.shape[2:]): one}
+        self.latest: tuple[int, ...] = (0,)  # what the last operator gave, or took where it failed
 
     def node_of(self, tensor: Tensor) -> int | None:
         """Return the latest node of a tensor, None where it does not depend on the image."""
@@ -88,12 +110,16 @@ class _Recorder(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        result = func(*args, **kwargs)
         parents: list[int] = []
-        for value in tree_leaves((args, kwargs)):
-            node = self.node_of(value) if isinstance(value, Tensor) else None
-            if node is not None and node not in parents:
-                parents.append(node)
+        try:
+            result = func(*args, **kwargs)
+        finally:  # also of an operator that fails
+            for value in tree_leaves((args, kwargs)):
+                node = self.node_of(value) if isinstance(value, Tensor) else None
+                if node is not None and node not in parents:
+                    parents.append(node)
+            if parents:
+                self.latest = tuple(parents)
         if parents:
             arguments = dict(zip((a.name for a in func._schema.arguments), args, strict=False)) | kwargs
             name = func.overloadpacket.__name__
@@ -104,17 +130,29 @@ class _Recorder(TorchDispatchMode):
                 for tensor in tree_leaves(arguments.get(argument.name))
                 if isinstance(tensor, Tensor)
             ]
+            given = []
             for tensor in written:
-                self.of_storage[_storage(tensor)] = self._add_result(tensor, name, parents, arguments)
+                given.append(self._add_result(tensor, name, parents, arguments))
+                self.of_storage[_storage(tensor)] = given[-1]
             for tensor in tree_leaves(result):
                 if isinstance(tensor, Tensor) and not any(tensor is w for w in written):
-                    self._add_result(tensor, name, parents, arguments)
+                    given.append(self._add_result(tensor, name, parents, arguments))
+            self.latest = tuple(given)
         return result
 
     def _add_result(self, tensor: Tensor, name: str, parents: list[int], arguments: dict[str, Any]) -> int:
-        return self._add(tensor, name, tuple(parents), self._stride(tensor, name, parents, arguments))
+        stride = self._stride(tensor, name, parents, arguments)
+        moved = self._moved(tensor, name, parents, arguments, stride) if stride is not None else frozenset()
+        return self._add(tensor, name, tuple(parents), stride, moved)
 
-    def _add(self, tensor: Tensor, operator: str, parents: tuple[int, ...], stride: Stride | None) -> int:
+    def _add(
+        self,
+        tensor: Tensor,
+        operator: str,
+        parents: tuple[int, ...],
+        stride: Stride | None,
+        moved: frozenset[str] = frozenset(),
+    ) -> int:
         before = [self.nodes[p] for p in parents]
         around = frozenset().union(*(node.around for node in before))
         visits: dict[Stride, int] = {}
@@ -129,19 +167,26 @@ class _Recorder(TorchDispatchMode):
                 self.known.setdefault(tuple(tensor.shape[2:]), stride)
         learned = is_layer(operator) or any(node.learned for node in before)
         index = len(self.nodes)
-        self.nodes.append(Node(index, operator, parents, tuple(tensor.shape), stride, learned, around, visits))
+        self.nodes.append(Node(index, operator, parents, tuple(tensor.shape), stride, learned, around, visits, moved))
         self.alive.append(tensor)
         self.of_tensor[id(tensor)] = index
         return index
 
     def _stride(self, out: Tensor, name: str, parents: list[int], arguments: dict[str, Any]) -> Stride | None:
         """Return the stride of an operator's result, None where it is not a feature map."""
-        if out.ndim != self.num_dims + 2 or max(out.shape[2:]) <= 1 or "adaptive" in name:
+        if out.ndim != self.num_dims + 2 or max(out.shape[2:]) <= 1:
             return None
         source = self.nodes[parents[0]]
+        if "adaptive" in name:  # small ones are the head's, or the context of a pyramid
+            if source.stride is None or min(out.shape[2:]) < SMALLEST_ADAPTIVE:
+                return None
+            return tuple(s * a / b for s, a, b in zip(source.stride, source.shape[2:], out.shape[2:], strict=True))
+        if name in _CUTTING and source.stride is not None:
+            axis, step = self._axis_of(arguments), int(arguments.get("step", 1))
+            return tuple(s * step if n == axis else s for n, s in enumerate(source.stride))
         if is_padding(name):
             return source.stride
-        if _is_convolution(name) or "pool" in name:
+        if is_convolution(name) or "pool" in name:
             if source.stride is None:
                 return None
             steps = arguments.get("stride")
@@ -154,6 +199,27 @@ class _Recorder(TorchDispatchMode):
         if name not in _REARRANGING:
             return self._plain_stride(out, parents)
         return self._known_stride(out, parents)
+
+    def _axis_of(self, arguments: dict[str, Any]) -> int:
+        """Spatial axis that an operator's argument ``dim`` means; negative for batch and channels."""
+        dim = int(arguments.get("dim", 0))
+        return (dim if dim >= 0 else dim + self.num_dims + 2) - 2
+
+    def _moved(
+        self, out: Tensor, name: str, parents: list[int], arguments: dict[str, Any], stride: Stride
+    ) -> frozenset[str]:
+        """What keeps a feature map from lying on the image, its parents' included."""
+        moved = frozenset().union(*(self.nodes[p].moved for p in parents if self.nodes[p].stride is not None))
+        if name == "flip":
+            for dim in arguments["dims"]:
+                axis = self._axis_of({"dim": dim})
+                moved ^= {f"mirrored along axis {axis + 2}"} if axis >= 0 else frozenset()
+        elif name.startswith("grid_sampler") and len(parents) > 1:
+            moved |= {"warped by the network itself"}
+        elif name in _CUTTING:
+            moved |= {_CUT}
+        covered = (n * s / whole for n, s, whole in zip(out.shape[2:], stride, self.nodes[0].shape[2:], strict=True))
+        return moved - {_CUT} if min(covered) > _COVERED else moved
 
     def _plain_stride(self, out: Tensor, parents: Iterable[int]) -> Stride | None:
         """Stride after an operator that keeps axes in place: arithmetic, normalization, cropping, resizing."""
@@ -181,7 +247,8 @@ def _storage(tensor: Tensor) -> int:
     return tensor.untyped_storage()._cdata
 
 
-def _is_convolution(operator: str) -> bool:
+def is_convolution(operator: str) -> bool:
+    """Whether an operator is a convolution, transposed or not."""
     return operator.startswith(("conv", "_conv", "cudnn_conv", "mkldnn_conv", "thnn_conv", "slow_conv")) or (
         operator == "convolution"
     )
@@ -194,7 +261,7 @@ def is_padding(operator: str) -> bool:
 
 def is_layer(operator: str) -> bool:
     """Whether an operator mixes channels or voxels by weights."""
-    return _is_convolution(operator) or operator in _DENSE
+    return is_convolution(operator) or operator in _DENSE
 
 
 def _ratio(ratio: float) -> float:
@@ -205,19 +272,28 @@ def _ratio(ratio: float) -> float:
 
 
 def _main_output(output: Any) -> list[Tensor]:
-    """Return the logits of an output; all feature maps where it is a backbone's list of them."""
-    if isinstance(output, dict) and isinstance(output.get("logits"), Tensor):
+    """Return the logits of an output, whatever comes with them; all feature maps of a backbone without logits."""
+    if isinstance(output, Mapping) and isinstance(output.get("logits"), Tensor):
         return [output["logits"]]
-    tensors = [value for value in tree_leaves(output) if isinstance(value, Tensor)]
-    if tensors and tensors[0].ndim <= 2:
-        return tensors[:1]
-    return tensors
+    tensors = [value for value in _leaves(output) if isinstance(value, Tensor)]
+    return next(([one] for one in tensors if max(one.shape[2:], default=1) <= 1), tensors)
 
 
-def record(cnn: nn.Module, image: Tensor) -> Recording:
+def _leaves(output: Any) -> list[Any]:
+    """Values in an output of any kind: dictionaries, sequences, dataclasses (as Hugging Face's outputs)."""
+    if isinstance(output, Mapping):
+        return [leaf for value in output.values() for leaf in _leaves(value)]
+    if isinstance(output, list | tuple):
+        return [leaf for value in output for leaf in _leaves(value)]
+    if is_dataclass(output) and not isinstance(output, type):
+        return [leaf for one in fields(output) for leaf in _leaves(getattr(output, one.name))]
+    return [output]
+
+
+def record(cnn: nn.Module, image: Tensor, allow_failure: bool = False) -> Recording:
     """Run `cnn` once on B×C×*size and record what happens. Leaves no hook; modes and buffers are the caller's care.
 
-    Any exception of the network passes through.
+    Any exception of the network passes through, or, with `allow_failure`, is the recording's `error`.
     """
     recorder = _Recorder(image)
     sightings: list[Sighting] = []
@@ -242,13 +318,18 @@ def record(cnn: nn.Module, image: Tensor) -> Recording:
         handles.append(module.register_forward_pre_hook(enter))
         handles.append(module.register_forward_hook(leave))
 
+    error, outputs = None, recorder.latest
     try:
         for name, module in cnn.named_modules():
             watch(name, module)
         with torch.inference_mode(), recorder:
             output = cnn(image)
+        outputs = tuple(node for node in (recorder.node_of(t) for t in _main_output(output)) if node is not None)
+    except Exception as failure:
+        if not allow_failure:
+            raise
+        error, outputs = failure.with_traceback(None), recorder.latest  # a traceback would keep all maps alive
     finally:
         for handle in handles:
             handle.remove()
-    outputs = tuple(node for node in (recorder.node_of(t) for t in _main_output(output)) if node is not None)
-    return Recording(recorder.nodes, sightings, outputs, calls)
+    return Recording(recorder.nodes, sightings, outputs, calls, error)

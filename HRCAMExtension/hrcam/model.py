@@ -6,7 +6,8 @@ MICCAI 2019, arXiv:1909.12919.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from operator import index
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -14,8 +15,9 @@ from torch.nn import functional as F
 
 from .errors import ModelError
 from .fusion import check_fusion, fuse
-from .levels import Level, find_levels, resolve_levels, unwrap
+from .levels import Level, find_levels, resolve_levels
 from .taps import run_tapped
+from .trial import unwrap
 
 
 @dataclass(frozen=True)
@@ -80,8 +82,7 @@ class HRCAM(nn.Module):
         fusion: str = "sum",
     ) -> None:
         super().__init__()
-        if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 1:
-            raise ModelError(f"num_classes is {num_classes!r}.", "Give the number of classes, a positive integer.")
+        classes = _count(num_classes)
         self.cnn = unwrap(cnn)
         self.fusion = check_fusion(fusion)
         self.levels: tuple[Level, ...] = (
@@ -89,7 +90,7 @@ class HRCAM(nn.Module):
         )
         parameter = next(self.cnn.parameters(), torch.empty(0))
         self.head = nn.Linear(
-            sum(level.channels for level in self.levels), num_classes, device=parameter.device, dtype=parameter.dtype
+            sum(level.channels for level in self.levels), classes, device=parameter.device, dtype=parameter.dtype
         )
 
     @property
@@ -177,6 +178,13 @@ class HRCAM(nn.Module):
         if chosen.numel() and not (int(chosen.min()) >= 0 and int(chosen.max()) < self.num_classes):
             raise ModelError(f"classes is {classes!r}.", f"Indices run from 0 to {self.num_classes - 1}.")
         return chosen.long().expand(batch)
+
+
+def _count(num_classes: Any) -> int:
+    """Return the number of classes, an integer of any kind; raise `ModelError` for anything else."""
+    if not isinstance(num_classes, bool) and hasattr(num_classes, "__index__") and index(num_classes) > 0:
+        return index(num_classes)
+    raise ModelError(f"num_classes is {num_classes!r}.", "Give the number of classes, a positive integer.")
 
 
 def _average(features: Tensor) -> Tensor:
