@@ -95,11 +95,11 @@ class Fit:
 def assess_fit(volume: Volume, bundle: HasMetadata) -> Fit:
     """Compare a usable scan with a bundle's metadata.
 
-    Modality and sequence (of DICOM, or named in the file name), plane, spacing, field of view, size of what is shown,
-    and the intensity statistics.
+    What the file itself leaves open, modality and sequence (of DICOM, or named in the file name), plane, spacing, field
+    of view, size of what is shown, and the intensity statistics.
     """
     found = _distances(volume, bundle)
-    return Fit((*_modality(volume, bundle), *_grid(volume, bundle), *_looks(found)),
+    return Fit((*volume.notes, *_modality(volume, bundle), *_grid(volume, bundle), *_looks(found)),
                max(found.values()) if found else None)
 
 
@@ -155,7 +155,8 @@ def _words(text: str) -> list[str]:
 def _grid(volume: Volume, bundle: HasMetadata) -> list[str]:
     """Warnings on plane, spacing and sizes."""
     if not volume.spacing_known:
-        return ["The image states no spacing: sizes in mm and ml are not real, and it was scaled to the model's size."]
+        return ["The image states no spacing and no position: sizes in mm and ml, and left and right, are not real; it "
+                "was scaled to the model's size."]
     inputs, geometry = bundle.metadata["input"], volume.geometry
     warnings = []
     flat = len(inputs["size"]) == 2

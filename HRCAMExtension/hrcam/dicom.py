@@ -35,7 +35,8 @@ _NOT_SCANS = {"SEG", "RTSTRUCT", "RTDOSE", "SR", "PR", "KO", "REG"}
 class Series:
     """A complete, evenly spaced stack of slices, ordered along the normal of its slices.
 
-    ``direction`` holds three rows of a 3x3 matrix whose columns are the axes of i, j, k in LPS; mm throughout.
+    ``direction`` holds three rows of a 3x3 matrix whose columns are the axes of i, j, k in LPS; mm throughout. What is
+    not ``oriented`` does not state how it lies.
     """
 
     files: tuple[str, ...]
@@ -49,6 +50,7 @@ class Series:
     columns: int
     rows: int
     spacing_known: bool
+    oriented: bool = True
 
 
 @dataclass(frozen=True)
@@ -215,7 +217,8 @@ def _assemble(slices: list[_Slice], folder: Path, choice: str) -> Series:
         known = slices[0].spacing is not None or slices[0].frames > 1
         # One file: ITK's own reading of it counts (a slice, or an enhanced multi-frame volume).
         return Series((slices[0].file,), name, source, modality, (0.0, 0.0, 0.0), (1.0, 1.0), 1.0,
-                      tuple(map(tuple, np.eye(3))), *slices[0].size, known)
+                      tuple(map(tuple, np.eye(3))), *slices[0].size, known,
+                      slices[0].axes is not None or slices[0].frames > 1)
     first = slices[0]
     _refuse_mixture(slices, folder)
     if first.axes is None or any(s.position is None for s in slices):

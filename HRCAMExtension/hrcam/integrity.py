@@ -1,7 +1,8 @@
 """Is a file whole? ITK fills the missing end of a NIfTI with nothing and takes broken MetaImage streams for pixels.
 
 A map on a half-read scan would be quietly wrong, so the stated size, the checksums and the detached data of a file are
-checked here before ITK reads it.
+checked here before ITK reads it, and the few things in a header that end the whole process inside ITK. What a header
+leaves open, such as which side is left, is returned as notes for the result.
 """
 
 from __future__ import annotations
@@ -25,32 +26,52 @@ _TRAILER = 16 << 20
 """Bytes that may follow the voxels; more is a decompression bomb or another file."""
 _LONGEST = 8 * 512 * 512 * 1024
 """Bytes of the largest volume that is read, as doubles. What states more is not unpacked to see whether it is true."""
-_HEADER_LIMIT = 1 << 16
+_HEADER_LIMIT = 1 << 20
+_LONGEST_FIELD = 800
+"""Bytes of a line of an NRRD header: ITK's NRRD reader (teem) writes its complaint about a longer one past the end of a
+buffer of 1,025, and the process ends. Values of keys and free texts may be longer."""
+_FREE_TEXTS = ("content", "labels", "units", "spaceunits", "sampleunits")
+_MOST_DIMENSIONS = 10
+"""Of a MetaImage; ITK's reader uses the number as it stands, and the process ends."""
 _COPY_AGAIN = "Copy, convert or export it again from its source."
 _META_BYTES = {"CHAR": 1, "UCHAR": 1, "SHORT": 2, "USHORT": 2, "INT": 4, "UINT": 4, "LONG": 4, "ULONG": 4,
                "LONG_LONG": 8, "ULONG_LONG": 8, "FLOAT": 4, "DOUBLE": 8}
 
 
-def check_integrity(path: Path) -> None:
+SIDES_UNKNOWN = "The file does not state how the patient lies ({why}): left and right may be swapped."
+_SIDES_CONTRADICT = ("The file states two orientations that contradict each other (qform and sform): left and right "
+                     "may be swapped.")
+_SIZES_CONTRADICT = "The file states two voxel sizes that contradict each other: sizes in mm and ml may be wrong."
+_TURN_TOLERANCE = 0.05
+"""Largest difference of direction cosines (about 3 degrees) that still is one orientation."""
+_SIZE_TOLERANCE = 0.02
+
+
+def check_integrity(path: Path) -> tuple[str, ...]:
     """Raise ``InputError`` where a file is cut short, corrupted or lacks its data file, and its reader would not say.
 
     NIfTI, NRRD, MetaImage, JPEG and BMP; the readers of PNG and TIFF notice by themselves.
+
+    Returns
+    -------
+    Notes on what a good file leaves open, empty where it states everything.
     """
     try:
         suffix = suffix_of(path)
         if suffix in (".nii", ".nii.gz"):
-            _check_nifti(path)
-        elif suffix in (".mha", ".mhd"):
-            _check_meta(path)
-        elif suffix in (".nrrd", ".nhdr"):
-            _check_nrrd(path)
-        elif suffix in (".jpg", ".jpeg"):
+            return _check_nifti(path)
+        if suffix in (".mha", ".mhd"):
+            return _check_meta(path)
+        if suffix in (".nrrd", ".nhdr"):
+            return _check_nrrd(path)
+        if suffix in (".jpg", ".jpeg"):
             _check_jpeg(path)
         elif suffix == ".bmp":
             _check_bmp(path)
     except (OSError, EOFError, zlib.error, struct.error, ValueError, OverflowError) as error:
         # Python's gzip and zlib say "CRC check failed", "invalid stored block lengths" and the like.
         raise damaged(path, str(error)) from None
+    return ()
 
 
 def damaged(path: Path, why: str) -> InputError:
@@ -64,12 +85,12 @@ _KINDS = {".nii": "NIfTI", ".nii.gz": "NIfTI", ".nrrd": "NRRD", ".nhdr": "NRRD",
           ".tiff": "TIFF"}
 
 
-def _check_nifti(path: Path) -> None:
+def _check_nifti(path: Path) -> tuple[str, ...]:
     with path.open("rb") as raw:
         packed = raw.read(2) == b"\x1f\x8b"
         raw.seek(0)
         stream: IO[bytes] = gzip.GzipFile(fileobj=raw) if packed else raw  # type: ignore[assignment]
-        header = _nifti_header(path, stream.read(540))
+        header = _nifti_header(path, stream.read(348))
         stream.seek(0)
         length, bad = 0, 0
         for chunk in _chunks(stream, header.offset):
@@ -83,6 +104,7 @@ def _check_nifti(path: Path) -> None:
     if bad:
         raise InputError(f'"{shown(path.name)}" holds {bad:,} voxels that are not finite numbers (NaN or infinite).',
                          "Replace them, for example by the background value, and try again.")
+    return header.notes
 
 
 def _chunks(stream: IO[bytes], first: int) -> Iterator[bytes]:
@@ -96,16 +118,24 @@ def _chunks(stream: IO[bytes], first: int) -> Iterator[bytes]:
 
 @dataclass(frozen=True)
 class _Nifti:
-    """What is checked of a header: bytes before the voxels, bytes in all, NumPy type of float voxels (or none)."""
+    """What is checked of a header: bytes before the voxels, bytes in all, NumPy type of float voxels (or none), bytes
+    of a voxel; and what it leaves open.
+    """
 
     offset: int
     needed: int
     floats: str
     item: int
+    notes: tuple[str, ...]
+
+
+_NIFTI_BYTES = {2: 1, 4: 2, 8: 4, 16: 4, 32: 8, 64: 8, 128: 3, 256: 1, 512: 2, 768: 4, 1024: 8, 1280: 8, 1536: 16,
+                1792: 16, 2048: 32, 2304: 4}
+"""Datatype to bytes a voxel. ITK goes by the datatype, so the header's own number of bits may not be believed."""
 
 
 def _nifti_header(path: Path, header: bytes) -> _Nifti:
-    """Read a NIfTI-1 or NIfTI-2 header of either byte order; refuse sizes and positions that ITK would mend silently.
+    """Read a NIfTI-1 header of either byte order; refuse sizes and positions that ITK would mend silently.
 
     ITK turns a spacing of 0 or NaN into 1 mm, and voxels of NaN into 0.
     """
@@ -115,18 +145,14 @@ def _nifti_header(path: Path, header: bytes) -> _Nifti:
         version = struct.unpack_from(f"{order}i", header)[0]
         if version == 348 and header[344:348] == b"n+1\0":
             dim = struct.unpack_from(f"{order}8h", header, 40)
-            kind, bits = struct.unpack_from(f"{order}2h", header, 70)
-            spacing = struct.unpack_from(f"{order}3f", header, 80)
+            kind = struct.unpack_from(f"{order}h", header, 70)[0]
+            turn, *spacing = struct.unpack_from(f"{order}4f", header, 76)
             offset = struct.unpack_from(f"{order}f", header, 108)[0]
             forms = struct.unpack_from(f"{order}2h", header, 252)
             places = struct.unpack_from(f"{order}6f", header, 256), struct.unpack_from(f"{order}12f", header, 280)
-        elif version == 540 and header[4:7] == b"n+2" and len(header) == 540:
-            kind, bits = struct.unpack_from(f"{order}2h", header, 12)
-            dim = struct.unpack_from(f"{order}8q", header, 16)
-            spacing = struct.unpack_from(f"{order}3d", header, 112)
-            offset = struct.unpack_from(f"{order}q", header, 168)[0]
-            forms = struct.unpack_from(f"{order}2i", header, 344)
-            places = struct.unpack_from(f"{order}6d", header, 352), struct.unpack_from(f"{order}12d", header, 400)
+        elif version == 540 and header[4:7] == b"n+2":
+            raise InputError(f'"{shown(path.name)}" is a NIfTI-2 file, which ITK cannot read.',
+                             "Save it as NIfTI-1 or NRRD.")
         else:
             continue
         if not 1 <= dim[0] <= 7 or min(dim[1 : dim[0] + 1]) < 1 or not version <= offset < 1 << 31:
@@ -135,11 +161,42 @@ def _nifti_header(path: Path, header: bytes) -> _Nifti:
             raise damaged(path, f"the spacing {' x '.join(f'{s:g}' for s in spacing)} mm is impossible")
         if not all(math.isfinite(v) for used, values in zip(forms, places, strict=True) if used > 0 for v in values):
             raise damaged(path, "its position in space is not finite")
-        _refuse_giant(path, dim[1 : dim[0] + 1], max(1, bits // 8))
-        item = {16: 4, 64: 8}.get(kind, 0)
-        needed = int(offset) + math.prod(dim[1 : dim[0] + 1]) * bits // 8
-        return _Nifti(int(offset), needed, f"{order}f{item}" if item else "", max(item, 1))
+        item = _NIFTI_BYTES.get(kind)
+        if item is None:
+            raise damaged(path, f"unknown type of voxels {kind}")
+        _refuse_giant(path, dim[1 : dim[0] + 1], item)
+        needed = int(offset) + math.prod(dim[1 : dim[0] + 1]) * item
+        floats = f"{order}f{item}" if kind in (16, 64) else ""
+        return _Nifti(int(offset), needed, floats, item, _nifti_notes(forms, *places, spacing[: dim[0]], turn))
     raise damaged(path, "the NIfTI signature is missing")
+
+
+def _nifti_notes(forms: Sequence[int], quaternion: Sequence[float], rows: Sequence[float], spacing: Sequence[float],
+                 turn: float) -> tuple[str, ...]:
+    """What qform and sform leave open; ``turn`` is the header's qfac, negative for a left-handed qform."""
+    if max(forms) <= 0:
+        return (SIDES_UNKNOWN.format(why="qform and sform are not set"),)
+    if forms[1] <= 0:
+        return ()
+    columns = np.reshape(rows, (3, 4))[:, :3].astype(np.float64)
+    lengths = np.linalg.norm(columns, axis=0)
+    if not lengths.all():
+        return ()  # refused with its geometry
+    notes = []
+    if forms[0] > 0:
+        b, c, d = (float(q) for q in quaternion[:3])
+        a = math.sqrt(max(0.0, 1.0 - b * b - c * c - d * d))
+        turned = np.array([
+            [a * a + b * b - c * c - d * d, 2 * (b * c - a * d), 2 * (b * d + a * c)],
+            [2 * (b * c + a * d), a * a + c * c - b * b - d * d, 2 * (c * d - a * b)],
+            [2 * (b * d - a * c), 2 * (c * d + a * b), a * a + d * d - b * b - c * c],
+        ]) * (1.0, 1.0, -1.0 if turn < 0 else 1.0)
+        if np.abs(turned - columns / lengths).max() > _TURN_TOLERANCE:
+            notes.append(_SIDES_CONTRADICT)
+    stated = np.abs(spacing)
+    if np.abs(lengths[: len(stated)] / stated - 1.0).max() > _SIZE_TOLERANCE:
+        notes.append(_SIZES_CONTRADICT)
+    return tuple(notes)
 
 
 def _refuse_giant(path: Path, sizes: Sequence[int], item: int) -> None:
@@ -161,29 +218,35 @@ def _header_lines(path: Path) -> Iterator[str]:
         yield line.decode("latin-1")
 
 
-def _check_meta(path: Path) -> None:
+def _check_meta(path: Path) -> tuple[str, ...]:
     fields: dict[str, str] = {}
     offset = 0
     for line in _header_lines(path):
         offset += len(line) + 1
-        key, equals, value = line.partition("=")
-        fields[key.strip()] = value.strip()
-        if not equals or key.strip() == "ElementDataFile":
+        key, equals, value = (part.strip() for part in line.partition("="))
+        fields[key] = value
+        if key == "NDims" and not (value.isdecimal() and 1 <= int(value[:9]) <= _MOST_DIMENSIONS):
+            raise damaged(path, f"impossible NDims {shown(value)!r}")
+        if not equals or key == "ElementDataFile":
             break
     target = fields.get("ElementDataFile", "")
     if not target:
         raise damaged(path, "the header has no ElementDataFile")
     data = path if target.upper() == "LOCAL" else _detached(path, target)
-    if fields.get("CompressedData", "").lower() != "true":
-        return
     item = _META_BYTES.get(fields.get("ElementType", "").removeprefix("MET_"))
     if item is None:
-        raise damaged(path, f"unknown ElementType {fields.get('ElementType', '')!r}")
-    channels = int(fields.get("ElementNumberOfChannels", "1"))
+        raise damaged(path, f"unknown ElementType {shown(fields.get('ElementType', ''))!r}")
     sizes = [int(n) for n in fields.get("DimSize", "").split()]
-    _refuse_giant(path, sizes, channels * item)
-    needed = math.prod(sizes) * channels * item
-    _check_zlib(path, data, needed, offset if data is path else 0)
+    if len(sizes) != int(fields.get("NDims", "0")):
+        raise damaged(path, f"{len(sizes)} sizes for {fields.get('NDims', 'no')} dimensions")
+    if fields.get("CompressedData", "").lower() == "true":
+        channels = int(fields.get("ElementNumberOfChannels", "1"))
+        _refuse_giant(path, sizes, channels * item)
+        needed = math.prod(sizes) * channels * item
+        _check_zlib(path, data, needed, offset if data is path else 0)
+    if not fields.keys() & {"TransformMatrix", "Orientation", "Rotation"}:
+        return (SIDES_UNKNOWN.format(why="its header holds no TransformMatrix"),)
+    return ()
 
 
 def _check_zlib(path: Path, data: Path, needed: int, offset: int) -> None:
@@ -200,7 +263,7 @@ def _check_zlib(path: Path, data: Path, needed: int, offset: int) -> None:
         raise damaged(path, f"its compressed data ends after {length:,} of {needed:,} bytes")
 
 
-def _check_nrrd(path: Path) -> None:
+def _check_nrrd(path: Path) -> tuple[str, ...]:
     fields: dict[str, str] = {}
     end = 0
     for number, line in enumerate(_header_lines(path)):
@@ -209,11 +272,24 @@ def _check_nrrd(path: Path) -> None:
         end += len(line) + 1
         if not line.strip("\r"):
             break
-        name, _, value = line.partition(":")
-        fields[name.lower().replace(" ", "")] = value.strip()
+        name, colon, value = line.partition(":")
+        name = name.lower().replace(" ", "")
+        if line.startswith("#") or value.startswith("="):  # a comment; a key, whose value may be of any length
+            continue
+        if len(line) > _LONGEST_FIELD and not (colon and name in _FREE_TEXTS):
+            raise damaged(path, f"a line of its header has {len(line):,} letters")
+        fields[name] = value.strip()
+    if end >= _HEADER_LIMIT:
+        raise damaged(path, f"its header is longer than {_HEADER_LIMIT:,} bytes")
     data = _detached(path, fields["datafile"]) if "datafile" in fields else path
     if fields.get("encoding", "").lower() in ("gzip", "gz"):
         _check_gzip(path, data, end if data is path else 0)
+    directions = fields.get("spacedirections", "").lower()
+    if directions and directions.count("(") < min(3, int(fields.get("dimension", "0"))):
+        raise damaged(path, "an axis has no direction")
+    if not directions or "space" not in fields:
+        return (SIDES_UNKNOWN.format(why="its header names no anatomical space"),)
+    return ()
 
 
 def _check_gzip(path: Path, data: Path, offset: int) -> None:

@@ -14,7 +14,7 @@ from .integrity import damaged
 sitk.ProcessObject.SetGlobalWarningDisplay(False)  # our own errors say it, in words
 
 _FAILURES = (RuntimeError, ValueError, TypeError, OverflowError)
-"""What SimpleITK raises for bad files, and its bindings for paths that are not UTF-8."""
+"""What SimpleITK and its bindings raise for bad files."""
 
 
 def read_header(path: Path, image_io: str) -> sitk.ImageFileReader:
@@ -22,6 +22,10 @@ def read_header(path: Path, image_io: str) -> sitk.ImageFileReader:
 
     Raises ``InputError`` where it cannot.
     """
+    try:
+        str(path).encode("utf-8")
+    except UnicodeEncodeError:  # SimpleITK would end the whole process
+        raise InputError(f'The name of "{shown(path)}" is not valid UTF-8.', "Rename the file or folder.") from None
     reader = sitk.ImageFileReader()
     reader.SetImageIO(image_io)
     try:

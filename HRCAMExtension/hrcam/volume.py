@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from stat import S_ISDIR
@@ -29,7 +29,7 @@ from .formats import (
     suffix_of,
 )
 from .geometry import Geometry
-from .integrity import check_integrity
+from .integrity import SIDES_UNKNOWN, check_integrity
 from .itk import read_header, read_voxels
 
 __all__ = ["MAX_VOXELS", "Case", "Volume", "discover", "read_volume", "to_sitk", "volume_from_array"]
@@ -57,6 +57,7 @@ class Volume:
     source : where it was read from; empty for arrays.
     spacing_known : false for pictures (PNG, JPEG, …), whose spacing of 1 mm means nothing.
     modality : DICOM modality (``MR``, ``CT``, …) and series description, where the file states them.
+    notes : what the file leaves open, such as which side is left; they become warnings of the result.
     """
 
     array: Array
@@ -65,6 +66,7 @@ class Volume:
     source: str = ""
     spacing_known: bool = True
     modality: str | None = None
+    notes: tuple[str, ...] = ()
 
     @cached_property
     def content_hash(self) -> str:
@@ -95,12 +97,10 @@ def read_volume(path: str | Path) -> Volume:
         return _read_series(single_series(path))
     check_file(path)
     suffix = suffix_of(path)
-    if suffix in VOLUME_SUFFIXES:
-        check_integrity(path)
-        return _read_file(path, VOLUME_SUFFIXES[suffix])
-    if suffix in PICTURE_SUFFIXES:
-        check_integrity(path)
-        return _read_file(path, PICTURE_SUFFIXES[suffix])
+    reader_name = VOLUME_SUFFIXES.get(suffix) or PICTURE_SUFFIXES.get(suffix)
+    if reader_name is not None:
+        notes = check_integrity(path)
+        return replace(_read_file(path, reader_name), notes=notes)
     if is_dicom(path):
         return _read_series(single_series(path))
     raise InputError(f'"{shown(path.name)}" is of no supported format.', f"Give {SUPPORTED}.")
@@ -180,7 +180,8 @@ def _read_series(series: Series) -> Volume:
         geometry = Geometry(image.GetSize(), series.origin, (*series.pixel_spacing, series.slice_spacing),
                             np.asarray(series.direction))
         values = sitk.GetArrayViewFromImage(image)
-    return _volume(values, geometry, series.name, series.source, series.spacing_known, series.modality)
+    volume = _volume(values, geometry, series.name, series.source, series.spacing_known, series.modality)
+    return volume if series.oriented else replace(volume, notes=(SIDES_UNKNOWN.format(why="it has no orientation"),))
 
 
 def _refuse_by_metadata(path: Path, reader: sitk.ImageFileReader) -> None:

@@ -42,6 +42,23 @@ def nifti_body_cut(folder: Path) -> Path:
     return cut(write(folder / "a.nii"), 0.7)
 
 
+@kind("it ends after")
+def nifti_body_cut_and_bits_of_zero(folder: Path) -> Path:
+    return patch(cut(write(folder / "a.nii"), 0.7), 72, "h", 0)
+
+
+@kind("is a NIfTI-2 file")
+def nifti_second_version(folder: Path) -> Path:
+    (folder / "a.nii").write_bytes(struct.pack("<i8s2h8q", 540, b"n+2\0\r\n\x1a\n", 4, 16, 3, *SIZE_IJK, 1, 1, 1, 1)
+                                   + bytes(30000))
+    return folder / "a.nii"
+
+
+@kind("unknown type of voxels 9999")
+def nifti_unknown_type(folder: Path) -> Path:
+    return patch(write(folder / "a.nii"), 70, "h", 9999)
+
+
 @kind("is damaged or not a valid NIfTI file")
 def nifti_gzip_cut(folder: Path) -> Path:
     return cut(write(folder / "a.nii.gz"), 0.7)

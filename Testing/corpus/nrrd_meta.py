@@ -106,6 +106,32 @@ def nrrd_vectors(folder: Path) -> Path:
     return write(folder / "a.nrrd", sitk.Compose([image()] * 2))
 
 
+@kind("a line of its header has 5,")
+def nrrd_line_that_overflows_its_reader(folder: Path) -> Path:
+    return replace(write(folder / "a.nrrd"), b"encoding: raw", b"encoding: raw\n" + b"x" * 5000)
+
+
+@kind("a line of its header has 5,")
+def nrrd_value_that_overflows_its_reader(folder: Path) -> Path:
+    return replace(write(folder / "a.nrrd"), b"(6,0,0)", b"(6,0," + b"x" * 5000 + b")")
+
+
+@kind("longer than")
+def nrrd_header_without_end(folder: Path) -> Path:
+    return replace(write(folder / "a.nrrd"), b"encoding: raw", b"encoding: raw\n" + b"# comment\n" * 200_000)
+
+
+@kind("an axis has no direction")
+def nrrd_axis_without_direction(folder: Path) -> Path:
+    return replace(write(folder / "a.nrrd"), b"(6,0,0)", b"none")
+
+
+@kind(None)
+def nrrd_long_texts(folder: Path) -> Path:
+    texts = b"content: " + b"x" * 5000 + b"\nnote:=" + b"y" * 5000 + b"\n# " + b"z" * 5000
+    return replace(write(folder / "a.nrrd"), b"encoding: raw", b"encoding: raw\n" + texts)
+
+
 @kind("a segmentation, not a scan")
 def nrrd_segmentation(folder: Path) -> Path:
     made = image((sitk.GetArrayFromImage(image()) > 300).astype(np.uint8))
@@ -146,6 +172,27 @@ def meta_zlib_wrong_checksum(folder: Path) -> Path:
 @kind("is damaged or not a valid MetaImage file")
 def meta_unknown_type(folder: Path) -> Path:
     return replace(write(folder / "a.mha"), b"MET_SHORT", b"MET_HEADS")
+
+
+@kind("impossible NDims")
+def meta_dimensions_negative(folder: Path) -> Path:
+    return replace(write(folder / "a.mha"), b"NDims = 3", b"NDims = -3")
+
+
+@kind("impossible NDims")
+def meta_dimensions_by_the_billion(folder: Path) -> Path:
+    return replace(write(folder / "a.mha"), b"NDims = 3", b"NDims = 4294967297")
+
+
+@kind("2 sizes for 3 dimensions")
+def meta_size_missing(folder: Path) -> Path:
+    i, j, k = SIZE_IJK
+    return replace(write(folder / "a.mha"), f"DimSize = {i} {j} {k}".encode(), f"DimSize = {i} {j}".encode())
+
+
+@kind("unknown ElementType 'MET_STRING'")
+def meta_type_of_text(folder: Path) -> Path:
+    return replace(write(folder / "a.mha"), b"MET_SHORT", b"MET_STRING")
 
 
 @kind("no ElementDataFile")

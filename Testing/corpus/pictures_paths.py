@@ -176,6 +176,11 @@ def path_null_byte(folder: Path) -> str:
     return f"{folder}/a\0.nii"
 
 
+@kind("is not valid UTF-8")
+def path_not_utf8(folder: Path) -> Path:
+    return write(folder / "a.nii").rename(folder / os.fsdecode(b"scan \xff.nii"))
+
+
 @kind(None)
 def path_unicode(folder: Path) -> Path:
     (folder / "Пациент 患者").mkdir()
