@@ -27,7 +27,7 @@ from .formats import reason, safe_name, shown
 from .localize import Options, localize
 from .result import validate_result
 from .volume import Volume, read_volume
-from .writers import OUTPUTS, RESULT_SUFFIX, write_result
+from .writers import MAX_RESULT_BYTES, OUTPUTS, RESULT_SUFFIX, write_result
 
 DONE, KEPT, FAILED, BUSY, NOT_RUN = "done", "kept", "failed", "busy", "not run"
 """Statuses: computed now; finished earlier; failed; claimed by another process; not reached before the end."""
@@ -40,9 +40,6 @@ DECIDING_OPTIONS = ("class_name", "plane", "precision", "fusion", "keep_levels",
 
 PATIENCE_S = 3600.0
 """Longest wait for a case that another process works on."""
-
-MAX_RESULT_BYTES = 64 << 20
-"""Longer ones are no results: the schema's hundred thousand regions and slices take less."""
 
 _PAUSE_S = 1.0
 _HOPELESS = (InputError, ModelError, BundleError)

@@ -40,6 +40,9 @@ OUTPUTS: Mapping[str, str] = {
 DEFAULT_OUTPUTS = ("map", "levels", "labels", "overview")
 RESULT_SUFFIX = "_result.json"
 
+MAX_RESULT_BYTES = 64 << 20
+"""Longer ones are no results: the schema's hundred thousand regions and slices take less."""
+
 DEFAULT_TERMINOLOGY = (
     "Segmentation category and type - DICOM master list~SCT^49755003^Morphologically Altered Structure"
     "~SCT^52988006^Lesion~^^~Anatomic codes - DICOM master list~^^~^^"
@@ -66,7 +69,8 @@ def write_result(
     volume : the scan, for the overview and the scene.
     folder : where to.
     outputs : keys of `OUTPUTS`.
-    overwrite : replace the files of an earlier run; otherwise they are an error.
+    overwrite : replace the files of an earlier run, and remove those that only it had (a scene of another model beside
+        the new map would mislead); otherwise they are an error.
 
     Returns
     -------
@@ -81,6 +85,7 @@ def write_result(
     if unknown:
         raise OutputError(f'There is no output "{unknown[0]}".', f"Choose from: {', '.join(OUTPUTS)}.")
     name, target = safe_name(result.case), Path(folder)
+    _refuse_unwritable_name(target)
     writers = _writers(result, volume, outputs)
     names = {kind: name + suffix for kind, (suffix, _) in writers.items()}
     document = result.to_json(names)
@@ -154,6 +159,15 @@ def _writers(
     return writers
 
 
+def _refuse_unwritable_name(target: Path) -> None:
+    """SimpleITK ends the whole process at a path that is not UTF-8."""
+    try:
+        str(target).encode("utf-8")
+    except UnicodeEncodeError:
+        raise OutputError(f'The name of the folder "{shown(target)}" is not valid UTF-8.', "Choose another folder.") \
+            from None
+
+
 def _refuse_existing(target: Path, names: Mapping[str, str]) -> None:
     existing = [one for one in names.values() if (target / one).exists()]
     if existing:
@@ -163,7 +177,10 @@ def _refuse_existing(target: Path, names: Mapping[str, str]) -> None:
 
 def _move_into_place(holder: Path, target: Path, names: Mapping[str, str]) -> None:
     """Rename all files; without the JSON, which goes first and comes last, a case counts as absent."""
+    former = _former_files(target, names)
     (target / names["result"]).unlink(missing_ok=True)
+    for one in former:
+        (target / one).unlink(missing_ok=True)
     moved: list[Path] = []
     try:
         for kind, one in names.items():
@@ -176,6 +193,23 @@ def _move_into_place(holder: Path, target: Path, names: Mapping[str, str]) -> No
         for path in moved:
             path.unlink(missing_ok=True)
         raise
+
+
+def _former_files(target: Path, names: Mapping[str, str]) -> list[str]:
+    """Files of an earlier run that this one does not write again.
+
+    Its JSON names them; anybody may have written that, so only names that this very case can have are believed.
+    """
+    stem = names["result"].removesuffix(RESULT_SUFFIX)
+    try:
+        with (target / names["result"]).open("rb") as file:
+            document = json.loads(file.read(MAX_RESULT_BYTES))
+        files = [str(one) for one in document["files"].values()]
+    except (OSError, ValueError, RecursionError, LookupError, TypeError, AttributeError):
+        return []
+    own = [f"{stem}{suffix}" for suffix in OUTPUTS.values()]
+    return [one for one in files if one not in names.values() and safe_name(one) == one
+            and (one in own or (one.startswith(f"{stem}_") and one.endswith(OUTPUTS["map"])))]
 
 
 def _write_nifti(path: Path, array: np.ndarray[Any, Any], geometry: Geometry, note: str) -> None:

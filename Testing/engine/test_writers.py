@@ -1,6 +1,7 @@
 """Files on disk: on the input's grid, what Slicer expects, complete or absent."""
 
 import json
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -218,3 +219,35 @@ def test_what_cannot_be_written_is_said(tmp_path, scan, result):
 def test_case_names_become_safe_file_names(tmp_path, scan, result):
     files = write_result(replace(result, case='sub/01: "T1"?'), scan, tmp_path, FAST)
     assert files["map"].parent == tmp_path and files["map"].is_file()
+
+
+def test_what_only_an_earlier_run_wrote_does_not_stay_beside_new_results(tmp_path, scan, result):
+    earlier = write_result(result, scan, tmp_path, ("map", "levels", "overview"))
+    level_maps = [path for kind, path in earlier.items() if kind.startswith("map_")]
+    strangers = [tmp_path / name for name in ("blob_scene.mrb", "other_map.nii.gz", "blob_2_map.nii.gz")]
+    for path in strangers:
+        path.write_text("not of this case's results")
+    assert level_maps
+    write_result(replace(result, level_maps=None), scan, tmp_path, ("map",))
+    assert sorted(tmp_path.iterdir()) == sorted([tmp_path / "blob_map.nii.gz", tmp_path / "blob_result.json",
+                                                 *strangers])
+
+
+@pytest.mark.parametrize("files", [
+    {"a": "../victim"}, {"a": "victim"}, {"a": "blob_/../victim_map.nii.gz"}, {"a": 5}, ["victim"], "victim", None,
+])
+def test_an_earlier_result_cannot_name_files_of_others_for_removal(tmp_path, scan, result, files):
+    out = tmp_path / "out"
+    out.mkdir()
+    victims = [tmp_path / "victim", tmp_path / "victim_map.nii.gz", out / "victim", out / "victim_map.nii.gz"]
+    for path in victims:
+        path.touch()
+    (out / "blob_result.json").write_text(json.dumps({"files": files}))
+    write_result(replace(result, level_maps=None), scan, out, ("map",))
+    assert all(path.exists() for path in victims) and (out / "blob_map.nii.gz").exists()
+
+
+def test_a_folder_whose_name_is_not_utf8_is_refused(tmp_path, scan, result):
+    with pytest.raises(OutputError, match="not valid UTF-8"):
+        write_result(result, scan, tmp_path / os.fsdecode(b"out \xff"), ("map",))
+    assert not list(tmp_path.iterdir())
