@@ -12,6 +12,8 @@ from slicer.i18n import tr as _
 from slicer.i18n import translate
 from slicer.ScriptedLoadableModule import ScriptedLoadableModule, ScriptedLoadableModuleTest
 
+DOCUMENTATION_URL = "https://github.com/HRCAM/HRCAMExtension/blob/main/docs/tutorial.md"
+
 __all__ = ["HRCAMModule", "HRCAMModuleLogic", "HRCAMModuleTest", "HRCAMModuleWidget"]
 
 
@@ -29,7 +31,8 @@ class HRCAMModule(ScriptedLoadableModule):
             "were trained on image-level labels only.<br><br>Choose a scan and a model, press <i>Localize "
             "pathology</i>, then step through the regions and slices. Map values are evidence in logits: they compare "
             "between scans, and a normal scan shows an empty overlay.<br><br><b>Research use only.</b> Not a medical "
-            "device; not for diagnosis or treatment.") + self.getDefaultModuleDocumentationLink()
+            "device; not for diagnosis or treatment.<br><br>See the <a href=\"{url}\">tutorial and manual</a>."
+        ).format(url=DOCUMENTATION_URL)
         parent.acknowledgementText = _(
             "Method: S. Shinde, T. Chougule, J. Saini, M. Ingalhalikar, \"HR-CAM: Precise Localization of Pathology "
             "Using Multi-level Learning in CNNs\", MICCAI 2019, LNCS 11767 (arXiv:1909.12919). Please cite it when you "

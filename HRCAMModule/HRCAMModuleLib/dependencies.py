@@ -10,6 +10,7 @@ import importlib
 import importlib.metadata
 import logging
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import slicer
@@ -56,12 +57,13 @@ def isInstalled(requirement: str) -> bool:
     return minimum is None or _numbers(found) >= _numbers(minimum.group(1))
 
 
-def ensureDependencies(ask: bool = True) -> None:
+def ensureDependencies(ask: bool = True, onProgress: Callable[[str], None] | None = None) -> None:
     """Install what is missing; returns at once when nothing is.
 
     Parameters
     ----------
     ask : show one question first. With ``False`` (a batch run that was told to) it installs without a word.
+    onProgress : called with what is being installed now; the status bar shows it too.
 
     Raises
     ------
@@ -75,25 +77,35 @@ def ensureDependencies(ask: bool = True) -> None:
         raise DependencyError(_("Python packages are being installed already. Try again when that has ended."))
     _installing = True
     try:
-        _install(missing, ask)
+        _install(missing, ask, onProgress or (lambda message: None))
     finally:
         _installing = False
 
 
-def _install(missing: list[str], ask: bool) -> None:
+def _install(missing: list[str], ask: bool, onProgress: Callable[[str], None]) -> None:
     if ask and not _agreed(missing):
         raise DependencyError(_("HR-CAM cannot run without these packages: {packages}. Press Localize again to install "
                                 "them.").format(packages=", ".join(missing)))
     if any(requirement.startswith("torch") for requirement in missing):
+        _tell(_("Installing PyTorch, this may take some minutes..."), onProgress)
         _installTorch()
     others = [requirement for requirement in missing if not requirement.startswith("torch")]
     if others:
+        _tell(_("Installing {packages}...").format(packages=", ".join(others)), onProgress)
         _installOthers(others, ask)
+    slicer.util.showStatusMessage("")
     importlib.invalidate_caches()
     still = missingPackages()
     if still:
         raise DependencyError(_("Still missing after the installation: {packages}. Restart Slicer and try again; see "
                                 "the Python console for pip's messages.").format(packages=", ".join(still)))
+
+
+def _tell(message: str, onProgress: Callable[[str], None]) -> None:
+    logging.info("HR-CAM: %s", message)
+    slicer.util.showStatusMessage(f"HR-CAM: {message}")
+    onProgress(message)
+    slicer.app.processEvents()  # paints it: pip keeps the event loop for itself in parts
 
 
 def _agreed(missing: list[str]) -> bool:
@@ -113,7 +125,6 @@ def _installTorch() -> None:
             "PyTorch is installed through Slicer's PyTorch extension, which is absent. Open the Extensions Manager "
             "(View menu), install \"PyTorch\", restart Slicer, and press Localize again."
         )) from None
-    slicer.util.showStatusMessage(_("HR-CAM: installing PyTorch, this may take some minutes..."))
     try:
         torch = PyTorchUtils.PyTorchUtilsLogic().installTorch(
             askConfirmation=False, torchVersionRequirement=TORCH_REQUIREMENT)
@@ -125,7 +136,6 @@ def _installTorch() -> None:
 
 
 def _installOthers(packages: list[str], ask: bool) -> None:
-    slicer.util.showStatusMessage(_("HR-CAM: installing {packages}...").format(packages=", ".join(packages)))
     try:
         packaging = importlib.import_module("slicer.packaging")
     except ImportError:  # Slicer before 5.11

@@ -8,6 +8,7 @@ from enum import Enum
 
 import numpy as np
 import slicer
+from slicer.i18n import tr as _
 
 from .boxes import boundingBoxSteps
 from .colors import levelVisible, setLevelVisible
@@ -39,7 +40,8 @@ def showOverlay(
     """
     volume = localization.mapSource(source)
     if volume is None:
-        raise ValueError(f'The map of level "{source}" is not in the scene. Run the localization again.')
+        raise ValueError(_('The map of level "{source}" is not in the scene. Run the localization again.').format(
+            source=source))
     showMap = kind in (OverlayKind.MAP, OverlayKind.BOTH)
     showLabels = kind in (OverlayKind.LEVELS, OverlayKind.BOTH)
     slicer.util.setSliceViewerLayers(
@@ -129,17 +131,18 @@ def levelNumber(levels: Sequence[dict], level: str | int) -> int:
         return names.index(level) + 1
     if isinstance(level, int) and 1 <= level <= len(names):
         return level
-    raise ValueError(f'There is no evidence level {level!r}. The levels are: {", ".join(names)}.')
+    raise ValueError(_("There is no evidence level {level}. The levels are: {names}.").format(
+        level=level, names=", ".join(names)))
 
 
 def setLegendVisible(localization: Localization, kind: OverlayKind, source: str, visible: bool) -> None:
     """Show the colour legend of whatever overlay is shown; legends of the others are hidden."""
     wanted = []
     if visible and kind in (OverlayKind.MAP, OverlayKind.BOTH):
-        wanted.append((localization.mapSource(source), "Evidence (logit)"))
+        wanted.append((localization.mapSource(source), _("Evidence (logit)")))
     elif visible and kind is OverlayKind.LEVELS:
-        wanted.append((localization.labelVolume, "Evidence level"))
-    shown = [node for node, _ in wanted]
+        wanted.append((localization.labelVolume, _("Evidence level")))
+    shown = [volume for volume, _title in wanted]
     logic = slicer.modules.colors.logic()
     for volume in (localization.mapVolume, localization.labelVolume, *localization.levelVolumes.values()):
         legend = logic.GetColorLegendDisplayNode(volume)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,17 @@ from slicer.i18n import tr as _
 from .display import visibleLevels
 from .localization import FUSED, Localization
 from .range_marks import drawMarks
+
+
+def rangeStep(span: float) -> float:
+    """Step of the evidence range: a round number, 100 to 1000 steps along the scale.
+
+    Example
+    -------
+    >>> rangeStep(6.1), rangeStep(609.3)
+    (0.01, 1.0)
+    """
+    return max(0.01, 10.0 ** (math.floor(math.log10(max(span, 1e-6))) - 2))
 
 
 class _ResizeFilter(qt.QObject):
@@ -42,6 +54,7 @@ class DisplaySection:
         self._result: Localization | None = None
         self._checks: list[Any] = []
         self._levels: tuple[Any, ...] = ()
+        self._scale: tuple[float, float] | None = None
         self._levelsLayout = qt.QHBoxLayout(ui.levelsWidget)
         self._levelsLayout.setContentsMargins(0, 0, 0, 0)
         ui.mapSourceCombo.connect("activated(int)", self._sourceActivated)
@@ -68,7 +81,11 @@ class DisplaySection:
             start, end = result.evidenceSpan()
             slider = self._ui.evidenceRangeWidget
             wasBlocked = slider.blockSignals(True)
-            slider.minimum, slider.maximum = min(start, low), max(end, min(high, end))
+            scale = (min(start, low), end)
+            if scale != self._scale:  # not while the user drags a handle
+                self._scale = scale
+                slider.singleStep = rangeStep(end - start)
+                slider.minimum, slider.maximum = scale
             slider.setValues(low, min(high, end))
             slider.blockSignals(wasBlocked)
         self._showLevels()
@@ -113,4 +130,7 @@ class DisplaySection:
 
     def _rangeChanged(self, low: float, high: float) -> None:
         self.drawMarks()
-        self._onRange(low, high)
+        start, end = self._result.evidenceSpan() if self._result is not None else (low, high)
+        # The widget rounds to its decimals and steps: a handle at an end means the very end.
+        close = 0.51 * self._ui.evidenceRangeWidget.singleStep
+        self._onRange(start if abs(low - start) <= close else low, end if high >= end - close else high)

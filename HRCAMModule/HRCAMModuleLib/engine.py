@@ -10,6 +10,8 @@ import importlib.util
 import sys
 from pathlib import Path
 
+from slicer.i18n import tr as _
+
 MODULE_FOLDER = Path(__file__).resolve().parent.parent
 SOURCE_ENGINE = MODULE_FOLDER.parent / "HRCAMExtension"
 DEFAULT_MODEL = "t1ce-tumor"
@@ -33,8 +35,7 @@ def ensureEngineOnPath() -> Path:
         importlib.invalidate_caches()
         spec = importlib.util.find_spec("hrcam")
     if spec is None or not spec.submodule_search_locations:
-        raise RuntimeError(
-            f"The HR-CAM engine was not found in {MODULE_FOLDER} or {SOURCE_ENGINE}. "
-            "Install the HRCAM extension again, or add the HRCAMModule folder of a complete checkout."
-        )
+        raise RuntimeError(_(
+            "The HR-CAM engine was not found in {module} or {engine}. Install the HRCAM extension again, or add the "
+            "HRCAMModule folder of a complete checkout.").format(module=MODULE_FOLDER, engine=SOURCE_ENGINE))
     return Path(next(iter(spec.submodule_search_locations))).parent

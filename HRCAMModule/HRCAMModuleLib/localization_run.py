@@ -81,12 +81,15 @@ class LocalizationRun:
         self._runner: StepRunner | None = None
         self._folder: Path | None = None
         self._data: EvidenceData | None = None
+        self._sceneObserver: int | None = None
         self.running = False
 
     def start(self) -> None:
         """Begin; returns at once."""
-        self.running = True
         self._folder = Path(tempfile.mkdtemp(prefix="hrcam-", dir=slicer.app.temporaryPath))
+        self.running = True
+        scene = slicer.mrmlScene
+        self._sceneObserver = scene.AddObserver(scene.StartCloseEvent, lambda *_event: self._sceneClosed())
         self._tell("transfer", _("Preparing the volume"), 0.0)
         steps = writeVolumeSteps(self._volumeNode, self._folder / "input.nrrd")
         self._run(steps, self._handOver, lambda done: self._tell("transfer", _("Preparing the volume"), done))
@@ -99,6 +102,7 @@ class LocalizationRun:
         if self._runner is not None:
             self._runner.cancel()
         self._worker.cancel()
+        self._data = None
         self._removeFolder()
 
     def _run(self, steps: Any, onDone: Callable[[Any], None], onProgress: Callable[[float], None]) -> None:
@@ -128,7 +132,8 @@ class LocalizationRun:
     def _finish(self, localization: Any) -> None:
         self._stopped()
         folder, self._folder = self._folder, None
-        self._onDone(localization, self._data.levelMaps, folder)
+        data, self._data = self._data, None  # its maps are files, which Windows keeps while they are held
+        self._onDone(localization, data.levelMaps, folder)
 
     def _fail(self, message: str) -> None:
         if self.running:
@@ -136,8 +141,16 @@ class LocalizationRun:
             self._removeFolder()
             self._onError(message)
 
+    def _sceneClosed(self) -> None:
+        if self.running:
+            self.cancel()
+            self._onError(_("Cancelled: the scene was closed."))
+
     def _stopped(self) -> None:
         self.running = False
+        if self._sceneObserver is not None:
+            slicer.mrmlScene.RemoveObserver(self._sceneObserver)
+            self._sceneObserver = None
 
     def _tell(self, part: str, stage: str, done: float) -> None:
         start, end = self.SHARES[part]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import slicer
+from slicer.i18n import tr as _
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 
 from . import display, volume_rendering
@@ -136,7 +137,7 @@ class HRCAMModuleLogic(ScriptedLoadableModuleLogic):
         onError: Callable[[str], None] | None,
     ) -> LocalizationRun:
         if self.running:
-            raise RuntimeError("A localization is running already. Cancel it first.")
+            raise RuntimeError(_("A localization is running already. Cancel it first."))
         if self._worker is None:
             from .worker_client import WorkerClient
 
@@ -316,7 +317,8 @@ class HRCAMModuleLogic(ScriptedLoadableModuleLogic):
         """
         regions = {int(region["label"]): region for region in localization.regions}
         if number not in regions:
-            raise ValueError(f"There is no region {number}: the result has {len(regions)}.")
+            raise ValueError(_("There is no region {number}: the result has {count}.").format(
+                number=number, count=len(regions)))
         point = regions[number]["peak_ras"]
         display.jumpTo(point)
         return point
@@ -352,7 +354,8 @@ class HRCAMModuleLogic(ScriptedLoadableModuleLogic):
         maps, _folder = self._levelMaps.get(localization, ({}, None))
         if source not in maps:
             known = ", ".join(self.mapSources(localization))
-            raise ValueError(f'The map of level "{source}" is not here; there are: {known}. Run again.')
+            raise ValueError(_('The map of level "{source}" is not here; there are: {known}. Run again.').format(
+                source=source, known=known))
         runToEnd(addLevelMapSteps(localization, source, maps[source]()))
 
     def _remember(self, localization: Localization, maps: Mapping[str, Callable[[], Any]], folder: Path | None) -> None:

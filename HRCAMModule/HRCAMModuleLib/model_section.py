@@ -1,4 +1,4 @@
-"""The panel's model list: names, what each model is, opening its folder, adding one."""
+"""The panel's model list: names, what each model is, opening its folder, adding one; and how levels are fused."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ import slicer
 from slicer.i18n import tr as _
 
 from .dependencies import ensureDependencies
+from .engine import DEFAULT_MODEL
 from .models import ModelEntry, addModel, listModels, modelEntry
+
+FUSIONS = ("", "sum")
+"""Values of the parameter ``fusion``, in the order of the combo box; empty for the model's own."""
 
 
 class ModelSection:
@@ -20,12 +24,17 @@ class ModelSection:
     ----------
     ui : the panel's widgets.
     onChosen : called with the model's name (or folder) when the user picks one.
+    onFusion : called with one of ``FUSIONS``.
     """
 
-    def __init__(self, ui: Any, onChosen: Callable[[str], None]) -> None:
+    def __init__(self, ui: Any, onChosen: Callable[[str], None], onFusion: Callable[[str], None]) -> None:
         self._ui, self._onChosen = ui, onChosen
         self._entries: list[ModelEntry] = []
         self.problem = ""
+        self.chosen: str | None = None
+        for text in (_("The model's own"), _("Sum, as published")):
+            ui.fusionCombo.addItem(text)
+        ui.fusionCombo.connect("activated(int)", lambda index: onFusion(FUSIONS[index]))
         ui.modelCombo.connect("activated(int)", self._activated)
         ui.openModelFolderButton.connect("clicked()", self._openFolder)
         ui.addModelButton.connect("clicked()", self._add)
@@ -47,36 +56,60 @@ class ModelSection:
             self._entries = listModels()
         except Exception as error:  # a missing engine must not keep the panel from opening
             self._entries, self.problem = [], str(error)
-        if chosen and self.find(chosen) is None and ("/" in chosen or "\\" in chosen):
-            try:
-                self._entries.append(modelEntry(chosen))
-            except Exception as error:  # shown in the panel; the bundled models stay usable
-                self.problem = str(error)
         combo = self._ui.modelCombo
         wasBlocked = combo.blockSignals(True)
         combo.clear()
-        for row, entry in enumerate(self._entries):
-            combo.addItem(entry.title)
-            combo.setItemData(row, f"{entry.name}\n{entry.folder}", qt.Qt.ToolTipRole)
         combo.blockSignals(wasBlocked)
+        for entry in self._entries:
+            self._list(entry)
         self.choose(chosen)
 
+    def show(self, name: str, fusion: str) -> None:
+        """Show what the parameters say, whoever set them."""
+        self._ui.fusionCombo.setCurrentIndex(FUSIONS.index(fusion) if fusion in FUSIONS else 0)
+        if name != self.chosen:
+            self.choose(name)
+
     def choose(self, name: str) -> None:
-        """Choose a listed model; the first one when there is none of that name or folder."""
-        index = next((n for n, entry in enumerate(self._entries) if name in (entry.name, str(entry.folder))), 0)
+        """Choose a model by name or folder; none, with the reason, when it is not there (a scene from elsewhere).
+
+        Without a name, and where the default model is absent, it is the first one.
+        """
+        self.chosen, index = name, self._index(name)
+        if index is None and ("/" in name or "\\" in name):
+            try:
+                self._entries.append(modelEntry(name))
+                self._list(self._entries[-1])
+                index = len(self._entries) - 1
+            except Exception as error:  # shown in the panel; the listed models stay usable
+                self.problem = str(error)
+        elif index is None and name in ("", DEFAULT_MODEL):
+            index = 0
+        elif index is None and self._entries:
+            self.problem = _('The model "{name}" is not here. Choose another one, or add it.').format(name=name)
         wasBlocked = self._ui.modelCombo.blockSignals(True)
-        self._ui.modelCombo.setCurrentIndex(index if self._entries else -1)
+        self._ui.modelCombo.setCurrentIndex(index if index is not None and self._entries else -1)
         self._ui.modelCombo.blockSignals(wasBlocked)
         entry = self.current
         self._ui.modelInfoLabel.text = entry.summary() if entry else (
             self.problem or _("No model was found. Press \"Add model...\" to add one."))
         self._ui.openModelFolderButton.enabled = entry is not None
 
+    def _index(self, name: str) -> int | None:
+        return next((n for n, entry in enumerate(self._entries) if name in (entry.name, str(entry.folder))), None)
+
+    def _list(self, entry: ModelEntry) -> None:
+        combo = self._ui.modelCombo
+        wasBlocked = combo.blockSignals(True)
+        combo.addItem(entry.title)
+        combo.setItemData(combo.count - 1, f"{entry.name}\n{entry.folder}", qt.Qt.ToolTipRole)
+        combo.blockSignals(wasBlocked)
+
     def _activated(self, _index: int) -> None:
         entry = self.current
         if entry is not None:
-            self.choose(entry.name)
-            self._onChosen(entry.name)
+            self.choose(str(entry.folder) if self.find(entry.name) is not entry else entry.name)
+            self._onChosen(self.chosen)
 
     def _openFolder(self) -> None:
         if self.current is not None:

@@ -33,6 +33,11 @@ class RunSection:
         self._ui.statusLabel.text = _("Starting...")
         self._log(_("Started."))
 
+    def told(self, message: str) -> None:
+        """Something that takes a while before the run begins: packages that are installed."""
+        self._ui.statusLabel.text = message
+        self._log(message)
+
     def progress(self, stage: str, fraction: float) -> None:
         """Named state and fraction of the whole run done."""
         self._ui.progressBar.setValue(int(1000 * fraction))

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import slicer
 import vtk
+from slicer.i18n import tr as _
 
 from .boxes import boundingBoxSteps
 from .colors import addEvidenceColorNode, addLevelColorNode
@@ -57,7 +58,8 @@ def addToSceneSteps(volumeNode: Any, data: EvidenceData, keepFormer: bool = Fals
     """
     shape = slicer.util.arrayFromVolume(volumeNode).shape
     if data.map.shape != shape or data.labels.shape != shape:
-        raise ValueError(f'"{volumeNode.GetName()}" was changed while it was localized. Run again.')
+        raise ValueError(_('"{name}" was changed while it was localized. Run again.').format(
+            name=volumeNode.GetName()))
     former = [] if keepFormer else findLocalizations(volumeNode, data.model)
     slicer.mrmlScene.SaveStateForUndo()
     nodes: list[Any] = []

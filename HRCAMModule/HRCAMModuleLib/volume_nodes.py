@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import slicer
 import vtk
+from slicer.i18n import tr as _
 
 from .nrrd import header
 from .steps import Steps, slabs
@@ -26,16 +27,18 @@ def checkInput(volumeNode: Any) -> tuple[bool, str]:
     False
     """
     if volumeNode is None:
-        return False, "Choose an input volume."
+        return False, _("Choose an input volume.")
+    name = volumeNode.GetName()
     if not volumeNode.IsA("vtkMRMLScalarVolumeNode") or volumeNode.IsA("vtkMRMLLabelMapVolumeNode"):
-        return False, f'"{volumeNode.GetName()}" is not a scalar volume. Choose a scan.'
+        return False, _('"{name}" is not a scalar volume. Choose a scan.').format(name=name)
     if volumeNode.GetAttribute(RESULT_ATTRIBUTE):
-        return False, f'"{volumeNode.GetName()}" is a result of HR-CAM. Choose the scan it was made from.'
+        return False, _('"{name}" is a result of HR-CAM. Choose the scan it was made from.').format(name=name)
     image = volumeNode.GetImageData()
     if image is None or image.GetNumberOfPoints() == 0:
-        return False, f'"{volumeNode.GetName()}" has no voxels. Load the volume again.'
+        return False, _('"{name}" has no voxels. Load the volume again.').format(name=name)
     if image.GetNumberOfScalarComponents() != 1:
-        return False, f'"{volumeNode.GetName()}" has several components per voxel. Convert it to a scalar volume first.'
+        return False, _('"{name}" has several components per voxel. Convert it to a scalar volume first.').format(
+            name=name)
     return True, ""
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import slicer
 import vtk
+from slicer.i18n import tr as _
 
 from .colors import evidenceColors
 from .localization import Localization
@@ -15,7 +16,7 @@ def showSurfaces(localization: Localization, visible: bool = True) -> None:
     """Show the levels' surfaces in the 3D views; they are computed at the first call."""
     segmentation = localization.segmentation
     if segmentation is None:
-        raise ValueError("The segmentation was removed from the scene. Run the localization again.")
+        raise ValueError(_("The segmentation was removed from the scene. Run the localization again."))
     closedSurface = slicer.vtkSegmentationConverter.GetSegmentationClosedSurfaceRepresentationName()
     if visible and not segmentation.GetSegmentation().ContainsRepresentation(closedSurface):
         segmentation.CreateClosedSurfaceRepresentation()
@@ -32,8 +33,16 @@ def surfacesVisible(localization: Localization) -> bool:
 
 
 def showVolumeRendering(localization: Localization, visible: bool = True) -> Any:
-    """Show the fused map as a cloud, from the weakest level upwards; returns the display node or None."""
+    """Show the fused map as a cloud, from the weakest level upwards; returns the display node or None.
+
+    Raises ``ValueError`` under a non-linear transform: Slicer would draw the cloud as if there were none.
+    """
     volume = localization.mapVolume
+    transform = volume.GetParentTransformNode()
+    if visible and transform is not None and not transform.IsTransformToWorldLinear():
+        raise ValueError(_(
+            'Volume rendering cannot follow the non-linear transform "{name}". Show surfaces instead, or harden the '
+            "transform on the scan (module Transforms) and localize again.").format(name=transform.GetName()))
     logic = slicer.modules.volumerendering.logic()
     display = logic.GetFirstVolumeRenderingDisplayNode(volume)
     if display is None:

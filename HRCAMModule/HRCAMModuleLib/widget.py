@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
-import ctk
 import qt
 import slicer
 import vtk
@@ -17,34 +16,16 @@ from slicer.util import VTKObservationMixin
 from . import display, volume_rendering
 from .dependencies import DependencyError, ensureDependencies
 from .display_section import DisplaySection
+from .export_section import ExportSection
 from .localization import FUSED, Localization
 from .logic import HRCAMModuleLogic
+from .logic_protocol import LogicProtocol
 from .model_section import ModelSection
 from .parameters import HRCAMParameterNode
 from .result_section import ResultSection
 from .run_section import RunSection
 from .steps import StepRunner, Steps, runToEnd
 from .volume_nodes import checkInput
-
-
-class LogicProtocol(Protocol):
-    """What the panel may ask of the logic; see ``HRCAMModuleLogic`` for what each does."""
-
-    running: bool
-
-    def getParameterNode(self) -> HRCAMParameterNode: ...
-    def localize(self, volumeNode: Any, **options: Any) -> Any: ...
-    def cancel(self) -> None: ...
-    def close(self) -> None: ...
-    def select(self, localization: Localization) -> None: ...
-    def results(self, volumeNode: Any = None, model: str | None = None) -> list[Localization]: ...
-    def mapSources(self, localization: Localization) -> list[str]: ...
-    def showOverlay(self, localization: Localization, **options: Any) -> None: ...
-    def setEvidenceRange(self, localization: Localization, low: float, high: float, wait: bool = True) -> None: ...
-    def showLevel(self, localization: Localization, level: str | int, visible: bool = True) -> None: ...
-    def showIn3D(self, localization: Localization, surfaces: bool, volumeRendering: bool) -> None: ...
-    def jumpToRegion(self, localization: Localization, number: int = 1) -> Any: ...
-    def exportReport(self, localization: Localization, folder: Any, **what: bool) -> dict[str, Any]: ...
 
 
 class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -67,6 +48,8 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._shown: tuple[Any, ...] | None = None
         self._applied: tuple[Any, ...] | None = None
         self._refreshQueued = False
+        self._chooseFirst = True
+        self._open = False
         self._watched: Any = None
         self._showing: StepRunner | None = None
 
@@ -81,33 +64,34 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         panel.setMRMLScene(slicer.mrmlScene)
         self.logic = type(self).makeLogic()
         ui = self.ui
-        self._models = ModelSection(ui, self._modelChosen)
+        self._models = ModelSection(ui, self._modelChosen, self._fusionChosen)
         self._run = RunSection(ui)
         self._display = DisplaySection(ui, self._sourceChosen, self._rangeChosen, self._levelToggled)
         self._result = ResultSection(ui, self._regionChosen, display.jumpTo)
-        for text, fusion in ((_("The model's own"), ""), (_("Sum, as published"), "sum")):
-            ui.fusionCombo.addItem(text, fusion)
+        self._export = ExportSection(ui, lambda folder, **what: self.logic.exportReport(self.result, folder, **what))
         ui.applyButton.connect("clicked()", self.onApplyOrCancel)
-        ui.fusionCombo.connect("activated(int)", self._fusionChosen)
         ui.classCombo.connect("activated(int)", self._classChosen)
         ui.surfacesCheckBox.connect("clicked(bool)", self._show3D)
         ui.volumeRenderingCheckBox.connect("clicked(bool)", self._show3D)
-        ui.exportButton.connect("clicked()", self.onExport)
         scene = slicer.mrmlScene
         self.addObserver(scene, scene.StartCloseEvent, self._sceneStartClose)
         self.addObserver(scene, scene.EndCloseEvent, self._sceneChanged)
+        self.addObserver(scene, scene.StartImportEvent, self._sceneStartImport)
         self.addObserver(scene, scene.EndImportEvent, self._sceneChanged)
-        self.addObserver(scene, scene.NodeAddedEvent, self._queueRefresh)
+        self.addObserver(scene, scene.NodeAddedEvent, self._nodeAdded)
         self.addObserver(scene, scene.NodeRemovedEvent, self._queueRefresh)
         self.addObserver(scene, scene.EndUndoEvent, self._queueRefresh)
-        ui.exportFolderPath.filters = ctk.ctkPathLineEdit.Dirs
+        self.addObserver(scene, scene.EndBatchProcessEvent, self._queueRefresh)
         self._models.refresh("")
         self._connectParameters()
+        self._open = bool(getattr(self.parent, "isEntered", False))  # it is when the module was reloaded
+        self._watchSlices(self._open)
 
     def cleanup(self) -> None:
         """The module is unloaded or reloaded."""
         self._disconnectParameters()
         self.removeObservers()
+        self._watched = None
         if self.logic is not None:
             self.logic.close()
         if self.ui is not None:
@@ -116,11 +100,13 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def enter(self) -> None:
         """The user opened the panel."""
+        self._open = True
         self._connectParameters()
         self._watchSlices(True)
 
     def exit(self) -> None:
         """The user went to another module; a run goes on."""
+        self._open = False
         self._watchSlices(False)
         self._disconnectParameters()
 
@@ -143,8 +129,8 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         widgets = {widget.property("SlicerParameterName"): widget for widget in vars(self.ui).values()}
         self._guiTag = self._parameters.connectParametersToGui({name: one for name, one in widgets.items() if name})
         self.addObserver(self._parameters.parameterNode, vtk.vtkCommand.ModifiedEvent, self._parametersModified)
-        self._models.choose(self._parameters.model)
-        self._shown = None
+        self._models.show(self._parameters.model, self._parameters.fusion)
+        self._shown, self._chooseFirst = None, True
         self.refresh()
 
     def _disconnectParameters(self) -> None:
@@ -156,6 +142,7 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         parameters.disconnectGui(self._guiTag)
 
     def _parametersModified(self, *_arguments: Any) -> None:
+        self._models.show(self._parameters.model, self._parameters.fusion)
         self._updateApply()
         self._queueRefresh()
 
@@ -168,9 +155,20 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._disconnectParameters()
         self._shown = self._applied = None
 
-    def _sceneChanged(self, *_arguments: Any) -> None:
+    def _sceneStartImport(self, *_arguments: Any) -> None:
         self._disconnectParameters()
-        self._connectParameters()
+
+    def _sceneChanged(self, *_arguments: Any) -> None:
+        """Show what a loaded scene holds; a panel that is not open leaves the user's views alone until it is."""
+        self._disconnectParameters()
+        if self._open:
+            self._connectParameters()
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def _nodeAdded(self, _caller: Any, _event: str, node: Any) -> None:
+        if node is not None and node.IsA("vtkMRMLScalarVolumeNode"):
+            self._chooseFirst = True
+        self._queueRefresh()
 
     def _queueRefresh(self, *_arguments: Any) -> None:
         """Look at the scene again at the event loop's next turn, once for many changes."""
@@ -180,7 +178,7 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _refreshNow(self) -> None:
         self._refreshQueued = False
-        if self._parameters is not None and self._showing is None and not slicer.mrmlScene.IsClosing():
+        if self._parameters is not None and self._showing is None and not slicer.mrmlScene.IsBatchProcessing():
             self.refresh()
 
     def _watchSlices(self, watch: bool) -> None:
@@ -225,10 +223,13 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         runToEnd(self._refreshSteps())
 
     def _chooseFirstScan(self) -> None:
-        """Take the first scan that there is when none is chosen, so that one click is enough."""
+        """Take the first scan when none is chosen, so that one click is enough; but leave a user's "none" alone."""
+        if not self._chooseFirst:
+            return
         if self._parameters.inputVolume is None:
             scans = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
             self._parameters.inputVolume = next((node for node in scans if checkInput(node)[0]), None)
+        self._chooseFirst = self._parameters.inputVolume is None
 
     def _refreshSteps(self) -> Steps:
         self._chooseFirstScan()
@@ -292,11 +293,13 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def startRun(self, classLabel: str | None) -> None:
         """Localize the chosen input with the chosen model in the worker process."""
+        if self._parameters is None:  # a script pressed the button of a panel that is not open
+            self._connectParameters()
         parameters, entry = self._parameters, self._models.current
         if entry is None:
             return
         try:
-            ensureDependencies()
+            ensureDependencies(onProgress=self._run.told)
         except DependencyError as error:
             self._run.ended(str(error))
             slicer.util.errorDisplay(str(error), windowTitle=_("HR-CAM"))
@@ -354,14 +357,14 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._parameters.model = name
         self._updateApply()
 
-    def _fusionChosen(self, index: int) -> None:
-        self._parameters.fusion = ("", "sum")[index]
+    def _fusionChosen(self, fusion: str) -> None:
+        self._parameters.fusion = fusion
 
     def _classChosen(self, index: int) -> None:
         result = self.result
         if result is None or self.logic.running or self._result.classes[index] == result.shownClass:
             return
-        self._models.choose(result.model)
+        self._parameters.model = result.model
         self.startRun(self._result.classes[index])
 
     def _sourceChosen(self, source: str) -> None:
@@ -384,22 +387,12 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.logic.jumpToRegion(self.result, label)
 
     def _show3D(self, *_arguments: Any) -> None:
-        if self.result is not None:
+        if self.result is None:
+            return
+        try:
             with slicer.util.tryWithErrorDisplay(_("The 3D view could not be updated."), waitCursor=True):
                 self.logic.showIn3D(self.result, self.ui.surfacesCheckBox.checked,
                                     self.ui.volumeRenderingCheckBox.checked)
                 volume_rendering.center3DViews()
-
-    def onExport(self) -> None:
-        """Write the chosen files of the result shown."""
-        ui, result = self.ui, self.result
-        folder = ui.exportFolderPath.currentPath
-        if result is None or not folder:
-            ui.exportStatusLabel.text = _("Choose a folder first.")
-            return
-        with slicer.util.tryWithErrorDisplay(_("Nothing was exported."), waitCursor=True):
-            written = self.logic.exportReport(
-                result, folder, segmentation=ui.exportSegmentationCheckBox.checked, map=ui.exportMapCheckBox.checked,
-                report=ui.exportReportCheckBox.checked, overview=ui.exportOverviewCheckBox.checked)
-            ui.exportFolderPath.addCurrentPathToHistory()
-            ui.exportStatusLabel.text = _("Written: {files}").format(files=", ".join(p.name for p in written.values()))
+        finally:
+            self._queueRefresh()  # the boxes say what is shown, also after an error

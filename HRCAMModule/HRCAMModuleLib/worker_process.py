@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import qt
+from slicer.i18n import tr as _
 
 
 class ProcessProtocol(Protocol):
@@ -40,7 +41,7 @@ def pythonExecutable() -> str:
     if found is None and Path(sys.executable).name.lower().startswith("python"):
         found = sys.executable
     if found is None:
-        raise RuntimeError("PythonSlicer was not found. Start Slicer through its launcher, or install it again.")
+        raise RuntimeError(_("PythonSlicer was not found. Start Slicer through its launcher, or install it again."))
     return found
 
 

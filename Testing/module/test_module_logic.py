@@ -263,7 +263,7 @@ def test_export_writes_the_engines_files_and_nothing_else(logic, addScan, tmp_pa
 
 
 @pytest.mark.parametrize("name", ["logic", "localization", "volume_nodes", "engine", "models", "dependencies", "boxes",
-                                  "evidence_plot", "regions_table"])
+                                  "evidence_plot", "regions_table", "display_section"])
 def test_the_examples_in_the_documentation_run(name, logic, addScan, tmp_path):
     module = importlib.import_module(f"HRCAMModuleLib.{name}")
     volume = addScan()
@@ -275,3 +275,42 @@ def test_the_examples_in_the_documentation_run(name, logic, addScan, tmp_path):
         runner.run(test)
     outcome = runner.summarize()
     assert outcome.attempted > 0 and outcome.failed == 0
+
+
+def test_closing_the_scene_ends_a_run_of_a_script_that_has_no_panel(panel, slicerHost, addScan):
+    from HRCAMModuleLib.logic import HRCAMModuleLogic
+
+    class Silent:
+        """A worker that never answers."""
+
+        cancelled = 0
+
+        def localize(self, *_arguments):
+            pass
+
+        def cancel(self):
+            self.cancelled += 1
+
+    worker, problems = Silent(), []
+    logic = HRCAMModuleLogic(worker)
+    run = logic.localize(addScan(), model=MODEL, wait=False, onError=problems.append)
+    slicerHost.processEvents(0.1)
+    folder = run._folder
+    assert logic.running and folder.is_dir()
+    slicer.mrmlScene.Clear(False)
+    assert not logic.running and worker.cancelled == 1 and not folder.exists()
+    assert problems == ["Cancelled: the scene was closed."]
+    slicer.mrmlScene.Clear(False)
+    assert len(problems) == 1
+
+
+def test_a_temporary_folder_that_cannot_be_made_leaves_nothing_running(logic, addScan, monkeypatch):
+    from HRCAMModuleLib import localization_run
+
+    def full(**_options):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(localization_run.tempfile, "mkdtemp", full)
+    with pytest.raises(OSError, match="No space"):
+        logic.localize(addScan(), model=MODEL, wait=False)
+    assert not logic.running

@@ -82,7 +82,7 @@ def test_the_model_is_described_before_it_is_run(ready):
 
 def test_a_click_localizes_in_the_worker_and_a_second_click_finds_it_warm(ready, slicerHost):
     panel, ui, volume = ready
-    panel._models.choose(MODEL)
+    panel._parameters.model = MODEL
     pids, longest = [], 0.0
     for _ in range(2):
         ui.applyButton.click()
@@ -108,7 +108,7 @@ def test_a_click_localizes_in_the_worker_and_a_second_click_finds_it_warm(ready,
 def test_cancel_ends_the_process_tree_within_a_second_and_leaves_the_scene_as_it_was(ready, slicerHost):
     psutil = pytest.importorskip("psutil")
     panel, ui, _ = ready
-    panel._models.choose(MODEL)
+    panel._parameters.model = MODEL
     nodes = slicer.mrmlScene.GetNumberOfNodes()
     ui.applyButton.click()
     slicerHost.waitUntil(lambda: panel.logic._worker is not None and panel.logic._worker._process.running)
@@ -124,7 +124,7 @@ def test_cancel_ends_the_process_tree_within_a_second_and_leaves_the_scene_as_it
 
 def test_closing_the_scene_during_a_run_stops_it(ready, slicerHost):
     panel, ui, _ = ready
-    panel._models.choose(MODEL)
+    panel._parameters.model = MODEL
     ui.applyButton.click()
     slicerHost.waitUntil(lambda: panel.logic._worker is not None and panel.logic._worker._process.running)
     slicer.mrmlScene.Clear(False)
@@ -137,7 +137,7 @@ def test_closing_the_scene_during_a_run_stops_it(ready, slicerHost):
 
 def test_an_engine_error_is_told_with_what_to_do_next(ready, slicerHost):
     panel, ui, volume = ready
-    panel._models.choose(MODEL)
+    panel._parameters.model = MODEL
     slicer.util.arrayFromVolume(volume)[:] = 7
     ui.applyButton.click()
     slicerHost.waitUntil(lambda: not panel.logic.running, 120)
@@ -330,3 +330,118 @@ def test_a_result_made_in_the_console_appears_in_the_panel_as_the_script_shows_i
     layers = composite()
     assert layers.GetForegroundVolumeID() == result.mapVolume.GetID() and layers.GetLabelVolumeID() is None
     assert layers.GetForegroundOpacity() == pytest.approx(0.25)
+
+
+def test_a_scene_loaded_while_another_module_is_open_leaves_the_views_alone_until_the_panel_is_opened(
+    shown, slicerHost, sliceViews, tmp_path
+):
+    panel, ui, _result = shown
+    assert slicer.util.saveScene(str(tmp_path / "case.mrb"))
+    panel.exit()
+    slicer.mrmlScene.Clear(False)
+    slicerHost.processEvents(0.05)
+    slicer.util.loadScene(str(tmp_path / "case.mrb"))
+    slicer.util.setSliceViewerLayers(background=None, foreground=None, label=None)
+    slicerHost.processEvents(0.1)
+    assert composite().GetLabelVolumeID() is None
+    panel.enter()
+    slicerHost.processEvents(0.1)
+    assert composite().GetLabelVolumeID() == panel.result.labelVolume.GetID()
+    assert ui.regionsTable.rowCount == 1
+
+
+def test_the_button_works_by_script_while_another_module_is_open(ready, slicerHost):
+    panel, ui, volume = ready
+    panel._parameters.model = MODEL
+    panel.exit()
+    ui.applyButton.click()
+    slicerHost.waitUntil(lambda: not panel.logic.running, 120)
+    assert ui.statusLabel.text == "Done: lesion."
+    assert panel.logic.results(volume)[0].predicted == "lesion"
+
+
+def test_a_user_who_chooses_no_volume_keeps_none_until_another_is_loaded(ready, slicerHost, addScan):
+    _panel, ui, volume = ready
+    ui.inputSelector.setCurrentNode(None)
+    slicerHost.processEvents(0.05)
+    assert ui.inputSelector.currentNode() is None and not ui.applyButton.enabled
+    addScan("next")
+    slicerHost.processEvents(0.05)
+    assert ui.inputSelector.currentNode() in (volume, slicer.util.getNode("next"))
+
+
+@pytest.mark.parametrize("strongest", [2.0, 2.01, 347.113, 348.1704])
+def test_moving_the_lower_end_of_the_range_hides_nothing_at_the_upper_end(shown, slicerHost, strongest):
+    """The range widget rounds to two decimals: rounded down, its upper end lies below the end of the scale."""
+    import json
+
+    panel, ui, result = shown
+    levels = [{**level, "threshold": strongest * part}
+              for level, part in zip(result.info["evidence_levels"], (0.5, 0.8, 1.0), strict=True)]
+    result.resultNode.SetText(json.dumps({**result.info, "evidence_levels": levels}))
+    panel.logic.select(result)
+    panel.refresh()
+    slider = ui.evidenceRangeWidget
+    assert 100 <= (slider.maximum - slider.minimum) / slider.singleStep <= 1000
+    slider.setValues(0.6 * strongest, slider.maximumValue)
+    slicerHost.processEvents(0.05)
+    assert panel._parameters.evidenceHigh == result.evidenceSpan()[1]
+    assert result.mapVolume.GetDisplayNode().GetUpperThreshold() > 1e5
+
+
+def test_export_with_nothing_ticked_writes_nothing_and_says_why(shown, tmp_path):
+    _panel, ui, _result = shown
+    boxes = (ui.exportSegmentationCheckBox, ui.exportMapCheckBox, ui.exportReportCheckBox, ui.exportOverviewCheckBox)
+    ui.exportFolderPath.currentPath = str(tmp_path)
+    for box in boxes:
+        box.checked = False
+    try:
+        ui.exportButton.click()
+        assert "Tick" in ui.exportStatusLabel.text and list(tmp_path.iterdir()) == []
+        ui.exportMapCheckBox.checked = True
+        ui.exportButton.click()
+        assert [path.name for path in tmp_path.iterdir()] == ["scan_map.nii.gz"]
+    finally:
+        for box in boxes:
+            box.checked = True
+
+
+def test_volume_rendering_under_a_non_linear_transform_says_to_harden_it(shown, slicerHost):
+    import vtk
+
+    _panel, ui, result = shown
+    slicerHost.setTesting(False)
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLBSplineTransformNode", "warp")
+    spline = vtk.vtkThinPlateSplineTransform()
+    node.SetAndObserveTransformFromParent(spline)
+    result.mapVolume.SetAndObserveTransformNodeID(node.GetID())
+    ui.volumeRenderingCheckBox.click()
+    assert any("harden" in text for text in slicerHost.dialogs.texts)
+    slicerHost.errors.clear()  # Slicer prints what it has shown
+    slicerHost.processEvents(0.05)
+    assert not ui.volumeRenderingCheckBox.checked
+
+
+def test_parameters_that_a_script_sets_are_shown(ready, slicerHost):
+    panel, ui, _volume = ready
+    parameters = panel.logic.getParameterNode()
+    parameters.model, parameters.fusion = MODEL, "sum"
+    slicerHost.processEvents(0.05)
+    assert ui.modelCombo.currentText == "Bright blob (test model)"
+    assert panel._models.current.name == MODEL and ui.fusionCombo.currentIndex == 1
+    panel.exit()
+    parameters.fusion = ""
+    panel.enter()
+    assert ui.fusionCombo.currentIndex == 0
+
+
+def test_a_model_that_is_not_here_is_named_instead_of_taking_another_one(ready, slicerHost, bright_blob_bundle):
+    panel, ui, _volume = ready
+    parameters = panel.logic.getParameterNode()
+    parameters.model = "of-a-colleague"
+    slicerHost.processEvents(0.05)
+    assert '"of-a-colleague" is not here' in ui.modelInfoLabel.text and ui.modelCombo.currentIndex == -1
+    assert not ui.applyButton.enabled and "not here" in ui.applyButton.toolTip
+    parameters.model = str(bright_blob_bundle.path)
+    slicerHost.processEvents(0.05)
+    assert ui.applyButton.enabled and panel._models.current.name == MODEL
