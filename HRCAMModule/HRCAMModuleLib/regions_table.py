@@ -8,6 +8,10 @@ from typing import Any
 import qt
 from slicer.i18n import tr as _
 
+from .steps import Steps
+
+_ROWS_A_STEP = 5
+
 
 def anatomicalPlace(ras: Sequence[float]) -> str:
     """World RAS in words that radiologists use, mm.
@@ -42,22 +46,25 @@ class RegionsTable:
         table.connect("cellClicked(int,int)", self._clicked)
         table.connect("currentCellChanged(int,int,int,int)", self._walked)
 
-    def show(self, regions: Sequence[dict], colors: dict[str, Sequence[float]]) -> None:
-        """Fill the table; ``colors`` gives each level's colour (rgb 0–1)."""
+    def showSteps(self, regions: Sequence[dict], colors: dict[str, Sequence[float]]) -> Steps:
+        """Fill the table, a few rows a step; ``colors`` gives each level's colour (rgb 0–1)."""
+        icons = {level: _icon(color) for level, color in colors.items()}
         self._filling = True
         try:
             self._labels = [int(region["label"]) for region in regions]
             self._table.setRowCount(0)
             self._table.setRowCount(len(regions))
             for row, region in enumerate(regions):
-                self._fillRow(row, region, colors.get(region["level"]))
+                self._fillRow(row, region, icons.get(region["level"]))
+                if row % _ROWS_A_STEP == _ROWS_A_STEP - 1:
+                    yield row / len(regions)
             for column in range(4):
                 self._table.resizeColumnToContents(column)
             self._table.setCurrentCell(-1, -1)
         finally:
             self._filling = False
 
-    def _fillRow(self, row: int, region: dict, color: Sequence[float] | None) -> None:
+    def _fillRow(self, row: int, region: dict, icon: Any) -> None:
         texts = (str(region["label"]), str(region["level"]), f"{region['volume_ml']:.2f}", f"{region['peak']:.2f}",
                  anatomicalPlace(region["centroid_ras"]))
         hint = _("Mean evidence {mean:.2f}. Center R {r:.1f}, A {a:.1f}, S {s:.1f} mm; {plane} slice {index}.").format(
@@ -66,10 +73,8 @@ class RegionsTable:
         for column, text in enumerate(texts):
             item = qt.QTableWidgetItem(text)
             item.setToolTip(hint)
-            if column == 1 and color is not None:
-                pixmap = qt.QPixmap(12, 12)
-                pixmap.fill(qt.QColor(*(int(255 * float(v)) for v in color)))
-                item.setIcon(qt.QIcon(pixmap))
+            if column == 1 and icon is not None:
+                item.setIcon(icon)
             self._table.setItem(row, column, item)
 
     def _clicked(self, row: int, _column: int) -> None:
@@ -82,3 +87,9 @@ class RegionsTable:
     def _choose(self, row: int) -> None:
         if not self._filling and 0 <= row < len(self._labels):
             self._onChosen(self._labels[row])
+
+
+def _icon(color: Sequence[float]) -> Any:
+    pixmap = qt.QPixmap(12, 12)
+    pixmap.fill(qt.QColor(*(int(255 * float(v)) for v in color)))
+    return qt.QIcon(pixmap)

@@ -45,7 +45,7 @@ class ResultSection:
         self._showText(result)
         yield 0.5
         colors = {level["name"]: level["color"] for level in result.evidenceLevels} if result else {}
-        self.regions.show(result.regions if result else [], colors)
+        yield from self.regions.showSteps(result.regions if result else [], colors)
         yield 0.7
         self._slices = result.slices if result else []
         self.plot.show([item["evidence"] for item in self._slices], _planeEnds(self._slices))

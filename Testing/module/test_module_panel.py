@@ -445,3 +445,15 @@ def test_a_model_that_is_not_here_is_named_instead_of_taking_another_one(ready, 
     parameters.model = str(bright_blob_bundle.path)
     slicerHost.processEvents(0.05)
     assert ui.applyButton.enabled and panel._models.current.name == MODEL
+
+
+def test_many_regions_are_listed_without_holding_the_window_up(panel):
+    region = {"level": "possible", "volume_ml": 1.0, "peak": 2.0, "mean": 1.0, "centroid_ras": (1, 2, 3),
+              "plane": "axial", "slice_index": 3}
+    regions = [{**region, "label": number} for number in range(1, 301)]
+    steps, longest, turn = panel._result.regions.showSteps(regions, {"possible": (1, 0, 0)}), 0.0, time.perf_counter()
+    for _done in steps:
+        longest, turn = max(longest, time.perf_counter() - turn), time.perf_counter()
+    assert panel.ui.regionsTable.rowCount == 300 and panel.ui.regionsTable.item(299, 0).text() == "300"
+    assert longest < 0.1
+    assert list(panel._result.regions.showSteps([], {})) == [] and panel.ui.regionsTable.rowCount == 0
