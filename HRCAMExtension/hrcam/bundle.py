@@ -8,15 +8,18 @@ built, so that models can be listed without it.
 import hashlib
 import json
 import logging
+import math
 import os
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import BundleError
+from .formats import reason, safe_name, shown
 from .result import EvidenceLevel
 
 if TYPE_CHECKING:
@@ -233,7 +236,7 @@ def load_bundle(name_or_path: str | os.PathLike[str], allow_import: bool = False
     text = os.fspath(name_or_path)
     if not text.strip() or "\0" in text:
         raise BundleError(f"{text!r} is no model.", _available())
-    folder = Path(text).expanduser()
+    folder = path_of(text)
     if re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,63}", text):
         named = [parent / text for parent in model_folders() if (parent / text / METADATA).exists()]
         folder = named[0] if named else folder
@@ -272,8 +275,25 @@ def list_bundles(on_problem: Callable[[Path, BundleError], None] | None = None) 
 def model_folders() -> list[Path]:
     """Folders that hold bundles: ``$HRCAM_MODELS`` (or ``~/.hrcam/models``) and the package's own, in this order."""
     package = Path(__file__).parent / "models"
-    named = [Path(p).expanduser() for p in os.environ.get(MODELS_VARIABLE, "").split(os.pathsep) if p.strip()]
-    return list(dict.fromkeys([*named, Path.home() / ".hrcam" / "models", package]))
+    named = [path_of(p) for p in os.environ.get(MODELS_VARIABLE, "").split(os.pathsep) if p.strip()]
+    return list(dict.fromkeys([*named, path_of("~") / ".hrcam" / "models", package]))
+
+
+def path_of(text: str | os.PathLike[str]) -> Path:
+    """The path that a user means, a leading ``~`` resolved where the system knows that home.
+
+    Raises
+    ------
+    BundleError : no file system takes it, or it cannot be looked at.
+    """
+    path = Path(text)
+    with suppress(RuntimeError):  # a container's user may have no home
+        path = path.expanduser()
+    try:
+        path.exists()
+    except (OSError, ValueError) as error:
+        raise BundleError(f"{shown(path)} cannot be opened: {reason(error)}.", "Check the path.") from error
+    return path
 
 
 def user_model_folder() -> Path:
@@ -284,7 +304,11 @@ def user_model_folder() -> Path:
 def read_bundle(folder: Path, allow_import: bool = False) -> Bundle:
     """Read and check a bundle's metadata and the presence of its weights; see `load_bundle`."""
     try:
-        metadata = json.loads(read_limited(folder / METADATA, MAX_METADATA_BYTES), parse_constant=_no_constant)
+        metadata = json.loads(
+            read_limited(folder / METADATA, MAX_METADATA_BYTES),
+            parse_constant=_finite, parse_float=_finite, parse_int=_plain_integer,
+        )
+        json.dumps(metadata, ensure_ascii=False).encode("utf-8")  # refuses halves of letters, which nothing can write
     except (ValueError, RecursionError) as error:
         raise BundleError(f"{folder / METADATA} is not valid JSON: {error}.", "Get the model again.") from error
     check_metadata(metadata, allow_import)
@@ -336,7 +360,9 @@ def _contradictions(metadata: Mapping[str, Any]) -> list[tuple[bool, str]]:
     thresholds = [level["threshold"] for level in metadata["evidence_levels"]]
     shares = [level.get("of_peak", 0.0) for level in metadata["evidence_levels"]]
     intensity = metadata["input"]["intensity"]
+    ranges = metadata.get("input_statistics", {}).values()
     return [
+        (safe_name(metadata["name"]) != metadata["name"], "the name cannot be a folder's on every system"),
         (len(set(names)) != len(names), "two classes have the same name"),
         (not any(c["pathology"] for c in metadata["classes"]), "no class is a pathology"),
         (len(metadata["input"]["size"]) != dimension, f"input.size must have {dimension} numbers"),
@@ -344,6 +370,7 @@ def _contradictions(metadata: Mapping[str, Any]) -> list[tuple[bool, str]]:
         (bias is not None and len(bias) != len(names), "volume_rule.bias must have one number a class"),
         (thresholds != sorted(set(thresholds)), "evidence_levels must rise from weak to strong"),
         (shares != sorted(shares), "evidence_levels.of_peak must not fall from weak to strong"),
+        (any(low > high for low, high in ranges), "a range of input_statistics ends before it begins"),
         (intensity.get("low", 0) >= intensity.get("high", 100), "input.intensity.low must be below high"),
     ]
 
@@ -383,8 +410,17 @@ def _available() -> str:
     return f"Available: {names}; or give a model's folder." if names else "Give the path of a model's folder."
 
 
-def _no_constant(text: str) -> float:
-    raise ValueError(f"{text} is not a number in JSON")
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text[:40]} is not a finite number")
+    return number
+
+
+def _plain_integer(text: str) -> int:
+    if len(text) > 18:  # what a float and a 64-bit integer hold
+        raise ValueError(f"{text[:40]}… is too long a number")
+    return int(text)
 
 
 def _color(values: Any) -> tuple[float, float, float]:

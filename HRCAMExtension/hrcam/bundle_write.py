@@ -22,6 +22,7 @@ from .bundle import (
     Bundle,
     check_metadata,
     load_bundle,
+    path_of,
     read_limited,
     user_model_folder,
 )
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 _LIMITS = {METADATA: MAX_METADATA_BYTES, WEIGHTS: MAX_WEIGHTS_BYTES, CARD: MAX_METADATA_BYTES}
 _MAX_ENTRIES = 1000
+_MAX_ZIP_BYTES = sum(_LIMITS.values()) + (1 << 20)
+"""A larger zip's own list of contents could fill the memory before any entry is looked at."""
 
 
 def save_bundle(
@@ -112,8 +115,8 @@ def install_bundle(
     BundleError : not a bundle, damaged, with paths or links that leave it, or larger than allowed.
     OutputError : a model of this name exists, or the folder cannot be written.
     """
-    origin = Path(source).expanduser()
-    parent = Path(folder).expanduser() if folder is not None else user_model_folder()
+    origin = path_of(source)
+    parent = path_of(folder) if folder is not None else user_model_folder()
     if origin.is_dir():
         contents = {
             n: read_limited(origin / n, limit) for n, limit in _LIMITS.items() if n != CARD or (origin / n).exists()
@@ -136,6 +139,8 @@ def install_bundle(
             for name in contents:
                 shutil.copyfile(Path(holder) / name, temporary / name)
         return load_bundle(parent / bundle.name, allow_import)
+    except OSError as error:
+        raise OutputError(f"{parent} cannot be written: {error.strerror}.", "Is the disk full?") from error
     finally:
         shutil.rmtree(holder, ignore_errors=True)
 
@@ -143,6 +148,8 @@ def install_bundle(
 def _read_zip(path: Path) -> dict[str, bytes]:
     """Return the bundle's files in a zip, none of them written anywhere yet."""
     try:
+        if path.stat().st_size > _MAX_ZIP_BYTES:
+            raise BundleError(f"{path} is larger than {_MAX_ZIP_BYTES >> 20} MB.", "This is no HR-CAM model.")
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
             if len(entries) > _MAX_ENTRIES:
@@ -166,7 +173,9 @@ def _read_zip(path: Path) -> dict[str, bytes]:
                 elif name != CARD:
                     raise BundleError(f"{path} holds no {name}.", "Zip the model's whole folder.")
             return contents
-    except (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError, ValueError, OSError) as error:
+    except BundleError:
+        raise
+    except Exception as error:  # each kind of compression has errors of its own
         raise BundleError(f"{path} is not a zip that can be read: {error}.", "Get the model again.") from error
 
 

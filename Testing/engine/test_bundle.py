@@ -1,5 +1,6 @@
 """Bundles: what is written is read back; what is damaged, hostile or contradictory is refused in words."""
 
+import errno
 import hashlib
 import json
 import os
@@ -191,7 +192,15 @@ METADATA_FAULTS = {
     "missing field": (lambda d: d.pop("temperature"), "'temperature' is a required property"),
     "unknown field": (lambda d: d.update(execute="rm"), "execute"),
     "a path as name": (lambda d: d.update(name="../../etc"), "not valid at name"),
+    "a name that is a device of Windows": (lambda d: d.update(name="con"), "cannot be a folder's"),
+    "a name that Windows shortens": (lambda d: d.update(name="toy."), "cannot be a folder's"),
     "temperature 0": (lambda d: d.update(temperature=0), "temperature"),
+    "temperature that divides to infinity": (lambda d: d.update(temperature=1e-300), "temperature"),
+    "rule's temperature, too": (lambda d: d["volume_rule"].update(temperature=1e-300), "volume_rule.temperature"),
+    "bias that drowns all": (lambda d: d["volume_rule"].update(bias=[1e308, -1e308]), "volume_rule.bias"),
+    "threshold out of reach": (lambda d: d["evidence_levels"][0].update(threshold=-1e300), "threshold"),
+    "spacing of an atom": (lambda d: d["input"].update(spacing_mm=1e-9), "input.spacing_mm"),
+    "range that ends before it begins": (lambda d: d.update(input_statistics={"entropy": [2, 1]}), "ends before"),
     "an unknown plane": (lambda d: d["input"].update(planes=["diagonal"]), "input.planes"),
     "a huge image": (lambda d: d["input"].update(size=[10**6, 10**6]), "input.size"),
     "color above 1": (lambda d: d["classes"][0].update(color=[255, 0, 0]), "color"),
@@ -223,6 +232,18 @@ def test_metadata_that_are_wrong_are_refused(folder, fault):
 def test_metadata_that_are_no_metadata_are_refused(folder, content):
     (folder / "metadata.json").write_bytes(content)
     with pytest.raises(BundleError):
+        load_bundle(folder)
+
+
+@pytest.mark.parametrize(("number", "message"), [
+    ("1e999", "1e999 is not a finite number"), ("-Infinity", "-Infinity is not a finite number"),
+    ("1" + "0" * 400, "too long a number"), ("1" + "0" * 9000, "too long a number"),
+    ('"\\ud800"', "surrogates not allowed"),
+])
+def test_what_json_allows_and_nothing_can_hold_is_refused(folder, number, message):
+    text = (folder / "metadata.json").read_text("utf-8")
+    (folder / "metadata.json").write_text(text.replace("{", f'{{"description": {number},', 1), "utf-8")
+    with pytest.raises(BundleError, match=message):
         load_bundle(folder)
 
 
@@ -423,6 +444,58 @@ def test_a_zip_bomb_is_stopped_at_the_limit(folder, tmp_path):
     assert path.stat().st_size < 1 << 20
     with pytest.raises(BundleError, match="larger than 1 MB"):
         install_bundle(path, tmp_path / "there")
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_zip_damaged_in_its_data_is_refused(folder, tmp_path, method):
+    path = tmp_path / "damaged.zip"
+    with zipfile.ZipFile(path, "w", method) as archive:
+        for file in folder.iterdir():
+            archive.write(file, file.name)
+    content = bytearray(path.read_bytes())
+    content[60:200] = b"\xff" * 140
+    path.write_bytes(content)
+    with pytest.raises(BundleError, match="not a zip that can be read"):
+        install_bundle(path, tmp_path / "there")
+    assert not (tmp_path / "there").exists()
+
+
+def test_a_zip_whose_list_of_contents_could_fill_the_memory_is_not_opened(tmp_path, monkeypatch):
+    path = tmp_path / "giant.zip"
+    with path.open("wb") as file:
+        file.truncate(2 << 30)  # sparse
+    monkeypatch.setattr(zipfile, "ZipFile", None)
+    with pytest.raises(BundleError, match="larger than"):
+        install_bundle(path, tmp_path / "there")
+
+
+def test_paths_that_no_system_takes_are_named(folder, tmp_path):
+    for path in ("x" * 300 + "/" + "y" * 300, "x" * 5000):
+        for use in (load_bundle, install_bundle, lambda p: install_bundle(folder, p)):
+            with pytest.raises(BundleError, match="cannot be opened"):
+                use(path)
+    with pytest.raises(BundleError, match="There is no model"):
+        load_bundle("~nobody-of-this-name/model")
+
+
+def test_models_are_found_without_a_home(folder, monkeypatch):
+    def no_home(self):
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "expanduser", no_home)
+    monkeypatch.setattr(Path, "home", no_home)
+    assert "toy" in [bundle.name for bundle in list_bundles()]
+    assert load_bundle("toy").name == "toy"
+
+
+def test_a_full_disk_is_named_when_a_model_is_added(folder, tmp_path, monkeypatch):
+    def full(self, content):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OutputError, match=r"cannot be written: No space left on device\. Is the disk full"):
+        install_bundle(folder, tmp_path / "there")
+    assert list((tmp_path / "there").iterdir()) == []
 
 
 def test_what_is_no_zip_or_damaged_is_refused(folder, tmp_path):
