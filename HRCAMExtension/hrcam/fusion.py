@@ -1,11 +1,18 @@
 """Fusion: one map at the image's resolution from one evidence map per level."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from .errors import ModelError
+
+GUIDE_SHARE = 1 / 32
+"""Of the image's shorter side: how far a window of `fuse_guided` reaches."""
+
+GUIDE_SMOOTHNESS = 0.1
+"""Of the image's variance: fainter edges than this are no edges to `fuse_guided`."""
 
 _MODES = {1: "linear", 2: "bilinear", 3: "trilinear"}
 
@@ -36,27 +43,44 @@ def fuse_sum(level_maps: Sequence[Tensor], size: Sequence[int]) -> Tensor:
     return total
 
 
-def fuse_gated(level_maps: Sequence[Tensor], size: Sequence[int], half: float = 1.0) -> Tensor:
-    """Let finer evidence pass only where coarser evidence speaks for the class.
+def fuse_guided(level_maps: Sequence[Tensor], size: Sequence[int], images: Tensor) -> Tensor:
+    """Let the evidence end where the image has its edges: the sum of the levels through a guided filter.
 
-    From coarse to fine, ``M ← M + g(M) · U_l(E_l)`` with the soft gate ``g(M) = relu(M) / (relu(M) + half)`` in [0, 1).
-    `half` is the evidence, in logit units, at which half of the finer evidence passes; nothing is normalised by the
-    image itself, so maps stay comparable between scans.
+    In every window of `GUIDE_SHARE` of the image to each side, the map is the linear function of the image that is
+    closest to the sum (He, Sun, Tang: Guided image filtering, TPAMI 2013). The functions are found at the finest
+    level's resolution (He and Sun: Fast guided filter, arXiv:1505.00996) and applied at the image's own, so that this
+    costs next to nothing. It is linear in the evidence, whose unit stays the logit, and it asks no gradient.
 
-    Not complete: ``mean(M_c) + b_c`` differs from ``z_c`` by what the gates held back,
-    ``Σ_l mean((1 − g) · U_l(E_l))``. Every result reports that difference.
+    Complete at any size: what the filter takes from a map's mean is given back evenly, hence ``mean(M_c) + b_c = z_c``.
     """
-    total = upsample(level_maps[-1], size)
-    for level_map in reversed(level_maps[:-1]):
-        positive = total.relu()
-        total = total + positive / (positive + half) * upsample(level_map, size)
-    return total
+    total = fuse_sum(level_maps, level_maps[0].shape[2:])
+    gray = images.mean(1, keepdim=True).to(total)
+    guide = upsample(gray, total.shape[2:])
+    radius = max(1, round(GUIDE_SHARE * min(guide.shape[2:])))
+    mean_guide, mean_total = _box(guide, radius), _box(total, radius)
+    variance = _box(guide * guide, radius) - mean_guide**2
+    covariance = _box(guide * total, radius) - mean_guide * mean_total
+    spread = guide.flatten(2).var(2, correction=0).reshape(variance.shape[:2] + (1,) * (guide.ndim - 2))
+    slope = covariance / (variance + GUIDE_SMOOTHNESS * spread + torch.finfo(total.dtype).tiny)
+    offset = mean_total - slope * mean_guide
+    raised = [upsample(_box(each, radius), size) for each in (slope, offset)]
+    refined = raised[0] * upsample(gray, size) + raised[1]
+    wanted = torch.stack([level.flatten(2).mean(2) for level in level_maps]).sum(0)
+    lost = wanted - refined.flatten(2).mean(2)
+    return refined + lost.reshape(lost.shape + (1,) * (guide.ndim - 2))
 
 
-Fusion = Callable[[Sequence[Tensor], Sequence[int]], Tensor]
+def _box(x: Tensor, radius: int) -> Tensor:
+    """Mean over windows of 2 · radius + 1 along each spatial axis; at the border over what lies inside."""
+    pool = F.avg_pool2d if x.ndim == 4 else F.avg_pool3d
+    for axis in range(x.ndim - 2):
+        kernel = [2 * radius + 1 if n == axis else 1 for n in range(x.ndim - 2)]
+        x = pool(x, kernel, 1, [n // 2 for n in kernel], count_include_pad=False)
+    return x
 
-FUSIONS: dict[str, Fusion] = {"sum": fuse_sum, "gated": fuse_gated}
-"""Name → function of (level maps B×C×*native, fine → coarse; target size) → B×C×*size."""
+
+FUSIONS = ("sum", "guided")
+"""The published form, and the one bounded by the image's edges."""
 
 
 def check_fusion(name: str) -> str:
@@ -66,14 +90,17 @@ def check_fusion(name: str) -> str:
     return name
 
 
-def fuse(level_maps: Sequence[Tensor], size: Sequence[int], fusion: str = "sum") -> Tensor:
+def fuse(
+    level_maps: Sequence[Tensor], size: Sequence[int], fusion: str = "sum", images: Tensor | None = None
+) -> Tensor:
     """Fuse evidence maps of several levels into one map of the given size.
 
     Parameters
     ----------
     level_maps : B×C×*native each, fine → coarse, in logit units.
     size : the target's spatial size, same axis order as the maps.
-    fusion : a key of `FUSIONS`.
+    fusion : one of `FUSIONS`.
+    images : what the network saw, B×channels×*any size; needed by "guided" alone.
 
     Returns
     -------
@@ -81,7 +108,7 @@ def fuse(level_maps: Sequence[Tensor], size: Sequence[int], fusion: str = "sum")
 
     Raises
     ------
-    ModelError : unknown fusion, no level, or a size of the wrong length.
+    ModelError : unknown fusion, no level, a size of the wrong length, or no images where they are needed.
     """
     check_fusion(fusion)
     if not level_maps:
@@ -91,4 +118,8 @@ def fuse(level_maps: Sequence[Tensor], size: Sequence[int], fusion: str = "sum")
             f"Size {tuple(size)} does not fit maps of shape {tuple(level_maps[0].shape)}.",
             f"Give {level_maps[0].ndim - 2} positive numbers.",
         )
-    return FUSIONS[fusion](level_maps, size)
+    if fusion == "sum":
+        return fuse_sum(level_maps, size)
+    if images is None or images.ndim != level_maps[0].ndim or len(images) != len(level_maps[0]):
+        raise ModelError(f"The fusion {fusion!r} needs the images that the maps were made of.", "Give them as images.")
+    return fuse_guided(level_maps, size, images)

@@ -223,7 +223,7 @@ def run_plan(
         start = chosen.stop
         if progress is not None:
             progress(start / plan.count)
-    return Output(logits, plan.size, tuple(classes), kept, _to_numpy(runner.network.head.bias.detach()))
+    return Output(logits, plan.size, tuple(classes), kept, _to_numpy(runner.network.head.bias.detach()), plan.load)
 
 
 def place(

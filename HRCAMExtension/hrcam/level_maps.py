@@ -58,6 +58,7 @@ class Output:
     classes : indices of the classes whose evidence is kept.
     levels : level name to count×C'×*native, fine → coarse, logit units; float32, or float16 for very large volumes.
     bias : K.
+    images : some items as the network saw them, n×1×*size: the plan's `load`.
     """
 
     logits: Array
@@ -65,28 +66,34 @@ class Output:
     classes: tuple[int, ...]
     levels: dict[str, Store]
     bias: Array
+    images: Callable[[slice], Array]
 
     def fused(self, class_index: int, fusion: str) -> Parts:
         """The fused map of a class, a few items at a time, float32, logit units."""
-        return self._at_full_size(class_index, lambda levels: fuse(levels, self.size, fusion), list(self.levels))
+
+        def enlarge(levels: list[torch.Tensor], part: slice) -> torch.Tensor:
+            images = None if fusion == "sum" else torch.from_numpy(self.images(part))
+            return fuse(levels, self.size, fusion, images)
+
+        return self._at_full_size(class_index, enlarge, list(self.levels))
 
     def level(self, class_index: int, name: str) -> Parts:
         """One level's map of a class, up-sampled, a few items at a time."""
-        return self._at_full_size(class_index, lambda levels: upsample(levels[0], self.size), [name])
+        return self._at_full_size(class_index, lambda levels, _: upsample(levels[0], self.size), [name])
 
     def completeness_error(self, class_index: int, means: npt.NDArray[np.float64]) -> float:
         """Max over items of |mean(map) + bias - logit| for the means of the fused maps of a class."""
         return float(np.abs(means + self.bias[class_index] - self.logits[:, class_index]).max())
 
     def _at_full_size(
-        self, class_index: int, enlarge: Callable[[list[torch.Tensor]], torch.Tensor], names: Sequence[str]
+        self, class_index: int, enlarge: Callable[[list[torch.Tensor], slice], torch.Tensor], names: Sequence[str]
     ) -> Parts:
         column = self.classes.index(class_index)
         for start in range(0, len(self.logits), _PART):
             part = slice(start, min(start + _PART, len(self.logits)))
             levels = [torch.from_numpy(self.levels[name][part][:, column, None].astype(np.float32)) for name in names]
             with torch.inference_mode():
-                maps = enlarge(levels)[:, 0].numpy()
+                maps = enlarge(levels, part)[:, 0].numpy()
             yield part, maps
 
 

@@ -65,7 +65,7 @@ class Options:
     device : "auto" (CUDA where there is one), "cpu", "cuda", "cuda:N".
     precision : "fp32", "bf16", or "fp16" (CUDA).
     batch_size : slices a forward pass; None suits the device.
-    fusion : a key of ``fusion.FUSIONS`` ("sum" is the published form); None: the bundle's.
+    fusion : one of ``fusion.FUSIONS`` ("sum" is the published form); None: the bundle's.
     keep_levels : also return the map of every CNN level.
     engine : "torch", "openvino" (CPU; the extra ``fast``), or "auto": OpenVINO where it is installed and this
         process has enough to compute. Maps agree within 1e-4 of their greatest value.

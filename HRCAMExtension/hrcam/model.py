@@ -49,7 +49,7 @@ class HRCAM(nn.Module):
     num_classes : K.
     levels : "auto" (see `levels.find_levels`), or module names or modules.
     example : an input the CNN accepts; needed only where none can be guessed.
-    fusion : a key of `fusion.FUSIONS`; "sum" is the published form.
+    fusion : one of `fusion.FUSIONS`; "sum" is the published form.
 
     Raises
     ------
@@ -150,7 +150,7 @@ class HRCAM(nn.Module):
         """
         with torch.inference_mode():
             logits, level_maps = self.native_maps(x, classes)
-            maps = fuse(level_maps, x.shape[2:] if size is None else size, self.fusion)
+            maps = fuse(level_maps, x.shape[2:] if size is None else size, self.fusion, x)
         return Evidence(logits, maps, level_maps if per_level else [])
 
     def _names(self) -> list[str]:

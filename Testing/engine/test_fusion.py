@@ -37,43 +37,65 @@ def test_sum_adds_the_levels():
 
 
 def test_fusing_changes_no_level_map():
-    maps = [torch.randn(1, 1, 8, 8), torch.randn(1, 1, 4, 4)]
-    copies = [m.clone() for m in maps]
+    maps, image = [torch.randn(1, 1, 8, 8), torch.randn(1, 1, 4, 4)], torch.rand(1, 1, 8, 8)
+    copies = [m.clone() for m in (*maps, image)]
     for name in FUSIONS:
-        fuse(maps, (8, 8), name)
-    assert all(torch.equal(a, b) for a, b in zip(maps, copies, strict=True))
+        fuse(maps, (8, 8), name, image)
+    assert all(torch.equal(a, b) for a, b in zip((*maps, image), copies, strict=True))
 
 
-def test_gate_passes_fine_evidence_by_the_amount_of_coarse_evidence():
-    fine = torch.full((1, 1, 1, 3), 2.0)
-    coarse = torch.tensor([[[[-4.0, 1.0, 3.0]]]])
-    # gates worked out by hand: 0, 1/2, 3/4
-    torch.testing.assert_close(fuse([fine, coarse], (1, 3), "gated"), torch.tensor([[[[-4.0, 2.0, 4.5]]]]))
+def squares(dims=2, size=64, stride=4):
+    """Images with a bright square; evidence is the square too, blurred and coarse, as a network's is."""
+    image = torch.zeros(2, 1, *[size] * dims, dtype=torch.float64)
+    inside = slice(5 * size // 16, 11 * size // 16)
+    image[(slice(None), slice(None), *[inside] * dims)] = 1.0
+    image[1] *= 300  # units do not matter
+    truth = image > 0
+    coarse = upsample(truth.double(), [size // stride] * dims)
+    for _ in range(2):
+        coarse = upsample(upsample(coarse, [size // stride // 2] * dims), [size // stride] * dims)
+    return image, truth, [coarse, upsample(coarse, [size // stride // 2] * dims)]
 
 
-def test_gates_open_from_coarse_to_fine_through_all_levels():
-    levels = [torch.ones(1, 1, n, n) for n in (8, 4, 2)]
-    # worked out by hand: 1; 1 + 1/2 · 1 = 3/2; 3/2 + (3/2)/(5/2) · 1 = 21/10
-    torch.testing.assert_close(fuse(levels, (8, 8), "gated"), torch.full((1, 1, 8, 8), 2.1))
-    levels[2] = -levels[2]
-    torch.testing.assert_close(fuse(levels, (8, 8), "gated"), torch.full((1, 1, 8, 8), -1.0))
+@pytest.mark.parametrize("dims", [2, 3])
+def test_guided_evidence_ends_where_the_image_has_its_edge(dims):
+    image, truth, levels = squares(dims, 64 if dims == 2 else 32)
+    size = image.shape[2:]
+    for case in range(2):
+        blurred, sharp = (fuse(levels, size, name, image)[case, 0] for name in ("sum", "guided"))
+
+        def wrong(evidence, inside=truth[case, 0]):
+            return float(((evidence > evidence.max() / 2) != inside).double().mean())
+
+        assert wrong(sharp) < 0.5 * wrong(blurred) and wrong(blurred) > 0
 
 
-def test_gated_completeness_error_is_what_the_gates_held_back():
-    generator = torch.Generator().manual_seed(1)
-    fine, coarse = (torch.randn(1, 1, n, n, dtype=torch.float64, generator=generator) for n in (8, 4))
-    size = (8, 8)
-    gate = upsample(coarse, size).relu() / (upsample(coarse, size).relu() + 1.0)
-    held_back = ((1 - gate) * fine).mean()
-    torch.testing.assert_close(
-        fuse([fine, coarse], size).mean() - fuse([fine, coarse], size, "gated").mean(), held_back
-    )
+@pytest.mark.parametrize("size", [(64, 64), (50, 39), (16, 16)])
+def test_guided_evidence_is_complete_at_any_size(size):
+    image, _, levels = squares()
+    fused = fuse(levels, size, "guided", image)
+    torch.testing.assert_close(fused.mean((2, 3)), sum(level.mean((2, 3)) for level in levels))
+
+
+def test_an_image_without_edges_bounds_nothing_and_evidence_without_change_stays():
+    levels = [torch.full((1, 2, 8, 8), 1.5), torch.full((1, 2, 4, 4), -0.5)]
+    for image in (torch.zeros(1, 1, 32, 32), torch.rand(1, 3, 32, 32)):
+        torch.testing.assert_close(fuse(levels, (32, 32), "guided", image), torch.ones(1, 2, 32, 32))
+
+
+def test_guided_is_linear_in_the_evidence():
+    image, _, levels = squares()
+    others = [torch.randn_like(level) for level in levels]
+    both = fuse([2 * a - b for a, b in zip(levels, others, strict=True)], (64, 64), "guided", image)
+    alone = [fuse(each, (64, 64), "guided", image) for each in (levels, others)]
+    torch.testing.assert_close(both, 2 * alone[0] - alone[1])
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (([torch.zeros(1, 1, 2, 2)], (4, 4), "product"), "no fusion 'product'.*sum, gated"),
+        (([torch.zeros(1, 1, 2, 2)], (4, 4), "product"), "no fusion 'product'.*sum, guided"),
+        (([torch.zeros(1, 1, 2, 2)], (4, 4), "guided"), "needs the images"),
         (([], (4, 4)), "no level"),
         (([torch.zeros(1, 1, 2, 2)], (4, 4, 4)), "does not fit.*Give 2 positive numbers"),
         (([torch.zeros(1, 1, 2, 2, 2)], (4, 4)), "does not fit.*Give 3 positive numbers"),

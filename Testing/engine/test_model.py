@@ -273,12 +273,12 @@ def test_level_maps_are_all_that_is_kept_of_the_features():
     assert len(alive[2][1]) <= 1  # at the third stage at most its own input still lives
 
 
-def test_a_gated_network_uses_its_fusion():
+def test_a_guided_network_uses_its_fusion():
     cnn = zoo.UNetEncoder(2)
-    plain, gated = wrap(cnn), wrap(cnn, fusion="gated")
-    gated.head.load_state_dict(plain.head.state_dict())
+    plain, guided = wrap(cnn), wrap(cnn, fusion="guided")
+    guided.head.load_state_dict(plain.head.state_dict())
     x = torch.rand(1, 1, 32, 32)
-    assert torch.equal(plain.evidence(x).logits, gated.evidence(x).logits)
-    assert not torch.allclose(plain.evidence(x).maps, gated.evidence(x).maps)
+    assert torch.equal(plain.evidence(x).logits, guided.evidence(x).logits)
+    assert not torch.allclose(plain.evidence(x).maps, guided.evidence(x).maps)
     with pytest.raises(ModelError, match="no fusion"):
         HRCAM(cnn, 2, fusion="best")

@@ -48,7 +48,7 @@ class Ours(Family):
                 position = [level.name for level in self._model.levels].index(name)
                 made[method.name] = upsample(levels[position][:, 0], size)
             elif name.endswith(" 0–1"):
-                made[method.name] = scale01(fuse(levels, size, self._model.fusion)[:, 0])
+                made[method.name] = scale01(fuse(levels, size, self._model.fusion, x)[:, 0])
             else:
-                made[method.name] = fuse(levels, size, name)[:, 0]
+                made[method.name] = fuse(levels, size, name, x)[:, 0]
         return made

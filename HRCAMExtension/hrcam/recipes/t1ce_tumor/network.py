@@ -105,8 +105,8 @@ class EvidenceNetwork(nn.Module):
             norm.momentum = momentum
 
     def to_hrcam(self) -> HRCAM:
-        """The same network as a published-form HR-CAM of four classes, "none" the reference with logit 0."""
-        hrcam = HRCAM(self.cnn, len(CLASSES), levels=self.levels)
+        """The same network as an HR-CAM of four classes, "none" the reference with logit 0."""
+        hrcam = HRCAM(self.cnn, len(CLASSES), levels=self.levels, fusion="guided")
         with torch.no_grad():
             weight = SCALE * torch.cat(list(self.weights), dim=1)
             hrcam.head.weight.copy_(torch.cat([weight, torch.zeros_like(weight[:1])]))
