@@ -91,7 +91,13 @@ def _read_mask(path: Path, plan: SlicePlan | VolumePlan) -> np.ndarray:
     return fit_mask(mask, plan)
 
 
-def _read(image: Path, masks: Mapping[str, Path], bundle: HasMetadata) -> Pixels:
+def read_pair(image: Path, masks: Mapping[str, Path], bundle: HasMetadata) -> Pixels:
+    """The one slice or volume of a file and its masks, as the bundle's network sees them.
+
+    Raises
+    ------
+    InputError : the file has several slices and the model is one of slices.
+    """
     plan = _plan(read_volume(image), bundle)
     if plan.count != 1:
         raise InputError(f"{image} has {plan.count} slices.", "A model of slices is evaluated on one slice a file.")
@@ -119,7 +125,7 @@ def slice_cases(folder: Path, bundle: HasMetadata, split: str | None = "val", la
         if not shown:
             raise InputError(f"The table of {folder} says no label for {name}.", "Fill in the column label.")
         patient = row.get("patient") or Path(name).stem
-        read = partial(_read, folder / name, masks, bundle)
+        read = partial(read_pair, folder / name, masks, bundle)
         known = (row.get("plane", ""), row.get("site", ""), spacing_of(bundle))
         cases.append(Case(name, patient, shown, read, *known, traced="masks" in masks, grade=row.get("grade", "")))
     return cases
@@ -139,15 +145,19 @@ def normal_cases(folder: Path, bundle: HasMetadata, label: str = "no_tumor") -> 
 class _Planned:
     """The slices of one volume and their masks, read once; equal only to itself."""
 
-    def __init__(self, path: Path, bundle: HasMetadata) -> None:
+    def __init__(self, path: Path, traced: Path, bundle: HasMetadata) -> None:
         plan = plan_slices(read_volume(path), bundle, "axial")
         self.indices = plan.indices
         self.images = plan.load(slice(0, plan.count))
-        self.masks = _read_mask(path.with_name(path.name.replace("_t1ce", "_mask")), plan)
+        self.masks = _read_mask(traced, plan)
 
 
-def volume_slices(folder: Path, bundle: HasMetadata, label: str, normal: str) -> list[Case]:
+def volume_slices(
+    folder: Path, bundle: HasMetadata, label: str, normal: str, scan: str = "_t1ce", mask: str = "_mask"
+) -> list[Case]:
     """Axial slices of every `PATIENT_…_t1ce.nii.gz` beside its `…_mask.nii.gz`; blank slices are left out.
+
+    `scan` and `mask` are the ends of the two names.
 
     A slice that the mask touches is a traced case of class `label`, another one of class `normal`: of the same scanner,
     patient and day, so that nothing but the lesion tells them apart.
@@ -155,15 +165,15 @@ def volume_slices(folder: Path, bundle: HasMetadata, label: str, normal: str) ->
 
     @lru_cache(maxsize=2)
     def planned(path: Path) -> _Planned:
-        return _Planned(path, bundle)
+        return _Planned(path, path.with_name(path.name.replace(scan, mask)), bundle)
 
     def read(path: Path, number: int) -> Pixels:
         found = planned(path)
-        mask = found.masks[number]
-        return Pixels(found.images[number], {"masks": mask} if mask.any() else {})
+        outline = found.masks[number]
+        return Pixels(found.images[number], {"masks": outline} if outline.any() else {})
 
     cases = []
-    for path in sorted(folder.glob("*_t1ce.nii.gz")):
+    for path in sorted(folder.glob(f"*{scan}.nii.gz")):
         for number, index in enumerate(planned(path).indices):
             traced = bool(planned(path).masks[number].any())
             known = ("ax", "", spacing_of(bundle), traced)

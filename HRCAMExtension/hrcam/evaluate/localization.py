@@ -29,6 +29,8 @@ Progress = Callable[[str, float], None]
 Row = dict[str, Any]
 SLOW_CASES = 12
 FALSE_PEAKS = (0.5, 1.0, 2.0)
+_OVERLAY = ("threshold", "dice", "iou", "hd95_mm", "lesions", "lesions_found", "false_regions")
+"""Unknown where there is no other patient to choose a threshold on."""
 
 
 @dataclass(frozen=True)
@@ -280,7 +282,7 @@ def _measure_overlays(
         def judge(job: tuple[int, float], method: str = method) -> tuple[metrics.Detections, Row]:
             case, threshold = job
             values = store.get(method, case)
-            overlay: Row = {}
+            overlay: Row = dict.fromkeys(_OVERLAY, np.nan)
             if np.isfinite(threshold):
                 overlay = _describe_overlay(values >= threshold, truth[case], cases[case].spacing)
                 overlay["threshold"] = float(threshold)

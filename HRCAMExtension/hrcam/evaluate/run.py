@@ -15,7 +15,7 @@ import torch
 import hrcam
 from hrcam.bundle import Bundle
 from hrcam.errors import InputError
-from hrcam.evaluate import data, figures, judge, nigra
+from hrcam.evaluate import data, figures, judge, lesions, nigra
 from hrcam.evaluate.answers import judge_answers
 from hrcam.evaluate.case import Case, spread
 from hrcam.evaluate.cost import measure_cost
@@ -64,7 +64,8 @@ def find_sets(bundle: Bundle, folder: Path, split: str | None = "val") -> list[E
 
     A folder with a table of its own (see `data`) is one set, of which `split` is taken (None: all). Else `t1ce_slices`
     (val), with the held-out `no_tumor` images as normal ones, and `t1ce_volumes`, whose slices beside the tumour are
-    the normal ones. For a 3D model of `nigral_loss` midbrains are generated; it needs no data.
+    the normal ones. For a model of `lesion` lesions are simulated in the folder's heads (`lesions`). For a 3D model of
+    `nigral_loss` midbrains are generated; it needs no data.
     """
     known = set(bundle.class_names)
     healthy = [kind.name for kind in bundle.classes if not kind.pathology]
@@ -77,6 +78,9 @@ def find_sets(bundle: Bundle, folder: Path, split: str | None = "val") -> list[E
         normals = [case for case in cases if case.label in healthy]
         traced = [case for case in cases if case.traced]
         return [EvaluationSet(folder.resolve().name, traced, normals, f"split {split or 'all'}")] if traced else []
+    if lesions.LABEL in known and len(known) == 2:
+        found = lesions.lesion_sets(bundle, folder)
+        return [EvaluationSet(one.name, one.cases, one.normals, one.note, n > 0) for n, one in enumerate(found)]
     if bundle.dimension != 2:
         return [_midbrains(bundle)] if nigra.LABEL in known and len(known) == 2 else []
     sets = []
@@ -151,6 +155,9 @@ def evaluate_bundle(
     if first.midbrains:
         first.midbrains.count = min(first.midbrains.count, settings.cases or first.midbrains.count)
         answers = nigra.judge_nigra(first.midbrains, model, folder, settings.batch_size, progress)
+    elif lesions.LABEL in bundle.class_names and not data.table_of(folder):
+        chosen = [(one.name, _some(one.cases, settings.cases), _some(one.normals, settings.cases)) for one in sets]
+        answers = lesions.judge_lesions(bundle, model, chosen, settings.batch_size, progress)
     else:
         answers = judge_answers(bundle, model, folder, settings.split, settings.batch_size, progress)
     results["classification"] = answers
@@ -174,7 +181,8 @@ def _localize(
     cases, normals = _some(one.cases, settings.cases), _some(one.normals, min(NORMALS, settings.cases or NORMALS))
     methods = settings.methods
     if methods is None and one.few_methods:
-        methods = tuple(judge.main_methods(MapMaker(model)))
+        maker = MapMaker(model)
+        methods = (*judge.main_methods(maker), f"{maker.default} 0–1")
     table = evaluate_maps(
         model, cases, bundle.class_names, methods, normals=normals, batch_size=settings.batch_size, progress=progress,
         evidence_levels=bundle.evidence_levels,

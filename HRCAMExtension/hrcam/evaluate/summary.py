@@ -59,6 +59,8 @@ def summarize(table: MapTable) -> dict[str, Any]:
     if table.default in by_method and rivals:
         for metric in COMPARED:
             means = {name: measured[name][metric]["mean"] or 0.0 for name in rivals if metric in measured[name]}
+            if not means:  # one patient alone: no threshold can be chosen on others
+                continue
             result["best_rival"][metric] = max(means, key=lambda name: means[name])
             ours = by_method.get(f"{table.default} 0–1", by_method[table.default])
             result["difference"][metric] = {name: _difference(ours, by_method[name], metric) for name in means}
