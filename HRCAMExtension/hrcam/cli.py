@@ -5,10 +5,15 @@ Exit codes: 0 everything done, 1 something failed (a case, an input, a file), 2 
 
 from __future__ import annotations
 
+import io
 import os
+import signal
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
+from types import FrameType
 from typing import Annotated, Any
 
 import typer
@@ -59,8 +64,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.environ[DEBUG_VARIABLE] = "1"
         given = [one for one in given if one != DEBUG_FLAG]
     chosen = next((one for one in given if not one.startswith("-")), None)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # names may hold letters that the terminal has not
     try:
-        build_app(chosen)(args=given, prog_name="hrcam")
+        with _ending_in_order():
+            build_app(chosen)(args=given, prog_name="hrcam")
     except SystemExit as done:
         return done.code if isinstance(done.code, int) else int(done.code is not None)
     except KeyboardInterrupt:
@@ -72,6 +81,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(describe(error), file=sys.stderr)
         return 1
     return 0
+
+
+@contextmanager
+def _ending_in_order() -> Iterator[None]:
+    """Let a request to end (``kill``, a closed terminal) unwind like Ctrl+C, so that nothing half-written stays.
+
+    Commands that have handlers of their own, as the worker, replace these.
+    """
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    former = {}
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)  # Windows has no SIGHUP
+        if number is not None and threading.current_thread() is threading.main_thread() \
+                and signal.getsignal(number) is signal.SIG_DFL:
+            former[number] = signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
 
 
 def debugging() -> bool:

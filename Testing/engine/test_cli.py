@@ -1,6 +1,7 @@
 """The command line: what it prints, writes and returns."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -38,7 +39,7 @@ def test_a_scan_is_localized_and_its_files_are_named(run, scan_folder):
     options = ("--class", "lesion", "--plane", "coronal", "--keep-levels")
     code, output, errors, out = run(scan_folder / "ill.nii.gz", *options)
     assert (code, errors) == (0, "")
-    assert "lesion 100%" in output and "region 1" in output and "ill_result.json" in output
+    assert "lesion >99 %" in output and "region 1" in output and "ill_result.json" in output
     document = json.loads((out / "ill_result.json").read_text(encoding="utf-8"))
     assert document["plane"] == "coronal" and document["predicted"] == "lesion"
     assert all((out / name).is_file() for name in document["files"].values())
@@ -76,6 +77,8 @@ def test_earlier_results_are_kept_unless_overwriting_is_asked_for(run, scan_fold
         (["--fusion", "fission"], "sum"),
         (["--device", "cuda:77"], "GPU"),
         (["--batch-size", "0"], "batch-size"),
+        (["--engine", "steam"], "openvino"),
+        (["--precision", "fp16"], "bf16"),
         (["--frobnicate"], "frobnicate"),
     ],
 )
@@ -152,3 +155,15 @@ def test_the_package_runs_as_a_module_and_states_its_version():
     from hrcam import __version__
 
     assert done.stdout.strip() == f"hrcam {__version__}"
+
+
+def test_letters_that_the_terminal_has_not_do_not_stop_the_scans(scan_folder, bright_blob_bundle, tmp_path):
+    path = tmp_path / "Größe 患者.nii.gz"
+    path.write_bytes((scan_folder / "ill.nii.gz").read_bytes())
+    arguments = ["localize", str(path), "--model", str(bright_blob_bundle.path), "--out", str(tmp_path / "out"),
+                 "--device", "cpu", "--no-overview"]
+    done = subprocess.run([sys.executable, "-m", "hrcam", *arguments], capture_output=True, check=False,
+                          env={**os.environ, "PYTHONIOENCODING": "ascii"})
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"Gr??e ??" in done.stdout
+    assert (tmp_path / "out" / "Größe 患者_result.json").is_file()

@@ -3,6 +3,7 @@
 import csv
 import itertools
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -190,6 +191,28 @@ def test_an_interruption_in_any_stage_leaves_nothing(
     heard = capsys.readouterr()
     assert heard.out == "" and "Traceback" not in heard.err and len(heard.err.strip().splitlines()) <= 1
     assert not (tmp_path / "out").exists() or list((tmp_path / "out").iterdir()) == []
+    record_property("injected", 1)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows ends a process without asking it")
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_request_to_end_while_files_are_written_leaves_nothing(
+    name, tmp_path, scan_file, bright_blob_bundle, monkeypatch, capsys, record_property
+):
+    number, pack = getattr(signal, name), writers._pack
+
+    def told_to_end(*paths):
+        pack(*paths)
+        signal.raise_signal(number)
+
+    before = signal.signal(number, signal.SIG_DFL)
+    try:
+        monkeypatch.setattr(writers, "_pack", told_to_end)
+        assert command(scan_file, bright_blob_bundle, tmp_path / "out", "--quiet") == 128 + number
+        assert signal.getsignal(number) is signal.SIG_DFL
+    finally:
+        signal.signal(number, before)
+    assert list((tmp_path / "out").iterdir()) == [] and "Traceback" not in capsys.readouterr().err
     record_property("injected", 1)
 
 

@@ -16,7 +16,8 @@ from test_checks import FINE
 
 SIDES, SIZES = "left and right may be swapped", "voxel sizes that contradict"
 WORDS = [b"-1", b"0", b"-3", b"99", b"1000000000", b"2147483648", b"4294967297", b"18446744073709551617", b"nan",
-         b"inf", b"1e308", b"", b"x" * 3000, b"%n%s", b"\0", b"none", b"()", b"LOCAL", b"MET_SHORT_ARRAY", b"block", b"True"]
+         b"inf", b"1e308", b"", b"x" * 3000, b"%n%s", b"\0", b"none", b"()", b"LOCAL", b"MET_SHORT_ARRAY", b"block",
+         b"True"]
 """What a broken or hostile header may hold instead of any of its words."""
 
 
