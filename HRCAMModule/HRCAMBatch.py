@@ -167,7 +167,9 @@ def _oneCase(case, arguments, entry, output):
     """Localize one case and write its files; returns columns of its row."""
     import slicer
     from hrcam.volume import read_volume
+    from HRCAMModuleLib.localization import helperNodes, removeNodes
     from HRCAMModuleLib.logic import HRCAMModuleLogic
+    from HRCAMModuleLib.volume_nodes import rememberFile
 
     if case.error is not None:
         raise case.error
@@ -179,6 +181,7 @@ def _oneCase(case, arguments, entry, output):
             return {**_columns(former), "status": "skipped"}
     logic = HRCAMModuleLogic()
     node = slicer.util.addVolumeFromArray(volume.array, volume.geometry.ijk_to_ras, case.name)
+    rememberFile(node, volume)
     try:
         result = logic.localize(node, model=arguments.model, classLabel=arguments.classLabel, device=arguments.device,
                                 plane=arguments.plane, fusion=arguments.fusion)
@@ -195,10 +198,7 @@ def _oneCase(case, arguments, entry, output):
         logic.close()
         for former in logic.results(node):
             former.remove()
-        display = node.GetDisplayNode()
-        slicer.mrmlScene.RemoveNode(node)
-        if display is not None and display.GetScene() is not None:
-            slicer.mrmlScene.RemoveNode(display)
+        removeNodes([node, *helperNodes(node)])
 
 
 def _finishedResult(path, contentHash, arguments, entry):

@@ -213,7 +213,8 @@ def helperNodes(node: Any) -> list[Any]:
             if display is None:
                 continue
             if display.IsA("vtkMRMLVolumeRenderingDisplayNode"):
-                helpers += [display.GetVolumePropertyNode(), display.GetROINode()]
+                for extra in (display.GetVolumePropertyNode(), display.GetROINode()):  # these have helpers themselves
+                    helpers += [extra, *helperNodes(extra)] if extra is not None else []
             helpers.append(display)
     if node.IsA("vtkMRMLStorableNode"):
         helpers += [node.GetNthStorageNode(n) for n in range(node.GetNumberOfStorageNodes())]

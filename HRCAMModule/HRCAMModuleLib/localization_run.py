@@ -23,7 +23,7 @@ from .volume_nodes import writeVolumeSteps
 
 @dataclass(frozen=True)
 class Request:
-    """What to compute; strings as the engine's ``Options`` take them."""
+    """What to compute; strings as the engine's ``Options`` take them. ``source`` and ``modality`` are the scan's."""
 
     model: str
     classLabel: str | None = None
@@ -31,6 +31,8 @@ class Request:
     plane: str = "auto"
     fusion: str | None = None
     keepFormer: bool = False
+    source: str = ""
+    modality: str | None = None
 
 
 class WorkerProtocol(Protocol):

@@ -22,7 +22,7 @@ from .localization_run import LocalizationRun, Request, WorkerProtocol
 from .parameters import HRCAMParameterNode, Overlay
 from .scene_results import EvidenceData, addLevelMapSteps, addToSceneSteps
 from .steps import StepRunner, runToEnd
-from .volume_nodes import checkInput, engineVolume
+from .volume_nodes import checkInput, dicomModality, engineVolume, sourceFile
 
 
 class HRCAMModuleLogic(ScriptedLoadableModuleLogic):
@@ -104,7 +104,8 @@ class HRCAMModuleLogic(ScriptedLoadableModuleLogic):
         if not valid:
             raise ValueError(reason)
         ensureEngineOnPath()
-        request = Request(model, classLabel, device, plane, fusion, keepFormer)
+        request = Request(model, classLabel, device, plane, fusion, keepFormer, sourceFile(volumeNode),
+                          dicomModality(volumeNode))
         logging.info("HR-CAM: localizing %s with %s", volumeNode.GetName(), model)
         if wait:
             ensureDependencies()

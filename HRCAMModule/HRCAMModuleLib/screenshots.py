@@ -30,7 +30,9 @@ def saveScreenshots(logic: Any, localization: Localization, folder: Path, name: 
     logic.showIn3D(localization, surfaces=True)
     center3DViews()
     slicer.app.processEvents()
-    views = {view: layout.sliceWidget(view).sliceView() for view in layout.sliceViewNames()}
+    slices = {name: layout.sliceWidget(name) for name in layout.sliceViewNames()}  # with those of other layouts
+    shown = {name: widget for name, widget in slices.items() if widget.visible} or slices
+    views = {name: widget.sliceView() for name, widget in shown.items()}
     if layout.threeDViewCount > 0:
         views["3D"] = layout.threeDWidget(0).threeDView()
     return [_save(view, folder / f"{name}_{label}.png") for label, view in views.items()]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,8 @@ from .steps import Steps, slabs
 
 RESULT_ATTRIBUTE = "HRCAM.Role"
 """Attribute of every node that this module makes; its value says what the node is."""
+
+_FILE_ATTRIBUTE = "HRCAM.File"
 
 
 def checkInput(volumeNode: Any) -> tuple[bool, str]:
@@ -49,6 +53,38 @@ def ijkToRas(volumeNode: Any) -> np.ndarray:
     return slicer.util.arrayFromVTKMatrix(matrix)
 
 
+def rememberFile(volumeNode: Any, volume: Any) -> None:
+    """Note on a node made of an ``hrcam.volume.Volume`` what the volume's file said of itself."""
+    facts = {"source": volume.source, "modality": volume.modality, "notes": list(volume.notes)}
+    volumeNode.SetAttribute(_FILE_ATTRIBUTE, json.dumps(facts))
+
+
+def _facts(volumeNode: Any) -> dict[str, Any]:
+    return json.loads(volumeNode.GetAttribute(_FILE_ATTRIBUTE) or "{}")
+
+
+def sourceFile(volumeNode: Any) -> str:
+    """The file that the node was loaded from; empty where there is none (DICOM, or made by another module)."""
+    known = _facts(volumeNode).get("source")
+    if known:
+        return str(known)
+    storage = volumeNode.GetStorageNode()
+    return (storage.GetFileName() or "") if storage is not None else ""
+
+
+def dicomModality(volumeNode: Any) -> str | None:
+    """``MR``, ``CT``, … of a volume that Slicer's DICOM module or a batch loaded; None of any other."""
+    known = _facts(volumeNode).get("modality")
+    if known:
+        return str(known)
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
+    item = hierarchy.GetItemByDataNode(volumeNode) if hierarchy is not None else 0
+    if not item:
+        return None
+    attribute = slicer.vtkMRMLSubjectHierarchyConstants.GetDICOMSeriesModalityAttributeName()
+    return hierarchy.GetItemAttribute(item, attribute) or None
+
+
 def engineVolume(volumeNode: Any) -> Any:
     """Copy a volume node into an ``hrcam.volume.Volume`` (float32, KJI, the node's own geometry).
 
@@ -58,7 +94,9 @@ def engineVolume(volumeNode: Any) -> Any:
     """
     from hrcam.volume import volume_from_array
 
-    return volume_from_array(slicer.util.arrayFromVolume(volumeNode), ijkToRas(volumeNode), volumeNode.GetName())
+    volume = volume_from_array(slicer.util.arrayFromVolume(volumeNode), ijkToRas(volumeNode), volumeNode.GetName(),
+                               source=sourceFile(volumeNode), modality=dicomModality(volumeNode))
+    return dataclasses.replace(volume, notes=tuple(_facts(volumeNode).get("notes", ())))
 
 
 def writeVolumeSteps(volumeNode: Any, path: Path) -> Steps:

@@ -77,11 +77,13 @@ class WorkerClient:
         except RuntimeError as error:
             self._fail(str(error))
             return
+        known = {"modality": request.modality} if request.modality else {}
         options = {"class_name": request.classLabel, "plane": request.plane, "device": request.device,
                    "fusion": request.fusion, "keep_levels": True}
         self._process.write(json.dumps({
             "protocol": PROTOCOL, "id": self._job.id, "op": "localize", "model": request.model,
-            "input": str(volumePath), "output": str(outputFolder), "name": name[:1000] or "volume", "options": options,
+            "input": str(volumePath), "output": str(outputFolder), "name": name[:1000] or "volume",
+            "source": request.source[:4096], **known, "options": options,
         }))
 
     def cancel(self) -> None:

@@ -94,9 +94,28 @@ def test_usage_is_shown_without_work(batch, capsys):
 
 
 def test_screenshots_without_a_window_are_left_out_and_the_case_is_done(batch, scans, tmp_path):
+    nodes = sceneNodes()
     code = batch.main(["--input", str(scans / "ill.nrrd"), "--output", str(tmp_path / "out"), "--model", "bright-blob",
                        "--no-overview", "--screenshots", "--scene"])
     assert code == 0 and (tmp_path / "out" / "ill_scene.mrb").is_file()
+    assert sceneNodes() == nodes, "saving makes storage nodes"
+
+
+def test_what_the_file_says_of_itself_reaches_the_result(batch, scans, tmp_path, monkeypatch):
+    import dataclasses
+    import json
+
+    import hrcam.volume
+
+    read = hrcam.volume.read_volume
+    monkeypatch.setattr(hrcam.volume, "read_volume", lambda path: dataclasses.replace(
+        read(path), modality="CT", notes=("Left may be right.",)))
+    (scans / "broken.nrrd").unlink()
+    output = tmp_path / "out"
+    assert batch.main(["--input", str(scans), "--output", str(output), "--model", "bright-blob", "--no-overview"]) == 0
+    report = json.loads((output / "ill_result.json").read_text(encoding="utf-8"))
+    assert any("CT scan" in warning for warning in report["warnings"]) and "Left may be right." in report["warnings"]
+    assert report["case"] == "ill" and report["provenance"]["input"]["source"] == str(scans / "ill.nrrd")
 
 
 def test_slicer_lists_the_script_nowhere_though_it_takes_it_for_a_module(slicerHost):
@@ -135,3 +154,14 @@ host.stop()
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100, check=False,
                          env={**os.environ})
     assert "code 2" in run.stdout, run.stderr[-2000:]
+
+
+def test_pictures_of_the_views_are_saved_where_there_is_a_window(batch, mainWindow, logic, addScan, tmp_path):
+    from HRCAMModuleLib.screenshots import saveScreenshots
+
+    written = saveScreenshots(logic, logic.localize(addScan(), model="bright-blob"), tmp_path, "scan")
+    names = {"scan_Red.png", "scan_Yellow.png", "scan_Green.png", "scan_3D.png"}
+    assert {path.name for path in written} == {path.name for path in tmp_path.iterdir()} == names
+    for path in written:
+        voxels = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
+        assert voxels.shape[0] > 50 and voxels.std() > 1, f"{path.name} is empty"

@@ -119,6 +119,20 @@ def test_removing_a_result_takes_all_of_its_nodes_with_it(logic, addScan):
     assert nodeCount() == count
 
 
+def test_the_box_of_the_volume_rendering_goes_with_its_own_display_node(logic, addScan):
+    """Slicer's Markups module gives each new box a display node."""
+    result = logic.localize(addScan(), model=MODEL)
+    logic.showIn3D(result, surfaces=False, volumeRendering=True)
+    rendering = slicer.modules.volumerendering.logic().GetFirstVolumeRenderingDisplayNode(result.mapVolume)
+    box = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsROINode")
+    rendering.SetAndObserveROINodeID(box.GetID())
+    box.CreateDefaultDisplayNodes()
+    display = box.GetDisplayNode()
+    assert display is not None
+    result.remove()
+    assert box.GetScene() is None and display.GetScene() is None
+
+
 def test_a_failing_run_leaves_the_scene_as_it_was(logic, addScan):
     from hrcam.errors import HRCAMError
 
@@ -314,3 +328,37 @@ def test_a_temporary_folder_that_cannot_be_made_leaves_nothing_running(logic, ad
     with pytest.raises(OSError, match="No space"):
         logic.localize(addScan(), model=MODEL, wait=False)
     assert not logic.running
+
+
+def test_a_ct_scan_loaded_by_slicers_dicom_module_is_warned_of(logic, addScan):
+    volume = addScan()
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
+    item = hierarchy.CreateItem(hierarchy.GetSceneItemID(), volume)
+    attribute = slicer.vtkMRMLSubjectHierarchyConstants.GetDICOMSeriesModalityAttributeName()
+    hierarchy.SetItemAttribute(item, attribute, "MR")
+    assert not any("scan; the model" in text for text in logic.localize(volume, model=MODEL).warnings)
+    hierarchy.SetItemAttribute(item, attribute, "CT")
+    assert any("CT scan" in text for text in logic.localize(volume, model=MODEL).warnings)
+
+
+def test_a_result_names_the_file_that_its_scan_was_loaded_from(logic, addScan, tmp_path, slicerHost):
+    from HRCAMModuleLib.logic import HRCAMModuleLogic
+
+    class Recorder:
+        requests = ()
+
+        def localize(self, _path, _output, _name, request, *_callbacks):
+            self.requests = (*self.requests, request)
+
+        def cancel(self):
+            pass
+
+    path = str(tmp_path / "scan.nrrd")
+    assert slicer.util.saveNode(addScan(), path)
+    volume, worker = slicer.util.loadVolume(path), Recorder()
+    assert logic.localize(volume, model=MODEL).info["provenance"]["input"]["source"] == path
+    other = HRCAMModuleLogic(worker)
+    other.localize(volume, model=MODEL, wait=False)
+    slicerHost.waitUntil(lambda: worker.requests, 60)
+    other.close()
+    assert worker.requests[0].source == path and worker.requests[0].modality is None

@@ -66,6 +66,17 @@ def test_the_request_follows_the_engines_own_schema(client):
                                   "keep_levels": True}
 
 
+def test_the_engine_is_told_where_a_scan_comes_from_and_its_modality(client):
+    from hrcam.worker_protocol import parse_request
+
+    client.localize(source="/scans/a.nrrd", modality="CT")
+    sent = parse_request(json.dumps(client.process.lines[-1]).encode())
+    assert (sent["source"], sent["modality"]) == ("/scans/a.nrrd", "CT")
+    client.localize()
+    sent = parse_request(json.dumps(client.process.lines[-1]).encode())
+    assert sent["source"] == "" and "modality" not in sent
+
+
 def test_the_process_is_started_once_beside_the_engine_and_stays_warm(client):
     for _ in range(2):
         number = client.localize()
