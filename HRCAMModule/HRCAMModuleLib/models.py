@@ -53,7 +53,7 @@ class ModelEntry:
         return "<br>".join(html.escape(part) for part in parts if part)
 
 
-def figuresText(metrics: dict[str, Any], limit: int = 6) -> str:
+def figuresText(metrics: dict[str, Any], limit: int = 3) -> str:
     """The first few plain numbers of a bundle's validation figures, nested names joined.
 
     Example

@@ -172,6 +172,7 @@ def test_warnings_are_shown_and_hidden_when_there_are_none(shown, slicerHost):
     result.resultNode.SetText(json.dumps(info))
     panel.refresh()
     assert not ui.warningsLabel.isHidden() and "&lt;brighter&gt;" in ui.warningsLabel.text
+    assert panel.ui.resultsCollapsibleButton.layout().indexOf(ui.warningsLabel) == 1, "above the bars"
     result.resultNode.SetText(json.dumps({**info, "warnings": []}))
     panel.refresh()
     assert ui.warningsLabel.isHidden()
