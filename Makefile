@@ -11,7 +11,7 @@ PIP_OPTIONS ?=
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt $(PIP_OPTIONS)
 
 .PHONY: help setup demo test lint evaluate reliability bench docs readme screenshots slicer-host api licenses constraints dist figures \
-  dist-check clean
+  dist-check audit clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -93,6 +93,11 @@ dist: setup  ## wheel and sdist in dist/
 
 dist-check: setup  ## build both, install the wheel in a clean environment and run it there
 	$(BIN)/python Testing/release/check_dist.py
+
+audit: setup  ## known vulnerabilities of the pinned packages, from PyPI's advisories; pip-audit stays apart in build/audit
+	@test -x build/audit/bin/python || $(BIN)/python -m venv build/audit
+	@build/audit/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_OPTIONS) 'pip-audit>=2.7'
+	build/audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip
 
 clean:  ## remove what the other targets made
 	rm -rf $(VENV) build dist demo-output site

@@ -17,7 +17,7 @@ CODE = ("HRCAMExtension/hrcam", "HRCAMModule")
 REPORTS = {
     "RESULTS.md": ("Results", "make evaluate"),
     "PERFORMANCE.md": ("Performance", "make bench"),
-    "RELIABILITY.md": ("Reliability", "make test"),
+    "RELIABILITY.md": ("Reliability", "make reliability"),
 }
 """Pages that measurements write."""
 
