@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk  # noqa: N813 - its customary name
 
+from .dicom_frames import Frames, read_frames
 from .errors import InputError
 from .formats import reason, shown
 from .geometry import ORTHONORMAL_TOLERANCE
@@ -36,7 +37,7 @@ class Series:
     """A complete, evenly spaced stack of slices, ordered along the normal of its slices.
 
     ``direction`` holds three rows of a 3x3 matrix whose columns are the axes of i, j, k in LPS; mm throughout. What is
-    not ``oriented`` does not state how it lies.
+    not ``oriented`` does not state how it lies. ``frame_order`` sorts the frames of one file of several.
     """
 
     files: tuple[str, ...]
@@ -51,6 +52,7 @@ class Series:
     rows: int
     spacing_known: bool
     oriented: bool = True
+    frame_order: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -213,6 +215,9 @@ def _assemble(slices: list[_Slice], folder: Path, choice: str) -> Series:
     name = folder.resolve().name + (f"_{slices[0].number or choice[-12:]}" if choice else "")
     source = f"{folder}#{choice}" if choice else str(folder)
     modality = " ".join(filter(None, [slices[0].modality, slices[0].description])) or None
+    frames = read_frames(Path(slices[0].file)) if len(slices) == 1 and slices[0].frames > 1 else None
+    if frames is not None:
+        return _assemble_frames(slices[0], frames, name, source, modality)
     if len(slices) == 1:
         known = slices[0].spacing is not None or slices[0].frames > 1
         # One file: ITK's own reading of it counts (a slice, or an enhanced multi-frame volume).
@@ -237,6 +242,26 @@ def _assemble(slices: list[_Slice], folder: Path, choice: str) -> Series:
     return Series(tuple(slices[n].file for n in order), name, source, modality, (x, y, z),
                   first.spacing or (1.0, 1.0), spacing, tuple(map(tuple, direction)), *first.size,
                   first.spacing is not None)
+
+
+def _assemble_frames(file: _Slice, frames: Frames, name: str, source: str, modality: str | None) -> Series:
+    """Order the frames of one file by position; refuse what is not one even stack."""
+    called, path = shown(Path(file.file).name), Path(file.file)
+    if len(frames.positions) != file.frames:
+        raise InputError(f'"{called}" states {len(frames.positions)} positions for its {file.frames} frames.',
+                         "Convert it to NRRD or NIfTI with a tool that knows such files.")
+    if len(frames.axes) != 1 or len(frames.spacings) != 1:
+        raise InputError(f'The frames of "{called}" differ in orientation or pixel spacing, or do not state them.',
+                         "Export each stack of slices by itself.")
+    row, column = np.array(frames.axes[0][:3]), np.array(frames.axes[0][3:])
+    normal = np.cross(row, column)
+    positions = np.array(frames.positions, dtype=np.float64)
+    order = np.argsort(positions @ normal, kind="stable")
+    spacing = _even_spacing(positions[order], normal, path)
+    x, y, z = positions[order[0]].tolist()
+    return Series((file.file,), name, source, modality, (x, y, z), _pair(frames.spacings[0]) or (1.0, 1.0), spacing,
+                  tuple(map(tuple, np.stack([row, column, normal], axis=1))), *file.size, True,
+                  frame_order=tuple(order.tolist()))
 
 
 def _refuse_mixture(slices: list[_Slice], folder: Path) -> None:

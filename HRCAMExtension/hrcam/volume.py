@@ -164,12 +164,16 @@ def _read_series(series: Series) -> Volume:
     first = Path(series.files[0])
     if len(series.files) == 1:
         reader = read_header(first, "GDCMImageIO")
-        geometry = _geometry_of(first, reader, False)
+        geometry = _geometry_of_series(series, len(series.frame_order)) if series.frame_order \
+            else _geometry_of(first, reader, False)
+        _check_size(first, reader.GetSize())
         channels = _channels(first, reader, colour_allowed=True)
         image = read_voxels(reader, first)
         values = sitk.GetArrayViewFromImage(image)
         if channels > 1:
             values = _gray(first, values)
+        if series.frame_order:
+            values = values[list(series.frame_order)]
     else:
         _check_size(first, (series.columns, series.rows, len(series.files)))
         stack = sitk.ImageSeriesReader()
@@ -177,11 +181,15 @@ def _read_series(series: Series) -> Volume:
         stack.SetFileNames(list(series.files))
         stack.SetOutputPixelType(sitk.sitkFloat32)
         image = read_voxels(stack, first)
-        geometry = Geometry(image.GetSize(), series.origin, (*series.pixel_spacing, series.slice_spacing),
-                            np.asarray(series.direction))
+        geometry = _geometry_of_series(series, len(series.files))
         values = sitk.GetArrayViewFromImage(image)
     volume = _volume(values, geometry, series.name, series.source, series.spacing_known, series.modality)
     return volume if series.oriented else replace(volume, notes=(SIDES_UNKNOWN.format(why="it has no orientation"),))
+
+
+def _geometry_of_series(series: Series, slices: int) -> Geometry:
+    return Geometry((series.columns, series.rows, slices), series.origin, (*series.pixel_spacing, series.slice_spacing),
+                    np.asarray(series.direction))
 
 
 def _refuse_by_metadata(path: Path, reader: sitk.ImageFileReader) -> None:
