@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from .bundle import Bundle
 from .checks import Fit, assess_fit, check_volume
-from .errors import Cancelled, InputError
+from .errors import Cancelled, InputError, ModelError
 from .evidence import at_peak, label_levels, softmax, volume_logits
 from .geometry import PLANES
 from .prepare import Plan, SlicePlan, plan_slices, plan_volume
@@ -131,12 +131,14 @@ def localize(
     with clock.stage("Computing"):
         outputs = _run(runner, plans, _candidates(bundle, options), clock)
         logits = np.mean([_logits_of(output, bundle) for output in outputs], axis=0)
+        _refuse_nonsense(logits)
         probabilities = dict(zip(bundle.class_names, softmax(logits).tolist(), strict=True))
         shown = _shown_class(bundle, options, logits)
     with clock.stage("Mapping"):
         fusion = options.fusion or bundle.fusion
         evidence, means = _mean_map(plans, [output.fused(shown, fusion) for output in outputs])
         error = max(output.completeness_error(shown, one) for output, one in zip(outputs, means, strict=True))
+        _refuse_nonsense(evidence.max(), evidence.min())
         level_maps = {
             level.name: _mean_map(plans, [output.level(shown, level.name) for output in outputs])[0]
             for level in runner.network.levels
@@ -282,6 +284,13 @@ def _logits_of(output: Output, bundle: Bundle) -> npt.NDArray[np.float64]:
     if len(output.logits) == 1 or not bundle.volume_rule:
         return np.asarray(output.logits.mean(axis=0, dtype=np.float64) / bundle.temperature)
     return volume_logits(output.logits, bundle.volume_rule, [one.pathology for one in bundle.classes])
+
+
+def _refuse_nonsense(*values: npt.ArrayLike) -> None:
+    """Half precision overflows, and so do weights that nobody trained: such an answer is none."""
+    if not all(np.isfinite(value).all() for value in values):
+        raise ModelError("The network's answer is not a finite number.",
+                         "Compute in the precision fp32; if you did, get the model again.")
 
 
 def _shown_class(bundle: Bundle, options: Options, logits: npt.NDArray[np.float64]) -> int:

@@ -10,9 +10,11 @@ import sys
 from hashlib import sha256
 from pathlib import Path
 
+import numpy as np
 import pytest
 import SimpleITK
-from hrcam import BundleError, OutputError, cli, install_bundle, load_bundle
+from hrcam import BundleError, ModelError, OutputError, cli, install_bundle, load_bundle
+from hrcam import localize as steps
 from hrcam.bundle import read_bundle
 from hrcam.localize import Options, localize
 from hrcam.volume import to_sitk
@@ -203,3 +205,16 @@ def test_a_name_that_is_taken_is_not_replaced_by_a_stranger(folder, tmp_path):
     with pytest.raises(OutputError, match="exists"):
         install_bundle(folder, tmp_path / "there")
     assert {p.name: p.read_bytes() for p in (tmp_path / "there" / "bright-blob").iterdir()} == before
+
+
+@pytest.mark.parametrize(("step", "value"), [("_logits_of", np.array([0.0, np.nan])), ("_mean_map", np.inf)])
+def test_an_answer_that_is_not_finite_is_none(step, value, blob_volume, bright_blob_bundle, monkeypatch):
+    honest = getattr(steps, step)
+
+    def overflowed(*arguments):
+        found = honest(*arguments)
+        return value if step == "_logits_of" else (np.full_like(found[0], value), found[1])
+
+    monkeypatch.setattr(steps, step, overflowed)
+    with pytest.raises(ModelError, match="not a finite number"):
+        steps.localize(blob_volume((48, 52, 6), (1.0, 1.0, 6.0)), bright_blob_bundle, steps.Options(device="cpu"))
