@@ -76,9 +76,13 @@ def messages():
 
 
 def text_of(node):
-    """The text of a string expression with … for what is filled in; None for anything else."""
+    """The text of a string expression, also a translated one, with … for what is filled in; None for anything else."""
     if isinstance(node, ast.Constant):
-        return node.value if isinstance(node.value, str) else None
+        return re.sub(r"\{\w*(![rsa])?(:[^{}]*)?\}", "…", node.value) if isinstance(node.value, str) else None
+    if isinstance(node, ast.Call) and _name(node.func) == "format":
+        return text_of(getattr(node.func, "value", None))
+    if isinstance(node, ast.Call) and _name(node.func) in ("_", "tr") and node.args:
+        return text_of(node.args[0])
     if isinstance(node, ast.JoinedStr):
         return "".join(part.value if isinstance(part, ast.Constant) else "…" for part in node.values)
     return None

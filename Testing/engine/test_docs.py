@@ -58,6 +58,17 @@ def test_the_list_of_all_messages_has_the_hints_of_the_code():
     assert "There is no level to fuse." in hooks.messages_page()
 
 
+def test_messages_that_are_translated_and_filled_in_are_found():
+    pytest.importorskip("mkdocs", reason="the manual's hook needs mkdocs (pip install 'hrcam[docs]')")
+    import ast
+
+    import hooks
+
+    for source in ('_("No {x:g} in {y}.").format(x=1, y=2)', 'tr("No {x!r} in {}.")', 'f"No {x} in {y}."'):
+        assert hooks.text_of(ast.parse(source, mode="eval").body) == "No … in …."
+    assert hooks.text_of(ast.parse("x.format(y)", mode="eval").body) is None
+
+
 def test_where_is_x_names_files_that_exist():
     text = (DOCS / "developer.md").read_text(encoding="utf-8")
     section = text.split("## Where is X")[1].split("\n## ")[0]
