@@ -77,7 +77,7 @@ def dicomModality(volumeNode: Any) -> str | None:
     known = _facts(volumeNode).get("modality")
     if known:
         return str(known)
-    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
+    hierarchy = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLSubjectHierarchyNode")  # never makes one
     item = hierarchy.GetItemByDataNode(volumeNode) if hierarchy is not None else 0
     if not item:
         return None
