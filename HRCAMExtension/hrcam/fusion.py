@@ -11,7 +11,7 @@ from .errors import ModelError
 GUIDE_SHARE = 1 / 32
 """Of the image's shorter side: how far a window of `fuse_guided` reaches."""
 
-GUIDE_SMOOTHNESS = 0.1
+GUIDE_SMOOTHNESS = 0.3
 """Of the image's variance: fainter edges than this are no edges to `fuse_guided`."""
 
 _MODES = {1: "linear", 2: "bilinear", 3: "trilinear"}

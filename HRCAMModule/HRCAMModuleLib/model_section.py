@@ -13,7 +13,7 @@ from .dependencies import ensureDependencies
 from .engine import DEFAULT_MODEL
 from .models import ModelEntry, addModel, listModels, modelEntry
 
-FUSIONS = ("", "sum")
+FUSIONS = ("", "sum", "guided")
 """Values of the parameter ``fusion``, in the order of the combo box; empty for the model's own."""
 
 
@@ -32,7 +32,7 @@ class ModelSection:
         self._entries: list[ModelEntry] = []
         self.problem = ""
         self.chosen: str | None = None
-        for text in (_("The model's own"), _("Sum, as published")):
+        for text in (_("The model's own"), _("Sum, as published"), _("Guided by the image's edges")):
             ui.fusionCombo.addItem(text)
         ui.fusionCombo.connect("activated(int)", lambda index: onFusion(FUSIONS[index]))
         ui.modelCombo.connect("activated(int)", self._activated)

@@ -5,6 +5,7 @@ import pytest
 from hrcam.errors import BundleError, InputError
 from hrcam.evidence import (
     at_peak,
+    fit_bias,
     fit_evidence_levels,
     fit_volume_rule,
     label_levels,
@@ -63,6 +64,17 @@ def test_the_fitted_rule_beats_the_mean_and_the_maximum_on_new_volumes():
     assert accuracy(fitted) >= 0.95
     assert accuracy(fitted) > accuracy(mean) + 0.2
     assert accuracy(fitted) > accuracy(maximum) + 0.2
+
+
+def test_a_fitted_bias_lets_rare_classes_speak():
+    rng = np.random.default_rng(3)
+    labels = rng.choice(3, 400, p=[0.7, 0.25, 0.05])
+    logits = rng.normal(0, 1, (400, 3)) + 3 * np.eye(3)[labels] + [2.0, 0.0, -2.0]
+    shift = fit_bias(logits, labels)
+    assert shift.mean() == pytest.approx(0) and shift[0] < -1 < 1 < shift[2]
+    recalls = [[(each.argmax(1) == label)[labels == label].mean() for label in range(3)]
+               for each in (logits, logits + shift)]
+    assert np.mean(recalls[1]) > np.mean(recalls[0]) + 0.1
 
 
 @pytest.mark.parametrize("size", [1e-6, 1.0, 1e6])

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import torch
-from hrcam.evidence import fit_evidence_levels, fit_volume_rule, level_rates
+from hrcam.evidence import fit_bias, fit_evidence_levels, fit_volume_rule, level_rates
 from hrcam.model import HRCAM
 from hrcam.train.calibrate import Calibration, slice_temperature, strongest_evidence
 from hrcam.train.predict import Floats, Prediction, predict
@@ -33,13 +34,21 @@ def prepared(name: str, images: Images) -> list[PreparedCase]:
 
 
 def calibrate(hrcam: HRCAM, tumors: Images, normals: Images, seed: int = 0) -> Calibration:
-    """Temperature, volume rule and evidence levels from validation tumors and held-out normal slices.
+    """The head's bias, temperature, volume rule and evidence levels, from validation tumors and held-out normal slices.
+
+    The bias is that of classes that occur equally often: in training, views and shares were others. It is changed in
+    `hrcam`; no map changes with it.
 
     The volume rule is fitted on **composed** volumes: slices of one validation patient among held-out normal ones, in
     shares as tumors have of a head, and volumes of normal slices alone.
     """
     cases = prepared("tumor", tumors) + prepared("normal", normals)
     predictions = predict(hrcam, cases, _CPU, BATCH)
+    shift = fit_bias(np.concatenate([p.logits for p in predictions]), [case.label for case in cases])
+    shift -= shift[CLASSES.index(NORMAL)]
+    with torch.no_grad():
+        hrcam.head.bias.add_(torch.from_numpy(shift).to(hrcam.head.bias))
+    predictions = [replace(p, logits=p.logits + shift) for p in predictions]
     temperature = slice_temperature(predictions)
     volumes = list(_compose(predictions, np.random.default_rng(seed)))
     rule = fit_volume_rule([logits for logits, _ in volumes], [label for _, label in volumes], _PATHOLOGY)

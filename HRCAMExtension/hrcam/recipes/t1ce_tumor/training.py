@@ -32,7 +32,7 @@ _HARD = 60
 _FLOOR = 1.0
 """Weight of evidence below 0: healthy tissue shall be silent, not outvote a small tumor in the image's mean."""
 
-_STATISTICS_BATCHES = 8
+_STATISTICS_BATCHES = 16
 _PAIRS = 2
 _MOST_TYPED = 8
 
@@ -250,13 +250,18 @@ def train(data: TrainingData, out: Path, steps: Steps, seed: int = 0) -> Evidenc
 
 
 def learn_volumes(data: TrainingData, folder: Path, start: Path, steps: int, seed: int) -> EvidenceNetwork:
-    """The last lesson, the only one that sees `data.volumes`, from the weights in `start`."""
-    network = EvidenceNetwork(pretrained=False)
-    network.load_state_dict(torch.load(start, weights_only=True))
+    """The last lesson, the only one that sees `data.volumes`, from the weights in `start`.
+
+    It ends halfway between those weights and its own: the volumes' gliomas, all of one scanner, teach where tumors are
+    on such scans, but make other types look like gliomas.
+    """
+    network, before = EvidenceNetwork(pretrained=False), torch.load(start, weights_only=True)
+    network.load_state_dict(before)
     healthy = Healthy.of(data.tumors, data.normal, data.heads, data.volumes)
     lesson = SliceLesson(network, healthy, data.tumors, data.volumes, steps, 5e-4, seed, slow=True)
     if steps:
         _run(lesson, folder)
+        network.load_state_dict(_mean(before, network.state_dict()))
     # Training sees changed images, inference sees them as they are; without this, types are told apart badly.
     network.measure_statistics(lesson.plain_batches())
     return network.eval()
