@@ -6,20 +6,18 @@ built, so that models can be listed without it.
 """
 
 import hashlib
-import json
 import logging
-import math
 import os
 import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .bundle_metadata import check_document, parse
 from .errors import BundleError
-from .formats import reason, safe_name, shown
+from .formats import reason, shown
 from .result import EvidenceLevel
 
 if TYPE_CHECKING:
@@ -303,12 +301,9 @@ def user_model_folder() -> Path:
 
 def read_bundle(folder: Path, allow_import: bool = False) -> Bundle:
     """Read and check a bundle's metadata and the presence of its weights; see `load_bundle`."""
+    content = read_limited(folder / METADATA, MAX_METADATA_BYTES)
     try:
-        metadata = json.loads(
-            read_limited(folder / METADATA, MAX_METADATA_BYTES),
-            parse_constant=_finite, parse_float=_finite, parse_int=_plain_integer,
-        )
-        json.dumps(metadata, ensure_ascii=False).encode("utf-8")  # refuses halves of letters, which nothing can write
+        metadata = parse(content)
     except (ValueError, RecursionError) as error:
         raise BundleError(f"{folder / METADATA} is not valid JSON: {error}.", "Get the model again.") from error
     check_metadata(metadata, allow_import)
@@ -318,20 +313,7 @@ def read_bundle(folder: Path, allow_import: bool = False) -> Bundle:
 
 def check_metadata(metadata: Any, allow_import: bool = False) -> None:
     """Raise `BundleError` naming the first thing wrong with a bundle's metadata."""
-    import jsonschema
-
-    problem = jsonschema.exceptions.best_match(_validator().iter_errors(metadata))
-    if problem is not None:
-        where = ".".join(map(str, problem.absolute_path)) or "the top level"
-        raise BundleError(
-            f"The model's metadata are not valid at {where}: {problem.message[:300]}.",
-            "Compare with schemas/bundle.schema.json.",
-        )
-    for wrong, what in _contradictions(metadata):
-        if wrong:
-            raise BundleError(
-                f"The model's metadata contradict themselves: {what}.", "Correct them or get the model again."
-            )
+    check_document(metadata)
     architecture = metadata["architecture"]["name"]
     if architecture.startswith(IMPORT_PREFIX) and not (allow_import or _allowed_by_user(architecture)):
         raise BundleError(
@@ -350,29 +332,6 @@ def _allowed_by_user(architecture: str) -> bool:
     module = imported_module(architecture)
     allowed = [name.strip() for name in os.environ.get(ALLOW_IMPORT_VARIABLE, "").split(",")]
     return any(name and f"{module}.".startswith(f"{name}.") for name in allowed)
-
-
-def _contradictions(metadata: Mapping[str, Any]) -> list[tuple[bool, str]]:
-    names = [c["name"] for c in metadata["classes"]]
-    dimension = metadata["dimension"]
-    spacing = metadata["input"]["spacing_mm"]
-    bias = metadata.get("volume_rule", {}).get("bias")
-    thresholds = [level["threshold"] for level in metadata["evidence_levels"]]
-    shares = [level.get("of_peak", 0.0) for level in metadata["evidence_levels"]]
-    intensity = metadata["input"]["intensity"]
-    ranges = metadata.get("input_statistics", {}).values()
-    return [
-        (safe_name(metadata["name"]) != metadata["name"], "the name cannot be a folder's on every system"),
-        (len(set(names)) != len(names), "two classes have the same name"),
-        (not any(c["pathology"] for c in metadata["classes"]), "no class is a pathology"),
-        (len(metadata["input"]["size"]) != dimension, f"input.size must have {dimension} numbers"),
-        (isinstance(spacing, list) and len(spacing) != dimension, f"input.spacing_mm must have {dimension} numbers"),
-        (bias is not None and len(bias) != len(names), "volume_rule.bias must have one number a class"),
-        (thresholds != sorted(set(thresholds)), "evidence_levels must rise from weak to strong"),
-        (shares != sorted(shares), "evidence_levels.of_peak must not fall from weak to strong"),
-        (any(low > high for low, high in ranges), "a range of input_statistics ends before it begins"),
-        (intensity.get("low", 0) >= intensity.get("high", 100), "input.intensity.low must be below high"),
-    ]
 
 
 def read_limited(path: Path, limit: int) -> bytes:
@@ -397,30 +356,9 @@ def _check_file(path: Path, limit: int) -> None:
         raise BundleError(f"{path} is larger than {limit >> 20} MB.", "This is no HR-CAM model.")
 
 
-@cache
-def _validator() -> Any:
-    import jsonschema
-
-    schema = json.loads((Path(__file__).parent / "schemas" / "bundle.schema.json").read_text(encoding="utf-8"))
-    return jsonschema.Draft202012Validator(schema)
-
-
 def _available() -> str:
     names = ", ".join(bundle.name for bundle in list_bundles(lambda _folder, _error: None))
     return f"Available: {names}; or give a model's folder." if names else "Give the path of a model's folder."
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise ValueError(f"{text[:40]} is not a finite number")
-    return number
-
-
-def _plain_integer(text: str) -> int:
-    if len(text) > 18:  # what a float and a 64-bit integer hold
-        raise ValueError(f"{text[:40]}… is too long a number")
-    return int(text)
 
 
 def _color(values: Any) -> tuple[float, float, float]:

@@ -33,6 +33,7 @@ TESTS = {
     "fusion.py": ["test_fusion.py"],
     "geometry.py": ["test_geometry.py"],
     "bundle.py": ["test_bundle.py", "test_security_model.py"],
+    "bundle_metadata.py": ["test_bundle.py", "test_security_model.py"],
     "bundle_network.py": ["test_bundle.py", "test_security_model.py"],
     "bundle_write.py": ["test_bundle.py", "test_security_model.py"],
 }
