@@ -18,7 +18,7 @@ from urllib.parse import quote
 from .batch_case import DONE, KEPT, STATE_FOLDER, Row
 from .errors import OutputError
 from .formats import reason, shown, spreadsheet_cell
-from .result import RESEARCH_USE
+from .result import RESEARCH_USE, percent
 from .writers import RESULT_SUFFIX
 
 if TYPE_CHECKING:
@@ -160,6 +160,7 @@ def _template() -> Any:
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True,
                                      lstrip_blocks=True)
     text = resources.files("hrcam").joinpath("templates/batch_report.html").read_text(encoding="utf-8")
+    environment.filters["percent"] = percent
     environment.filters["readable"] = lambda name: str(name).replace("_", " ")
     return environment.from_string(text)
 

@@ -14,7 +14,7 @@ import typer
 from .bundle import load_bundle
 from .errors import InputError
 from .geometry import Geometry
-from .result import Result
+from .result import Result, percent
 from .volume import Volume, read_volume, to_sitk
 
 TEMPLATE = "mni_icbm152_t1_tal_nlin_sym_09a_converted.nii.gz"
@@ -63,7 +63,7 @@ def demo(
     files |= _write_truth(volume, truth, result, out)
     found = compare(result, truth)
     center = volume.geometry.points_to_ras(np.argwhere(truth)[:, ::-1].mean(axis=0))
-    typer.echo(f"Prediction: {result.predicted.replace('_', ' ')} ({result.probabilities[result.predicted]:.0%})")
+    typer.echo(f"Prediction: {result.predicted.replace('_', ' ')} ({percent(result.probabilities[result.predicted])})")
     typer.echo(f"Truth:      simulated {LOOK}, {truth.sum() * volume.geometry.voxel_volume_ml:.1f} ml at RAS "
                f"{_position(center)}")
     if result.regions:

@@ -155,17 +155,27 @@ def localize_case(
 def load_checked(model: str, options: Options, errors: Console) -> Bundle:
     """Load the model and check the options against it; what is wrong here is wrong usage, and ends with code 2."""
     from .cli import describe
+    from .engine_openvino import is_wanted
     from .fusion import check_fusion
     from .inference import choose_device
+    from .localize import ENGINES
 
     try:
         bundle = load_bundle(model)
         if options.class_name is not None and options.class_name not in bundle.class_names:
             raise HRCAMError(f'Model {bundle.name} has no class "{options.class_name}".',
                              f"Choose one of: {', '.join(bundle.class_names)}.")
+        if bundle.dimension == 3 and options.plane != "auto":
+            raise HRCAMError(f"Model {bundle.name} sees the whole volume and takes no plane.",
+                             "Leave the plane at auto.")
         if options.fusion is not None:
             check_fusion(options.fusion)
-        choose_device(options.device)
+        device = choose_device(options.device)
+        if options.precision == "fp16" and device.type == "cpu":
+            raise HRCAMError('The precision "fp16" is not available on cpu.', "Choose fp32 or bf16.")
+        if options.engine not in ENGINES:
+            raise HRCAMError(f'There is no engine "{options.engine}".', f"Choose one of: {', '.join(ENGINES)}.")
+        is_wanted(options.engine, device, options.precision, bundle.dimension, None)
     except HRCAMError as error:
         errors.print(describe(error), markup=False)
         raise typer.Exit(USAGE_ERROR) from None
@@ -198,8 +208,10 @@ def _print_result(console: Console, result: Result, files: dict[str, Path]) -> N
     from rich.markup import escape
     from rich.table import Table
 
+    from .result import percent
+
     chances = "  ".join(
-        f"{escape(name.replace('_', ' '))} {chance:.0%}"
+        f"{escape(name.replace('_', ' '))} {percent(chance)}"
         for name, chance in sorted(result.probabilities.items(), key=lambda item: -item[1])
     )
     console.print(f"[bold]{escape(result.case)}[/]   {chances}")

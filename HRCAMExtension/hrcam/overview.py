@@ -23,7 +23,7 @@ from .geometry import PLANES
 from .intensity import find_scale
 from .origin import origin_of
 from .prepare import display_position, display_spacing, displayed
-from .result import RESEARCH_USE, Region, Result
+from .result import RESEARCH_USE, Region, Result, percent
 from .volume import Volume
 
 BACKGROUND, PANEL, TEXT, FAINT, ACCENT = "#101418", "#171d23", "#e8ecef", "#8b98a5", "#5fb4ff"
@@ -64,18 +64,19 @@ def draw_overview(volume: Volume, result: Result, truth: npt.NDArray[np.bool_] |
 
     Each slice is shown twice, as it is and with the evidence levels in their colors, in radiological orientation and
     true proportions. With fewer than three regions the strongest one is shown in the other planes too; without any the
-    middle of the scan is, and the picture says that nothing was found. A known ``truth`` (KJI, on the volume's grid) is
-    outlined in white.
+    middle of the scan is, and the picture says that nothing was found. A single slice is shown large. A known ``truth``
+    (KJI, on the volume's grid) is outlined in white.
     """
     views = _views(volume, result)
     figure = Figure(figsize=(15, 9), dpi=_DOTS_PER_INCH, facecolor=BACKGROUND)
     _header(figure, result)
     grid = GridSpec(2, PANELS, left=0.02, right=0.70, top=0.83, bottom=0.075, wspace=0.03, hspace=0.03, figure=figure)
+    alone = GridSpec(1, 2, left=0.02, right=0.70, top=0.83, bottom=0.075, wspace=0.03, figure=figure)
     window = find_scale(volume.array, _DISPLAY_RECIPE)
     box = _head_box(volume)
     for column, view in enumerate(views):
         for row in range(2):
-            axes = figure.add_subplot(grid[row, column])
+            axes = figure.add_subplot(alone[row] if len(views) == 1 else grid[row, column])
             _draw_slice(axes, volume, result, view, (window.low, 1.08 * window.high), box, overlay=row == 1)
             if truth is not None:
                 _draw_truth(axes, volume, view, truth)
@@ -86,7 +87,8 @@ def draw_overview(volume: Volume, result: Result, truth: npt.NDArray[np.bool_] |
                     figure=figure)
     _draw_probabilities(figure.add_subplot(side[0]), result)
     _draw_legend(figure.add_subplot(side[1]), volume, result, truth)
-    _draw_profile(figure.add_subplot(side[2]), result)
+    if len(result.slices) > 1:
+        _draw_profile(figure.add_subplot(side[2]), result)
     model = result.provenance.get("model", {})
     caption = (f"HR-CAM {result.provenance.get('hrcam_version', '')}   ·   model {model.get('name', '')} "
                f"{model.get('version', '')} ({str(model.get('sha256', ''))[:8]})   ·   {RESEARCH_USE}")
@@ -95,7 +97,7 @@ def draw_overview(volume: Volume, result: Result, truth: npt.NDArray[np.bool_] |
 
 
 def _header(figure: Figure, result: Result) -> None:
-    prediction = f"{_readable(result.predicted)}  {_percent(result.probabilities[result.predicted])}"
+    prediction = f"{_readable(result.predicted)}  {percent(result.probabilities[result.predicted])}"
     _write(figure, 0.02, 0.945, _shorten(result.case, 60), size=21, weight="bold")
     _write(figure, 0.98, 0.945, prediction, size=21, weight="bold", ha="right", color=ACCENT)
     strongest = f"{len(result.regions)} region{'s' if len(result.regions) != 1 else ''}" if result.regions \
@@ -142,7 +144,8 @@ def _views_of_nothing(volume: Volume, result: Result) -> list[_View]:
         if any(geometry.size_ijk[n] == 1 for n in range(3) if n != axis):
             continue
         index = (i, j, k)[axis]
-        views.append(_View(plane, index, "Middle of the scan", f"{plane} slice {index}", None))
+        title = "Middle of the scan" if geometry.size_ijk[axis] > 1 else "The slice"
+        views.append(_View(plane, index, title, f"{plane} slice {index}", None))
     return views
 
 
@@ -193,11 +196,11 @@ def _draw_slice(
 
 def _zoom(axes: Axes, across: list[float], along: list[float]) -> None:
     """Show the given mm in true proportions, filling the panel: more is shown along the longer side."""
+    axes.set_aspect("auto")  # before the position is asked for, which else is shrunk to the image's proportions
     place, (width, height) = axes.get_position(), axes.figure.get_size_inches()  # type: ignore[union-attr]
     per_inch = max((across[1] - across[0]) / (place.width * width), (along[1] - along[0]) / (place.height * height))
     half_x, half_y = per_inch * place.width * width / 2, per_inch * place.height * height / 2
     x, y = sum(across) / 2, sum(along) / 2
-    axes.set_aspect("auto")
     axes.set_xlim(x - half_x, x + half_x)
     axes.set_ylim(y + half_y, y - half_y)
 
@@ -247,8 +250,9 @@ def _frame(axes: Axes, plane: str) -> None:
 
 
 def _column_title(axes: Axes, view: _View) -> None:
-    _write(axes, 0.0, 1.075, view.title, size=12, weight="bold", transform=axes.transAxes)
-    _write(axes, 0.0, 1.022, view.detail, size=9.5, color=FAINT, transform=axes.transAxes)
+    height = axes.get_position().height
+    _write(axes, 0.0, 1 + 0.028 / height, view.title, size=12, weight="bold", transform=axes.transAxes)
+    _write(axes, 0.0, 1 + 0.008 / height, view.detail, size=9.5, color=FAINT, transform=axes.transAxes)
 
 
 def _draw_probabilities(axes: Axes, result: Result) -> None:
@@ -263,7 +267,7 @@ def _draw_probabilities(axes: Axes, result: Result) -> None:
     axes.set_ylim(len(order) - max(len(order), 4) - 0.5, len(order) - 0.5)  # two classes: bars as high as four's
     for position, value in enumerate(values):
         covered = value > 0.88
-        _write(axes, 0.985, position, _percent(value), size=10, ha="right", color=BACKGROUND if covered else TEXT)
+        _write(axes, 0.985, position, percent(value), size=10, ha="right", color=BACKGROUND if covered else TEXT)
     _plain(axes, "Class probabilities of the scan")
 
 
@@ -272,7 +276,8 @@ def _draw_legend(axes: Axes, volume: Volume, result: Result, truth: npt.NDArray[
     for number, level in reversed(list(enumerate(result.evidence_levels, start=1))):
         ml = float(np.count_nonzero(result.labels >= number)) * volume.geometry.voxel_volume_ml
         amount = _millilitres(ml) if volume.spacing_known else f"{np.count_nonzero(result.labels >= number)} pixels"
-        patches.append(Patch(color=to_rgb(level.color), label=f"{level.name}   from {level.threshold:g}   ({amount})"))
+        label = f"{level.name}   from {_logits(level.threshold)}   ({amount})"
+        patches.append(Patch(color=to_rgb(level.color), label=label))
     if truth is not None:
         ml = float(np.count_nonzero(truth)) * volume.geometry.voxel_volume_ml
         patches.append(Line2D([], [], **_TRUTH_LINE, label=f"truth   ({_millilitres(ml)})"))
@@ -280,7 +285,7 @@ def _draw_legend(axes: Axes, volume: Volume, result: Result, truth: npt.NDArray[
                 fontsize=10.5, handlelength=1.2, handleheight=1.1, borderaxespad=0.0)
     axes.set_xticks([])
     axes.set_yticks([])
-    _plain(axes, f"Evidence for {_readable(result.shown_class)} (logits)")
+    _plain(axes, "Evidence levels (logits)")
 
 
 def _draw_profile(axes: Axes, result: Result) -> None:
@@ -339,9 +344,9 @@ def _shorten(text: str, length: int) -> str:
     return text if len(text) <= length else text[: length // 2] + " … " + text[-(length // 2 - 3):]
 
 
-def _percent(probability: float) -> str:
-    """Never quite certain."""
-    return ">99 %" if probability > 0.99 else "<1 %" if probability < 0.01 else f"{probability:.0%}".replace("%", " %")
+def _logits(evidence: float) -> str:
+    """A threshold in as many digits as one wants to read."""
+    return f"{evidence:.0f}" if abs(evidence) >= 100 else f"{evidence:.3g}"
 
 
 def _millilitres(volume_ml: float) -> str:

@@ -236,6 +236,11 @@ def result_schema() -> dict[str, Any]:
     return schema
 
 
+def percent(probability: float) -> str:
+    """A probability for people: never quite certain."""
+    return ">99 %" if probability > 0.99 else "<1 %" if probability < 0.01 else f"{probability:.0%}".replace("%", " %")
+
+
 def validate_result(document: Mapping[str, Any]) -> None:
     """Raise ``InputError`` naming the field when ``document`` is not a result."""
     import jsonschema

@@ -68,8 +68,35 @@ def test_single_slices_and_thick_slices_are_drawn(size, bright_blob_bundle, blob
     spacing = (1.0, 1.0, 1.0) if size[2] == 1 else (0.5, 0.5, 6.0)
     scan = blob_volume(size, spacing, lesion_ras=(6.0, -5.0, 0.0), radius_mm=4.0)
     figure = draw_overview(scan, localize(scan, bright_blob_bundle, Options(device="cpu")))
-    assert_readable(figure)
-    assert len(figure.axes) == (2 if size[2] == 1 else 6) + 3
+    text = assert_readable(figure)
+    single = size[2] == 1
+    assert len(figure.axes) == (2 + 2 if single else 6 + 3)
+    assert ("Mean evidence of each slice" in text) is not single, "one slice has no profile"
+    assert bool(figure.axes[0].get_position().height > 0.6) is single, "and is shown large, beside its evidence"
+
+
+@pytest.mark.parametrize("size", [(48, 52, 1), (96, 40, 1), (96, 104, 7), (40, 104, 30)])
+def test_slices_are_shown_in_true_proportions(size, bright_blob_bundle, blob_volume):
+    scan = blob_volume(size, (0.5, 1.0, 3.0), lesion_ras=(2.0, -3.0, 0.0), radius_mm=4.0)
+    figure = draw_overview(scan, localize(scan, bright_blob_bundle, Options(device="cpu")))
+    width, height = figure.get_size_inches()
+    for axes in (one for one in figure.axes if one.images):
+        place = axes.get_position()
+        across, along = abs(np.diff(axes.get_xlim())[0]), abs(np.diff(axes.get_ylim())[0])
+        assert across / (place.width * width) == pytest.approx(along / (place.height * height), rel=1e-3)
+
+
+def test_numbers_are_as_exact_as_one_reads_them(found):
+    scan, result = found
+    sure = {"lesion": 0.99996, "normal": 0.00004}
+    levels = tuple(replace(level, threshold=value) for level, value in
+                   zip(result.evidence_levels, (0.123456, 27.5282, 348.17), strict=True))
+    figure = draw_overview(scan, replace(result, probabilities=sure, evidence_levels=levels))
+    legend = next(axes.get_legend() for axes in figure.axes if axes.get_legend())
+    shown = " ".join(text.get_text() for text in legend.get_texts())
+    assert "from 348 " in shown and "from 27.5 " in shown and "from 0.123 " in shown
+    text = assert_readable(figure)
+    assert ">99 %" in text and "<1 %" in text and "100" not in text
 
 
 def test_long_and_odd_names_and_many_classes_fit(found, tmp_path):
