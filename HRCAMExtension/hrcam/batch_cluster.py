@@ -135,13 +135,25 @@ def _connect(address: str) -> Iterator[Client]:
     except (OSError, ValueError, TypeError) as error:
         raise OutputError(f'No Dask scheduler answers at "{address}" ({str(error)[:200]}).',
                           "Give the address that dask scheduler prints, for example tcp://host:8786.") from error
-    with client:
+    with _quiet(), client:
         try:
             client.wait_for_workers(1, timeout=CONNECT_S)
         except TimeoutError:
             raise OutputError(f'The Dask scheduler at "{address}" has no worker.',
                               f"Start some with: dask worker {address}") from None
         yield client
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Dask's client from printing tracebacks of what we say in words."""
+    log = logging.getLogger("distributed.client")
+    before = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        log.setLevel(before)
 
 
 @contextmanager

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -50,7 +52,7 @@ def batch(
     from rich.console import Console
 
     from .batch import run_batch, summarize
-    from .batch_case import FAILED, Row
+    from .batch_case import FAILED, KEPT, Row
     from .batch_report import CSV_NAME, REPORT_NAME
     from .cli import describe
     from .errors import InputError
@@ -66,12 +68,15 @@ def batch(
     outputs = [kind for kind in DEFAULT_OUTPUTS if not left_out.get(kind)] + ["scene"] * scene
     bundle = load_checked(model, options, errors)
 
+    remaining = Remaining()
+
     def tell(finished: int, total: int, row: Row) -> None:
+        left = remaining(total - finished, computed=row.status != KEPT)
         if row.status == FAILED:
             errors.print(printable(f"[{finished}/{total}] {row.case}: {row.error} {row.hint}"), markup=False)
         else:
             predicted = row.found["predicted"] if row.found else ""
-            console.print(f"[{finished}/{total}] {row.case}: {row.status} {predicted} {row.seconds:.1f} s",
+            console.print(f"[{finished}/{total}] {row.case}: {row.status} {predicted} {row.seconds:.1f} s{left}",
                           markup=False, soft_wrap=True)
 
     try:
@@ -85,3 +90,22 @@ def batch(
                   soft_wrap=True)
     if done.exit_code:
         raise typer.Exit(done.exit_code)
+
+
+class Remaining:
+    """How long a batch will still take, from how long its cases took so far; kept ones cost nothing."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock, self._began, self._computed = clock, clock(), 0
+
+    def __call__(self, cases: int, computed: bool) -> str:
+        """Words to put at the end of a line when so many cases are left, empty where nothing can be said yet."""
+        now = self._clock()
+        if not computed and not self._computed:
+            self._began = now
+        self._computed += computed
+        if not cases or not self._computed:
+            return ""
+        seconds = cases * (now - self._began) / self._computed
+        size, unit = next((n, u) for n, u in ((86400, "days"), (3600, "h"), (60, "min"), (0, "")) if seconds >= 2 * n)
+        return f", about {seconds / size:.0f} {unit} left" if size else ", less than 2 min left"

@@ -11,6 +11,7 @@ import pytest
 from batch_data import FILES_ONLY, start, unfinished, wait_until, write_scans
 from hrcam import batch_case, cli
 from hrcam.batch import run_batch
+from hrcam.batch_command import Remaining
 from hrcam.errors import InputError, OutputError
 from hrcam.localize import Options, localize
 from hrcam.volume import read_volume
@@ -255,3 +256,19 @@ def test_the_command_has_exit_codes_and_says_where_results_are(tmp_path, scans, 
     assert {path.name for path in (tmp_path / "few").glob("scan0*")} == {
         "scan0_labels.nii.gz", "scan0_levels.seg.nrrd", "scan0_result.json"
     }
+
+
+def test_a_long_batch_says_how_long_it_will_take():
+    now = [0.0]
+    remaining = Remaining(lambda: now[0])
+
+    def after(seconds, left, computed=True):
+        now[0] += seconds
+        return remaining(left, computed)
+
+    assert after(50, 5000, computed=False) == "", "kept cases tell nothing"
+    assert after(4, 4999) == ", about 6 h left"
+    assert after(4, 100, computed=False) == ", about 13 min left"
+    assert after(2, 20) == ", less than 2 min left"
+    assert after(90000, 10) == ", about 3 days left"
+    assert after(1, 0) == "", "nothing is left"

@@ -1,6 +1,8 @@
 """Batches on several processes: a real Dask scheduler with workers that die, and processes of one's own."""
 
+import io
 import json
+import logging
 import os
 import signal
 
@@ -82,9 +84,14 @@ def test_a_lost_scheduler_ends_the_batch_with_words_and_keeps_what_is_done(
 ):
     address, scheduler, _ = cluster
     scans, out = write_scans(tmp_path / "in", blob_volume, 8), tmp_path / "out"
+    log, printed = logging.getLogger("distributed.client"), io.StringIO()
+    handler = logging.StreamHandler(printed)
+    log.addHandler(handler)
     with pytest.raises(OutputError, match="scheduler was lost"):
         run_batch([scans], bright_blob_bundle, out, CPU, FILES_ONLY, scheduler=address, report=False,
                   progress=lambda *_: scheduler.kill())
+    log.removeHandler(handler)
+    assert printed.getvalue() == "", "words, not tracebacks"
     assert "not run" in (out / "summary.csv").read_text(encoding="utf-8")
     assert run_batch([scans], bright_blob_bundle, out, CPU, FILES_ONLY, report=False).count("kept") >= 1
 
