@@ -146,10 +146,14 @@ def test_command_works_from_phantoms_alone(tmp_path):
     app.command()(simulate)
     out = tmp_path / "set"
     arguments = ["--count", "4", "--size", "64", "--spacing", "3.6", "--seed", "1", "--out", str(out)]
+    arguments += ["--weakest", "0.4", "--strongest", "0.9", "--least-change", "0.2"]
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output
     assert result.stdout.strip().endswith("cases.csv")
-    assert '"seed": 1' in result.stderr
+    assert '"seed": 1' in result.stderr and '"least_change": 0.2' in result.stderr
+    with (out / "cases.csv").open(newline="") as stream:
+        specs = [json.loads(row["spec"]) for row in csv.DictReader(stream)]
+    assert all(0.39 < abs(spec["contrast"]) < 0.91 for spec in specs if spec)
     assert len(list((out / "images").iterdir())) == 4
 
 
@@ -160,6 +164,8 @@ def test_command_works_from_phantoms_alone(tmp_path):
         ({"kind": "neuromelanin", "dims": 2}, "2D"),
         ({"count": 0}, "count"),
         ({"diameter_mm": (9.0, 3.0)}, "range"),
+        ({"contrast": (0.8, 0.2)}, "Contrasts"),
+        ({"least_change": 2.0}, "change"),
         ({"dims": 3, "file_format": "png"}, "nifti"),
         ({"size": 4}, "too small"),
         ({"style": "ct"}, "style"),

@@ -61,6 +61,25 @@ def test_every_lesion_can_be_seen_where_it_lies(head):
         assert np.abs(case.image - case.twin)[case.mask].mean() > 0.03 * np.median(case.twin[case.mask])
 
 
+def test_a_lesion_lies_in_tissue_and_changes_it_by_what_was_asked_for(head):
+    changes = []
+    for seed in range(12):
+        case = simulate_case(head, (3, seed), size=96, spacing_mm=2.4, diameter_mm=(10.0, 20.0), contrast=(0.5, 0.8),
+                             least_change=0.3, style="t1", paired=True)  # fmt: skip
+        tissue = np.median(case.twin[case.twin > 0.5 * np.percentile(case.twin, 99)])
+        assert case.twin[case.mask].mean() > 0.4 * tissue, "not in fluid"
+        changes.append(np.abs(case.image - case.twin)[case.mask].mean() / tissue)
+    assert min(changes) > 0.1 and np.mean(changes) > 0.3
+
+
+def test_a_stripped_head_is_brain_alone(head):
+    images = [draw_scene(head, np.random.default_rng(4), plane="axial", size=(96, 96), spacing_mm=(2.4, 2.4),
+                         stripped=stripped) for stripped in (False, True)]  # fmt: skip
+    (whole, brain), room = (scene.image for scene in images), images[0].brain
+    assert np.array_equal(whole[room], brain[room]), "the same brain"
+    assert brain[~room].max() < 0.2 * brain[room].max() < whole[~room].max()
+
+
 def test_planes_show_what_their_names_say(head):
     scenes = {
         plane: draw_scene(head, np.random.default_rng(3), plane=plane, size=(96, 96), spacing_mm=(2.4, 2.4))
