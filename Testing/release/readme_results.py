@@ -16,6 +16,8 @@ README = REPOSITORY / "README.md"
 RESULTS = REPOSITORY / "docs" / "results"
 BEGIN, END = "<!-- results: begin (make readme) -->", "<!-- results: end -->"
 COMPARED = ("layercam/mean", "refinecam/layercam", "gradcam/last", "cam/own")
+IN_FULL = "t1ce-tumor"
+"""The model that is compared with rivals line by line; the other ones get a line a set."""
 
 
 def tables():
@@ -33,9 +35,12 @@ def tables():
         card = f"HRCAMExtension/hrcam/models/{bundle.name}/MODEL_CARD.md"
         lines.append(f"| [`{bundle.name}`]({card}) {bundle.version} | {classes} "
                      f"| {bundle.modality}, {bundle.dimension}D | {figures} |")
-    evaluations = [(b, RESULTS / f"{b.name}.json") for b in bundles if (RESULTS / f"{b.name}.json").is_file()]
-    for bundle, path in evaluations:
-        lines += ["", *_evaluation(bundle, json.loads(path.read_text(encoding="utf-8")))]
+    results = {b: json.loads((RESULTS / f"{b.name}.json").read_text(encoding="utf-8"))
+               for b in bundles if (RESULTS / f"{b.name}.json").is_file()}
+    for bundle, found in results.items():
+        if bundle.name == IN_FULL:
+            lines += ["", *_evaluation(bundle, found)]
+    lines += _others({bundle: found for bundle, found in results.items() if bundle.name != IN_FULL})
     return "\n".join(lines)
 
 
@@ -62,20 +67,38 @@ def _evaluation(bundle, results):
     same = "" if results["model"]["sha256"] == bundle.sha256 else " (of an earlier version of the model)"
     lines = []
     for name, summary in results["localization"].items():
-        order = dict.fromkeys([summary["default"], summary["published"], *summary["best_rival"].values(), *COMPARED])
+        scaled = f"{summary['default']} 0–1"
+        order = dict.fromkeys(
+            [summary["default"], scaled, summary["published"], *summary["best_rival"].values(), *COMPARED]
+        )
         lines += [f"Maps of `{bundle.name}`{same} on {name}: {summary['cases']} images of {summary['patients']} "
                   "patients, 95 % intervals by patient. The full tables are in [docs/RESULTS.md](docs/RESULTS.md).", "",
                   "| Map | Pixel AP | Dice, one threshold | Pointing |", "|---|---|---|---|"]
         for method in order:
             metrics = summary["metrics"].get(method)
             if metrics:
-                note = {summary["default"]: " (default)", summary["published"]: " (as published)"}.get(method, "")
+                note = {summary["default"]: " (default)", scaled: " (default, scaled in each image as rivals are)",
+                        summary["published"]: " (as published)"}.get(method, "")
                 if summary["default"] == summary["published"] == method:
                     note = " (default, as published)"
                 cells = " | ".join(_number(metrics.get(key)) for key in ("ap", "dice", "pointing"))
                 lines.append(f"| `{method}`{note} | {cells} |")
         lines.append("")
     return lines[:-1]
+
+
+def _others(results):
+    """A line for each set of each other model: the default map, and the best rival's AP."""
+    lines = []
+    for bundle, found in results.items():
+        for name, summary in found["localization"].items():
+            metrics, best = summary["metrics"][summary["default"]], summary["best_rival"].get("ap")
+            rival = f"{_number(summary['metrics'][best]['ap'])} `{best}`" if best else "–"
+            cells = " | ".join(_number(metrics.get(key)) for key in ("ap", "dice", "pointing"))
+            lines.append(f"| `{bundle.name}` | {name} | {summary['cases']} | {cells} | {rival} |")
+    head = ["", "| Model | Images | n | Pixel AP | Dice, one threshold | Pointing | Best rival's AP |",
+            "|---|---|---|---|---|---|---|"]
+    return head + lines if lines else []
 
 
 def _number(found):
