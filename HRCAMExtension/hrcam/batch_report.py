@@ -132,14 +132,16 @@ def _case(row: Row, batch: Batch) -> dict[str, Any]:
 
 
 def _thumbnail(picture: Path) -> str | None:
-    """A small JPEG of a picture as a data URL; None where the picture is gone or Pillow is not installed."""
+    """A small JPEG of a picture as a data URL; None where it is gone, damaged or giant, or Pillow is not installed."""
     try:
         from PIL import Image
-
+    except ImportError:
+        return None
+    try:
         with Image.open(picture) as image:
             small = image.convert("RGB")
             small.thumbnail((THUMBNAIL_WIDTH, THUMBNAIL_WIDTH))
-    except (ImportError, OSError):
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):  # as Pillow says "damaged"
         return None
     content = io.BytesIO()
     small.save(content, "JPEG", quality=80)

@@ -81,3 +81,17 @@ def test_a_case_without_picture_is_shown_in_words(batch, monkeypatch):
     batch_report.write_html(batch)
     page = Page((batch.out / "report.html").read_text(encoding="utf-8"))
     assert page.all("img") == [] and page.text.count("no picture") == 2
+
+
+@pytest.mark.parametrize("limit", [None, 100])
+def test_a_damaged_or_giant_picture_is_left_out(limit, tmp_path, monkeypatch):
+    image = pytest.importorskip("PIL.Image")
+    picture = tmp_path / "picture.png"
+    image.new("RGB", (64, 64)).save(picture)
+    assert batch_report._thumbnail(picture)
+    if limit:
+        monkeypatch.setattr(image, "MAX_IMAGE_PIXELS", limit)
+    else:
+        picture.write_bytes(picture.read_bytes()[:60])
+    assert batch_report._thumbnail(picture) is None
+    assert batch_report._thumbnail(tmp_path / "gone.png") is None
