@@ -17,7 +17,7 @@ from hrcam.recipes.t1ce_tumor.anatomy import find_sella
 from hrcam.recipes.t1ce_tumor.bundle import write_bundle
 from hrcam.recipes.t1ce_tumor.data import CLASSES, SIZE, Images
 from hrcam.recipes.t1ce_tumor.healthy import Healthy, Source
-from hrcam.recipes.t1ce_tumor.leave_one_out import leave_one_out
+from hrcam.recipes.t1ce_tumor.leave_one_out import before_the_volumes, leave_one_out
 from hrcam.recipes.t1ce_tumor.network import OFFSET, EvidenceNetwork
 from hrcam.recipes.t1ce_tumor.pseudo import guided_filter, pseudo_label
 from hrcam.recipes.t1ce_tumor.twins import SIDE, _with_lesion, draw_twins, twins_loss
@@ -162,12 +162,15 @@ def test_recipe_runs_and_ends_in_a_bundle(tmp_path, monkeypatch) -> None:
     teacher = training.train(data, tmp_path / "run", training.Steps(1, 2, 1, 1))
     left_out = leave_one_out(data, tmp_path / "run", 0, seed=0)
     assert set(left_out["by_patient"]) == {"P0", "P1"}
-    normals = images_of([3] * 4, 60)
-    write_bundle(tmp_path / "t1ce-tumor", teacher.to_hrcam(), tumors, tumors, normals, "A few steps.", left_out)
+    normals, before = images_of([3] * 4, 60), before_the_volumes(volumes, tmp_path / "run")
+    assert 0 <= before <= 1
+    present = {"before_t1ce_volumes": before}
+    write_bundle(tmp_path / "t1ce-tumor", teacher.to_hrcam(), tumors, tumors, normals, "A few steps.", present)
     assert tuple(load_bundle(tmp_path / "t1ce-tumor").class_names) == CLASSES
     card = (tmp_path / "t1ce-tumor" / "MODEL_CARD.md").read_text()
     assert "Research use only" in card
     assert "CC BY 4.0" in card
     metadata = json.loads((tmp_path / "t1ce-tumor" / "metadata.json").read_text())
+    assert metadata["metrics"]["tumor_present_before_t1ce_volumes_auc"] == before
     assert metadata["metrics"]["split"].startswith("t1ce_slices val (6 slices")
     assert set(metadata["metrics"]["level_rates_on_normals"]) == {"possible", "probable", "strong"}

@@ -11,7 +11,7 @@ import typer
 
 from .bundle import NAME, write_bundle
 from .data import normal_slices, tumor_slices, volume_images, whole_heads
-from .leave_one_out import leave_one_out
+from .leave_one_out import before_the_volumes, leave_one_out
 from .training import ROUNDS, Steps, TrainingData, train
 
 
@@ -33,9 +33,12 @@ def main(
     )
     steps = Steps(twin_steps, slice_steps, again_steps, volume_steps)
     teacher = train(learnt, out, steps, seed)
-    left_out = leave_one_out(learnt, out, volume_steps, seed) if leave_out else None
-    if left_out:
+    present = {"before_t1ce_volumes": before_the_volumes(learnt.volumes, out)}
+    if leave_out:
+        left_out = leave_one_out(learnt, out, volume_steps, seed)
         (out / "leave_one_out.json").write_text(json.dumps(left_out, indent=1), encoding="utf-8")
+        present["leave_one_patient_out"] = left_out["auc_all_slices"]
+        present["leave_one_patient_out_mean_of_patients"] = left_out["auc_mean_of_patients"]
     tumors, volumes = learnt.tumors, learnt.volumes
     note = (
         f"Seed {seed}: {steps.twins} steps of twins, {steps.slices} and {ROUNDS} times {steps.again} of whole "
@@ -45,7 +48,7 @@ def main(
         f"({np.sum(volumes.labels == 0)} with tumor)."
     )
     val, normal = tumor_slices(data, "val"), normal_slices(data, held=True)
-    bundle = write_bundle(out / NAME, teacher.to_hrcam(), tumors, val, normal, note, left_out)
+    bundle = write_bundle(out / NAME, teacher.to_hrcam(), tumors, val, normal, note, present)
     typer.echo(f"{bundle.path}")
 
 

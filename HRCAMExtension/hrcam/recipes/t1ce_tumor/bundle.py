@@ -64,7 +64,7 @@ SOURCES = [
 
 def write_bundle(
     folder: Path, hrcam: HRCAM, train: Images, tumors: Images, normals: Images, note: str,
-    left_out: dict[str, Any] | None = None,
+    present: dict[str, float],
 ) -> Bundle:  # fmt: skip
     """Calibrate, measure and write.
 
@@ -73,14 +73,11 @@ def write_bundle(
     train : training tumors, for the ranges of input statistics and the intensity baseline.
     tumors, normals : what calibrates and validates.
     note : how the weights came to be (steps, seed, commit), for the model card.
-    left_out : what `leave_one_out` found.
+    present : AUCs of "shows a tumor" on slices of `t1ce_volumes`, by name; see `leave_one_out`.
     """
     calibrated = calibrate(hrcam, tumors, normals)
     metrics = _measure(hrcam, calibrated, train, tumors, normals)
-    if left_out is not None:
-        metrics["tumor_present_leave_one_patient_out_auc"] = left_out["auc_all_slices"]
-        metrics["tumor_present_leave_one_patient_out_auc_mean_of_patients"] = left_out["auc_mean_of_patients"]
-        metrics["tumor_present_before_t1ce_volumes_auc"] = left_out["auc_before_the_volumes"]
+    metrics |= {f"tumor_present_{name}_auc": value for name, value in present.items()}
     metadata = {
         "name": NAME,
         "version": VERSION,

@@ -6,6 +6,7 @@ The lessons before the last see no slice of `t1ce_volumes`; so for each patient 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -19,11 +20,18 @@ from .training import WITHOUT_VOLUMES, TrainingData, learn_volumes
 BATCH = 16
 
 
-def leave_one_out(data: TrainingData, out: Path, steps: int, seed: int) -> dict[str, float | dict[str, float]]:
+class LeftOut(TypedDict):
+    """AUCs over all slices, their mean over patients, and each patient's."""
+
+    auc_all_slices: float
+    auc_mean_of_patients: float
+    by_patient: dict[str, float]
+
+
+def leave_one_out(data: TrainingData, out: Path, steps: int, seed: int) -> LeftOut:
     """AUC of "shows a tumor" on slices, each patient's by the network that was trained without that patient.
 
-    `before_the_volumes` is the AUC of the one network that saw none of the patients. AUCs over all slices compare scans
-    with each other; those by patient compare slices of one patient's scans alone.
+    AUCs over all slices compare scans with each other; those by patient compare slices of one patient's scans alone.
     """
     volumes = data.volumes
     patients, names = np.array(volumes.patients), sorted(set(volumes.patients))
@@ -33,16 +41,21 @@ def leave_one_out(data: TrainingData, out: Path, steps: int, seed: int) -> dict[
         network = learn_volumes(others, out / f"without-{name}", out / WITHOUT_VOLUMES, steps, seed + 2)
         own = patients == name
         scores[own] = tumor_scores(network, volumes.chosen(own))
-    before = EvidenceNetwork(pretrained=False)
-    before.load_state_dict(torch.load(out / WITHOUT_VOLUMES, weights_only=True))
     sick = volumes.labels != CLASSES.index(NORMAL)
     by_patient = {name: float(roc_auc_score(sick[patients == name], scores[patients == name])) for name in names}
     return {
         "auc_all_slices": float(roc_auc_score(sick, scores)),
         "auc_mean_of_patients": float(np.mean(list(by_patient.values()))),
-        "auc_before_the_volumes": float(roc_auc_score(sick, tumor_scores(before.eval(), volumes))),
         "by_patient": by_patient,
     }
+
+
+def before_the_volumes(volumes: Images, out: Path) -> float:
+    """AUC of "shows a tumor" on all slices, of the network before its last lesson, which saw none of the patients."""
+    network = EvidenceNetwork(pretrained=False)
+    network.load_state_dict(torch.load(out / WITHOUT_VOLUMES, weights_only=True))
+    sick = volumes.labels != CLASSES.index(NORMAL)
+    return float(roc_auc_score(sick, tumor_scores(network.eval(), volumes)))
 
 
 @torch.inference_mode()
