@@ -1,6 +1,7 @@
 """Simulated lesions in an evaluation: pairs differ in the lesion alone, and each set is answered for by itself."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -107,4 +108,7 @@ def test_the_command_answers_for_each_set(folder, tmp_path, monkeypatch):
     assert set(results["localization"]) == set(names)
     metrics = results["localization"][names[0]]["metrics"]
     assert metrics["hrcam/guided"]["completeness"]["mean"] < 1e-4
-    assert "differ in the lesion alone" in (out / "RESULTS.md").read_text()
+    text = (out / "RESULTS.md").read_text()
+    pictures = re.findall(r"!\[[^]]*\]\((.*?)\)\n", text)
+    assert len(pictures) > 9 and all(" " not in one and (out / one).is_file() for one in pictures)
+    assert "differ in the lesion alone" in text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import re
 import subprocess
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -206,7 +207,7 @@ def _draw(
     bundle: Bundle, model: HRCAM, name: str, cases: list[Case], table: MapTable, summary: dict[str, Any], out: Path
 ) -> dict[str, str]:
     """Draw the figures of one set; returns their titles and paths relative to `out`."""
-    stem = f"figures/{bundle.name}-{name}"
+    stem = f"figures/{bundle.name}-{re.sub(r'[^A-Za-z0-9_.]+', '-', name)}"  # a link in the report
     shown = summary["shown"]
     titles = {
         f"Best, median and worst cases of {shown[0]} by AP": f"{stem}-cases.png",
