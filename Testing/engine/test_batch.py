@@ -206,7 +206,8 @@ def test_a_killed_batch_is_completed_by_the_next_one(tmp_path, blob_volume, brig
 
 
 def test_only_the_own_half_written_files_are_cleared(tmp_path, scans, bright_blob_bundle):
-    for holder, file in ((".scan0-abcdefgh", "scan0_map.nii.gz"), (".scan0-ijklmnop", "scan0_map_stages.0.nii.gz"),
+    for holder, file in ((".scan0-abcdefgh", "scan0_map.nii.gz"), (".scan0-ijklmnop", "scan0_stages.0_map.nii.gz"),
+                         (".scan0-unpacked", "scan0_labels.nii"),
                          (".scan0-qrstuvwx", "notes.txt"), (".scan7-abcdefgh", "scan7_map.nii.gz")):
         (tmp_path / holder).mkdir()
         (tmp_path / holder / file).touch()
