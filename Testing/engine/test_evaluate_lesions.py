@@ -6,52 +6,23 @@ import re
 import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813 - its customary name
-import torch
-from torch import nn
 
 pytest.importorskip("torchcam")
 pytest.importorskip("captum")
 pytest.importorskip("monai")
 
-from hrcam.bundle_write import save_bundle
 from hrcam.evaluate import lesions
 from hrcam.evaluate.run import Settings, find_sets
 from hrcam.evaluate.write import evaluate_models
-from hrcam.model import HRCAM
-from hrcam.networks import ARCHITECTURES
 from hrcam.simulate.head import phantom_head
 from hrcam.simulate.tissues import draw_intensities
+from threshold_bundle import threshold_bundle
 
 
 def make_bundle(folder, dims):
     """A network whose evidence for a lesion is everything brighter than 0.8."""
-    arguments = {"num_classes": 2, "width": 2, "stages": 2, "depth": 1, "max_width": 4, "dims": dims}
-    model = HRCAM(ARCHITECTURES["vgg_small"](**arguments), 2, fusion="guided").eval()
-    conv, norm = (nn.Conv2d, nn.BatchNorm2d) if dims == 2 else (nn.Conv3d, nn.BatchNorm3d)
-    with torch.no_grad():
-        for module in model.cnn.modules():
-            if isinstance(module, conv):
-                module.weight.zero_()
-                module.weight[(0, 0, *[1] * dims)] = 1
-        next(m for m in model.cnn.modules() if isinstance(m, norm)).bias.fill_(-0.8)
-        model.head.weight.zero_()
-        model.head.bias.zero_()
-        model.head.weight[0, 0] = 20.0
-    kinds = [{"name": name, "pathology": name == "lesion", "color": [0.9, 0.2, 0.2], "terminology": None}
-             for name in ("lesion", "no_lesion")]  # fmt: skip
-    metadata = {
-        "name": f"bright-{dims}d", "version": "1.0.0", "title": "Bright pixels", "description": "For tests.",
-        "task": "classification", "classes": kinds, "modality": "MR", "dimension": dims,
-        "input": {
-            "planes": ["axial"], "size": [64] * dims, "spacing_mm": 3.5,
-            "intensity": {"kind": "percentile", "low": 1.0, "high": 99.5, "foreground": "otsu", "per": "volume"},
-        },
-        "architecture": {"name": "vgg_small", "arguments": arguments}, "temperature": 1.0,
-        "evidence_levels": [{"name": "possible", "threshold": 1.0, "color": [1.0, 1.0, 0.0]}],
-        "input_statistics": {}, "metrics": {}, "intended_use": "Research use only.", "reference": "arXiv:1909.12919",
-        "data": [{"name": "made up", "license": "none", "use": "none", "attribution": "none"}],
-    }  # fmt: skip
-    return save_bundle(folder / f"bright-{dims}d", model, metadata)
+    path = folder / f"bright-{dims}d"
+    return threshold_bundle(path, ("lesion", "no_lesion"), [64] * dims, 3.5, bright=True, fusion="guided")
 
 
 @pytest.fixture(scope="module")

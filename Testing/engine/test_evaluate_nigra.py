@@ -6,52 +6,24 @@ import re
 import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813 - its customary name
-import torch
-from torch import nn
 
 pytest.importorskip("torchcam")
 pytest.importorskip("captum")
 pytest.importorskip("monai")
 
-from hrcam.bundle_write import save_bundle
 from hrcam.evaluate import nigra
 from hrcam.evaluate.run import Settings, find_sets
 from hrcam.evaluate.write import evaluate_models
-from hrcam.model import HRCAM
-from hrcam.networks import ARCHITECTURES
 from hrcam.simulate.neuromelanin import NigralLoss
 from hrcam.volume import volume_from_array
+from threshold_bundle import threshold_bundle
 
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory):
     """A network whose evidence for loss is everything darker than 0.8, the crus and lost nigra among it."""
-    arguments = {"num_classes": 2, "width": 2, "stages": 2, "depth": 1, "max_width": 4, "dims": 3}
-    model = HRCAM(ARCHITECTURES["vgg_small"](**arguments), 2).eval()
-    with torch.no_grad():
-        for module in model.cnn.modules():
-            if isinstance(module, nn.Conv3d):
-                module.weight.zero_()
-                module.weight[0, 0, 1, 1, 1] = -1
-        next(m for m in model.cnn.modules() if isinstance(m, nn.BatchNorm3d)).bias.fill_(0.8)
-        model.head.weight.zero_()
-        model.head.bias.zero_()
-        model.head.weight[0, 0] = 20.0
-    kinds = [{"name": name, "pathology": name == "nigral_loss", "color": [0.9, 0.2, 0.2], "terminology": None}
-             for name in ("nigral_loss", "control")]  # fmt: skip
-    metadata = {
-        "name": "dark-3d", "version": "1.0.0", "title": "Dark voxels (simulated)", "description": "For tests.",
-        "task": "classification", "classes": kinds, "modality": "MR", "dimension": 3,
-        "input": {
-            "planes": ["axial"], "size": [16, 40, 40], "spacing_mm": [2.2, 2.0, 2.0],
-            "intensity": {"kind": "percentile", "low": 1.0, "high": 99.5, "foreground": "otsu", "per": "volume"},
-        },
-        "architecture": {"name": "vgg_small", "arguments": arguments}, "temperature": 1.0,
-        "evidence_levels": [{"name": "possible", "threshold": 1.0, "color": [1.0, 1.0, 0.0]}],
-        "input_statistics": {}, "metrics": {}, "intended_use": "Research use only.", "reference": "arXiv:1909.12919",
-        "data": [{"name": "made up", "license": "none", "use": "none", "attribution": "none"}],
-    }  # fmt: skip
-    return save_bundle(tmp_path_factory.mktemp("models") / "dark-3d", model, metadata)
+    path = tmp_path_factory.mktemp("models") / "dark-3d"
+    return threshold_bundle(path, ("nigral_loss", "control"), [16, 40, 40], [2.2, 2.0, 2.0], bright=False)
 
 
 def test_truth_lies_where_an_image_and_its_twin_differ(bundle):
