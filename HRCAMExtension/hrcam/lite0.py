@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .errors import ModelError
-from .network_parts import ConvBNReLU, PooledClassifier, check_between, check_choice, resize_to
+from .network_parts import ConvBNReLU, PooledClassifier, check_between, check_choice, inflate, of_dims, resize_to
 
 # expansion, channels, repeats, stride, kernel of each stage
 _STAGES = (
@@ -28,8 +28,11 @@ _STEM = 32
 _EPSILON, _MOMENTUM = 1e-3, 0.01  # of the original's batch normalization
 
 
-class _SameConv2d(nn.Conv2d):
-    """Convolution padded as TensorFlow does: output ⌈size / stride⌉, the odd row and column at the end."""
+class _SamePadding(nn.Module):
+    """Before a convolution: pad as TensorFlow does, output ⌈size / stride⌉, the odd row and column at the end."""
+
+    kernel_size: tuple[int, ...]
+    stride: tuple[int, ...]
 
     def forward(self, x: Tensor) -> Tensor:
         pads: list[int] = []
@@ -37,27 +40,38 @@ class _SameConv2d(nn.Conv2d):
         for size, kernel, stride in reversed(list(zip(sizes, self.kernel_size, self.stride, strict=True))):
             total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
             pads += [total // 2, total - total // 2]
-        return super().forward(F.pad(x, pads) if any(pads) else x)
+        return super().forward(F.pad(x, pads) if any(pads) else x)  # type: ignore[no-any-return]
 
 
-def _norm(channels: int) -> nn.BatchNorm2d:
-    return nn.BatchNorm2d(channels, eps=_EPSILON, momentum=_MOMENTUM)
+class _SameConv2d(_SamePadding, nn.Conv2d): ...
+
+
+class _SameConv3d(_SamePadding, nn.Conv3d): ...
+
+
+def _conv(dims: int, before: int, after: int, kernel: int, stride: int, groups: int = 1) -> nn.Module:
+    layer = _SameConv2d if dims == 2 else _SameConv3d
+    return layer(before, after, kernel, stride=stride, groups=groups, bias=False)
+
+
+def _norm(dims: int, channels: int) -> Any:
+    return of_dims("BatchNorm", dims)(channels, eps=_EPSILON, momentum=_MOMENTUM)
 
 
 class _InvertedResidual(nn.Module):
     """Expand, filter each channel, project; the shortcut where the shape stays. Names are the package's."""
 
-    def __init__(self, before: int, after: int, expansion: int, kernel: int, stride: int) -> None:
+    def __init__(self, before: int, after: int, expansion: int, kernel: int, stride: int, dims: int) -> None:
         super().__init__()
         inner = before * expansion
         if expansion > 1:
-            self._expand_conv = nn.Conv2d(before, inner, 1, bias=False)
-            self._bn0 = _norm(inner)
+            self._expand_conv = of_dims("Conv", dims)(before, inner, 1, bias=False)
+            self._bn0 = _norm(dims, inner)
         self.expands = expansion > 1
-        self._depthwise_conv = _SameConv2d(inner, inner, kernel, stride=stride, groups=inner, bias=False)
-        self._bn1 = _norm(inner)
-        self._project_conv = nn.Conv2d(inner, after, 1, bias=False)
-        self._bn2 = _norm(after)
+        self._depthwise_conv = _conv(dims, inner, inner, kernel, stride, inner)
+        self._bn1 = _norm(dims, inner)
+        self._project_conv = of_dims("Conv", dims)(inner, after, 1, bias=False)
+        self._bn2 = _norm(dims, after)
         self.shortcut = stride == 1 and before == after
 
     def forward(self, x: Tensor) -> Tensor:
@@ -70,14 +84,14 @@ class _InvertedResidual(nn.Module):
 class Lite0Encoder(nn.Module):
     """EfficientNet-Lite0 up to a stride, returning its stages' outputs.
 
-    Input B×C×H×W in [0, 1], mapped to [−1, 1] as the weights expect. One channel equals the same image in all three:
+    Input B×C×*size in [0, 1], mapped to [−1, 1] as the weights expect. One channel equals the same image in all three:
     the stem's kernels are then summed over their inputs.
     """
 
-    def __init__(self, in_channels: int, stride: int) -> None:
+    def __init__(self, in_channels: int, stride: int, dims: int = 2) -> None:
         super().__init__()
-        self._conv_stem = _SameConv2d(in_channels, _STEM, 3, stride=2, bias=False)
-        self._bn0 = _norm(_STEM)
+        self._conv_stem = _conv(dims, in_channels, _STEM, 3, 2)
+        self._bn0 = _norm(dims, _STEM)
         blocks: list[nn.Module] = []
         reached, before = 2, _STEM
         self.channels: dict[int, int] = {}
@@ -87,13 +101,13 @@ class Lite0Encoder(nn.Module):
             if reached > stride:
                 break
             for repeat in range(repeats):
-                blocks.append(_InvertedResidual(before, channels, expansion, kernel, step if repeat == 0 else 1))
+                blocks.append(_InvertedResidual(before, channels, expansion, kernel, 1 if repeat else step, dims))
                 before = channels
             self.channels[reached], self._ends[reached] = channels, len(blocks) - 1
         self._blocks = nn.ModuleList(blocks)
 
     def forward(self, x: Tensor) -> dict[int, Tensor]:
-        """B×C×H×W → stride → the last feature map of that stride."""
+        """B×C×*size → stride → the last feature map of that stride."""
         x = F.relu6(self._bn0(self._conv_stem(2.0 * x - 1.0)))
         ends = {index: stride for stride, index in self._ends.items()}
         found: dict[int, Tensor] = {}
@@ -107,9 +121,9 @@ class Lite0Encoder(nn.Module):
 class Lite0Pyramid(nn.Module):
     """EfficientNet-Lite0 encoder, feature-pyramid decoder, global average pooling, dense layer.
 
-    Every pyramid map has ``width`` channels and is the output of module ``pyramid.STRIDE``; for HR-CAM on the pyramid
-    alone give these as levels (`pyramid_levels`), since "auto" also takes the encoder's maps at strides finer than the
-    pyramid's.
+    Every pyramid map has ``width`` channels and is the output of module ``pyramid.STRIDE`` (``power.STRIDE`` where
+    `power` is not 1); for HR-CAM on the pyramid alone give these as levels (`pyramid_levels`), since "auto" also takes
+    the encoder's maps at strides finer than the pyramid's.
 
     Parameters
     ----------
@@ -118,6 +132,9 @@ class Lite0Pyramid(nn.Module):
     encoder_stride : 16 or 32, the coarsest level.
     finest_stride : 2, 4 or 8, the finest level.
     width : channels of every pyramid map.
+    power : 1, 2 or 4; the maps are raised to it before they are pooled: a small lesion of strong evidence then
+        outweighs much faint evidence in the mean, as in generalized-mean pooling (Radenović, Tolias, Chum, TPAMI 2019).
+    dims : 2 or 3.
     """
 
     def __init__(
@@ -127,6 +144,8 @@ class Lite0Pyramid(nn.Module):
         encoder_stride: int = 16,
         finest_stride: int = 2,
         width: int = 64,
+        power: int = 1,
+        dims: int = 2,
     ) -> None:
         super().__init__()
         check_choice("in_channels", in_channels, (1, 3))
@@ -134,26 +153,42 @@ class Lite0Pyramid(nn.Module):
         check_choice("encoder_stride", encoder_stride, (16, 32))
         check_choice("finest_stride", finest_stride, (2, 4, 8))
         check_between("width", width, 1, 512)
-        self.encoder = Lite0Encoder(in_channels, encoder_stride)
+        check_choice("power", power, (1, 2, 4))
+        check_choice("dims", dims, (2, 3))
+        self.encoder = Lite0Encoder(in_channels, encoder_stride, dims)
         strides = [s for s in self.encoder.channels if s >= finest_stride]
-        self.lateral = nn.ModuleDict({str(s): nn.Conv2d(self.encoder.channels[s], width, 1) for s in strides})
-        self.pyramid = nn.ModuleDict({str(s): ConvBNReLU(width, width, dims=2) for s in strides})
+        self.lateral = nn.ModuleDict(
+            {str(s): of_dims("Conv", dims)(self.encoder.channels[s], width, 1) for s in strides}
+        )
+        self.pyramid = nn.ModuleDict({str(s): ConvBNReLU(width, width, dims) for s in strides})
+        self.power = nn.ModuleDict({str(s): _Power(power) for s in strides} if power > 1 else {})
         self.classifier = PooledClassifier(width, num_classes)
 
     @property
     def pyramid_levels(self) -> list[str]:
         """Names of the pyramid's maps, fine → coarse, for ``HRCAM(…, levels=…)``."""
-        return [f"pyramid.{stride}" for stride in self.pyramid]
+        return [f"{'power' if self.power else 'pyramid'}.{stride}" for stride in self.pyramid]
 
     def forward(self, x: Tensor) -> Tensor:
-        """B×C×H×W in [0, 1] → logits B×K."""
+        """B×C×*size in [0, 1] → logits B×K."""
         maps = self.encoder(x)
         y: Tensor | None = None
         for stride in sorted(map(int, self.pyramid), reverse=True):
             lateral = self.lateral[str(stride)](maps[stride])
             y = self.pyramid[str(stride)](lateral if y is None else lateral + resize_to(y, lateral))
-        assert y is not None
-        return self.classifier(y)
+            pooled = self.power[str(stride)](y) if self.power else y
+        return self.classifier(pooled)
+
+
+class _Power(nn.Module):
+    """A module of its own, so that HR-CAM can name its output; in float32, since half precision would overflow."""
+
+    def __init__(self, exponent: int) -> None:
+        super().__init__()
+        self.exponent = exponent
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.float() ** self.exponent
 
 
 def pretrained_encoder(in_channels: int = 1, stride: int = 16) -> Lite0Encoder:
@@ -182,6 +217,8 @@ def load_pretrained(encoder: Lite0Encoder) -> None:
     stem = weights["_conv_stem.weight"]
     if encoder._conv_stem.in_channels == 1:
         weights["_conv_stem.weight"] = stem.sum(1, keepdim=True)
+    if isinstance(encoder._conv_stem, nn.Conv3d):
+        weights = {name: inflate(value) if value.ndim == 4 else value for name, value in weights.items()}
     own = encoder.state_dict()
     missing = [name for name in own if name not in weights or weights[name].shape != own[name].shape]
     if missing:

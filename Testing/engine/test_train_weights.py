@@ -1,0 +1,65 @@
+"""Weights that a training starts from: a file, a bundle, a 2D network for a 3D one."""
+
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+from hrcam import ModelError
+from hrcam.bundle import load_bundle
+from hrcam.errors import BundleError
+from hrcam.network_parts import inflate
+from hrcam.networks import build_network
+from hrcam.train.config import TrainConfig, parse_config
+from hrcam.train.network import build_hrcam, load_weights
+from torch import nn
+
+
+def config(dimension: int, weights: str, **arguments: object) -> TrainConfig:
+    return parse_config(
+        {
+            "name": "started", "title": "Started", "description": "Started.", "modality": "MR", "mode": "joint",
+            "dimension": dimension, "input": {"size": [32] * dimension},
+            "classes": [{"name": "lesion", "pathology": True}, {"name": "none", "pathology": False}],
+            "network": {"name": "lite0_pyramid", "arguments": arguments, "weights": weights},
+        }
+    )  # fmt: skip
+
+
+@pytest.fixture
+def flat(tmp_path: Path) -> tuple[Path, nn.Module]:
+    torch.manual_seed(3)
+    cnn = build_network("lite0_pyramid", {"width": 8})
+    safetensors.torch.save_file(cnn.state_dict(), tmp_path / "flat.safetensors")
+    return tmp_path / "flat.safetensors", cnn
+
+
+@pytest.mark.parametrize("dimension", [2, 3])
+def test_a_2d_networks_weights_start_one_of_either_dimension(flat: tuple[Path, nn.Module], dimension: int) -> None:
+    path, cnn = flat
+    hrcam, _ = build_hrcam(config(dimension, str(path), width=8))
+    assert hrcam.num_dims == dimension
+    for name, value in hrcam.cnn.state_dict().items():
+        before = cnn.state_dict()[name]
+        torch.testing.assert_close(value, inflate(before) if before.ndim + 1 == value.ndim else before)
+
+
+def test_a_bundle_starts_a_network_by_its_name() -> None:
+    bundle = load_bundle("simulated-lesion")
+    arguments = bundle.metadata["architecture"]["arguments"]
+    started = build_hrcam(config(2, "simulated-lesion", **arguments))[0].cnn.state_dict()
+    expected = bundle.build().cnn.state_dict()
+    for name, value in started.items():
+        torch.testing.assert_close(value, expected[name])
+
+
+def test_weights_that_cannot_serve_are_explained(flat: tuple[Path, nn.Module], tmp_path: Path) -> None:
+    path, _ = flat
+    with pytest.raises(ModelError, match=r"not of this network.*Check name and arguments"):
+        load_weights(build_network("lite0_pyramid", {"width": 16}), path)
+    broken = tmp_path / "broken.safetensors"
+    broken.write_bytes(b"no tensors")
+    with pytest.raises(ModelError, match="cannot be read"):
+        load_weights(build_network("lite0_pyramid", {"width": 8}), broken)
+    with pytest.raises(BundleError, match="no-such-model"):
+        build_hrcam(config(2, "no-such-model"))
