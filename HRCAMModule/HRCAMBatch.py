@@ -9,7 +9,6 @@ terminal: read ``hrcam_batch.log`` and ``summary.csv`` in the output folder.
 
 import argparse
 import csv
-import json
 import logging
 import sys
 import tempfile
@@ -20,8 +19,8 @@ _HERE = Path(globals().get("__file__") or sys.argv[0]).resolve().parent
 if str(_HERE) not in sys.path:
     sys.path.insert(0, str(_HERE))
 
-COLUMNS = ("case", "status", "predicted", "probability", "shown_class", "regions", "volume_ml", "peak", "seconds",
-           "error", "path")
+COLUMNS = ("case", "status", "predicted", "probability", "shown_class", "regions", "volume_ml", "peak", "faithfulness",
+           "seconds", "error", "path")
 LOG, SUMMARY = "hrcam_batch.log", "summary.csv"
 _log = logging.getLogger("HRCAMBatch")
 
@@ -62,6 +61,10 @@ def parser():
     options.add_argument("--device", default="auto", help="auto, cpu or cuda")
     options.add_argument("--plane", default="auto", choices=("auto", "axial", "coronal", "sagittal", "all"))
     options.add_argument("--fusion", help="how levels are joined; sum is the published way (default: the model's own)")
+    options.add_argument("--keep-levels", dest="keepLevels", action="store_true",
+                         help="also write the map of every CNN level")
+    options.add_argument("--faithfulness", action="store_true",
+                         help="test if the answer rests on the strongest region (5 more runs a case)")
     options.add_argument("--overwrite", action="store_true", help="compute again what is finished already")
     options.add_argument("--no-overview", dest="overview", action="store_false", help="write no overview pictures")
     options.add_argument("--scene", action="store_true", help="also save each case as a Slicer scene (.mrb)")
@@ -101,16 +104,16 @@ def main(argv):
 def _run(arguments, inputs, output):
     from HRCAMModuleLib.dependencies import DependencyError, ensureDependencies
     from HRCAMModuleLib.engine import ensureEngineOnPath
-    from HRCAMModuleLib.models import modelEntry
 
     try:
         ensureEngineOnPath()
         if arguments.install:
             ensureDependencies(ask=False)
         _requireDependencies()
-        entry = modelEntry(arguments.model)
-        from hrcam.volume import discover
+        from hrcam.bundle import load_bundle
+        from hrcam.cases import discover
 
+        bundle = load_bundle(arguments.model)
         cases = discover(inputs)
     except DependencyError as problem:
         return _refuse(problem)
@@ -118,16 +121,16 @@ def _run(arguments, inputs, output):
         return _refuse(problem)
     if not cases:
         return _refuse("no scan was found in the input")
-    if arguments.classLabel and arguments.classLabel not in entry.classes:
-        known = ", ".join(entry.classes)
-        return _refuse(f'model "{entry.name}" knows no class "{arguments.classLabel}"; it knows {known}')
-    _log.info("%d cases, model %s", len(cases), entry.name)
+    if arguments.classLabel and arguments.classLabel not in bundle.class_names:
+        known = ", ".join(bundle.class_names)
+        return _refuse(f'model "{bundle.name}" knows no class "{arguments.classLabel}"; it knows {known}')
+    _log.info("%d cases, model %s", len(cases), bundle.name)
     rows = []
     for number, case in enumerate(cases, start=1):
         start = time.monotonic()
         row = {"case": case.name, "path": str(case.path)}
         try:
-            row.update(_oneCase(case, arguments, entry, output))
+            row.update(_oneCase(case, arguments, bundle, output))
         except Exception as problem:  # one bad case never stops the others
             row.update(status="failed", error=" ".join(str(problem).split()) or type(problem).__name__)
             _log.error("%s: %s", case.name, row["error"], exc_info=not _isExpected(problem))
@@ -163,10 +166,11 @@ def _isExpected(problem):
     return isinstance(problem, HRCAMError)
 
 
-def _oneCase(case, arguments, entry, output):
+def _oneCase(case, arguments, bundle, output):
     """Localize one case and write its files; returns columns of its row."""
     import slicer
     from hrcam.volume import read_volume
+    from hrcam.writers import remove_former
     from HRCAMModuleLib.localization import helperNodes, removeNodes
     from HRCAMModuleLib.logic import HRCAMModuleLogic
     from HRCAMModuleLib.volume_nodes import rememberFile
@@ -174,9 +178,9 @@ def _oneCase(case, arguments, entry, output):
     if case.error is not None:
         raise case.error
     volume = read_volume(case.path)
-    finished = output / f"{case.name}_result.json"
-    if not arguments.overwrite:
-        former = _finishedResult(finished, volume.content_hash, arguments, entry)
+    scene = output / f"{case.name}_scene.mrb"
+    if not arguments.overwrite and (scene.is_file() or not arguments.scene):
+        former = _finishedResult(case, volume, arguments, bundle, output)
         if former is not None:
             return {**_columns(former), "status": "skipped"}
     logic = HRCAMModuleLogic()
@@ -184,15 +188,17 @@ def _oneCase(case, arguments, entry, output):
     rememberFile(node, volume)
     try:
         result = logic.localize(node, model=arguments.model, classLabel=arguments.classLabel, device=arguments.device,
-                                plane=arguments.plane, fusion=arguments.fusion)
+                                plane=arguments.plane, fusion=arguments.fusion, faithfulness=arguments.faithfulness)
         if arguments.screenshots:
             from HRCAMModuleLib.screenshots import saveScreenshots
 
             saveScreenshots(logic, result, output, case.name)
+        remove_former(output, case.name)  # of another model or option: beside the new files it would mislead
+        scene.unlink(missing_ok=True)
         if arguments.scene:
-            _saveScene(logic, result, output / f"{case.name}_scene.mrb")
+            _saveScene(logic, result, scene)
         # Last: its report is what a later run takes for "finished".
-        logic.exportReport(result, output, overview=arguments.overview)
+        logic.exportReport(result, output, levelMaps=arguments.keepLevels, overview=arguments.overview)
         return {**_columns(result.info), "status": "done"}
     finally:
         logic.close()
@@ -201,33 +207,28 @@ def _oneCase(case, arguments, entry, output):
         removeNodes([node, *helperNodes(node)])
 
 
-def _finishedResult(path, contentHash, arguments, entry):
-    """The result of the same scan, model and options, when it is complete; else None."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        provenance = found["provenance"]
-        options = provenance["options"]
-        same = (
-            provenance["input"]["content_hash"] == contentHash
-            and provenance["model"]["sha256"] == entry.metadata["sha256"]
-            and options.get("class_name") == arguments.classLabel
-            and options.get("plane") == arguments.plane
-            and options.get("fusion") in (arguments.fusion, arguments.fusion or entry.metadata["fusion"])
-        )
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return found if same else None
+def _finishedResult(case, volume, arguments, bundle, output):
+    """The result of the same scan, model and options, when all its files are there; else None."""
+    from hrcam.finished import finished
+    from hrcam.localize import Options
+
+    options = Options(arguments.classLabel, arguments.plane, fusion=arguments.fusion,
+                      keep_levels=arguments.keepLevels, faithfulness=arguments.faithfulness)
+    outputs = ["map", "levels", "labels"] + ["overview"] * arguments.overview
+    return finished(output, case.name, bundle, options, outputs,
+                    lambda scan: scan["content_hash"] == volume.content_hash)
 
 
 def _columns(info):
-    regions = info["regions"]
+    regions, faithfulness = info["regions"], info.get("faithfulness") or {}
     return {
         "predicted": info["predicted"],
-        "probability": f"{info['probabilities'][info['predicted']]:.4f}",
+        "probability": info["probabilities"][info["predicted"]],  # whole: rounded, it may claim certainty
         "shown_class": info["shown_class"],
         "regions": len(regions),
         "volume_ml": f"{sum(region['volume_ml'] for region in regions):.3f}",
         "peak": f"{max((region['peak'] for region in regions), default=0.0):.3f}",
+        "faithfulness": faithfulness.get("score"),
     }
 
 

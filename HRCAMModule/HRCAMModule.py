@@ -24,7 +24,7 @@ class HRCAMModule(ScriptedLoadableModule):
         ScriptedLoadableModule.__init__(self, parent)
         parent.title = _("HR-CAM Pathology Localization")
         parent.categories = [translate("qSlicerAbstractCoreModule", "Segmentation"), "Neuroimaging"]
-        parent.dependencies = []
+        parent.dependencies = ["Colors", "Segmentations", "VolumeRendering"]
         parent.contributors = ["HR-CAM contributors"]
         parent.helpText = _(
             "Says <b>what</b> a scan shows and <b>exactly where</b> the evidence is, with convolutional networks that "

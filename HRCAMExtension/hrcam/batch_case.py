@@ -12,8 +12,8 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -23,20 +23,17 @@ from filelock import FileLock, Timeout
 from .bundle import Bundle, load_bundle
 from .cases import Case
 from .errors import BundleError, HRCAMError, InputError, ModelError, OutputError
+from .finished import finished, read_document
 from .formats import reason, safe_name, shown
 from .localize import Options, localize
-from .result import validate_result
 from .volume import Volume, read_volume
-from .writers import MAX_RESULT_BYTES, OUTPUTS, RESULT_SUFFIX, write_result
+from .writers import OUTPUTS, RESULT_SUFFIX, write_result
 
 DONE, KEPT, FAILED, BUSY, NOT_RUN = "done", "kept", "failed", "busy", "not run"
 """Statuses: computed now; finished earlier; failed; claimed by another process; not reached before the end."""
 
 STATE_FOLDER = ".hrcam-batch"
 """Of claims, in the folder of results; it may be deleted while no batch runs."""
-
-DECIDING_OPTIONS = ("class_name", "plane", "precision", "fusion", "keep_levels", "minimum_region_ml")
-"""Options that change a result. Device, engine and batch size change it by rounding alone."""
 
 PATIENCE_S = 3600.0
 """Longest wait for a case that another process works on."""
@@ -98,7 +95,7 @@ def run_case(case: Case, job: Job) -> Row:
     """Finish one case; whatever goes wrong is in the row that it returns.
 
     A case counts as finished when its JSON and all its files are there, written for the same voxels and grid, the same
-    weights and the same `DECIDING_OPTIONS`. Two processes never compute the same case at the same time.
+    weights and the same options (see ``finished.py``). Two processes never compute the same case at the same time.
     """
     began = time.perf_counter()
     tries = 0
@@ -125,48 +122,6 @@ def run_case(case: Case, job: Job) -> Row:
     except Exception as error:
         message, hint = words_of(error)
         return row(FAILED, error=message, hint=hint)
-
-
-def finished(
-    folder: str | os.PathLike[str], name: str, bundle: Bundle, options: Options, outputs: Collection[str],
-    is_same_input: Callable[[Mapping[str, Any]], bool],
-) -> dict[str, Any] | None:
-    """The result document of a case that need not be computed again, else None.
-
-    Parameters
-    ----------
-    folder, name : where the results are, and the case's name.
-    bundle, options, outputs : what is asked for.
-    is_same_input : given the document's ``provenance["input"]``, says whether it is this scan.
-    """
-    path = Path(folder) / (safe_name(name) + RESULT_SUFFIX)
-    document = _document(path)
-    if document is None:
-        return None
-    provenance, files = document["provenance"], document["files"]
-    asked = asdict(replace(options, fusion=options.fusion or bundle.fusion))
-    same = (
-        provenance["model"]["sha256"] == bundle.sha256
-        and all(provenance["options"].get(key) == asked[key] for key in DECIDING_OPTIONS)
-        and set(outputs) <= set(files)
-        and all((path.parent / file).is_file() for file in files.values())
-        and is_same_input(provenance["input"])
-    )
-    return document if same else None
-
-
-def _document(path: Path) -> dict[str, Any] | None:
-    """A result's JSON, or None where it is none: another program, or a stranger, may have put anything there."""
-    try:
-        with path.open("rb") as file:
-            content = file.read(MAX_RESULT_BYTES + 1)
-        if len(content) > MAX_RESULT_BYTES:
-            return None
-        document = json.loads(content.decode("utf-8"))
-        validate_result(document)
-    except (OSError, ValueError, RecursionError, InputError):
-        return None
-    return dict(document)
 
 
 def words_of(error: BaseException) -> tuple[str, str]:
@@ -243,7 +198,7 @@ def _finish(case: Case, job: Job) -> tuple[str, dict[str, Any]]:
 
 def _refuse_another_scan(out: Path, name: str, volume: Volume) -> None:
     """Results of a changed scan, model or option are replaced; those of another file of the same name are not."""
-    earlier = _document(out / (safe_name(name) + RESULT_SUFFIX))
+    earlier = read_document(out / (safe_name(name) + RESULT_SUFFIX))
     if earlier is None:
         return
     source = str(earlier["provenance"]["input"]["source"])
@@ -265,6 +220,7 @@ def _found(document: Mapping[str, Any]) -> dict[str, Any]:
         "regions": len(regions),
         "volume_ml": sum(region["volume_ml"] for region in regions),
         "strongest": strongest,
+        "faithfulness": document.get("faithfulness"),
         "warnings": document["warnings"],
         "out_of_range_score": document["provenance"]["input"].get("out_of_range_score"),
         "overview": document["files"].get("overview"),

@@ -9,7 +9,25 @@ from typing import Annotated
 
 import typer
 
-from .localize_command import DEFAULT_MODEL, USAGE_ERROR, Plane, Precision
+from .command_options import (
+    BatchSize,
+    ClassName,
+    Device,
+    Engine,
+    Fusion,
+    KeepLevels,
+    MinimumRegion,
+    Model,
+    NoOverview,
+    Plane,
+    PlaneChoice,
+    Precision,
+    PrecisionChoice,
+    Quiet,
+    Scene,
+    TestFaithfulness,
+)
+from .localize_command import DEFAULT_MODEL, USAGE_ERROR
 
 
 def batch(
@@ -18,7 +36,7 @@ def batch(
         typer.Argument(metavar="INPUT...", help="Folders, files, patterns, DICOM trees, BIDS data sets."),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")],
-    model: Annotated[str, typer.Option("--model", "-m", help="Name (see hrcam models) or folder.")] = DEFAULT_MODEL,
+    model: Model = DEFAULT_MODEL,
     jobs: Annotated[
         int, typer.Option("--jobs", "-j", min=1, help="Processes, of one CPU thread each (needs Dask if more than 1).")
     ] = 1,
@@ -27,21 +45,21 @@ def batch(
     ] = None,
     retries: Annotated[int, typer.Option(min=0, help="Further tries after an error that may pass.")] = 1,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Compute finished cases too.")] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    class_name: Annotated[
-        str | None, typer.Option("--class", help="Class whose evidence is shown (default: the likeliest pathology).")
-    ] = None,
-    plane: Annotated[Plane, typer.Option(help="auto: as acquired; all: mean of the three planes.")] = Plane.auto,
-    fusion: Annotated[str | None, typer.Option(help="How levels are fused (default: the model's).")] = None,
-    precision: Annotated[Precision, typer.Option(help="bf16 and fp16 are faster and less exact.")] = Precision.fp32,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="Slices a forward pass.")] = None,
-    engine: Annotated[str, typer.Option(help="auto, torch or openvino.")] = "auto",
-    minimum_region: Annotated[float, typer.Option(min=0, help="Leave out regions smaller than this, in ml.")] = 0.0,
-    scene: Annotated[bool, typer.Option("--scene", help="Also write a scene (.mrb) a case for 3D Slicer.")] = False,
-    no_overview: Annotated[bool, typer.Option("--no-overview", help="Do not draw the overview pictures.")] = False,
+    device: Device = "auto",
+    class_name: ClassName = None,
+    plane: PlaneChoice = Plane.auto,
+    fusion: Fusion = None,
+    precision: PrecisionChoice = Precision.fp32,
+    batch_size: BatchSize = None,
+    engine: Engine = "auto",
+    keep_levels: KeepLevels = False,
+    minimum_region: MinimumRegion = 0.0,
+    faithfulness: TestFaithfulness = False,
+    scene: Scene = False,
+    no_overview: NoOverview = False,
     no_map: Annotated[bool, typer.Option("--no-map", help="Do not write the maps, most of the space.")] = False,
     no_report: Annotated[bool, typer.Option("--no-report", help="Write the tables only.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Localize pathology in many scans: start it again and it goes on where it stopped.
 
@@ -62,8 +80,10 @@ def batch(
     from .writers import DEFAULT_OUTPUTS
 
     console, errors = Console(quiet=quiet, highlight=False), Console(stderr=True, highlight=False, soft_wrap=True)
-    options = Options(class_name, plane.value, device, precision.value, batch_size, fusion, engine=engine,
-                      minimum_region_ml=minimum_region)
+    options = Options(
+        class_name, plane.value, device, precision.value, batch_size, fusion, keep_levels, engine,
+        minimum_region_ml=minimum_region, faithfulness=faithfulness,
+    )
     left_out = {"overview": no_overview, "map": no_map}
     outputs = [kind for kind in DEFAULT_OUTPUTS if not left_out.get(kind)] + ["scene"] * scene
     bundle = load_checked(model, options, errors)

@@ -18,7 +18,7 @@ from urllib.parse import quote
 from .batch_case import DONE, KEPT, STATE_FOLDER, Row
 from .errors import OutputError
 from .formats import reason, shown, spreadsheet_cell
-from .result import RESEARCH_USE, percent
+from .result import RESEARCH_USE, faithfulness_in_words, percent, read_faithfulness
 from .writers import RESULT_SUFFIX
 
 if TYPE_CHECKING:
@@ -34,8 +34,9 @@ THUMBNAIL_WIDTH = 360
 COLUMNS: dict[str, type] = {
     "case": str, "status": str, "predicted": str, "probability": float, "shown_class": str, "plane": str,
     "regions": int, "volume_ml": float, "peak": float, "level": str, "peak_r": float, "peak_a": float, "peak_s": float,
-    "out_of_range_score": float, "warnings": str, "seconds": float, "attempts": int, "error": str, "hint": str,
-    "path": str, "model": str, "model_sha256": str, "hrcam_version": str, "input_sha256": str, "intended_use": str,
+    "faithfulness": float, "out_of_range_score": float, "warnings": str, "seconds": float, "attempts": int,
+    "error": str, "hint": str, "path": str, "model": str, "model_sha256": str, "hrcam_version": str,
+    "input_sha256": str, "intended_use": str,
 }
 """Of the tables, before one ``p_CLASS`` a class; evidence in logits, positions RAS mm, volume of all regions."""
 
@@ -105,6 +106,8 @@ def _record(row: Row, batch: Batch) -> dict[str, Any]:
     if found["strongest"]:
         record |= {"peak": found["strongest"]["peak"], "level": found["strongest"]["level"]}
         record |= dict(zip(("peak_r", "peak_a", "peak_s"), found["strongest"]["peak_ras"], strict=True))
+    if found["faithfulness"] and found["faithfulness"]["score"] is not None:
+        record["faithfulness"] = found["faithfulness"]["score"]
     return record
 
 
@@ -120,11 +123,12 @@ def _write_parquet(stream: IO[bytes], records: Sequence[dict[str, Any]], columns
 
 def _case(row: Row, batch: Batch) -> dict[str, Any]:
     """What the template shows of a case."""
-    overview = row.found["overview"]
+    overview, faithfulness = row.found["overview"], read_faithfulness(row.found["faithfulness"])
     return {
         "row": row,
         "found": row.found,
         "classes": sorted(row.found["probabilities"].items(), key=lambda item: -item[1]),
+        "faithfulness": faithfulness and faithfulness_in_words(faithfulness, _readable(row.found["shown_class"])),
         "thumbnail": _thumbnail(batch.out / overview) if overview else None,
         "picture": quote(overview.encode("utf-8", "surrogateescape")) if overview else None,
         "result": quote((row.case + RESULT_SUFFIX).encode("utf-8", "surrogateescape")),
@@ -163,8 +167,12 @@ def _template() -> Any:
                                      lstrip_blocks=True)
     text = resources.files("hrcam").joinpath("templates/batch_report.html").read_text(encoding="utf-8")
     environment.filters["percent"] = percent
-    environment.filters["readable"] = lambda name: str(name).replace("_", " ")
+    environment.filters["readable"] = _readable
     return environment.from_string(text)
+
+
+def _readable(name: str) -> str:
+    return str(name).replace("_", " ")
 
 
 def _utf8(text: str) -> bytes:

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk  # noqa: N813 - its customary name
 
+from .dicom_elements import check_elements
 from .dicom_frames import Frames, read_frames
 from .errors import InputError
 from .formats import reason, shown
@@ -25,9 +26,6 @@ POSITION_TOLERANCE = 0.02
 
 _IMAGE_CLASSES = re.compile(rb"1\.2\.840\.10008\.5\.1\.4\.1\.1\.(1|2|3|4|6|7|12|20|77|128|130|481\.1)[.\d]*")
 """SOP classes of images; reports, contours and states of the same folder are passed over."""
-
-_PIXELS, _PIXELS_BIG = b"\xe0\x7f\x10\x00", b"\x7f\xe0\x00\x10"
-"""The tag PixelData in either byte order."""
 
 _NOT_SCANS = {"SEG", "RTSTRUCT", "RTDOSE", "SR", "PR", "KO", "REG"}
 
@@ -63,6 +61,7 @@ class _Slice:
     description: str
     modality: str
     frames: int
+    frame_distance_stated: bool
     size: tuple[int, int]
     spacing: tuple[float, float] | None
     position: tuple[float, ...] | None
@@ -150,46 +149,40 @@ def _files(folder: Path) -> Iterator[Path]:
 def _header(file: Path) -> _Slice | None:
     """The tags that place one slice; ``None`` for DICOM objects that are not images."""
     try:
+        stored = check_elements(file)
         reader = read_header(file, "GDCMImageIO")
-    except InputError:
-        # GDCM fails alike on reports and on broken slices; the file's meta header tells which it is.
+    except (InputError, ValueError) as error:
+        # Reports and broken slices fail alike; the file's meta header tells which it is.
         with file.open("rb") as stream:
             head = stream.read(1024)
         at = head.find(b"\x02\x00\x02\x00UI")
         if at >= 0 and not _IMAGE_CLASSES.match(head[at + 8 : at + 72]):
             return None
-        raise
+        raise error if isinstance(error, InputError) else damaged(file, str(error)) from None
     modality = _tag(reader, "0008|0060")
     if modality in _NOT_SCANS:
         return None
     size = reader.GetSize()
-    _check_pixels(file, reader)
+    _check_pixels(file, reader, stored)
     number = _tag(reader, "0020|0011")
     return _Slice(str(file), _tag(reader, "0020|000e"), number if number.lstrip("-").isdigit() else "",
-                  _tag(reader, "0008|103e"), modality, size[2] if len(size) > 2 else 1, (size[0], size[1]),
-                  _pair(_numbers(reader, "0028|0030", 2)), _numbers(reader, "0020|0032", 3),
+                  _tag(reader, "0008|103e"), modality, size[2] if len(size) > 2 else 1, _distance_stated(reader),
+                  (size[0], size[1]), _pair(_numbers(reader, "0028|0030", 2)), _numbers(reader, "0020|0032", 3),
                   _numbers(reader, "0020|0037", 6))
 
 
-def _check_pixels(file: Path, reader: sitk.ImageFileReader) -> None:
+def _check_pixels(file: Path, reader: sitk.ImageFileReader, stored: int | None) -> None:
     """Refuse a slice with fewer bytes than its rows and columns need; GDCM would fill it with zeros."""
-    with file.open("rb") as stream:
-        head = stream.read(1024)
-    tag = {b"1.2.840.10008.1.2": _PIXELS, b"1.2.840.10008.1.2.1": _PIXELS, b"1.2.840.10008.1.2.2": _PIXELS_BIG}.get(
-        _transfer_syntax(head))
-    if tag is None:  # compressed: its decoder notices
-        return
     bits = _numbers(reader, "0028|0100", 1) or (8.0,)
     needed = int(np.prod(reader.GetSize(), dtype=np.int64)) * reader.GetNumberOfComponents() * int(bits[0]) // 8
-    with file.open("rb") as stream:
-        before = stream.read(max(0, file.stat().st_size - needed))
-    if tag not in before:
+    if stored is not None and stored < needed:
         raise damaged(file, f"it has fewer than the {needed:,} bytes of pixels that it states")
 
 
-def _transfer_syntax(head: bytes) -> bytes:
-    at = head.find(b"\x02\x00\x10\x00UI")
-    return head[at + 8 : at + 8 + head[at + 6]].rstrip(b"\0 ") if at >= 0 else b""
+def _distance_stated(reader: sitk.ImageFileReader) -> bool:
+    """Whether ITK's distance of the frames is the one that the file states; for most kinds of images it takes 1 mm."""
+    stated = _numbers(reader, "0018|0088", 1)
+    return stated is not None and reader.GetDimension() > 2 and abs(reader.GetSpacing()[2] - stated[0]) < 1e-3
 
 
 def _tag(reader: sitk.ImageFileReader, key: str) -> str:
@@ -219,11 +212,14 @@ def _assemble(slices: list[_Slice], folder: Path, choice: str) -> Series:
     if frames is not None:
         return _assemble_frames(slices[0], frames, name, source, modality)
     if len(slices) == 1:
-        known = slices[0].spacing is not None or slices[0].frames > 1
-        # One file: ITK's own reading of it counts (a slice, or an enhanced multi-frame volume).
+        if slices[0].frames > 1 and not slices[0].frame_distance_stated:
+            called = shown(Path(slices[0].file).name)
+            raise InputError(f'The {slices[0].frames} frames of "{called}" do not state where they lie.',
+                             "Convert it to NRRD or NIfTI with a tool that knows such files.")
+        # One file: ITK's own reading of it counts (a slice, or frames at one stated distance).
         return Series((slices[0].file,), name, source, modality, (0.0, 0.0, 0.0), (1.0, 1.0), 1.0,
-                      tuple(map(tuple, np.eye(3))), *slices[0].size, known,
-                      slices[0].axes is not None or slices[0].frames > 1)
+                      tuple(map(tuple, np.eye(3))), *slices[0].size, slices[0].spacing is not None,
+                      slices[0].axes is not None)
     first = slices[0]
     _refuse_mixture(slices, folder)
     if first.axes is None or any(s.position is None for s in slices):

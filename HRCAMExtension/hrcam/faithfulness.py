@@ -67,7 +67,7 @@ def deletion_test(
         return None
     region = _strongest(found, result.map)
     tissue = volume.array >= otsu_threshold(volume.array)
-    options = replace(options or Options(), class_name=result.shown_class, keep_levels=False)
+    options = replace(options or Options(), class_name=result.shown_class, keep_levels=False, faithfulness=False)
     before = log_odds(result.probabilities, result.shown_class)
 
     def drop(hole: Mask) -> float:

@@ -6,6 +6,7 @@ NRRD (x to the patient's left, y to posterior, z to superior); RAS is the frame 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -79,9 +80,10 @@ class Geometry:
 
         Raises ``InputError`` for a singular or sheared matrix.
         """
-        lps = LPS_TO_RAS @ np.asarray(matrix, dtype=np.float64).reshape(4, 4)
-        spacing = np.linalg.norm(lps[:3, :3], axis=0)
-        direction = lps[:3, :3] / np.where(spacing > 0, spacing, 1.0)
+        with np.errstate(over="ignore", invalid="ignore"):  # a spacing that is not finite is refused with the grid
+            lps = LPS_TO_RAS @ np.asarray(matrix, dtype=np.float64).reshape(4, 4)
+            spacing = np.linalg.norm(lps[:3, :3], axis=0)
+            direction = lps[:3, :3] / np.where(spacing > 0, spacing, 1.0)
         return cls(_triple_int(size_ijk), tuple(lps[:3, 3]), tuple(spacing), direction)
 
     def __eq__(self, other: object) -> bool:
@@ -107,7 +109,7 @@ class Geometry:
     @property
     def voxel_volume_ml(self) -> float:
         """Volume of one voxel in millilitres."""
-        return float(np.prod(self.spacing)) / 1000.0
+        return math.prod(self.spacing) / 1000.0
 
     @property
     def extent_mm(self) -> tuple[float, float, float]:
@@ -259,10 +261,11 @@ def _check(size: list[float], origin: list[float], spacing: list[float], directi
     if not np.all(np.isfinite(direction)):
         raise InputError("The direction matrix holds numbers that are not finite.",
                          "Correct the header's direction and try again.")
-    if abs(np.linalg.det(direction)) < ORTHONORMAL_TOLERANCE:
+    small = np.abs(direction).max() <= 2.0  # no unit vector holds more, and squares of huge numbers overflow
+    if small and abs(np.linalg.det(direction)) < ORTHONORMAL_TOLERANCE:
         raise InputError("The direction matrix is singular: two axes of the volume are parallel or one has no length.",
                          "Correct the header's direction and try again.")
-    if np.abs(direction.T @ direction - np.eye(3)).max() > ORTHONORMAL_TOLERANCE:
+    if not small or np.abs(direction.T @ direction - np.eye(3)).max() > ORTHONORMAL_TOLERANCE:
         raise InputError("The volume's axes are not perpendicular unit vectors (sheared, as with a tilted gantry).",
                          _SHEAR_HINT)
 

@@ -20,6 +20,7 @@ import numpy as np
 
 from .errors import InputError
 from .formats import check_file, shown, suffix_of
+from .jpeg import check_jpeg
 
 _CHUNK = 1 << 20  # a multiple of every voxel size
 _TRAILER = 16 << 20
@@ -65,7 +66,7 @@ def check_integrity(path: Path) -> tuple[str, ...]:
         if suffix in (".nrrd", ".nhdr"):
             return _check_nrrd(path)
         if suffix in (".jpg", ".jpeg"):
-            _check_jpeg(path)
+            check_jpeg(path.read_bytes())
         elif suffix == ".bmp":
             _check_bmp(path)
     except (OSError, EOFError, zlib.error, struct.error, ValueError, OverflowError) as error:
@@ -301,13 +302,6 @@ def _check_gzip(path: Path, data: Path, offset: int) -> None:
             length += len(chunk)
             if length > _LONGEST:
                 raise damaged(path, f"it unpacks to more than {_LONGEST:,} bytes")
-
-
-def _check_jpeg(path: Path) -> None:
-    """The JPEG reader paints the missing end of a picture gray; a whole one has an end mark after its last scan."""
-    content = path.read_bytes()
-    if content.startswith(b"\xff\xd8") and content.rfind(b"\xff\xd9") < content.rfind(b"\xff\xda"):
-        raise damaged(path, "its end is missing")
 
 
 def _check_bmp(path: Path) -> None:

@@ -84,10 +84,19 @@ class Graph:
                 )
             common = exits[-1].index
         for index in self._stand_ins(common, here, stride):
-            name = self._visible_name(index)
-            if name and not is_padding(self.recording.nodes[index].operator):
-                return name, self.recording.nodes[index]
+            name, node = self._visible_name(index), self.recording.nodes[index]
+            if name and not is_padding(node.operator) and not self._overhangs(node):
+                return name, node
         return None
+
+    def _overhangs(self, node: Node) -> bool:
+        """Whether voxels of a map lie beyond the image, as where more is padded than a convolution takes.
+
+        Laid on the image, such a map would be squeezed, and at no size would the fused map keep its mean.
+        """
+        assert node.stride is not None
+        image = self.recording.nodes[0].shape[2:]
+        return any((n - 1) * s > whole for n, s, whole in zip(node.shape[2:], node.stride, image, strict=True))
 
     def _stand_ins(self, wanted: int, visit: Sequence[Node], stride: Stride) -> list[int]:
         """A map and, for where no hook can read it, what comes next to it, the nearest first.

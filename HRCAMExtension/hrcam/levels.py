@@ -12,6 +12,7 @@ What "last" means, on the graph of data that `dataflow.record` sees:
   merge at a coarser resolution give the one computed last.
 * A map that does not lie on the image, because the network cut a part out of it, mirrored or warped it, is an error:
   its evidence would be shown at the wrong place.
+* A map that is padded beyond the image is passed over for the one next to it, which lies on the image.
 * Hooks see what modules take and give: a purely functional result is read where the next module takes it
   (``pool:input``), else the map before it is taken. A shared module's calls are told apart (``relu#3``). Of several
   modules with the same result the outermost is named.

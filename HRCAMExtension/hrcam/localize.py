@@ -44,6 +44,9 @@ STAGES = {
 }
 """Stages in order, and the share of the whole job that is done when each begins."""
 
+FAITHFULNESS_STAGE = "Testing faithfulness"
+"""Comes before "Writing" where it is asked for; several times the work of all others, it has no share of its own."""
+
 ENGINES = ("auto", "torch", "openvino")
 
 _WARM_NETWORKS = 2
@@ -70,6 +73,7 @@ class Options:
     engine : "torch", "openvino" (CPU; the extra ``fast``), or "auto": OpenVINO where it is installed and this
         process has enough to compute. Maps agree within 1e-4 of their greatest value.
     minimum_region_ml : smaller regions appear neither in the table nor in the labels.
+    faithfulness : also test if the answer rests on the strongest region, see ``faithfulness.deletion_test``.
     """
 
     class_name: str | None = None
@@ -81,6 +85,7 @@ class Options:
     keep_levels: bool = False
     engine: str = "auto"
     minimum_region_ml: float = 0.0
+    faithfulness: bool = False
 
 
 def localize(
@@ -150,7 +155,7 @@ def localize(
         notes = _withhold(labels, bundle, options, logits)
         plane = plans[0].plane if len(plans) == 1 and isinstance(plans[0], SlicePlan) else geometry.acquisition_plane
         regions = [] if notes else find_regions(evidence, geometry, levels, plane, options.minimum_region_ml)
-    return Result(
+    result = Result(
         case=volume.name,
         probabilities=probabilities,
         predicted=bundle.class_names[int(np.argmax(logits))],
@@ -168,6 +173,12 @@ def localize(
         timings=clock.timings,
         provenance=_provenance(volume, bundle, options, fusion, runner, shown, fit),
     )
+    if not options.faithfulness:
+        return result
+    from .faithfulness import deletion_test
+
+    with clock.stage(FAITHFULNESS_STAGE):
+        return replace(result, faithfulness=deletion_test(volume, bundle, result, options, cancelled=cancelled))
 
 
 def warm_up(bundle: Bundle, device: str = "auto") -> None:
@@ -188,7 +199,7 @@ class _Clock:
         if self.cancelled():
             raise Cancelled
         starts = [*STAGES.values(), 1.0]
-        begin = STAGES[name]
+        begin = STAGES.get(name, STAGES["Writing"])
         self._current = (name, begin, starts[starts.index(begin) + 1])
         self.progress(name, begin)
         start = time.perf_counter()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,9 +11,27 @@ import typer
 
 from .bundle import Bundle, load_bundle
 from .cases import Case, discover
+from .command_options import (
+    BatchSize,
+    ClassName,
+    Device,
+    Engine,
+    Fusion,
+    KeepLevels,
+    MinimumRegion,
+    Model,
+    NoOverview,
+    Plane,
+    PlaneChoice,
+    Precision,
+    PrecisionChoice,
+    Quiet,
+    Scene,
+    TestFaithfulness,
+)
 from .errors import HRCAMError, OutputError
 from .formats import printable, shown
-from .result import Faithfulness, Result
+from .result import Result
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -26,55 +43,27 @@ DEFAULT_MODEL = "t1ce-tumor"
 USAGE_ERROR = 2
 
 
-class Plane(str, Enum):
-    """Which slices a 2D model reads."""
-
-    auto = "auto"
-    axial = "axial"
-    coronal = "coronal"
-    sagittal = "sagittal"
-    all = "all"
-
-
-class Precision(str, Enum):
-    """Numbers that the network computes with."""
-
-    fp32 = "fp32"
-    bf16 = "bf16"
-    fp16 = "fp16"
-
-
 def localize_files(
     inputs: Annotated[
         list[str],
         typer.Argument(metavar="INPUT...", help="NRRD, NIfTI, MetaImage, PNG, JPEG, DICOM folders, folders, patterns."),
     ],
-    model: Annotated[str, typer.Option("--model", "-m", help="Name (see hrcam models) or folder.")] = DEFAULT_MODEL,
+    model: Model = DEFAULT_MODEL,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")] = Path("hrcam-output"),
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    class_name: Annotated[
-        str | None, typer.Option("--class", help="Class whose evidence is shown (default: the likeliest pathology).")
-    ] = None,
-    plane: Annotated[Plane, typer.Option(help="auto: as acquired; all: mean of the three planes.")] = Plane.auto,
-    scene: Annotated[bool, typer.Option("--scene", help="Also write a scene (.mrb) for 3D Slicer.")] = False,
-    fusion: Annotated[
-        str | None, typer.Option(help="How levels are fused; sum is the published form (default: the model's).")
-    ] = None,
-    precision: Annotated[Precision, typer.Option(help="bf16 and fp16 are faster and less exact.")] = Precision.fp32,
-    batch_size: Annotated[
-        int | None, typer.Option(min=1, help="Slices a forward pass (default: suits the device).")
-    ] = None,
-    engine: Annotated[
-        str, typer.Option(help="torch, openvino (CPU, faster), or auto: openvino where it is installed and pays.")
-    ] = "auto",
-    keep_levels: Annotated[bool, typer.Option("--keep-levels", help="Also write the map of every CNN level.")] = False,
-    minimum_region: Annotated[float, typer.Option(min=0, help="Leave out regions smaller than this, in ml.")] = 0.0,
-    faithfulness: Annotated[
-        bool, typer.Option("--faithfulness", help="Test if the answer rests on the strongest region (5 more runs).")
-    ] = False,
-    no_overview: Annotated[bool, typer.Option("--no-overview", help="Do not draw the overview picture.")] = False,
+    device: Device = "auto",
+    class_name: ClassName = None,
+    plane: PlaneChoice = Plane.auto,
+    scene: Scene = False,
+    fusion: Fusion = None,
+    precision: PrecisionChoice = Precision.fp32,
+    batch_size: BatchSize = None,
+    engine: Engine = "auto",
+    keep_levels: KeepLevels = False,
+    minimum_region: MinimumRegion = 0.0,
+    faithfulness: TestFaithfulness = False,
+    no_overview: NoOverview = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace earlier results in the folder.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Localize pathology: per scan the class probabilities, an evidence map on its own grid, regions and a picture.
 
@@ -90,7 +79,7 @@ def localize_files(
     console, errors = Console(quiet=quiet, highlight=False), Console(stderr=True, highlight=False, soft_wrap=True)
     options = Options(
         class_name, plane.value, device, precision.value, batch_size, fusion, keep_levels, engine,
-        minimum_region_ml=minimum_region,
+        minimum_region_ml=minimum_region, faithfulness=faithfulness,
     )
     outputs = [kind for kind in DEFAULT_OUTPUTS if not (no_overview and kind == "overview")] + ["scene"] * scene
     bundle = load_checked(model, options, errors)
@@ -100,8 +89,7 @@ def localize_files(
         label = case.name if len(cases) == 1 else f"{case.name} ({number}/{len(cases)})"
         try:
             with _progress(errors, label, quiet) as progress:
-                result, files = localize_case(case, bundle, options, out, outputs, overwrite, progress,
-                                              faithfulness)
+                result, files = localize_case(case, bundle, options, out, outputs, overwrite, progress)
         except Exception as error:  # whatever it is, the other scans are not to blame
             if debugging() and not isinstance(error, HRCAMError):
                 raise
@@ -123,13 +111,11 @@ def localize_case(
     outputs: Sequence[str],
     overwrite: bool,
     progress: Callable[[str, float], None] | None = None,
-    faithfulness: bool = False,
 ) -> tuple[Result, dict[str, Path]]:
     """Read, localize and write one case; returns the result and its files.
 
     Raises ``HRCAMError`` for anything expected to go wrong; nothing of the case is left behind then.
     """
-    from .faithfulness import deletion_test
     from .localize import STAGES, localize
     from .volume import read_volume
     from .writers import RESULT_SUFFIX, write_result
@@ -143,10 +129,6 @@ def localize_case(
         progress("Reading", STAGES["Reading"])
     volume = replace(read_volume(case.path), name=case.name)
     result = localize(volume, bundle, options, progress)
-    if faithfulness:
-        if progress is not None:
-            progress("Testing faithfulness", STAGES["Writing"])
-        result = replace(result, faithfulness=deletion_test(volume, bundle, result, options))
     if progress is not None:
         progress("Writing", STAGES["Writing"])
     return result, write_result(result, volume, out, outputs, overwrite)
@@ -208,7 +190,7 @@ def _print_result(console: Console, result: Result, files: dict[str, Path]) -> N
     from rich.markup import escape
     from rich.table import Table
 
-    from .result import percent
+    from .result import faithfulness_in_words, percent
 
     chances = "  ".join(
         f"{escape(name.replace('_', ' '))} {percent(chance)}"
@@ -232,15 +214,7 @@ def _print_result(console: Console, result: Result, files: dict[str, Path]) -> N
     else:
         console.print(f"  No evidence for {class_name} above the lowest level.")
     if result.faithfulness is not None:
-        console.print(_faithfulness_in_words(result.faithfulness, class_name))
+        console.print(f"  {faithfulness_in_words(result.faithfulness, class_name)}")
     folder = files["result"].parent
     names = "  ".join(path.name for path in files.values())
     console.print(f"  [dim]in {escape(printable(str(folder)))}:[/] {escape(names)}\n", soft_wrap=True)
-
-
-def _faithfulness_in_words(found: Faithfulness, class_name: str) -> str:
-    words = f"  Without region 1 the log-odds of {class_name} fall by {found.drop:.1f}"
-    if not found.random_drops:
-        return f"{words}; no other place has room for its shape."
-    others = sum(found.random_drops) / len(found.random_drops)
-    return f"{words}; without as much tissue at {len(found.random_drops)} other places by {others:.1f} on average."

@@ -244,10 +244,13 @@ def plan_slices(volume: Volume, bundle: HasMetadata, plane: str = "auto") -> Sli
 def plan_volume(volume: Volume, bundle: HasMetadata) -> VolumePlan:
     """Plan how a 3D model reads a volume: all three axes resampled to ``input.spacing_mm``, padded to ``input.size``.
 
-    Raises ``InputError`` for a spacing that makes the input absurdly large.
+    Raises ``InputError`` for a single slice, and for a spacing that makes the input absurdly large.
     """
     inputs = bundle.metadata["input"]
     geometry = volume.geometry
+    if min(geometry.size_ijk) == 1:  # its neighbours would be nothing but padding
+        raise InputError(f'"{volume.name}" is a single slice, but the model reads whole volumes.',
+                         "Give the whole scan, or choose a 2D model.")
     fits = []
     targets = _per_axis(inputs["spacing_mm"], 3)
     for (patient_axis, _), size, target in zip(_CANONICAL_3D, inputs["size"], targets, strict=True):

@@ -224,7 +224,7 @@ class Result:
             completeness_error=document["completeness_error"],
             timings=dict(document["timings"]),
             provenance=dict(document["provenance"]),
-            faithfulness=_faithfulness(document.get("faithfulness")),
+            faithfulness=read_faithfulness(document.get("faithfulness")),
         )
 
 
@@ -239,6 +239,22 @@ def result_schema() -> dict[str, Any]:
 def percent(probability: float) -> str:
     """A probability for people: never quite certain."""
     return ">99 %" if probability > 0.99 else "<1 %" if probability < 0.01 else f"{probability:.0%}".replace("%", " %")
+
+
+def read_faithfulness(record: Mapping[str, Any] | None) -> Faithfulness | None:
+    """A result document's ``faithfulness``."""
+    if record is None:
+        return None
+    return Faithfulness(**_tuples({key: value for key, value in record.items() if key != "score"}))
+
+
+def faithfulness_in_words(found: Faithfulness, class_name: str) -> str:
+    """What the deletion test found, in one sentence; region 1 is the strongest."""
+    words = f"Without region 1 the log-odds of {class_name} fall by {found.drop:.1f}"
+    if not found.random_drops:
+        return f"{words}; no other place has room for its shape."
+    others = sum(found.random_drops) / len(found.random_drops)
+    return f"{words}; without as much tissue at {len(found.random_drops)} other places by {others:.1f} on average."
 
 
 def validate_result(document: Mapping[str, Any]) -> None:
@@ -275,12 +291,6 @@ def _plain(value: Any) -> Any:
 
 def _tuples(record: Mapping[str, Any]) -> dict[str, Any]:
     return {key: tuple(value) if isinstance(value, list) else value for key, value in record.items()}
-
-
-def _faithfulness(record: Mapping[str, Any] | None) -> Faithfulness | None:
-    if record is None:
-        return None
-    return Faithfulness(**_tuples({key: value for key, value in record.items() if key != "score"}))
 
 
 def _on_grid(array: npt.ArrayLike, dtype: npt.DTypeLike, geometry: Geometry, what: str) -> npt.NDArray[Any]:

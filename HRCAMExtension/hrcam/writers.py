@@ -118,6 +118,17 @@ def write_result(
     return {kind: target / one for kind, one in names.items()}
 
 
+def remove_former(folder: str | os.PathLike[str], case: str) -> None:
+    """Remove what an earlier run wrote of a case, its JSON first; `write_result` does so by itself.
+
+    Raises ``OSError`` where a file cannot be removed.
+    """
+    target, names = Path(folder), {"result": safe_name(case) + RESULT_SUFFIX}
+    former = _former_files(target, names)
+    for one in (names["result"], *former):
+        (target / one).unlink(missing_ok=True)
+
+
 def write_segmentation(
     path: Path, labels: LabelArray, geometry: Geometry, class_name: str, levels: Collection[EvidenceLevel],
     terminology: str = DEFAULT_TERMINOLOGY, origin: Mapping[str, str] | None = None,
@@ -178,8 +189,7 @@ def _refuse_existing(target: Path, names: Mapping[str, str]) -> None:
 def _move_into_place(holder: Path, target: Path, names: Mapping[str, str]) -> None:
     """Rename all files; without the JSON, which goes first and comes last, a case counts as absent."""
     former = _former_files(target, names)
-    (target / names["result"]).unlink(missing_ok=True)
-    for one in former:
+    for one in (names["result"], *former):
         (target / one).unlink(missing_ok=True)
     moved: list[Path] = []
     try:

@@ -9,9 +9,10 @@ from typing import Any
 import qt
 from slicer.i18n import tr as _
 
+from .canvas import drawOn
 from .display import visibleLevels
 from .localization import FUSED, Localization
-from .range_marks import drawMarks
+from .range_marks import paintMarks
 
 
 def rangeStep(span: float) -> float:
@@ -97,9 +98,9 @@ class DisplaySection:
         if self._result is None or not self._result.valid:
             label.setPixmap(qt.QPixmap())
             return
-        slider = self._ui.evidenceRangeWidget
-        label.setPixmap(drawMarks(label.width, label.height, self._result.evidenceSpan(), slider.minimumValue,
-                                  slider.maximumValue, self._result.evidenceLevels))
+        slider, result = self._ui.evidenceRangeWidget, self._result
+        drawOn(label, lambda painter, width, height: paintMarks(
+            painter, width, result.evidenceSpan(), slider.minimumValue, slider.maximumValue, result.evidenceLevels))
 
     def _showLevels(self) -> None:
         levels = (self._result, *visibleLevels(self._result)) if self._result is not None else ()

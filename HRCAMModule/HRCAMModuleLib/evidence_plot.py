@@ -8,6 +8,7 @@ from typing import Any
 import qt
 from slicer.i18n import tr as _
 
+from .canvas import drawOn
 from .colors import evidenceColors
 
 LEFT, RIGHT, TOP, BOTTOM = 44, 8, 8, 18
@@ -32,28 +33,17 @@ def sliceAt(x: float, width: int, count: int) -> int:
     return max(0, min(count - 1, int((x - LEFT) * count / inner)))
 
 
-def drawPlot(width: int, height: int, values: Sequence[float], current: int, ends: tuple[str, str]) -> Any:
-    """Paint the plot into a ``QPixmap``.
+def paintPlot(
+    painter: Any, width: int, height: int, values: Sequence[float], current: int, ends: tuple[str, str]
+) -> None:
+    """Paint the plot.
 
     Parameters
     ----------
-    width, height : pixels.
     values : evidence of each slice, logits, in slice order.
     current : slice shown in the views; -1 for none.
     ends : what lies at the first and at the last slice, such as ``("Inferior", "Superior")``.
     """
-    pixmap = qt.QPixmap(max(width, 80), max(height, 40))
-    pixmap.fill(qt.QColor(0, 0, 0, 0))
-    painter = qt.QPainter()
-    painter.begin(pixmap)
-    try:
-        _paint(painter, pixmap.width(), pixmap.height(), values, current, ends)
-    finally:
-        painter.end()
-    return pixmap
-
-
-def _paint(painter: Any, width: int, height: int, values: Sequence[float], current: int, ends: tuple[str, str]) -> None:
     gray = qt.QColor(*_GRAY)
     inner, bottom = width - LEFT - RIGHT, height - BOTTOM
     low, high = min(0.0, *values), max(1e-6, *values)
@@ -164,7 +154,8 @@ class EvidencePlot:
         if not self._values:
             self._label.setPixmap(qt.QPixmap())
             return
-        self._label.setPixmap(drawPlot(self._label.width, self._label.height, self._values, self.current, self._ends))
+        drawOn(self._label, lambda painter, width, height: paintPlot(
+            painter, width, height, self._values, self.current, self._ends))
 
     def clickedAt(self, x: float) -> None:
         """The user pressed or dragged at a horizontal position of the plot."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,10 +18,13 @@ KINDS = {"segmentation": "levels", "map": "map", "labels": "labels", "report": "
 """What a caller may ask for, to the engine's name of that output."""
 
 
-def exportResult(localization: Localization, folder: Path, **what: bool) -> dict[str, Path]:
+def exportResult(
+    localization: Localization, folder: Path, levelMaps: Mapping[str, np.ndarray] | None = None, **what: bool
+) -> dict[str, Path]:
     """Write the chosen files (keys of ``KINDS``, all unless told otherwise) and return them by kind.
 
-    All of them appear, the report last, or none. They lie on the input's own grid: a parent transform is not applied.
+    ``levelMaps`` (CNN level to its map, float32 KJI) are written too, as kind ``map_LEVEL``. All files appear, the
+    report last, or none. They lie on the input's own grid: a parent transform is not applied.
 
     Raises
     ------
@@ -40,24 +45,32 @@ def exportResult(localization: Localization, folder: Path, **what: bool) -> dict
         raise OutputError(f'"{folder}" cannot be written to: {error.strerror}.', "Choose another folder.") from error
     try:
         outputs = [KINDS[kind] for kind in wanted if kind != "report"]
-        files = write_result(_engineResult(localization), engineVolume(localization.inputVolume), partial, outputs)
+        result = _engineResult(localization, levelMaps or None)
+        files = write_result(result, engineVolume(localization.inputVolume), partial, outputs)
+        levels = {kind: path for kind, path in files.items() if kind.startswith("map_")}
+        chosen = levels | {kind: files[KINDS[kind]] for kind in wanted}
         written = {}
-        for kind in sorted(wanted, key=lambda kind: kind == "report"):
-            source = files[KINDS[kind]]
-            source.replace(folder / source.name)
-            written[kind] = folder / source.name
+        for kind in sorted(chosen, key=lambda kind: kind == "report"):
+            chosen[kind].replace(folder / chosen[kind].name)
+            written[kind] = folder / chosen[kind].name
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     logging.info("HR-CAM: exported %s", ", ".join(str(path) for path in written.values()))
     return written
 
 
-def _engineResult(localization: Localization):
-    """The result as the engine knows it; labels anew from the map, because the panel may have hidden some."""
+def _engineResult(localization: Localization, levelMaps: Mapping[str, np.ndarray] | None) -> Any:
+    """The result as the engine knows it; labels anew from the map, because the panel may have hidden some.
+
+    The scene's result always had its levels kept; a batch that reads the report asks for what is in the files.
+    """
     from hrcam.result import Result
 
     evidence = localization.map()
     labels = np.zeros(evidence.shape, np.uint8)
     for level in localization.evidenceLevels:
         labels += evidence >= level["threshold"]
-    return Result.from_json(localization.info, evidence, labels)
+    provenance = localization.info["provenance"]
+    options = {**provenance["options"], "keep_levels": levelMaps is not None}
+    document = {**localization.info, "provenance": {**provenance, "options": options}}
+    return Result.from_json(document, evidence, labels, levelMaps)

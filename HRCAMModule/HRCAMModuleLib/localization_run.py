@@ -33,6 +33,7 @@ class Request:
     keepFormer: bool = False
     source: str = ""
     modality: str | None = None
+    faithfulness: bool = False
 
 
 class WorkerProtocol(Protocol):

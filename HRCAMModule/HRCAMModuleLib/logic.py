@@ -65,6 +65,7 @@ class HRCAMModuleLogic(ScriptedLoadableModuleLogic):
         *,
         fusion: str | None = None,
         keepFormer: bool = False,
+        faithfulness: bool = False,
         onProgress: Callable[[str, float], None] | None = None,
         onDone: Callable[[Localization], None] | None = None,
         onError: Callable[[str], None] | None = None,
@@ -81,6 +82,8 @@ class HRCAMModuleLogic(ScriptedLoadableModuleLogic):
         wait : run here and return the result; with ``False`` a worker process does it and the call returns at once.
         fusion : how the CNN's levels are joined; ``None`` for the model's own way, ``"sum"`` for the published one.
         keepFormer : keep the former result of the same input and model instead of replacing it.
+        faithfulness : also test if the answer rests on the strongest region, in five more runs; the result's
+            ``info["faithfulness"]`` says what came out.
         onProgress : called with a named state and the fraction done.
         onDone, onError : for ``wait=False``: called with the result, or with a message that says what to do next.
 
@@ -105,7 +108,7 @@ class HRCAMModuleLogic(ScriptedLoadableModuleLogic):
             raise ValueError(reason)
         ensureEngineOnPath()
         request = Request(model, classLabel, device, plane, fusion, keepFormer, sourceFile(volumeNode),
-                          dicomModality(volumeNode))
+                          dicomModality(volumeNode), faithfulness)
         logging.info("HR-CAM: localizing %s with %s", volumeNode.GetName(), model)
         if wait:
             ensureDependencies()
@@ -120,7 +123,7 @@ class HRCAMModuleLogic(ScriptedLoadableModuleLogic):
 
         bundle = load_bundle(request.model)
         options = Options(class_name=request.classLabel, plane=request.plane, device=request.device,
-                          fusion=request.fusion, keep_levels=True)
+                          fusion=request.fusion, keep_levels=True, faithfulness=request.faithfulness)
         found = localize(engineVolume(volumeNode), bundle, options, onProgress)
         maps = {name: (lambda array=array: array) for name, array in (found.level_maps or {}).items()}
         data = EvidenceData(bundle.name, found.to_json(), found.map, found.labels, maps)
@@ -336,11 +339,13 @@ class HRCAMModuleLogic(ScriptedLoadableModuleLogic):
         """
         return localization.regions
 
-    def exportReport(self, localization: Localization, folder: str | Path, **what: bool) -> dict[str, Path]:
+    def exportReport(
+        self, localization: Localization, folder: str | Path, *, levelMaps: bool = False, **what: bool
+    ) -> dict[str, Path]:
         """Write a result's files into a folder and return what was written, by kind.
 
-        Keywords ``segmentation``, ``map``, ``labels``, ``report`` and ``overview`` say which; all by default. File
-        names are those of ``hrcam localize``.
+        Keywords ``segmentation``, ``map``, ``labels``, ``report`` and ``overview`` say which; all by default. With
+        ``levelMaps`` the map of every CNN level in ``mapSources`` too. File names are those of ``hrcam localize``.
 
         Example
         -------
@@ -349,7 +354,13 @@ class HRCAMModuleLogic(ScriptedLoadableModuleLogic):
         ['labels', 'map', 'report', 'segmentation']
         """
         ensureEngineOnPath()
-        return exportResult(localization, Path(folder), **what)
+        levels = self.mapSources(localization)[1:] if levelMaps else []
+        maps = {level: self._levelMap(localization, level) for level in levels}
+        return exportResult(localization, Path(folder), maps, **what)
+
+    def _levelMap(self, localization: Localization, level: str) -> Any:
+        maps, _folder = self._levelMaps.get(localization, ({}, None))
+        return maps[level]() if level in maps else slicer.util.arrayFromVolume(localization.levelVolumes[level])
 
     def _bringIn(self, localization: Localization, source: str) -> None:
         maps, _folder = self._levelMaps.get(localization, ({}, None))

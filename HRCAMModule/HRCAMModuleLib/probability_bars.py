@@ -8,6 +8,8 @@ from typing import Any
 import qt
 from slicer.i18n import tr as _
 
+from .engine import ensureEngineOnPath
+
 NEUTRAL = (0.45, 0.55, 0.65)
 
 
@@ -28,6 +30,11 @@ class ProbabilityBars:
             widget.hide()
             widget.deleteLater()
         self._widgets = []
+        if not probabilities:
+            return
+        ensureEngineOnPath()
+        from hrcam.result import percent
+
         ordered = sorted(probabilities.items(), key=lambda item: -item[1])
         for row, (name, probability) in enumerate(ordered):
             label = qt.QLabel(name.replace("_", " "))
@@ -35,7 +42,7 @@ class ProbabilityBars:
             bar = qt.QProgressBar()
             bar.setRange(0, 1000)
             bar.setValue(round(1000 * probability))
-            bar.setFormat(f"{100 * probability:.1f} %")
+            bar.setFormat(percent(probability))
             bar.setMaximumHeight(16)
             bar.setAlignment(qt.Qt.AlignCenter)
             bar.setToolTip(_("Probability of {name} for the whole volume, calibrated on the model's validation "

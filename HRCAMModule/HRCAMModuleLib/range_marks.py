@@ -13,10 +13,10 @@ MARGIN = 6
 BAR = 8
 
 
-def drawMarks(
-    width: int, height: int, span: tuple[float, float], low: float, high: float, levels: Sequence[dict]
-) -> Any:
-    """Paint colour bar and marks into a ``QPixmap`` ``width`` x ``height`` pixels.
+def paintMarks(
+    painter: Any, width: int, span: tuple[float, float], low: float, high: float, levels: Sequence[dict]
+) -> None:
+    """Paint colour bar and marks, ``width`` units wide.
 
     Parameters
     ----------
@@ -24,20 +24,6 @@ def drawMarks(
     low, high : the chosen range; outside of it the bar is grayed.
     levels : evidence levels with ``name``, ``threshold``, ``color`` (rgb 0–1).
     """
-    pixmap = qt.QPixmap(max(width, 80), max(height, 30))
-    pixmap.fill(qt.QColor(0, 0, 0, 0))
-    painter = qt.QPainter()
-    painter.begin(pixmap)
-    try:
-        _paint(painter, pixmap.width(), span, low, high, levels)
-    finally:
-        painter.end()
-    return pixmap
-
-
-def _paint(
-    painter: Any, width: int, span: tuple[float, float], low: float, high: float, levels: Sequence[dict]
-) -> None:
     inner = width - 2 * MARGIN
     length = max(span[1] - span[0], 1e-6)
     colors = evidenceColors()

@@ -58,6 +58,14 @@ class ResultSection:
         if index is not None and index != self.plot.current:
             self.plot.setCurrent(index)
 
+    def showClass(self, result: Localization | None) -> None:
+        """Name the class that is shown; another one may have been chosen and its run cancelled."""
+        combo = self._ui.classCombo
+        wasBlocked = combo.blockSignals(True)
+        shown = result.shownClass if result else None
+        combo.setCurrentIndex(self.classes.index(shown) if shown in self.classes else -1)
+        combo.blockSignals(wasBlocked)
+
     def _sliceChosen(self, index: int) -> None:
         if 0 <= index < len(self._slices):
             self._onSlice(self._slices[index]["position_ras"])
@@ -69,8 +77,8 @@ class ResultSection:
         ui.classCombo.clear()
         for name in self.classes:
             ui.classCombo.addItem(name.replace("_", " "))
-        ui.classCombo.setCurrentIndex(self.classes.index(result.shownClass) if result else -1)
         ui.classCombo.blockSignals(wasBlocked)
+        self.showClass(result)
         ui.classCombo.enabled = len(self.classes) > 1
         if result is None:
             ui.resultTitleLabel.text = _("No result yet. Choose a scan and press \"Localize pathology\".")

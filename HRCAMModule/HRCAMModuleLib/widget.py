@@ -91,7 +91,6 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """The module is unloaded or reloaded."""
         self._disconnectParameters()
         self.removeObservers()
-        self._watched = None
         if self.logic is not None:
             self.logic.close()
         if self.ui is not None:
@@ -135,6 +134,7 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _disconnectParameters(self) -> None:
         self._stopShowing()
+        self._watchTransform(None)
         parameters, self._parameters = self._parameters, None
         if parameters is None:
             return
@@ -168,6 +168,8 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _nodeAdded(self, _caller: Any, _event: str, node: Any) -> None:
         if node is not None and node.IsA("vtkMRMLScalarVolumeNode"):
             self._chooseFirst = True
+        if self._open and node is not None and node.IsA("vtkMRMLSliceNode"):  # another layout has more slice views
+            self._watchSlices(True)
         self._queueRefresh()
 
     def _queueRefresh(self, *_arguments: Any) -> None:
@@ -240,7 +242,7 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if parameters.resultNode is not node:
             parameters.resultNode = node
         yield from self._showSteps(result)
-        if result is not None:
+        if result is not None and self._open:  # a script may have made the panel, to get at its logic
             self._applyDisplay(result)
 
     def _updateApply(self) -> None:
@@ -263,6 +265,8 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.ui.surfacesCheckBox.checked = volume_rendering.surfacesVisible(result)
             self.ui.volumeRenderingCheckBox.checked = volume_rendering.volumeRenderingVisible(result)
         if state == self._shown:
+            if not self.logic.running:
+                self._result.showClass(result)
             return
         self._shown = state
         yield 0.3
@@ -288,6 +292,7 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.logic.cancel()
             self._run.ended(_("Cancelled. The scene is as it was."))
             self._updateApply()
+            self._queueRefresh()
             return
         self.startRun(None)
 
@@ -301,8 +306,7 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         try:
             ensureDependencies(onProgress=self._run.told)
         except DependencyError as error:
-            self._run.ended(str(error))
-            slicer.util.errorDisplay(str(error), windowTitle=_("HR-CAM"))
+            self._runFailed(str(error))
             return
         try:
             self._run.started()
@@ -316,8 +320,8 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _runDone(self, result: Localization) -> None:
         self._run.ended(_("Done: {name}.").format(name=result.predicted.replace("_", " ")))
-        if self._parameters is None:  # the user is in another module; the panel catches up when it is opened
-            return
+        if self._parameters is None or not self._open:
+            return  # the user is in another module; the panel catches up when it is opened
         self._showing = StepRunner(self._showNewSteps(result), self._showingEnded, self._showingEnded)
         self._showing.start()
 
@@ -351,6 +355,7 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _runFailed(self, message: str) -> None:
         self._run.ended(message)
         self._updateApply()
+        self._queueRefresh()
         slicer.util.errorDisplay(message, windowTitle=_("HR-CAM"))
 
     def _modelChosen(self, name: str) -> None:
@@ -363,6 +368,7 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _classChosen(self, index: int) -> None:
         result = self.result
         if result is None or self.logic.running or self._result.classes[index] == result.shownClass:
+            self._result.showClass(result)
             return
         self._parameters.model = result.model
         self.startRun(self._result.classes[index])

@@ -25,6 +25,7 @@ STAGES = {
     "Reading": lambda: _("Reading the volume"), "Checking": lambda: _("Checking the volume"),
     "Preparing": lambda: _("Preparing slices"), "Computing": lambda: _("Computing evidence"),
     "Mapping": lambda: _("Mapping to the volume's grid"), "Finding regions": lambda: _("Finding regions"),
+    "Testing faithfulness": lambda: _("Testing if the answer rests on the strongest region"),
     "Writing": lambda: _("Handing the result over"),
 }
 
@@ -68,7 +69,7 @@ class WorkerClient:
     ) -> None:
         """Begin; exactly one of ``onDone`` and ``onError`` is called later, unless ``cancel`` comes first."""
         self._count += 1
-        self._job = _Job(str(self._count), outputFolder, onProgress, onDone, onError, Path(request.model).name)
+        job = self._job = _Job(str(self._count), outputFolder, onProgress, onDone, onError, Path(request.model).name)
         try:
             if not self._process.running:
                 self._lastLines.clear()
@@ -77,11 +78,13 @@ class WorkerClient:
         except RuntimeError as error:
             self._fail(str(error))
             return
+        if self._job is not job:  # on Windows QProcess tells of a failed start before start() returns
+            return
         known = {"modality": request.modality} if request.modality else {}
         options = {"class_name": request.classLabel, "plane": request.plane, "device": request.device,
-                   "fusion": request.fusion, "keep_levels": True}
+                   "fusion": request.fusion, "keep_levels": True, "faithfulness": request.faithfulness}
         self._process.write(json.dumps({
-            "protocol": PROTOCOL, "id": self._job.id, "op": "localize", "model": request.model,
+            "protocol": PROTOCOL, "id": job.id, "op": "localize", "model": request.model,
             "input": str(volumePath), "output": str(outputFolder), "name": name[:1000] or "volume",
             "source": request.source[:4096], **known, "options": options,
         }))

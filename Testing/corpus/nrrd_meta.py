@@ -149,6 +149,11 @@ def nrrd_compressed(folder: Path) -> Path:
     return write(folder / "a.nrrd", compress=True)
 
 
+@kind("not perpendicular")
+def meta_direction_whose_square_is_no_number(folder: Path) -> Path:
+    return replace(write(folder / "a.mha"), b"TransformMatrix = 1 0 0", b"TransformMatrix = 1e200 0 0")
+
+
 @kind("is damaged or not a valid MetaImage file")
 def meta_body_cut(folder: Path) -> Path:
     return cut(write(folder / "a.mha"), 0.7)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from .kinds import cut, head, kind, write
+from .kinds import cut, head, kind, replace, write
 
 
 def gray() -> np.ndarray:
@@ -18,10 +18,23 @@ def gray() -> np.ndarray:
     return (head((64, 60, 3))[1] / 4).clip(0, 255).astype(np.uint8)
 
 
-def save(path: Path, array: np.ndarray) -> Path:
-    """Write a picture."""
-    Image.fromarray(array).save(path)
+def save(path: Path, array: np.ndarray, **options: int) -> Path:
+    """Write a picture, with options of Pillow."""
+    Image.fromarray(array).save(path, **options)
     return path
+
+
+def hole(path: Path) -> Path:
+    """Zeros for a block of the last fifth of a file."""
+    content = path.read_bytes()
+    at = len(content) * 4 // 5
+    path.write_bytes(content[:at] + bytes(60) + content[at + 60 :])
+    return path
+
+
+def jpeg(folder: Path, old: bytes, new: bytes, **options: int) -> Path:
+    """A JPEG with a part replaced; the first of several."""
+    return replace(save(folder / "a.jpg", gray(), **options), old, new)
 
 
 @kind(None)
@@ -81,6 +94,90 @@ def picture_png_cut(folder: Path) -> Path:
 @kind("is damaged or not a valid JPEG file")
 def picture_jpeg_cut(folder: Path) -> Path:
     return cut(save(folder / "a.jpg", gray()), 0.5)
+
+
+@kind(None)
+def picture_jpeg_progressive(folder: Path) -> Path:
+    return save(folder / "a.jpg", gray(), progressive=True)
+
+
+@kind(None)
+def picture_jpeg_restart_marks(folder: Path) -> Path:
+    return save(folder / "a.jpg", gray(), restart_marker_blocks=5)
+
+
+@kind(None)
+def picture_jpeg_colour_space(folder: Path) -> Path:
+    return save(folder / "a.jpg", np.repeat(gray()[..., None], 3, axis=-1), subsampling=2)
+
+
+@kind(None)
+def picture_jpeg_followed_by_another(folder: Path) -> Path:
+    made = save(folder / "a.jpg", gray())
+    made.write_bytes(made.read_bytes() + made.read_bytes()[:500])
+    return made
+
+
+@kind("is damaged or not a valid JPEG file (its data are corrupt)")
+def picture_jpeg_hole(folder: Path) -> Path:
+    return hole(save(folder / "a.jpg", gray()))
+
+
+@kind("is damaged or not a valid JPEG file (its data are corrupt)")
+def picture_jpeg_progressive_hole(folder: Path) -> Path:
+    return hole(save(folder / "a.jpg", gray(), progressive=True))
+
+
+@kind("is damaged or not a valid JPEG file (its data are corrupt)")
+def picture_jpeg_cut_and_ended(folder: Path) -> Path:
+    made = cut(save(folder / "a.jpg", gray()), 0.7)
+    made.write_bytes(made.read_bytes() + b"\xff\xd9")
+    return made
+
+
+@kind("is damaged or not a valid JPEG file (its data are corrupt)")
+def picture_jpeg_restart_mark_lost(folder: Path) -> Path:
+    return jpeg(folder, b"\xff\xd3", b"", restart_marker_blocks=5)
+
+
+@kind("is damaged or not a valid JPEG file (its data are corrupt)")
+def picture_jpeg_taller_than_its_data(folder: Path) -> Path:
+    return jpeg(folder, struct.pack(">HH", 60, 64), struct.pack(">HH", 600, 64))
+
+
+@kind("is damaged or not a valid JPEG file (its end is missing)")
+def picture_jpeg_header_cut(folder: Path) -> Path:
+    return cut(save(folder / "a.jpg", gray()), 0.1)
+
+
+@kind("is damaged or not a valid JPEG file (a Huffman table is missing)")
+def picture_jpeg_without_tables(folder: Path) -> Path:
+    return jpeg(folder, b"\xff\xc4", b"\xff\xef")
+
+
+@kind("is damaged or not a valid JPEG file (a part of the picture is missing)")
+def picture_jpeg_without_a_scan(folder: Path) -> Path:
+    return jpeg(folder, b"\xff\xda", b"\xff\xef")
+
+
+@kind("it has 12 bits a pixel instead of 8")
+def picture_jpeg_12_bit(folder: Path) -> Path:
+    return jpeg(folder, b"\xff\xc0\x00\x0b\x08", b"\xff\xc0\x00\x0b\x0c")
+
+
+@kind("of a kind that is not read: lossless")
+def picture_jpeg_lossless(folder: Path) -> Path:
+    return jpeg(folder, b"\xff\xc0", b"\xff\xc3")
+
+
+@kind("more than the limit")
+def picture_jpeg_claims_a_billion_pixels(folder: Path) -> Path:
+    return jpeg(folder, struct.pack(">HH", 60, 64), struct.pack(">HH", 40000, 40000))
+
+
+@kind("the JPEG signature is missing")
+def picture_png_named_jpeg(folder: Path) -> Path:
+    return save(folder / "a.png", gray()).rename(folder / "a.jpg")
 
 
 @kind("is damaged or not a valid BMP file")

@@ -133,6 +133,12 @@ CASES |= {
         (1, 64, 96),
         "_blocks.1.1._swish#1 _blocks.2.3._swish#1 _blocks.3.5._swish#1 _blocks.5.11._swish#1 _swish#2",
     ),
+    "MONAI AHNet": (  # its context is padded before a convolution of one voxel
+        monai("AHNet", spatial_dims=2, in_channels=1, out_channels=2, layers=(1, 1, 1, 1)),
+        (1, 128, 128),
+        "final conv1 final.conv up3.conv psp.pool_modules.0 up2.conv psp.pool_modules.1 psp.pool_modules.2 up1.conv "
+        "psp.pool_modules.3 up0.conv",
+    ),
     "torchvision ResNet": (
         installed("torchvision.models", "resnet18", weights=None),
         (3, 64, 96),

@@ -103,6 +103,7 @@ def test_a_moved_or_touched_scan_is_kept_by_its_content(finished, scans, bright_
         ({"class_name": "no_lesion"}, "done"),
         ({"minimum_region_ml": 0.1}, "done"),
         ({"keep_levels": True}, "done"),
+        ({"faithfulness": True}, "done"),
         ({"fusion": "sum"}, "kept"),
         ({"batch_size": 2}, "kept"),
     ],
@@ -110,6 +111,26 @@ def test_a_moved_or_touched_scan_is_kept_by_its_content(finished, scans, bright_
 def test_other_options_compute_again_where_they_change_the_result(options, status, finished, scans, bright_blob_bundle):
     batch = run([scans / "scan1.nii.gz"], bright_blob_bundle, finished, dataclasses.replace(CPU, **options))
     assert statuses(batch) == {"scan1": status}
+
+
+def test_what_a_result_has_beyond_what_is_asked_for_is_kept(tmp_path, scans, bright_blob_bundle):
+    more = dataclasses.replace(CPU, keep_levels=True, faithfulness=True)
+    assert statuses(run([scans / "scan1.nii.gz"], bright_blob_bundle, tmp_path, more)) == {"scan1": "done"}
+    for options in (more, CPU):
+        assert statuses(run([scans / "scan1.nii.gz"], bright_blob_bundle, tmp_path, options)) == {"scan1": "kept"}
+    (tmp_path / "scan1_stages.1_map.nii.gz").unlink()
+    assert statuses(run([scans / "scan1.nii.gz"], bright_blob_bundle, tmp_path, CPU)) == {"scan1": "done"}
+    assert not list(tmp_path.glob("scan1_stages*")), "of the maps of levels none or all"
+
+
+def test_the_result_of_a_version_that_knew_fewer_options_is_kept(finished, scans, bright_blob_bundle):
+    path = finished / "scan1_result.json"
+    document = json.loads(path.read_text(encoding="utf-8"))
+    del document["provenance"]["options"]["faithfulness"]
+    path.write_text(json.dumps(document), encoding="utf-8")
+    kept, asked = CPU, dataclasses.replace(CPU, faithfulness=True)
+    assert statuses(run([scans / "scan1.nii.gz"], bright_blob_bundle, finished, kept)) == {"scan1": "kept"}
+    assert statuses(run([scans / "scan1.nii.gz"], bright_blob_bundle, finished, asked)) == {"scan1": "done"}
 
 
 def test_a_missing_or_new_output_computes_again(finished, scans, bright_blob_bundle):
@@ -257,6 +278,19 @@ def test_the_command_has_exit_codes_and_says_where_results_are(tmp_path, scans, 
     assert {path.name for path in (tmp_path / "few").glob("scan0*")} == {
         "scan0_labels.nii.gz", "scan0_levels.seg.nrrd", "scan0_result.json"
     }
+
+
+def test_the_command_keeps_levels_and_tests_faithfulness_on_request(tmp_path, scans, bright_blob_bundle):
+    assert cli.main(["batch", *map(str, (scans / "scan0.nii.gz", scans / "scan1.nii.gz")), "--out", str(tmp_path),
+                     "--model", str(bright_blob_bundle.path), "--no-overview", "--keep-levels", "--faithfulness"]) == 0
+    for name in ("scan0", "scan1"):
+        assert len(list(tmp_path.glob(f"{name}_stages.*_map.nii.gz"))) == 2
+    found = json.loads((tmp_path / "scan1_result.json").read_text(encoding="utf-8"))["faithfulness"]
+    rows = list(csv.DictReader((tmp_path / "summary.csv").open(encoding="utf-8")))
+    assert rows[0]["faithfulness"] == "", "without a region there is nothing to test"
+    assert float(rows[1]["faithfulness"]) == pytest.approx(found["score"]) and found["score"] > 4
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert page.count("Without region 1 the log-odds of lesion fall by") == 1
 
 
 def test_a_long_batch_says_how_long_it_will_take():

@@ -1,39 +1,30 @@
-"""Input of 135 kinds: each bad one gives one clear sentence, each good one is read; flipped bytes do no worse."""
+"""Input of some 190 kinds: each bad one gives one clear sentence, each good one is read; flipped bytes do no worse."""
 
-import time
-
-import numpy as np
 import pytest
 from corpus.dicom import series, slice_file
+from corpus.dicom_elements import in_syntax, one_slice
+from corpus.judge import read_or_refuse
 from corpus.kinds import write
 from corpus.make import KINDS, main
 from corpus.pictures_paths import gray, save
 from hrcam import cli
-from hrcam.checks import check_volume
 from hrcam.errors import InputError
-from hrcam.volume import discover, read_volume, to_sitk
+from hrcam.volume import Volume, discover, read_volume, to_sitk
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless
 
-SLOWEST_SECONDS = 10
 
-
+@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 def test_input_is_read_or_refused_in_words(tmp_path, kind):
     path = kind.make(tmp_path)
     before = sorted(tmp_path.rglob("*"))
-    began = time.monotonic()
+    outcome = read_or_refuse(path)
     if kind.says is None:
-        volume = read_volume(path)
-        check_volume(volume)
-        assert np.isfinite(volume.array).all() and volume.array.shape == volume.geometry.shape_kji
+        assert isinstance(outcome, Volume), outcome
     else:
-        with pytest.raises(InputError) as caught:
-            check_volume(read_volume(path))
-        assert kind.says in caught.value.message
-        assert caught.value.message.endswith(".") and caught.value.hint.endswith(".")
-        assert str(caught.value).isprintable() and len(str(caught.value)) < 1000
-    assert time.monotonic() - began < SLOWEST_SECONDS
+        assert isinstance(outcome, InputError) and kind.says in outcome.message
     assert sorted(tmp_path.rglob("*")) == before
 
 
@@ -85,7 +76,10 @@ def valid(tmp_path_factory):
     files = [write(folder / name) for name in ("a.nii", "a.nii.gz", "a.nrrd", "a.mha")]
     files += [write(folder / name, compress=True) for name in ("z.nrrd", "z.mha")]
     files += [save(folder / name, gray()) for name in ("a.png", "a.jpg", "a.bmp", "a.tif")]
+    files.append(save(folder / "progressive.jpg", gray(), progressive=True))
     files.append(slice_file(series(folder / "series"), 3))
+    files += [one_slice(folder / name, in_syntax(syntax)) for name, syntax in (
+        ("implicit", ImplicitVRLittleEndian), ("runs", RLELossless), ("deflated", DeflatedExplicitVRLittleEndian))]
     return [(file.name, file.read_bytes()) for file in files]
 
 
@@ -102,9 +96,5 @@ def test_flipped_and_missing_bytes_never_do_worse_than_an_input_error(valid, tmp
         del garbled[data.draw(st.integers(0, len(content))):]
     path = tmp_path / name
     path.write_bytes(bytes(garbled))
-    try:
-        volume = read_volume(path)
-        check_volume(volume)
-        assert np.isfinite(volume.array).all() and volume.array.shape == volume.geometry.shape_kji
-    except InputError as error:
-        assert error.message and error.hint
+    read_or_refuse(path)
+    path.unlink()  # a DICOM file is read with those beside it

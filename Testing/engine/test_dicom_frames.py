@@ -4,9 +4,18 @@ import numpy as np
 import pytest
 from hrcam.errors import InputError
 from hrcam.volume import read_volume
+from pydicom import dcmread
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.sequence import Sequence
-from pydicom.uid import EnhancedMRImageStorage, ExplicitVRLittleEndian, ImplicitVRLittleEndian, generate_uid
+from pydicom.uid import (
+    EnhancedMRImageStorage,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    MRImageStorage,
+    MultiFrameGrayscaleByteSecondaryCaptureImageStorage,
+    NuclearMedicineImageStorage,
+    generate_uid,
+)
 
 ROWS, COLUMNS, STRAIGHT, OBLIQUE = 12, 10, [1, 0, 0, 0, 1, 0], [0.8, 0.6, 0, 0, 0, -1]
 
@@ -76,3 +85,36 @@ def test_frames_that_are_no_even_stack_are_refused(places, message, tmp_path):
 def test_frames_of_several_orientations_are_refused(tmp_path):
     with pytest.raises(InputError, match="differ in orientation"):
         read_volume(write_enhanced(tmp_path / "mr", [0, 3, 6], other_axes=OBLIQUE)[0])
+
+
+def write_plain(folder, kind, **elements):
+    """Four frames in a file of another kind, whose frames have no places of their own."""
+    file = dcmread(write_enhanced(folder, [0, 3, 6, 9])[0] / "enhanced.dcm")
+    del file.PerFrameFunctionalGroupsSequence, file.SharedFunctionalGroupsSequence
+    file.SOPClassUID = file.file_meta.MediaStorageSOPClassUID = kind
+    file.update(dataset(PixelSpacing=[0.8, 0.6], **elements))
+    file.save_as(folder / "enhanced.dcm")
+    return folder
+
+
+@pytest.mark.parametrize("kind", [MultiFrameGrayscaleByteSecondaryCaptureImageStorage, NuclearMedicineImageStorage])
+def test_frames_without_places_and_distance_are_refused(kind, tmp_path):
+    """ITK takes 1 mm for it."""
+    with pytest.raises(InputError, match=r'The 4 frames of "enhanced.dcm" do not state where they lie\.'):
+        read_volume(write_plain(tmp_path / "mr", kind))
+
+
+def test_a_distance_that_itk_passes_over_does_not_count(tmp_path):
+    kind = MultiFrameGrayscaleByteSecondaryCaptureImageStorage
+    with pytest.raises(InputError, match="do not state where they lie"):
+        read_volume(write_plain(tmp_path / "mr", kind, SpacingBetweenSlices=3))
+
+
+def test_frames_at_one_stated_distance_are_read(tmp_path):
+    place = {"ImagePositionPatient": [1, 2, 3], "ImageOrientationPatient": STRAIGHT}
+    kind = MRImageStorage
+    volume = read_volume(write_plain(tmp_path / "placed", kind, SpacingBetweenSlices=3, **place))
+    assert volume.geometry.spacing == (0.6, 0.8, 3.0) and volume.geometry.origin_lps == (1, 2, 3)
+    assert volume.spacing_known and volume.notes == ()
+    (note,) = read_volume(write_plain(tmp_path / "unplaced", kind, SpacingBetweenSlices=3)).notes
+    assert "left and right may be swapped" in note

@@ -86,6 +86,16 @@ def test_it_can_be_cancelled(bright_blob_bundle, scan, result):
         deletion_test(scan, bright_blob_bundle, result, CPU, cancelled=lambda: True)
 
 
+def test_as_an_option_it_is_part_of_the_result(bright_blob_bundle, blob_volume, scan, result):
+    asked, stages = replace(CPU, faithfulness=True), []
+    found = localize(scan, bright_blob_bundle, asked, lambda stage, fraction: stages.append((stage, fraction)))
+    assert found.faithfulness == deletion_test(scan, bright_blob_bundle, result, CPU)
+    assert stages[-1][0] == "Testing faithfulness" and stages == sorted(stages, key=lambda one: one[1])
+    assert found.timings["Testing faithfulness"] > 0 and found.provenance["options"]["faithfulness"] is True
+    normal = blob_volume((48, 52, 7), (1.0, 1.0, 5.0), lesion_ras=None)
+    assert localize(normal, bright_blob_bundle, asked).faithfulness is None
+
+
 def test_the_json_holds_it_and_brings_it_back(result):
     found = replace(result, faithfulness=Faithfulness(4.0, (1.0, 2.0), 0.5, 7))
     document = found.to_json()

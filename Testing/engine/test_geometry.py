@@ -143,16 +143,27 @@ def test_equality_is_exact_and_hashes_agree():
     ({"direction_lps": [[1, 1, 0], [0, 0, 0], [0, 0, 1]]}, "singular"),
     ({"direction_lps": [[1, 0.01, 0], [0, 1, 0], [0, 0, 1]]}, "sheared"),
     ({"direction_lps": np.eye(3) * 1.1}, "perpendicular unit vectors"),
+    ({"direction_lps": np.diag([1e200, 1, 1])}, "perpendicular unit vectors"),
+    ({"direction_lps": np.full((3, 3), -1e308)}, "perpendicular unit vectors"),
 ])
+@pytest.mark.filterwarnings("error")
 def test_impossible_grids_are_refused_in_words(change, words):
     valid = {"size_ijk": (3, 3, 3), "origin_lps": (0, 0, 0), "spacing": (1, 1, 1), "direction_lps": np.eye(3)}
     with pytest.raises(InputError, match=words):
         Geometry(**{**valid, **change})
 
 
-def test_a_singular_ras_matrix_is_refused():
+@pytest.mark.parametrize("number", [0.0, 1e200, -1e308, float("inf"), float("nan")])
+@pytest.mark.filterwarnings("error")
+def test_a_ras_matrix_without_a_spacing_is_refused(number):
     with pytest.raises(InputError, match="not positive"):
-        Geometry.from_ijk_to_ras(np.diag([1.0, 1, 0, 1]), (3, 3, 3))
+        Geometry.from_ijk_to_ras(np.diag([1.0, 1, number, 1]), (3, 3, 3))
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_grid_of_any_finite_spacing_can_be_asked_for_its_sizes():
+    huge = grid(spacing=(1e200, 1.0, 1e200))
+    assert huge.voxel_volume_ml == float("inf") and huge.extent_mm[0] > 1e200
 
 
 def test_rounded_direction_cosines_pass_and_are_kept():

@@ -5,10 +5,10 @@ import re
 import numpy as np
 import pytest
 from corpus.dicom import series
+from corpus.judge import read_or_refuse
 from corpus.kinds import replace, write
 from corpus.nifti import patch, srow
-from hrcam.checks import check_fit, check_volume
-from hrcam.errors import InputError
+from hrcam.checks import check_fit
 from hrcam.volume import read_volume
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -86,9 +86,4 @@ def test_words_of_a_header_replaced_at_random_never_end_the_process(texts, tmp_p
         header = header[:first] + data.draw(st.sampled_from(WORDS)) + header[end:]
     path = tmp_path / name
     path.write_bytes(header + voxels)
-    try:
-        volume = read_volume(path)
-        check_volume(volume)
-        assert np.isfinite(volume.array).all() and volume.array.shape == volume.geometry.shape_kji
-    except InputError as error:
-        assert error.message and error.hint
+    read_or_refuse(path)

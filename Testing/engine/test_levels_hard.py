@@ -29,6 +29,24 @@ class Two(nn.Module):
         return self.fc(self.b(self.between(self.a(x))).mean((2, 3)))
 
 
+def test_a_map_that_is_padded_beyond_the_image_is_passed_over():
+    """Context of 8 voxels, 10 with its border: squeezed onto the image it would lose its mean, too."""
+
+    class Context(Two):
+        def __init__(self):
+            super().__init__()
+            self.pool, self.squeeze = nn.MaxPool2d(4), nn.Conv2d(4, 4, 1, padding=1)
+
+        def between(self, x):
+            return x + F.interpolate(self.squeeze(self.pool(x)), size=x.shape[2:])
+
+    torch.manual_seed(0)
+    hrcam = HRCAM(Context().double(), 2, example=torch.zeros(1, 1, 64, 64).double()).eval()
+    assert [(level.name, level.size[0]) for level in hrcam.levels] == [("b:input", 32), ("b", 16), ("pool", 8)]
+    evidence = hrcam.evidence(torch.randn(1, 1, 64, 64).double())
+    torch.testing.assert_close(evidence.maps.mean((2, 3)) + hrcam.head.bias, evidence.logits, rtol=1e-10, atol=1e-10)
+
+
 @pytest.mark.parametrize("side", [100, 200, 512])
 def test_a_head_of_a_size_that_nobody_guesses_is_not_needed(side):
     fixed = nn.Sequential(

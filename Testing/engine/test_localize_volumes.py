@@ -5,6 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 from bright_blob import BLOB_METADATA
+from corpus.make import KINDS
+from hrcam import cli
 from hrcam.errors import Cancelled, InputError, ModelError
 from hrcam.localize import Options, localize
 
@@ -149,3 +151,16 @@ def test_when_even_the_smallest_window_is_too_large_that_is_said(random_bundle, 
     monkeypatch.setattr(HRCAM, "native_maps", failing)
     with pytest.raises(ModelError, match="not enough memory"):
         localize(scan, random_bundle, CPU)
+
+
+@pytest.mark.parametrize("kind", ["picture_gray_png", "nifti_one_slice", "dicom_one_slice"])
+def test_a_single_slice_is_refused_in_one_sentence_and_leaves_nothing(kind, tmp_path, capsys):
+    """Padded to a volume it would get an answer all the same."""
+    scan = KINDS[kind].make(tmp_path)
+    out = tmp_path / "out"
+    code = cli.main(["localize", str(scan), "--model", "nm-parkinson-simulated", "--out", str(out), "--device", "cpu"])
+    heard = capsys.readouterr()
+    assert code == 1 and heard.out == ""
+    assert " ".join(heard.err.split()).endswith(
+        "is a single slice, but the model reads whole volumes. Give the whole scan, or choose a 2D model.")
+    assert heard.err.count("Error:") == 1 and not out.exists()

@@ -15,13 +15,13 @@ from batch_data import FILES_ONLY, write_scans
 from corpus.kinds import write
 from hrcam import batch_report, cli, integrity
 from hrcam.batch import run_batch
-from hrcam.batch_case import MAX_RESULT_BYTES
 from hrcam.cases import discover
 from hrcam.errors import InputError
 from hrcam.formats import printable, safe_name, shown
 from hrcam.integrity import check_integrity
 from hrcam.localize import Options
 from hrcam.volume import read_volume, to_sitk
+from hrcam.writers import MAX_RESULT_BYTES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

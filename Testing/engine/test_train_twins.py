@@ -40,10 +40,11 @@ def test_the_loss_can_be_learnt_from() -> None:
     assert (evidence.grad[changed > 0] < 0).all() and (evidence.grad[changed == 0] > 0).all()
 
 
-def test_log_odds_are_silent_at_zero_and_grow_as_the_logarithm_of_strong_evidence() -> None:
-    assert float(log_odds(torch.tensor(0.0))) == -OFFSET
-    assert float(log_odds(torch.tensor(0.01))) == pytest.approx(-OFFSET + 0.01, abs=1e-4)
-    weak, strong = log_odds(torch.tensor([100.0, 1000.0]))
+def test_log_odds_of_powers_are_silent_at_zero_and_grow_as_the_logarithm_of_strong_evidence() -> None:
+    assert float(log_odds(torch.tensor(0.0), powered=True)) == -OFFSET
+    assert float(log_odds(torch.tensor(0.01), powered=True)) == pytest.approx(-OFFSET + 0.01, abs=1e-4)
+    assert float(log_odds(torch.tensor(7.0), powered=False)) == 7.0 - OFFSET
+    weak, strong = log_odds(torch.tensor([100.0, 1000.0]), powered=True)
     assert float(strong - weak) == pytest.approx(2.3026, abs=1e-3)
 
 
@@ -108,6 +109,7 @@ def test_the_refitted_head_tells_whole_images_apart_and_stays_near_the_twins(
         hrcam.head.weight[0, :2] = 1.0
     monkeypatch.setattr(twin_lesson, "pool_features", lambda *_: (pooled, labels))
     monkeypatch.setattr(twin_lesson, "make_loader", lambda *_, **__: [])
+    monkeypatch.setattr(twin_lesson, "_INVERSE_PENALTY", 0.01)  # for six times fewer images than a recipe has
 
     def right() -> float:
         logits = pooled @ hrcam.head.weight.detach().numpy().T + hrcam.head.bias.detach().numpy()

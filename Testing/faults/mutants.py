@@ -29,13 +29,14 @@ from faults.survivors import EXPLAINED
 
 ROOT = Path(__file__).resolve().parents[2]
 ENGINE = ROOT / "HRCAMExtension" / "hrcam"
+BUNDLES = ["test_bundle.py", "test_bundle_faults.py", "test_bundle_install.py", "test_security_model.py"]
 TESTS = {
     "fusion.py": ["test_fusion.py"],
     "geometry.py": ["test_geometry.py"],
-    "bundle.py": ["test_bundle.py", "test_security_model.py"],
-    "bundle_metadata.py": ["test_bundle.py", "test_security_model.py"],
-    "bundle_network.py": ["test_bundle.py", "test_security_model.py"],
-    "bundle_write.py": ["test_bundle.py", "test_security_model.py"],
+    "bundle.py": BUNDLES,
+    "bundle_metadata.py": BUNDLES,
+    "bundle_network.py": BUNDLES,
+    "bundle_write.py": BUNDLES,
 }
 """File of the engine to the tests that must notice."""
 

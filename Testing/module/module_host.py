@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from module_scene import MODEL
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -53,11 +54,44 @@ def addScan(blob_volume):
     return add
 
 
-def sceneNodes():
-    """Class and name of every node in the scene but the subject hierarchy, which comes when asked for."""
+@pytest.fixture
+def ready(panel, slicerHost, addScan):
+    """The panel with a scan chosen; gives (panel, its widgets, the scan)."""
+    volume = addScan("scan")
+    panel.ui.inputSelector.setCurrentNode(volume)
+    slicerHost.processEvents()
+    return panel, panel.ui, volume
+
+
+@pytest.fixture
+def shown(ready, logic, slicerHost):
+    """The panel showing a result computed in this process; gives (panel, its widgets, the result)."""
+    panel, ui, volume = ready
+    result = logic.localize(volume, model=MODEL)
+    panel._runDone(result)
+    slicerHost.waitUntil(lambda: panel._showing is None)
+    slicerHost.processEvents()
+    return panel, ui, result
+
+
+@pytest.fixture(scope="module")
+def _sliceLogics(_loadedModule):
+    logics = {}
+    yield logics
+    for logic in logics.values():
+        logic.SetMRMLScene(None)
+
+
+@pytest.fixture
+def sliceViews(panel, _sliceLogics):
+    """Red, yellow and green slice nodes by name, as Slicer's main window brings them; they outlive a closed scene."""
     import slicer
 
-    scene = slicer.mrmlScene
-    nodes = [scene.GetNthNode(n) for n in range(scene.GetNumberOfNodes())]
-    named = ((node.GetClassName(), node.GetName() or "") for node in nodes)
-    return sorted(one for one in named if one[0] != "vtkMRMLSubjectHierarchyNode")
+    for name, orientation in (("Red", "Axial"), ("Yellow", "Sagittal"), ("Green", "Coronal")):
+        if name not in _sliceLogics:
+            logic = _sliceLogics[name] = slicer.vtkMRMLSliceLogic()
+            logic.SetMRMLApplicationLogic(slicer.app.applicationLogic())
+            logic.SetMRMLScene(slicer.mrmlScene)
+            logic.AddSliceNode(name)
+        _sliceLogics[name].GetSliceNode().SetOrientation(orientation)
+    return {name: logic.GetSliceNode() for name, logic in _sliceLogics.items()}

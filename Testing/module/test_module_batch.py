@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from module_host import sceneNodes
+from module_scene import sceneNodes
 
 pytest_plugins = ("module_host",)
 pytestmark = pytest.mark.gui
@@ -68,6 +68,52 @@ def test_a_second_run_skips_what_is_finished_unless_the_options_changed(batch, s
     assert {row["status"] for row in rows(tmp_path / "out").values()} == {"skipped"}
     assert batch.main([*common, "--plane", "sagittal"]) == 0
     assert {row["status"] for row in rows(tmp_path / "out").values()} == {"done"}
+
+
+def test_levels_and_faithfulness_are_written_on_request(batch, scans, tmp_path):
+    import json
+
+    output = tmp_path / "out"
+    common = ["--input", str(scans / "ill.nrrd"), "--output", str(output), "--model", "bright-blob", "--no-overview"]
+
+    def run(*more):
+        assert batch.main([*common, *more]) == 0
+        return rows(output)["ill"], sorted(path.name for path in output.glob("ill_*_map.nii.gz"))
+
+    row, levels = run()
+    assert (row["status"], row["faithfulness"], levels) == ("done", "", [])
+    row, levels = run("--keep-levels", "--faithfulness")
+    assert row["status"] == "done" and levels == ["ill_stages.0_map.nii.gz", "ill_stages.1_map.nii.gz"]
+    score = json.loads((output / "ill_result.json").read_text(encoding="utf-8"))["faithfulness"]["score"]
+    assert score > 4 and float(row["faithfulness"]) == score
+    maps = [sitk.GetArrayFromImage(sitk.ReadImage(str(output / name))) for name in ("ill_map.nii.gz", *levels)]
+    np.testing.assert_allclose(maps[1] + maps[2], maps[0], atol=1e-3)
+    for more in (["--keep-levels", "--faithfulness"], ["--keep-levels"], []):
+        assert run(*more)[0]["status"] == "skipped", "it has what is asked for"
+    row, levels = run("--plane", "sagittal")
+    assert (row["status"], levels) == ("done", []), "maps of levels in another plane are gone"
+
+
+def test_a_file_of_a_finished_case_that_is_missing_is_written_again(batch, scans, tmp_path):
+    output = tmp_path / "out"
+    common = ["--input", str(scans / "ill.nrrd"), "--output", str(output), "--model", "bright-blob"]
+    assert batch.main([*common, "--no-overview"]) == 0
+    for gone, more in (("ill_map.nii.gz", []), ("ill_overview.png", []), ("ill_scene.mrb", ["--scene"])):
+        (output / gone).unlink(missing_ok=True)
+        assert batch.main([*common, *more]) == 0
+        assert rows(output)["ill"]["status"] == "done" and (output / gone).is_file()
+    assert batch.main([*common, "--scene"]) == 0
+    assert rows(output)["ill"]["status"] == "skipped"
+
+
+def test_options_have_the_names_that_they_have_in_the_command(batch):
+    import typer.main
+    from hrcam.cli import build_app
+
+    own = {"--input", "--output", "--usage", "--install", "--screenshots"}
+    command = typer.main.get_command(build_app("batch")).commands["batch"]
+    known = {name for option in command.params for name in option.opts}
+    assert {name for option in batch.parser()._actions for name in option.option_strings} <= known | own
 
 
 def test_no_cell_of_the_table_is_a_formula(batch, tmp_path):

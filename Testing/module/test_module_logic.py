@@ -276,6 +276,21 @@ def test_export_writes_the_engines_files_and_nothing_else(logic, addScan, tmp_pa
         logic.exportReport(result, tmp_path, pdf=True)
 
 
+def test_the_maps_of_the_levels_are_exported_on_request(logic, addScan, tmp_path):
+    result = logic.localize(addScan(), model=MODEL, fusion="sum")
+    logic.showOverlay(result, kind="map", source="stages.0")  # now in the scene, the other one is not
+    written = logic.exportReport(result, tmp_path, levelMaps=True, overview=False)
+    assert {"map_stages.0", "map_stages.1", "map", "report"} <= set(written)
+    assert {path.name for path in tmp_path.iterdir()} == {path.name for path in written.values()}
+    levels = [slicer.util.arrayFromVolume(slicer.util.loadVolume(str(written[f"map_stages.{n}"]))) for n in (0, 1)]
+    np.testing.assert_allclose(levels[0] + levels[1], result.map(), atol=1e-3)
+    report = json.loads(written["report"].read_text(encoding="utf-8"))
+    assert report["provenance"]["options"]["keep_levels"] is True and set(report["files"]) >= {"map_stages.0", "map"}
+    without = logic.exportReport(result, tmp_path / "other", overview=False)
+    report = json.loads(without["report"].read_text(encoding="utf-8"))
+    assert report["provenance"]["options"]["keep_levels"] is False, "what the files hold"
+
+
 @pytest.mark.parametrize("name", ["logic", "localization", "volume_nodes", "engine", "models", "dependencies", "boxes",
                                   "evidence_plot", "regions_table", "display_section"])
 def test_the_examples_in_the_documentation_run(name, logic, addScan, tmp_path):

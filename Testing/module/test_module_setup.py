@@ -1,5 +1,6 @@
 """Loading the module, finding the engine, and installing what is missing."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,15 @@ def test_the_module_introduces_itself(_loadedModule, slicerHost):
     assert "Neuroimaging" in module.categories
     assert "Research use only" in module.helpText
     assert "arXiv:1909.12919" in module.acknowledgementText
+
+
+def test_slicers_modules_whose_logic_is_used_are_loaded_before(_loadedModule, slicerHost):
+    sources = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "HRCAMModule").rglob("*.py"))
+    used = set(re.findall(r"slicer\.modules\.(\w+)", sources))
+    dependencies = slicer.modules.hrcammodule.dependencies
+    assert used and used <= {name.lower() for name in dependencies}
+    loaded = slicer.app.moduleManager().factoryManager().loadedModuleNames()
+    assert set(dependencies) <= set(loaded), "Slicer does not load a module whose dependency has another name"
 
 
 def test_loading_the_module_and_its_panel_imports_no_torch(tmp_path):

@@ -63,7 +63,9 @@ def test_the_request_follows_the_engines_own_schema(client):
     client.localize(classLabel="lesion", device="cpu", plane="axial", fusion="sum")
     request = parse_request(json.dumps(client.process.lines[-1]).encode())
     assert request["options"] == {"class_name": "lesion", "plane": "axial", "device": "cpu", "fusion": "sum",
-                                  "keep_levels": True}
+                                  "keep_levels": True, "faithfulness": False}
+    client.localize(faithfulness=True)
+    assert parse_request(json.dumps(client.process.lines[-1]).encode())["options"]["faithfulness"] is True
 
 
 def test_the_engine_is_told_where_a_scan_comes_from_and_its_modality(client):
@@ -102,6 +104,19 @@ def test_lines_that_are_no_events_do_no_harm(client, noise):
     client.process.onErrorLine(noise)
     client.process.say(event="error", id=number, code="input", message="Bad scan.", hint="Load another.")
     assert client.errors == ["Bad scan. Load another."]
+
+
+def test_a_process_that_fails_while_it_is_started_is_one_error_and_gets_no_request(client, monkeypatch):
+    """So does QProcess on Windows: ``errorOccurred`` comes before ``start`` returns."""
+    def start(program, arguments, folder):
+        client.process.end(-1, True)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(client.process, "start", start)
+        with pytest.raises(IndexError):  # nothing was written
+            client.localize()
+    assert len(client.errors) == 1 and client.process.lines == []
+    assert client.localize() == "2"
 
 
 @pytest.mark.parametrize("code, crashed, last, advice", [

@@ -35,18 +35,20 @@ _STRONGEST = 0.01
 """This share of an image's pixels, those most wrongly called lesion, counts once more."""
 
 _FIRST_WEIGHTS = 0.05
+_FIRST_SCALE_AND_BIAS = 20.0, -2.0
 _FREEDOM = 30.0
 _INVERSE_PENALTY = 1e-4
 """Of the head's change on whole images; docs/RESEARCH.md has others."""
 _NORM_BATCHES = 16
 
 
-def log_odds(evidence: Tensor) -> Tensor:
-    """Log-odds of lesion against none: linear about silence, then logarithmic, so that strong evidence may grow.
+def log_odds(evidence: Tensor, powered: bool) -> Tensor:
+    """Log-odds of lesion against none.
 
-    Strong evidence that grows is what lets the mean of a whole image tell of a small lesion.
+    Evidence is the log-odds itself, up to `OFFSET`. That of maps raised to a power (`powered`) is linear about silence,
+    then logarithmic: it may grow until the mean of a whole image tells of a small lesion.
     """
-    return torch.asinh(evidence) - OFFSET
+    return (torch.asinh(evidence) if powered else evidence) - OFFSET
 
 
 def silence_loss(evidence: Tensor, where: Tensor | None = None, hardest: float = 1.0) -> Tensor:
@@ -104,6 +106,9 @@ class TwinClassifier(Classifier):
     def __init__(self, hrcam: HRCAM, config: TrainConfig, sick: int) -> None:
         super().__init__(hrcam, True, None, config.train, config.augment, config.seed)
         self.sick, self.config = sick, config
+        self.powered = isinstance(hrcam.cnn, Lite0Pyramid) and len(hrcam.cnn.power) > 0
+        if not self.powered:
+            self.scale, self.bias = (nn.Parameter(torch.tensor(value)) for value in _FIRST_SCALE_AND_BIAS)
         nn.init.normal_(hrcam.head.weight, 0.0, _FIRST_WEIGHTS)
 
     def train(self, mode: bool = True) -> "TwinClassifier":
@@ -156,18 +161,19 @@ class TwinClassifier(Classifier):
         changed, equal = (share > CHANGED).float(), (share < EQUAL).float()
 
         def lesson(evidence: Tensor) -> Tensor:
-            odds = log_odds(evidence)
+            odds = log_odds(evidence, self.powered)
             healthy = silence_loss(odds[2 * pairs :]).sum() / (2 * pairs)
             return twin_loss(odds[:pairs], odds[pairs : 2 * pairs], changed, equal) + healthy
 
         total = torch.stack(raised).sum(0)
         alone = torch.stack([lesson(len(raised) * level) for level in raised]).sum()
         # The published form: the mean evidence classifies. Healthy tissue shall be silent in it, not outvote a lesion.
-        logits = log_odds(total.flatten(1).mean(1) / _STRONGEST)
+        mean = total.flatten(1).mean(1)
+        logits = log_odds(mean / _STRONGEST, True) if self.powered else self.scale * mean + self.bias
         classified = functional.binary_cross_entropy_with_logits(logits, ill.to(logits))
         loss = lesson(total) + LEVEL_WEIGHT * alone + classified + functional.relu(-total).mean()
         count = max(1, int(_STRONGEST * total[0].numel()))
-        return loss, log_odds(total).flatten(1).topk(count, 1)[0].mean(1), ill
+        return loss, log_odds(total, self.powered).flatten(1).topk(count, 1)[0].mean(1), ill
 
 
 def _kept_encoder(hrcam: HRCAM, config: TrainConfig) -> nn.Module | None:

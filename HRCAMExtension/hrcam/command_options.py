@@ -1,0 +1,58 @@
+"""Options that mean the same in several commands, each defined once."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Annotated
+
+import typer
+
+
+class Plane(str, Enum):
+    """Which slices a 2D model reads."""
+
+    auto = "auto"
+    axial = "axial"
+    coronal = "coronal"
+    sagittal = "sagittal"
+    all = "all"
+
+
+class Precision(str, Enum):
+    """Numbers that the network computes with."""
+
+    fp32 = "fp32"
+    bf16 = "bf16"
+    fp16 = "fp16"
+
+
+Model = Annotated[str, typer.Option("--model", "-m", help="Name (see hrcam models) or folder.")]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
+ClassName = Annotated[
+    str | None, typer.Option("--class", help="Class whose evidence is shown (default: the likeliest pathology).")
+]
+PlaneChoice = Annotated[Plane, typer.Option("--plane", help="auto: as acquired; all: mean of the three planes.")]
+Fusion = Annotated[
+    str | None,
+    typer.Option("--fusion", help="How levels are fused; sum is the published form (default: the model's)."),
+]
+PrecisionChoice = Annotated[Precision, typer.Option("--precision", help="bf16 and fp16 are faster and less exact.")]
+BatchSize = Annotated[
+    int | None, typer.Option("--batch-size", min=1, help="Slices a forward pass (default: suits the device).")
+]
+Engine = Annotated[
+    str,
+    typer.Option(
+        "--engine", help="torch, openvino (CPU, faster), or auto: openvino where it is installed and pays."
+    ),
+]
+KeepLevels = Annotated[bool, typer.Option("--keep-levels", help="Also write the map of every CNN level.")]
+MinimumRegion = Annotated[
+    float, typer.Option("--minimum-region", min=0, help="Leave out regions smaller than this, in ml.")
+]
+TestFaithfulness = Annotated[
+    bool, typer.Option("--faithfulness", help="Test if the answer rests on the strongest region (5 more runs).")
+]
+Scene = Annotated[bool, typer.Option("--scene", help="Also write a scene (.mrb) a scan for 3D Slicer.")]
+NoOverview = Annotated[bool, typer.Option("--no-overview", help="Do not draw the overview pictures.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]

@@ -1,0 +1,242 @@
+"""DICOM slices in every way that their elements may be written, and with lengths that lead elsewhere."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk  # noqa: N813
+from pydicom.dataset import Dataset, FileDataset
+from pydicom.sequence import Sequence
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ImplicitVRLittleEndian,
+    RLELossless,
+)
+
+from .dicom import Change, series
+from .kinds import cut, head, image, kind, replace
+
+UNDEFINED = b"\xff\xff\xff\xff"
+ITEM, ITEM_END, SEQUENCE_END = b"\xfe\xff\x00\xe0", b"\xfe\xff\x0d\xe0" + bytes(4), b"\xfe\xff\xdd\xe0" + bytes(4)
+PIXELS = b"\xe0\x7f\x10\x00"
+GIGABYTES = struct.pack("<I", 2_900_000_000)
+FALSE = "it is cut short or states a false length"
+
+
+def one_slice(folder: Path, change: Change | None = None) -> Path:
+    """The one file of a series."""
+    (made,) = series(folder / "series", change, count=1).iterdir()
+    return made
+
+
+def before_pixels(path: Path, elements: bytes) -> Path:
+    """Put elements in front of the pixels."""
+    content = path.read_bytes()
+    at = content.index(PIXELS)
+    path.write_bytes(content[:at] + elements + content[at:])
+    return path
+
+
+def element(group: int, number: int, representation: bytes, length: bytes, value: bytes = b"") -> bytes:
+    """An explicit element with a length of four bytes, true or not."""
+    return struct.pack("<HH", group, number) + representation + b"\0\0" + length + value
+
+
+def nested(one: FileDataset, index: int) -> None:
+    """Sequences within a sequence, with stated lengths and without, and a private element."""
+    inner = Dataset()
+    inner.CodeValue = "T-A0100"
+    outer = Dataset()
+    outer.AnatomicRegionSequence = Sequence([inner])
+    one.ReferencedImageSequence = Sequence([outer, Dataset()])
+    one["ReferencedImageSequence"].is_undefined_length = True
+    one.ProcedureCodeSequence = Sequence([inner])
+    one.add_new((0x0029, 0x0010), "LO", "HRCAM")
+    one.add_new((0x0029, 0x1010), "UN", b"1234")
+
+
+def in_syntax(syntax: UID) -> Change:
+    """An edit that has a slice written in another transfer syntax."""
+
+    def change(one: FileDataset, index: int) -> None:
+        nested(one, index)
+        if syntax == RLELossless:
+            one.PixelRepresentation = 0
+            one.compress(syntax)
+        one.file_meta.TransferSyntaxUID = syntax
+        if syntax == ExplicitVRBigEndian:
+            one.set_original_encoding(False, False)
+            one.PixelData = np.frombuffer(one.PixelData, "<i2").astype(">i2").tobytes()
+
+    return change
+
+
+def written_by_itk(folder: Path, compressor: str) -> Path:
+    """A slice as GDCM compresses it."""
+    writer = sitk.ImageFileWriter()
+    writer.SetFileName(str(folder / "a.dcm"))
+    writer.SetUseCompression(True)
+    writer.SetCompressor(compressor)
+    writer.Execute(image(head()[:1].astype(np.uint16)))
+    return folder / "a.dcm"
+
+
+@kind(None)
+def dicom_implicit(folder: Path) -> Path:
+    return one_slice(folder, in_syntax(ImplicitVRLittleEndian))
+
+
+@kind(None)
+def dicom_big_endian(folder: Path) -> Path:
+    return one_slice(folder, in_syntax(ExplicitVRBigEndian))
+
+
+@kind(None)
+def dicom_deflated(folder: Path) -> Path:
+    return one_slice(folder, in_syntax(DeflatedExplicitVRLittleEndian))
+
+
+@kind(None)
+def dicom_run_lengths(folder: Path) -> Path:
+    return one_slice(folder, in_syntax(RLELossless))
+
+
+@kind(None)
+def dicom_lossless_jpeg(folder: Path) -> Path:
+    return written_by_itk(folder, "JPEG")
+
+
+@kind(None)
+def dicom_jpeg_2000(folder: Path) -> Path:
+    return written_by_itk(folder, "JPEG2000")
+
+
+@kind(None)
+def dicom_sequences(folder: Path) -> Path:
+    return one_slice(folder, nested)
+
+
+@kind(None)
+def dicom_sequence_of_unknown_kind(folder: Path) -> Path:
+    code = struct.pack("<HHI", 0x0008, 0x0100, 4) + b"T-A1"
+    items = ITEM + struct.pack("<I", len(code)) + code + ITEM + UNDEFINED + code + ITEM_END
+    return before_pixels(one_slice(folder), element(0x0029, 0x1010, b"UN", UNDEFINED, items + SEQUENCE_END))
+
+
+@kind(None)
+def dicom_implicit_element_in_an_explicit_file(folder: Path) -> Path:
+    return before_pixels(one_slice(folder), struct.pack("<HHI", 0x0029, 0x1010, 4) + b"1234")
+
+
+@kind(None)
+def dicom_padded(folder: Path) -> Path:
+    made = one_slice(folder)
+    made.write_bytes(made.read_bytes() + element(0xFFFC, 0xFFFC, b"OB", struct.pack("<I", 6), bytes(6)) + bytes(2000))
+    return made
+
+
+@kind("fewer than the 1,560 bytes of pixels")
+def dicom_deflated_pixels_fewer_than_stated(folder: Path) -> Path:
+    def change(one: FileDataset, index: int) -> None:
+        in_syntax(DeflatedExplicitVRLittleEndian)(one, index)
+        one.PixelData = one.PixelData[:200]
+
+    return one_slice(folder, change)
+
+
+@kind(FALSE)
+def dicom_length_of_gigabytes(folder: Path) -> Path:
+    return before_pixels(one_slice(folder), element(0x0029, 0x1010, b"UN", GIGABYTES, b"1234"))
+
+
+@kind(FALSE)
+def dicom_length_that_shifts_all_that_follows(folder: Path) -> Path:
+    """GDCM took half a minute and 1.5 GB for it."""
+    return replace(one_slice(folder), b"\x08\x00\x16\x00UI\x1a\x00", b"\x08\x00\x16\x00UI\x7f\x00")
+
+
+@kind(FALSE)
+def dicom_length_of_gigabytes_in_an_implicit_file(folder: Path) -> Path:
+    made = one_slice(folder, in_syntax(ImplicitVRLittleEndian))
+    return before_pixels(made, struct.pack("<HH", 0x0029, 0x1010) + GIGABYTES)
+
+
+@kind(FALSE)
+def dicom_length_of_gigabytes_in_a_deflated_file(folder: Path) -> Path:
+    made = before_pixels(one_slice(folder), element(0x0029, 0x1010, b"UN", GIGABYTES))
+    content = made.read_bytes()
+    begin = content.index(b"\x08\x00\x16\x00UI")
+    pack = zlib.compressobj(wbits=-15)
+    packed = pack.compress(content[begin:]) + pack.flush()
+    meta = content[:begin].replace(b"UI\x14\x001.2.840.10008.1.2.1\0", b"UI\x16\x001.2.840.10008.1.2.1.99")
+    made.write_bytes(meta + packed)
+    return made
+
+
+@kind(FALSE)
+def dicom_deflated_cut(folder: Path) -> Path:
+    return cut(one_slice(folder, in_syntax(DeflatedExplicitVRLittleEndian)), 0.9)
+
+
+@kind(FALSE)
+def dicom_length_of_gigabytes_in_a_sequence(folder: Path) -> Path:
+    inner = element(0x0008, 0x0104, b"UN", GIGABYTES)
+    item = ITEM + struct.pack("<I", len(inner)) + inner
+    return before_pixels(one_slice(folder), element(0x0028, 0x3010, b"SQ", struct.pack("<I", len(item)), item))
+
+
+@kind(FALSE)
+def dicom_item_longer_than_the_file(folder: Path) -> Path:
+    return before_pixels(one_slice(folder), element(0x0028, 0x3010, b"SQ", UNDEFINED, ITEM + GIGABYTES))
+
+
+@kind(FALSE)
+def dicom_sequence_without_end(folder: Path) -> Path:
+    return before_pixels(one_slice(folder), element(0x0028, 0x3010, b"SQ", UNDEFINED, ITEM + UNDEFINED + ITEM_END))
+
+
+@kind("sequences too deep within each other")
+def dicom_sequences_without_end_in_sequences(folder: Path) -> Path:
+    """GDCM ended the process."""
+    down = element(0x0028, 0x3010, b"SQ", UNDEFINED, ITEM + UNDEFINED)
+    return before_pixels(one_slice(folder), down * 20_000 + (ITEM_END + SEQUENCE_END) * 20_000)
+
+
+@kind(FALSE)
+def dicom_pixels_of_gigabytes(folder: Path) -> Path:
+    made = one_slice(folder)
+    content = made.read_bytes()
+    at = content.index(PIXELS) + 8
+    made.write_bytes(content[:at] + GIGABYTES + content[at + 4 :])
+    return made
+
+
+@kind(FALSE)
+def dicom_fragment_of_gigabytes(folder: Path) -> Path:
+    made = written_by_itk(folder, "JPEG2000")
+    content = made.read_bytes()
+    at = content.index(ITEM, content.index(PIXELS) + 20) + 4
+    made.write_bytes(content[:at] + GIGABYTES + content[at + 4 :])
+    return made
+
+
+@kind(FALSE)
+def dicom_fragments_cut(folder: Path) -> Path:
+    return cut(written_by_itk(folder, "JPEG2000"), 0.9)
+
+
+@kind(FALSE)
+def dicom_element_cut_in_its_length(folder: Path) -> Path:
+    made = one_slice(folder)
+    made.write_bytes(made.read_bytes() + b"\xfc\xff\xfc\xffOB")
+    return made
+
+
+@kind("its transfer syntax is missing")
+def dicom_without_transfer_syntax(folder: Path) -> Path:
+    return replace(one_slice(folder), b"\x02\x00\x10\x00UI", b"\x02\x00\x13\x00UI")

@@ -1,0 +1,98 @@
+"""What the panel shows in the views: overlays, levels, the range of evidence, surfaces and volume rendering."""
+
+import json
+
+import numpy as np
+import pytest
+from module_scene import composite
+
+pytest_plugins = ("module_host",)
+pytestmark = pytest.mark.gui
+
+slicer = pytest.importorskip("slicer")
+
+
+def test_choosing_an_overlay_changes_the_slice_layers(sliceViews, shown, slicerHost):
+    _panel, ui, result = shown
+    layers = composite()
+    assert layers.GetLabelVolumeID() == result.labelVolume.GetID()
+    assert layers.GetBackgroundVolumeID() == result.inputVolume.GetID()
+    ui.overlayCombo.setCurrentIndex(1)
+    slicerHost.processEvents()
+    assert layers.GetForegroundVolumeID() == result.mapVolume.GetID() and layers.GetLabelVolumeID() is None
+    ui.mapSourceCombo.setCurrentIndex(2)
+    ui.mapSourceCombo.activated(2)
+    slicerHost.processEvents()
+    assert layers.GetForegroundVolumeID() == result.levelVolumes["stages.1"].GetID()
+    ui.opacitySlider.value = 0.8
+    ui.outlineCheckBox.click()
+    slicerHost.processEvents()
+    assert layers.GetForegroundOpacity() == pytest.approx(0.8)
+    assert all(node.GetUseLabelOutline() for node in sliceViews.values())
+
+
+def test_the_range_slider_hides_weak_evidence(shown, slicerHost):
+    panel, ui, result = shown
+    labels = slicer.util.arrayFromVolume(result.labelVolume)
+    before = np.count_nonzero(labels)
+    ui.evidenceRangeWidget.setValues(result.evidenceLevels[1]["threshold"], result.evidenceSpan()[1])
+    slicerHost.processEvents(0.2)
+    assert 0 < np.count_nonzero(labels) < before
+    assert panel._parameters.evidenceLow == pytest.approx(result.evidenceLevels[1]["threshold"])
+
+
+def test_the_calibrated_levels_are_marked_and_can_be_hidden_one_by_one(shown, slicerHost):
+    from HRCAMModuleLib.display import visibleLevels
+
+    panel, ui, result = shown
+    checks = panel._display._checks
+    assert [check.text for check in checks] == ["possible", "probable", "strong"]
+    checks[0].click()
+    assert visibleLevels(result) == [False, True, True]
+    image = ui.evidenceMarksLabel.pixmap.toImage() if not callable(ui.evidenceMarksLabel.pixmap) \
+        else ui.evidenceMarksLabel.pixmap().toImage()
+    assert not image.isNull()
+
+
+@pytest.mark.parametrize("strongest", [2.0, 2.01, 347.113, 348.1704])
+def test_moving_the_lower_end_of_the_range_hides_nothing_at_the_upper_end(shown, slicerHost, strongest):
+    """The range widget rounds to two decimals: rounded down, its upper end lies below the end of the scale."""
+    panel, ui, result = shown
+    levels = [{**level, "threshold": strongest * part}
+              for level, part in zip(result.info["evidence_levels"], (0.5, 0.8, 1.0), strict=True)]
+    result.resultNode.SetText(json.dumps({**result.info, "evidence_levels": levels}))
+    panel.logic.select(result)
+    panel.refresh()
+    slider = ui.evidenceRangeWidget
+    assert 100 <= (slider.maximum - slider.minimum) / slider.singleStep <= 1000
+    slider.setValues(0.6 * strongest, slider.maximumValue)
+    slicerHost.processEvents(0.05)
+    assert panel._parameters.evidenceHigh == result.evidenceSpan()[1]
+    assert result.mapVolume.GetDisplayNode().GetUpperThreshold() > 1e5
+
+
+def test_surfaces_and_volume_rendering_appear_on_request(shown):
+    from HRCAMModuleLib.volume_rendering import surfacesVisible, volumeRenderingVisible
+
+    _panel, ui, result = shown
+    ui.surfacesCheckBox.click()
+    ui.volumeRenderingCheckBox.click()
+    assert surfacesVisible(result) and volumeRenderingVisible(result)
+    ui.surfacesCheckBox.click()
+    assert not surfacesVisible(result)
+
+
+def test_volume_rendering_under_a_non_linear_transform_says_to_harden_it(shown, slicerHost):
+    import vtk
+
+    _panel, ui, result = shown
+    slicerHost.setTesting(False)
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLBSplineTransformNode", "warp")
+    spline = vtk.vtkThinPlateSplineTransform()
+    node.SetAndObserveTransformFromParent(spline)
+    result.mapVolume.SetAndObserveTransformNodeID(node.GetID())
+    ui.volumeRenderingCheckBox.click()
+    assert any("harden" in text for text in slicerHost.dialogs.texts)
+    slicerHost.errors.clear()  # Slicer prints what it has shown
+    slicerHost.processEvents(0.05)
+    assert not ui.volumeRenderingCheckBox.checked
