@@ -6,7 +6,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from hrcam import BundleError, OutputError, install_bundle, load_bundle
+from bundle_data import metadata
+from hrcam import BundleError, OutputError, install_bundle, load_bundle, save_bundle
 
 pytestmark = pytest.mark.usefixtures("no_models_of_this_machine")
 
@@ -110,3 +111,12 @@ def test_what_is_no_zip_or_damaged_is_refused(toy_folder, tmp_path):
     with pytest.raises(BundleError, match="checksum"):
         install_bundle(toy_folder, tmp_path / "there")
     assert list((tmp_path / "there").iterdir()) == []
+
+
+def test_a_place_below_a_file_is_named(toy_folder, toy_network, tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    for add in (lambda place: install_bundle(toy_folder, place),
+                lambda place: save_bundle(place / "toy", toy_network, metadata())):
+        with pytest.raises(OutputError, match=r"file.* cannot be written: .*\. Choose another folder\."):
+            add(tmp_path / "file")
+    assert (tmp_path / "file").read_text() == "no folder"

@@ -1,5 +1,6 @@
 """What is on the disk when the power goes, and whose files lie together when two write at once."""
 
+import errno
 import json
 import os
 import subprocess
@@ -101,6 +102,29 @@ def test_a_folder_that_another_process_keeps_is_told_in_words(tmp_path, monkeypa
         pass
     with durable.turn_in(tmp_path):
         pass  # free again
+
+
+def refuse(*_):
+    raise OSError(errno.ENOLCK, "No locks available")
+
+
+@pytest.mark.parametrize("lack", ["locks", "handles of folders", "fcntl"])
+def test_a_file_system_without_locks_and_syncs_of_folders_takes_results_all_the_same(
+    lack, tmp_path, scan, result, monkeypatch
+):
+    """Network drives, and Windows."""
+    fcntl, real_open, real_fsync = pytest.importorskip("fcntl"), os.open, os.fsync
+    if lack == "locks":
+        monkeypatch.setattr(fcntl, "flock", refuse)
+        monkeypatch.setattr(os, "fsync", lambda file: refuse() if Path(f"/proc/self/fd/{file}").is_dir() else
+                            real_fsync(file))
+    elif lack == "fcntl":
+        monkeypatch.setitem(sys.modules, "fcntl", None)
+    else:
+        monkeypatch.setattr(os, "open", lambda path, flags, *rest, **more:
+                            refuse() if Path(path) == tmp_path else real_open(path, flags, *rest, **more))
+    written = write_result(result, scan, tmp_path, FAST)
+    assert sorted(tmp_path.iterdir()) == sorted(written.values()) and len(written) == 3
 
 
 LIMITED = """

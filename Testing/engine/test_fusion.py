@@ -1,5 +1,6 @@
 """Fusion: what is added, what is kept, what a gate holds back."""
 
+import numpy as np
 import pytest
 import torch
 from hrcam import ModelError
@@ -81,6 +82,49 @@ def test_an_image_without_edges_bounds_nothing_and_evidence_without_change_stays
     levels = [torch.full((1, 2, 8, 8), 1.5), torch.full((1, 2, 4, 4), -0.5)]
     for image in (torch.zeros(1, 1, 32, 32), torch.rand(1, 3, 32, 32)):
         torch.testing.assert_close(fuse(levels, (32, 32), "guided", image), torch.ones(1, 2, 32, 32))
+
+
+def window_means(x, radius):
+    """Means over windows that end at the border, axis after axis, the slow way."""
+    for axis in range(x.ndim):
+        lines = np.moveaxis(x, axis, 0)
+        means = [lines[max(0, n - radius) : n + radius + 1].mean(0) for n in range(len(lines))]
+        x = np.moveaxis(np.stack(means), 0, axis)
+    return x
+
+
+@pytest.mark.parametrize(("size", "radius"), [((64, 80), 2), ((20, 18, 36), 1), ((128, 112), 4)])
+def test_guided_is_the_guided_filter_of_he_sun_and_tang(size, radius):
+    """Levels as large as the image, two channels: the published equations, window by window, the mean given back."""
+    rng = np.random.default_rng(0)
+    levels, image = rng.normal(size=(2, 1, 1, *size)), rng.uniform(size=(1, 2, *size))
+    evidence, guide = levels.sum(0)[0, 0], image[0].mean(0)
+    mean_guide, mean_evidence = window_means(guide, radius), window_means(evidence, radius)
+    variance = window_means(guide**2, radius) - mean_guide**2
+    covariance = window_means(guide * evidence, radius) - mean_guide * mean_evidence
+    slope = covariance / (variance + 0.3 * guide.var())
+    expected = window_means(slope, radius) * guide + window_means(mean_evidence - slope * mean_guide, radius)
+    expected += evidence.mean() - expected.mean()
+    fused = fuse([torch.from_numpy(each) for each in levels], size, "guided", torch.from_numpy(image))
+    np.testing.assert_allclose(fused[0, 0].numpy(), expected, atol=1e-9)
+
+
+def test_guided_takes_images_of_no_contrast_and_of_one_pixel():
+    flat = torch.full((1, 1, 8, 8), 0.5)
+    assert torch.isfinite(fuse([torch.randn(1, 1, 8, 8)], (8, 8), "guided", flat)).all()
+    assert fuse([torch.ones(1, 1, 1, 1)], (1, 1), "guided", torch.ones(1, 1, 1, 1)).item() == 1.0
+
+
+@pytest.mark.parametrize("images", [torch.zeros(2, 1, 4, 4), torch.zeros(1, 4, 4), torch.zeros(1, 1, 4, 4, 4)])
+def test_images_of_another_number_or_dimension_are_refused(images):
+    with pytest.raises(ModelError, match="needs the images"):
+        fuse([torch.zeros(1, 1, 2, 2)], (4, 4), "guided", images)
+
+
+@pytest.mark.parametrize("size", [(0, 4), (4, -1), (4,), (4, 4, 4)])
+def test_sizes_that_do_not_fit_are_refused(size):
+    with pytest.raises(ModelError, match="does not fit maps of shape"):
+        fuse([torch.zeros(1, 1, 2, 2)], size)
 
 
 def test_guided_is_linear_in_the_evidence():

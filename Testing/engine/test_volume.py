@@ -9,6 +9,7 @@ from corpus.nifti import patch
 from corpus.pictures_paths import gray, save
 from hrcam.errors import InputError
 from hrcam.formats import safe_name
+from hrcam.itk import read_voxels
 from hrcam.volume import discover, read_volume, to_sitk, volume_from_array
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -187,3 +188,18 @@ def test_links_to_folders_are_not_followed(tmp_path):
     write(tmp_path / "a.nii")
     (tmp_path / "loop").symlink_to(tmp_path)
     assert [case.name for case in discover([tmp_path])] == ["a"]
+
+
+@pytest.mark.parametrize(("error", "words"), [
+    (MemoryError(), "not enough memory to read"),
+    (RuntimeError("Exception thrown in ImageFileReader_Execute: std::bad_alloc"), "not enough memory to read"),
+    (RuntimeError("ITK ERROR: Image(0x1f): Failed to allocate memory for image."), "not enough memory to read"),
+    (RuntimeError("file.cxx:1:\nITK ERROR: NiftiImageIO(0x1f): the voxels are odd\n"), r"\(the voxels are odd\)"),
+])
+def test_a_reader_that_fails_on_the_voxels_is_explained(error, words, tmp_path):
+    class Reader:
+        def Execute(self):  # noqa: N802 - SimpleITK's name
+            raise error
+
+    with pytest.raises(InputError, match=words):
+        read_voxels(Reader(), tmp_path / "a.nii")
