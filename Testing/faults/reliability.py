@@ -147,7 +147,8 @@ class Report:
         if found["survivors"]:
             part += "\n\nNot noticed, and why:\n\n" + table(
                 ("Where", "Change", "Why no test notices"),
-                [(f"`{one['where']}`", f"`{one['change']}`", one["why"]) for one in found["survivors"]])
+                [(f"`{one['where']}`", f"`{one['change']}`", one["why"] or "**a test is missing**")
+                 for one in found["survivors"]])
         self.problems += [f"mutant {one['where']} {one['change']} lives unexplained" for one in found["survivors"]
                           if not one["why"]]
         self.parts.append(part)
