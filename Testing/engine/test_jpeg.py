@@ -81,6 +81,11 @@ def test_data_that_end_early_are_seen_even_with_a_mark_of_their_end(progressive)
                 check_jpeg(content[:at].rstrip(b"\xff") + mark)
 
 
+def test_a_restart_mark_behind_the_last_block_does_no_harm():
+    content = picture(restart_marker_blocks=3)
+    check_jpeg(content[:-2] + b"\xff\xd0" + content[-2:])
+
+
 def test_bytes_after_the_last_code_are_seen_unless_they_are_padding():
     content = picture()
     check_jpeg(content[:-2] + bytes(5) + content[-2:])

@@ -12,7 +12,7 @@ from hrcam.errors import HRCAMError, InputError, OutputError
 from hrcam.simulate import dataset
 from hrcam.simulate.command import simulate
 from hrcam.simulate.dataset import make_dataset
-from hrcam.simulate.recipe import Recipe
+from hrcam.simulate.recipe import Recipe, heads_from
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -170,11 +170,27 @@ def test_command_works_from_phantoms_alone(tmp_path):
         ({"size": 4}, "too small"),
         ({"style": "ct"}, "style"),
         ({"validation": 1.0}, "validation"),
+        ({"spacing_mm": 0.0}, "above 0 mm"),
+        ({"kind": "neuromelanin", "dims": 3, "file_format": "nifti", "size": 64}, "their own grid"),
     ],
 )
 def test_impossible_recipes_are_explained(values, message):
     with pytest.raises(InputError, match=message):
         Recipe(**values)
+
+
+def test_heads_are_taken_from_a_folder_or_a_file_and_told_apart_by_name(tmp_path):
+    for name in ("a.nii.gz", "b.nii.gz"):
+        (tmp_path / name).touch()
+    one, two = tmp_path / "a.nii.gz", tmp_path / "b.nii.gz"
+    assert heads_from(None, None) == () and heads_from(None, one) == (one,) and heads_from(tmp_path, None) == (one, two)
+    (tmp_path / "a.nii").touch()
+    for folder, file, message in (
+        (tmp_path, one, "cannot be given together"), (None, tmp_path / "c.nii", "There is no file"),
+        (tmp_path / "c", None, "There is no folder"), (tmp_path, None, "Two volumes in .* have the same name"),
+    ):
+        with pytest.raises(InputError, match=message):
+            heads_from(folder, file)
 
 
 def test_one_head_is_never_split(tmp_path):
