@@ -9,24 +9,7 @@ from typing import Annotated
 
 import typer
 
-from .command_options import (
-    BatchSize,
-    ClassName,
-    Device,
-    Engine,
-    Fusion,
-    KeepLevels,
-    MinimumRegion,
-    Model,
-    NoOverview,
-    Plane,
-    PlaneChoice,
-    Precision,
-    PrecisionChoice,
-    Quiet,
-    Scene,
-    TestFaithfulness,
-)
+from . import command_options as given
 from .localize_command import DEFAULT_MODEL, USAGE_ERROR
 
 
@@ -36,7 +19,7 @@ def batch(
         typer.Argument(metavar="INPUT...", help="Folders, files, patterns, DICOM trees, BIDS data sets."),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")],
-    model: Model = DEFAULT_MODEL,
+    model: given.Model = DEFAULT_MODEL,
     jobs: Annotated[
         int, typer.Option("--jobs", "-j", min=1, help="Processes, of one CPU thread each (needs Dask if more than 1).")
     ] = 1,
@@ -45,21 +28,21 @@ def batch(
     ] = None,
     retries: Annotated[int, typer.Option(min=0, help="Further tries after an error that may pass.")] = 1,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Compute finished cases too.")] = False,
-    device: Device = "auto",
-    class_name: ClassName = None,
-    plane: PlaneChoice = Plane.auto,
-    fusion: Fusion = None,
-    precision: PrecisionChoice = Precision.fp32,
-    batch_size: BatchSize = None,
-    engine: Engine = "auto",
-    keep_levels: KeepLevels = False,
-    minimum_region: MinimumRegion = 0.0,
-    faithfulness: TestFaithfulness = False,
-    scene: Scene = False,
-    no_overview: NoOverview = False,
+    device: given.Device = "auto",
+    class_name: given.ClassName = None,
+    plane: given.PlaneChoice = given.Plane.auto,
+    fusion: given.Fusion = None,
+    precision: given.PrecisionChoice = given.Precision.fp32,
+    batch_size: given.BatchSize = None,
+    engine: given.Engine = "auto",
+    keep_levels: given.KeepLevels = False,
+    minimum_region: given.MinimumRegion = 0.0,
+    faithfulness: given.TestFaithfulness = False,
+    scene: given.Scene = False,
+    no_overview: given.NoOverview = False,
     no_map: Annotated[bool, typer.Option("--no-map", help="Do not write the maps, most of the space.")] = False,
     no_report: Annotated[bool, typer.Option("--no-report", help="Write the tables only.")] = False,
-    quiet: Quiet = False,
+    quiet: given.Quiet = False,
 ) -> None:
     """Localize pathology in many scans: start it again and it goes on where it stopped.
 

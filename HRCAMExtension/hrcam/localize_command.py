@@ -9,26 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from . import command_options as given
 from .bundle import Bundle, load_bundle
 from .cases import Case, discover
-from .command_options import (
-    BatchSize,
-    ClassName,
-    Device,
-    Engine,
-    Fusion,
-    KeepLevels,
-    MinimumRegion,
-    Model,
-    NoOverview,
-    Plane,
-    PlaneChoice,
-    Precision,
-    PrecisionChoice,
-    Quiet,
-    Scene,
-    TestFaithfulness,
-)
 from .errors import HRCAMError, OutputError
 from .formats import printable, shown
 from .result import Result
@@ -48,22 +31,22 @@ def localize_files(
         list[str],
         typer.Argument(metavar="INPUT...", help="NRRD, NIfTI, MetaImage, PNG, JPEG, DICOM folders, folders, patterns."),
     ],
-    model: Model = DEFAULT_MODEL,
+    model: given.Model = DEFAULT_MODEL,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")] = Path("hrcam-output"),
-    device: Device = "auto",
-    class_name: ClassName = None,
-    plane: PlaneChoice = Plane.auto,
-    scene: Scene = False,
-    fusion: Fusion = None,
-    precision: PrecisionChoice = Precision.fp32,
-    batch_size: BatchSize = None,
-    engine: Engine = "auto",
-    keep_levels: KeepLevels = False,
-    minimum_region: MinimumRegion = 0.0,
-    faithfulness: TestFaithfulness = False,
-    no_overview: NoOverview = False,
+    device: given.Device = "auto",
+    class_name: given.ClassName = None,
+    plane: given.PlaneChoice = given.Plane.auto,
+    scene: given.Scene = False,
+    fusion: given.Fusion = None,
+    precision: given.PrecisionChoice = given.Precision.fp32,
+    batch_size: given.BatchSize = None,
+    engine: given.Engine = "auto",
+    keep_levels: given.KeepLevels = False,
+    minimum_region: given.MinimumRegion = 0.0,
+    faithfulness: given.TestFaithfulness = False,
+    no_overview: given.NoOverview = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace earlier results in the folder.")] = False,
-    quiet: Quiet = False,
+    quiet: given.Quiet = False,
 ) -> None:
     """Localize pathology: per scan the class probabilities, an evidence map on its own grid, regions and a picture.
 

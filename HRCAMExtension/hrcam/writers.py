@@ -123,10 +123,7 @@ def remove_former(folder: str | os.PathLike[str], case: str) -> None:
 
     Raises ``OSError`` where a file cannot be removed.
     """
-    target, names = Path(folder), {"result": safe_name(case) + RESULT_SUFFIX}
-    former = _former_files(target, names)
-    for one in (names["result"], *former):
-        (target / one).unlink(missing_ok=True)
+    _remove_former(Path(folder), {"result": safe_name(case) + RESULT_SUFFIX})
 
 
 def write_segmentation(
@@ -188,9 +185,7 @@ def _refuse_existing(target: Path, names: Mapping[str, str]) -> None:
 
 def _move_into_place(holder: Path, target: Path, names: Mapping[str, str]) -> None:
     """Rename all files; without the JSON, which goes first and comes last, a case counts as absent."""
-    former = _former_files(target, names)
-    for one in (names["result"], *former):
-        (target / one).unlink(missing_ok=True)
+    _remove_former(target, names)
     moved: list[Path] = []
     try:
         for kind, one in names.items():
@@ -203,6 +198,12 @@ def _move_into_place(holder: Path, target: Path, names: Mapping[str, str]) -> No
         for path in moved:
             path.unlink(missing_ok=True)
         raise
+
+
+def _remove_former(target: Path, names: Mapping[str, str]) -> None:
+    former = _former_files(target, names)
+    for one in (names["result"], *former):
+        (target / one).unlink(missing_ok=True)
 
 
 def _former_files(target: Path, names: Mapping[str, str]) -> list[str]:

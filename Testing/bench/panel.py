@@ -51,22 +51,15 @@ def _click(panel) -> dict[str, float]:
     import slicer
 
     longest = {"running": 0.0, "scene": 0.0}
-
-    def turn(part: str) -> None:
-        began = time.perf_counter()
-        slicer.app.processEvents()
-        # The turn in which the result comes is one of the scene.
-        part = part if panel.logic.running or part == "scene" else "scene"
-        longest[part] = max(longest[part], time.perf_counter() - began)
-        time.sleep(0.001)
-
     start = time.perf_counter()
     panel.ui.applyButton.click()
     clicked = time.perf_counter() - start
-    while panel.logic.running:
-        turn("running")
-    while panel._showing is not None:
-        turn("scene")
+    while panel.logic.running or panel._showing is not None:
+        began = time.perf_counter()
+        slicer.app.processEvents()
+        part = "running" if panel.logic.running else "scene"  # the turn in which the result comes is one of the scene
+        longest[part] = max(longest[part], time.perf_counter() - began)
+        time.sleep(0.001)
     shown = time.perf_counter() - start
     result = panel.result
     if result is None:

@@ -6,8 +6,9 @@ import torch
 from hrcam import HRCAM
 from hrcam.networks import build_network
 from hrcam.train import twin_lesson
-from hrcam.train.config import TrainConfig, parse_config
+from hrcam.train.config import parse_config
 from hrcam.train.twin_lesson import OFFSET, TwinClassifier, log_odds, refit_head, silence_loss, twin_loss
+from train_data import settings
 
 
 def loss_of(evidence: torch.Tensor, twin: torch.Tensor) -> float:
@@ -60,14 +61,7 @@ def test_silence_costs_least_and_the_most_wrong_pixels_count_once_more() -> None
 
 @pytest.fixture
 def classifier() -> TwinClassifier:
-    config = parse_config(
-        {
-            "name": "twins", "title": "Twins", "description": "Twins.", "modality": "MR", "mode": "joint",
-            "classes": [{"name": "lesion", "pathology": True}, {"name": "none", "pathology": False}],
-            "input": {"size": [32, 32], "spacing_mm": 1.0}, "network": {"name": "vgg_small"}, "augment": None,
-        }
-    )  # fmt: skip
-    assert isinstance(config, TrainConfig)
+    config = parse_config(settings(mode="joint", augment=None))
     torch.manual_seed(0)
     hrcam = HRCAM(build_network("vgg_small", {"width": 4, "stages": 3}), 2)
     return TwinClassifier(hrcam, config, sick=0).eval()

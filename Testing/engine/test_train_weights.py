@@ -13,17 +13,12 @@ from hrcam.networks import build_network
 from hrcam.train.config import TrainConfig, parse_config
 from hrcam.train.network import build_hrcam, load_weights
 from torch import nn
+from train_data import settings
 
 
 def config(dimension: int, weights: str, **arguments: object) -> TrainConfig:
-    return parse_config(
-        {
-            "name": "started", "title": "Started", "description": "Started.", "modality": "MR", "mode": "joint",
-            "dimension": dimension, "input": {"size": [32] * dimension},
-            "classes": [{"name": "lesion", "pathology": True}, {"name": "none", "pathology": False}],
-            "network": {"name": "lite0_pyramid", "arguments": arguments, "weights": weights},
-        }
-    )  # fmt: skip
+    network = {"name": "lite0_pyramid", "arguments": arguments, "weights": weights}
+    return parse_config(settings(mode="joint", dimension=dimension, input__size=[32] * dimension, network=network))
 
 
 @pytest.fixture

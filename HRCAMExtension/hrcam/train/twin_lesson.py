@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from hrcam.fusion import upsample
 from hrcam.head import pool_features
 from hrcam.lite0 import Lite0Pyramid
 from hrcam.model import HRCAM
@@ -37,8 +38,11 @@ _STRONGEST = 0.01
 _FIRST_WEIGHTS = 0.05
 _FIRST_SCALE_AND_BIAS = 20.0, -2.0
 _FREEDOM = 30.0
+"""So many times a feature's spread is that of the evidence already learnt: the penalty hardly bears on it."""
+
 _INVERSE_PENALTY = 1e-4
 """Of the head's change on whole images; docs/RESEARCH.md has others."""
+
 _NORM_BATCHES = 16
 
 
@@ -154,9 +158,8 @@ class TwinClassifier(Classifier):
         _, maps = self.hrcam.native_maps(x)
         levels = [m[:, self.sick] - m[:, 1 - self.sick] for m in maps]
         size = levels[0].shape[1:]
-        mode = "bilinear" if len(size) == 2 else "trilinear"
-        raised = [functional.interpolate(v[:, None], size, mode=mode, align_corners=False)[:, 0] for v in levels]
-        difference = functional.interpolate((x[:pairs] - x[pairs : 2 * pairs]).abs(), size, mode="area")[:, 0]
+        raised = [upsample(level[:, None], size)[:, 0] for level in levels]
+        difference = upsample((x[:pairs] - x[pairs : 2 * pairs]).abs(), size)[:, 0]
         share = difference / difference.flatten(1).amax(1).clamp(min=1e-6).reshape(-1, *[1] * len(size))
         changed, equal = (share > CHANGED).float(), (share < EQUAL).float()
 
