@@ -9,6 +9,7 @@ from typing import Any
 
 from .errors import BundleError
 from .formats import safe_name
+from .intensity import HIGH_PERCENTILE, LOW_PERCENTILE
 
 
 def parse(content: bytes) -> Any:
@@ -49,6 +50,7 @@ def _contradictions(metadata: Mapping[str, Any]) -> list[tuple[bool, str]]:
     thresholds = [level["threshold"] for level in metadata["evidence_levels"]]
     shares = [level.get("of_peak", 0.0) for level in metadata["evidence_levels"]]
     intensity = metadata["input"]["intensity"]
+    low, high = intensity.get("low", LOW_PERCENTILE), intensity.get("high", HIGH_PERCENTILE)
     ranges = metadata.get("input_statistics", {}).values()
     return [
         (safe_name(metadata["name"]) != metadata["name"], "the name cannot be a folder's on every system"),
@@ -59,8 +61,8 @@ def _contradictions(metadata: Mapping[str, Any]) -> list[tuple[bool, str]]:
         (bias is not None and len(bias) != len(names), "volume_rule.bias must have one number a class"),
         (thresholds != sorted(set(thresholds)), "evidence_levels must rise from weak to strong"),
         (shares != sorted(shares), "evidence_levels.of_peak must not fall from weak to strong"),
-        (any(low > high for low, high in ranges), "a range of input_statistics ends before it begins"),
-        (intensity.get("low", 0) >= intensity.get("high", 100), "input.intensity.low must be below high"),
+        (any(first > last for first, last in ranges), "a range of input_statistics ends before it begins"),
+        (low >= high, "input.intensity.low must be below high"),
     ]
 
 

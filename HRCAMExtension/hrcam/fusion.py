@@ -55,19 +55,26 @@ def fuse_guided(level_maps: Sequence[Tensor], size: Sequence[int], images: Tenso
     """
     total = fuse_sum(level_maps, level_maps[0].shape[2:])
     gray = images.mean(1, keepdim=True).to(total)
+    brightness = _whole_mean(gray)
+    # Rounding errors are no contrast: the evidence of an image without any is bounded by nothing.
+    floor = torch.finfo(total.dtype).eps * brightness**2 + torch.finfo(total.dtype).tiny
+    gray = gray - brightness
     guide = upsample(gray, total.shape[2:])
     radius = max(1, round(GUIDE_SHARE * min(guide.shape[2:])))
     mean_guide, mean_total = _box(guide, radius), _box(total, radius)
     variance = _box(guide * guide, radius) - mean_guide**2
     covariance = _box(guide * total, radius) - mean_guide * mean_total
-    spread = guide.flatten(2).var(2, correction=0).reshape(variance.shape[:2] + (1,) * (guide.ndim - 2))
-    slope = covariance / (variance + GUIDE_SMOOTHNESS * spread + torch.finfo(total.dtype).tiny)
+    slope = covariance / (variance + GUIDE_SMOOTHNESS * _whole_mean(guide**2) + floor)
     offset = mean_total - slope * mean_guide
     raised = [upsample(_box(each, radius), size) for each in (slope, offset)]
     refined = raised[0] * upsample(gray, size) + raised[1]
-    wanted = torch.stack([level.flatten(2).mean(2) for level in level_maps]).sum(0)
-    lost = wanted - refined.flatten(2).mean(2)
-    return refined + lost.reshape(lost.shape + (1,) * (guide.ndim - 2))
+    wanted = torch.stack([_whole_mean(level) for level in level_maps]).sum(0)
+    return refined + (wanted - _whole_mean(refined))
+
+
+def _whole_mean(x: Tensor) -> Tensor:
+    """Mean over all spatial axes, which stay with length 1."""
+    return x.mean(tuple(range(2, x.ndim)), keepdim=True)
 
 
 def _box(x: Tensor, radius: int) -> Tensor:

@@ -16,6 +16,9 @@ Array = npt.NDArray[np.float32]
 CEILING = 1.5
 """Normalized values end here: vessels and artifacts brighter than the recipe's high percentile keep some contrast."""
 
+LOW_PERCENTILE, HIGH_PERCENTILE = 1.0, 99.5
+"""Of a recipe that names none."""
+
 FOREGROUNDS = ("otsu", "nonzero", "none")
 
 _BINS = 256
@@ -73,9 +76,9 @@ def find_scale(array: npt.ArrayLike, recipe: Mapping[str, Any]) -> Scale:
     values = values[np.isfinite(values)]
     if values.size == 0:
         return Scale(0.0, 0.0)
-    low = float(np.percentile(values, float(recipe.get("low", 1.0))))
+    low = float(np.percentile(values, float(recipe.get("low", LOW_PERCENTILE))))
     foreground = _foreground(values, str(recipe.get("foreground", "otsu")))
-    high = float(np.percentile(foreground, float(recipe.get("high", 99.5)))) if foreground.size else low
+    high = float(np.percentile(foreground, float(recipe.get("high", HIGH_PERCENTILE)))) if foreground.size else low
     return Scale(low, high)
 
 

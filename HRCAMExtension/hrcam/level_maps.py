@@ -17,11 +17,11 @@ import numpy.typing as npt
 import torch
 
 from .errors import OutputError
-from .fusion import fuse, upsample
+from .fusion import fuse
 
 Array = npt.NDArray[np.float32]
 Parts = Iterator[tuple[slice, Array]]
-"""Which items, and their maps n×*size."""
+"""Which items, and their maps n×*size, or of a coarser grid over the same extent."""
 
 MAPS_IN_FULL = 1 << 30
 """Bytes; maps of more are kept in half precision until they go back to the input's grid (relative error ≤ 0.05 %)."""
@@ -70,31 +70,29 @@ class Output:
 
     def fused(self, class_index: int, fusion: str) -> Parts:
         """The fused map of a class, a few items at a time, float32, logit units."""
-
-        def enlarge(levels: list[torch.Tensor], part: slice) -> torch.Tensor:
+        for part in self._parts():
             images = None if fusion == "sum" else torch.from_numpy(self.images(part))
-            return fuse(levels, self.size, fusion, images)
-
-        return self._at_full_size(class_index, enlarge, list(self.levels))
+            levels = [torch.from_numpy(self._maps(class_index, name, part)) for name in self.levels]
+            with torch.inference_mode():
+                yield part, fuse(levels, self.size, fusion, images)[:, 0].numpy()
 
     def level(self, class_index: int, name: str) -> Parts:
-        """One level's map of a class, up-sampled, a few items at a time."""
-        return self._at_full_size(class_index, lambda levels, _: upsample(levels[0], self.size), [name])
+        """One level's map of a class at its own size, a few items at a time: `Plan.add` up-samples it."""
+        for part in self._parts():
+            yield part, self._maps(class_index, name, part)[:, 0]
 
     def completeness_error(self, class_index: int, means: npt.NDArray[np.float64]) -> float:
         """Max over items of |mean(map) + bias - logit| for the means of the fused maps of a class."""
         return float(np.abs(means + self.bias[class_index] - self.logits[:, class_index]).max())
 
-    def _at_full_size(
-        self, class_index: int, enlarge: Callable[[list[torch.Tensor], slice], torch.Tensor], names: Sequence[str]
-    ) -> Parts:
-        column = self.classes.index(class_index)
+    def _parts(self) -> Iterator[slice]:
         for start in range(0, len(self.logits), _PART):
-            part = slice(start, min(start + _PART, len(self.logits)))
-            levels = [torch.from_numpy(self.levels[name][part][:, column, None].astype(np.float32)) for name in names]
-            with torch.inference_mode():
-                maps = enlarge(levels, part)[:, 0].numpy()
-            yield part, maps
+            yield slice(start, min(start + _PART, len(self.logits)))
+
+    def _maps(self, class_index: int, name: str, part: slice) -> Array:
+        """n×1×*native, float32."""
+        column = self.classes.index(class_index)
+        return self.levels[name][part][:, column, None].astype(np.float32)
 
 
 def in_half(values: int) -> bool:

@@ -16,10 +16,12 @@ What "last" means, on the graph of data that `dataflow.record` sees:
 * Hooks see what modules take and give: a purely functional result is read where the next module takes it
   (``pool:input``), else the map before it is taken. A shared module's calls are told apart (``relu#3``). Of several
   modules with the same result the outermost is named.
+* What is put together anew (slices that become a volume again) cannot be followed. The module that gives it says its
+  stride itself, as ``level_stride``, one number an axis, and is then named by the user.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
 
@@ -112,10 +114,13 @@ def resolve_levels(
                 f"{name!r} gives no tensor computed from the image (it is called {calls} times).",
                 _candidates(recording),
             )
-        if nodes[0].stride is None:
-            raise ModelError(f"{name!r} has shape {nodes[0].shape}, not a feature map's.", _candidates(recording))
-        _refuse_moved(recording, name, nodes[0])
-        found.append(_level(name, nodes[0]))
+        node = nodes[0]
+        if node.stride is None:
+            node = replace(node, stride=_declared_stride(cnn, tap, node, recording))
+        if node.stride is None:
+            raise ModelError(f"{name!r} has shape {node.shape}, not a feature map's.", _candidates(recording))
+        _refuse_moved(recording, name, node)
+        found.append(_level(name, node))
     return tuple(sorted(found, key=_fineness))
 
 
@@ -150,6 +155,17 @@ def _refuse_moved(recording: Recording, name: str, node: Node) -> None:
             "Wrap the part of the network that sees the image as it is, or choose other maps with levels=[…]. "
             + _candidates(recording, "No other module gives one."),
         )
+
+
+def _declared_stride(cnn: nn.Module, tap: Tap, node: Node, recording: Recording) -> tuple[float, ...] | None:
+    """The ``level_stride`` that a module says its output has, where that fits the image."""
+    declared = getattr(find_module(cnn, tap.module), "level_stride", None)
+    image = recording.nodes[0].shape
+    if declared is None or tap.at_input or len(node.shape) != len(image) or len(declared) != len(image) - 2:
+        return None
+    stride = tuple(map(float, declared))
+    covered = (abs(n * step - whole) < step for n, step, whole in zip(node.shape[2:], stride, image[2:], strict=True))
+    return stride if all(covered) else None
 
 
 def _level(name: str, node: Node) -> Level:

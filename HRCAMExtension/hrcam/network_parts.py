@@ -35,19 +35,6 @@ def resize_to(x: Tensor, like: Tensor) -> Tensor:
     return F.interpolate(x, size=like.shape[2:], mode=mode, align_corners=False)
 
 
-def inflate(kernel: Tensor) -> Tensor:
-    """A 2D convolution's weights for volumes: Cout×Cin×k×k → Cout×Cin×k×k×k.
-
-    The mean of the kernel laid in each of the three planes through the middle: an image repeated along an axis, as in
-    the inflation of Carreira and Zisserman (CVPR 2017), looks as in 2D to the third of it that lies across.
-    """
-    size = kernel.shape[-1]
-    middle, volume = size // 2, kernel.new_zeros(*kernel.shape[:2], size, size, size)
-    for axis in (2, 3, 4):
-        volume.select(axis, middle).add_(kernel / 3)
-    return volume
-
-
 class ConvBNReLU(nn.Sequential):
     """3×3(×3) convolution, batch normalization, ReLU."""
 

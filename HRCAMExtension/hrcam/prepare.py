@@ -84,7 +84,7 @@ class Plan(Protocol):
         ...
 
     def add(self, grid: Array, chosen: slice, maps: Array) -> None:
-        """Add some items' maps, as `restore` places them, to a grid KJI."""
+        """Add some items' maps, as `restore` places them, to a grid KJI; maps of a coarser grid are up-sampled."""
         ...
 
 

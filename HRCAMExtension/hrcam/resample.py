@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -67,12 +67,24 @@ class AxisFit:
         return _along(self._there, array, axis)
 
     def backward(self, array: Array, axis: int) -> Array:
-        """Replace axis ``axis`` of length ``padded`` by one of length ``source``."""
+        """Replace axis ``axis`` of length ``padded`` by one of length ``source``.
+
+        A length other than ``padded`` is that of a coarser grid over the same extent, which is up-sampled on the way.
+        """
+        samples = array.shape[axis]
+        if samples != self.padded:
+            return _along(_from_coarse(self, samples), array, axis)
         if self.source == self.resampled:
             kept = [slice(None)] * array.ndim
             kept[axis] = slice(self.offset, self.offset + self.resampled)
             return array[tuple(kept)]
         return _along(self._back, array, axis)
+
+
+@lru_cache(maxsize=32)
+def _from_coarse(fit: AxisFit, samples: int) -> Array:
+    """Matrix source×samples: up-sampling to ``padded`` and the way back in one, which is far less to compute."""
+    return fit._back @ linear_weights(samples, fit.padded)
 
 
 def fit_axis(source: int, spacing: float, target_spacing: float, size: int, multiple: int) -> AxisFit:

@@ -122,7 +122,8 @@ def _examples(cnn: nn.Module, num_dims: int | None) -> Iterator[Tensor]:
             "The network has no 2D or 3D convolution.",
             "HR-CAM needs a CNN; layers that are kept in a plain list belong into a torch.nn.ModuleList.",
         )
-    dims = num_dims or kernels[0].ndim - 2
+    declared = getattr(cnn, "num_dims", None)  # of one that looks at volumes in planes
+    dims = num_dims or (declared if declared in _SIZES else kernels[0].ndim - 2)
     if dims not in _SIZES:
         raise ModelError(f"num_dims is {num_dims!r}.", "Give 2 or 3.")
     taken = [m.in_channels for m in convolutions] or [kernels[0].shape[1]]

@@ -115,6 +115,23 @@ def test_guided_takes_images_of_no_contrast_and_of_one_pixel():
     assert fuse([torch.ones(1, 1, 1, 1)], (1, 1), "guided", torch.ones(1, 1, 1, 1)).item() == 1.0
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("brightness", [1e-3, 0.3, 0.7, 1.1])
+def test_rounding_errors_of_an_image_without_contrast_bound_nothing(dtype, brightness):
+    generator = torch.Generator().manual_seed(0)
+    levels = [torch.randn(1, 2, n, n, generator=generator).to(dtype) for n in (32, 8)]
+    fused = fuse(levels, (64, 64), "guided", torch.full((1, 1, 64, 64), brightness, dtype=dtype))
+    assert fused.abs().max() <= fuse(levels, (64, 64), "sum").abs().max()
+
+
+def test_every_image_of_a_batch_is_its_own_guide():
+    image, _, levels = squares()
+    together = fuse(levels, (64, 64), "guided", image)
+    for case in range(2):
+        alone = fuse([level[case : case + 1] for level in levels], (64, 64), "guided", image[case : case + 1])
+        torch.testing.assert_close(together[case : case + 1], alone)
+
+
 @pytest.mark.parametrize("images", [torch.zeros(2, 1, 4, 4), torch.zeros(1, 4, 4), torch.zeros(1, 1, 4, 4, 4)])
 def test_images_of_another_number_or_dimension_are_refused(images):
     with pytest.raises(ModelError, match="needs the images"):

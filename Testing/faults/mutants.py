@@ -29,7 +29,8 @@ from faults.survivors import EXPLAINED
 
 ROOT = Path(__file__).resolve().parents[2]
 ENGINE = ROOT / "HRCAMExtension" / "hrcam"
-BUNDLES = ["test_bundle.py", "test_bundle_faults.py", "test_bundle_install.py", "test_security_model.py"]
+_KINDS = ("bundle", "bundle_faults", "bundle_install", "bundle_limits", "security_model")
+BUNDLES = [f"test_{kind}.py" for kind in _KINDS]
 TESTS = {
     "fusion.py": ["test_fusion.py"],
     "geometry.py": ["test_geometry.py"],

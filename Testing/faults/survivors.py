@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 _EXACT = "Differs at one exact value of a floating-point bound alone, which no header can state."
+_REFUSED = "Decides which of two refusals, both true, a matrix gets that is no rotation."
 _LENGTHS = "`zip(strict=…)`: the lengths are the same by construction."
 
 EXPLAINED: dict[tuple[str, str], str] = {
+    ("bundle.py: read_limited", "1 → 2"): "One byte more is read of a file that is refused.",
+    ("bundle_network.py: build_hrcam", "1 → 2"): "A made-up batch of two instead of one, to look for levels.",
+    ("bundle_write.py: save_bundle", "1 → 2"): "The depth of the JSON's indentation.",
+    ("bundle_write.py: _read_zip", "1 → 2"): "One byte more is read of a file that is refused.",
+    ("fusion.py: _box", "x.ndim - 2 → x.ndim + 2"): "Windows of one voxel more, which change nothing.",
+    ("geometry.py: _check", "np.abs(direction).max() <= 2.0 → np.abs(direction).max() < 2.0"): _REFUSED,
+    ("geometry.py: _check", "2.0 → 3.0"): _REFUSED,
     ("fusion.py: upsample", "True → False"): "`zip(strict=…)`: `fuse` has compared the lengths before.",
     ("geometry.py: _check", "abs(np.linalg.det(direction)) < ORTHONORMAL_TOLERANCE → abs(np.linalg.det(direction)) <= "
      "ORTHONORMAL_TOLERANCE"): _EXACT,

@@ -14,7 +14,6 @@ from hrcam.bundle import IMPORT_PREFIX, WEIGHTS, load_bundle
 from hrcam.errors import ModelError
 from hrcam.lite0 import Lite0Pyramid, load_pretrained
 from hrcam.model import HRCAM
-from hrcam.network_parts import inflate
 from hrcam.networks import ARCHITECTURES, build_network
 from hrcam.train.config import NetworkConfig, TrainConfig
 from hrcam.train.library import LIBRARIES, network
@@ -85,8 +84,6 @@ def build_cnn(config: NetworkConfig, num_classes: int, dimension: int) -> tuple[
 def load_weights(cnn: nn.Module, path: Path) -> None:
     """Load a state dict, of the CNN itself or of a bundle (its `cnn.` part); nothing is unpickled but tensors.
 
-    Kernels of a 2D network are inflated where the CNN's are 3D: what was learnt on slices is where volumes begin.
-
     Raises
     ------
     ModelError : not readable, or not the weights of this network.
@@ -102,8 +99,6 @@ def load_weights(cnn: nn.Module, path: Path) -> None:
         raise ModelError(f"The weights {path} cannot be read: {reason}.", "Save them as .safetensors.") from error
     if any(key.startswith("cnn.") for key in state) and "cnn" not in dict(cnn.named_children()):
         state = {key.removeprefix("cnn."): value for key, value in state.items() if key.startswith("cnn.")}
-    dims = {key: value.ndim for key, value in cnn.state_dict().items()}
-    state = {k: inflate(v) if v.ndim == 4 and dims.get(k) == 5 else v for k, v in state.items()}
     try:
         cnn.load_state_dict(state)
     except (RuntimeError, AttributeError) as error:

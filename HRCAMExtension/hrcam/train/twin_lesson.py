@@ -110,7 +110,7 @@ class TwinClassifier(Classifier):
     def __init__(self, hrcam: HRCAM, config: TrainConfig, sick: int) -> None:
         super().__init__(hrcam, True, None, config.train, config.augment, config.seed)
         self.sick, self.config = sick, config
-        self.powered = isinstance(hrcam.cnn, Lite0Pyramid) and len(hrcam.cnn.power) > 0
+        self.powered = isinstance(hrcam.cnn, Lite0Pyramid) and hrcam.cnn.exponent > 1
         if not self.powered:
             self.scale, self.bias = (nn.Parameter(torch.tensor(value)) for value in _FIRST_SCALE_AND_BIAS)
         nn.init.normal_(hrcam.head.weight, 0.0, _FIRST_WEIGHTS)
