@@ -11,8 +11,11 @@ from .errors import ModelError
 GUIDE_SHARE = 1 / 32
 """Of the image's shorter side: how far a window of `fuse_guided` reaches."""
 
-GUIDE_SMOOTHNESS = 0.3
+GUIDE_SMOOTHNESS = 0.2
 """Of the image's variance: fainter edges than this are no edges to `fuse_guided`."""
+
+_PIXEL = 1
+"""Windows of so many pixels to each side take the noise of single ones out of the guide, which is no edge."""
 
 _MODES = {1: "linear", 2: "bilinear", 3: "trilinear"}
 
@@ -57,7 +60,7 @@ def fuse_guided(level_maps: Sequence[Tensor], size: Sequence[int], images: Tenso
     gray = images.mean(1, keepdim=True).to(total)
     brightness = _whole_mean(gray)
     # Rounding errors are no contrast: the evidence of an image without any is bounded by nothing.
-    floor = torch.finfo(total.dtype).eps * brightness**2 + torch.finfo(total.dtype).tiny
+    floor = (torch.finfo(total.dtype).eps * brightness**2).clamp(min=torch.finfo(total.dtype).tiny)
     gray = gray - brightness
     guide = upsample(gray, total.shape[2:])
     radius = max(1, round(GUIDE_SHARE * min(guide.shape[2:])))
@@ -67,7 +70,7 @@ def fuse_guided(level_maps: Sequence[Tensor], size: Sequence[int], images: Tenso
     slope = covariance / (variance + GUIDE_SMOOTHNESS * _whole_mean(guide**2) + floor)
     offset = mean_total - slope * mean_guide
     raised = [upsample(_box(each, radius), size) for each in (slope, offset)]
-    refined = raised[0] * upsample(gray, size) + raised[1]
+    refined = raised[0] * upsample(_box(gray, _PIXEL), size) + raised[1]
     wanted = torch.stack([_whole_mean(level) for level in level_maps]).sum(0)
     return refined + (wanted - _whole_mean(refined))
 

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from .errors import ModelError
 from .network_parts import ConvBNReLU, PooledClassifier, check_between, check_choice, resize_to
@@ -203,8 +204,14 @@ class Lite0Pyramid(nn.Module):
         axis, upside_down = PLANES[plane], plane != "axial"
         stack = (x.flip(_SUPERIOR) if upside_down else x).movedim(axis, 1)
         slices = stack.flatten(0, 1)
-        # Some slices at a time need far less memory; in training, batch norms look at all of them.
-        parts = [self._maps(part) for part in slices.split(len(slices) if self.training else _SLICES_AT_ONCE)]
+        # Some slices at a time need far less memory, as do gradients for which these are computed again; in training,
+        # batch norms look at all of them, once.
+        if self.training:
+            parts = [self._maps(slices)]
+        elif torch.is_grad_enabled():
+            parts = [checkpoint(self._maps, part, use_reentrant=False) for part in slices.split(_SLICES_AT_ONCE)]
+        else:
+            parts = [self._maps(part) for part in slices.split(_SLICES_AT_ONCE)]
         maps = []
         for stride in sorted(parts[0]):
             one = torch.cat([part[stride] for part in parts])

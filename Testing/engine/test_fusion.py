@@ -93,17 +93,19 @@ def window_means(x, radius):
     return x
 
 
-@pytest.mark.parametrize(("size", "radius"), [((64, 80), 2), ((20, 18, 36), 1), ((128, 112), 4)])
+@pytest.mark.parametrize(("size", "radius"), [((64, 112), 2), ((20, 18, 36), 1), ((128, 112), 4)])
 def test_guided_is_the_guided_filter_of_he_sun_and_tang(size, radius):
-    """Levels as large as the image, two channels: the published equations, window by window, the mean given back."""
+    """Levels as large as the image, two channels: the published equations, window by window, applied to
+    a guide without the noise of single pixels; the mean given back."""
     rng = np.random.default_rng(0)
     levels, image = rng.normal(size=(2, 1, 1, *size)), rng.uniform(size=(1, 2, *size))
     evidence, guide = levels.sum(0)[0, 0], image[0].mean(0)
     mean_guide, mean_evidence = window_means(guide, radius), window_means(evidence, radius)
     variance = window_means(guide**2, radius) - mean_guide**2
     covariance = window_means(guide * evidence, radius) - mean_guide * mean_evidence
-    slope = covariance / (variance + 0.3 * guide.var())
-    expected = window_means(slope, radius) * guide + window_means(mean_evidence - slope * mean_guide, radius)
+    slope = covariance / (variance + 0.2 * guide.var())
+    calm = window_means(guide, 1)
+    expected = window_means(slope, radius) * calm + window_means(mean_evidence - slope * mean_guide, radius)
     expected += evidence.mean() - expected.mean()
     fused = fuse([torch.from_numpy(each) for each in levels], size, "guided", torch.from_numpy(image))
     np.testing.assert_allclose(fused[0, 0].numpy(), expected, atol=1e-9)
@@ -122,6 +124,12 @@ def test_rounding_errors_of_an_image_without_contrast_bound_nothing(dtype, brigh
     levels = [torch.randn(1, 2, n, n, generator=generator).to(dtype) for n in (32, 8)]
     fused = fuse(levels, (64, 64), "guided", torch.full((1, 1, 64, 64), brightness, dtype=dtype))
     assert fused.abs().max() <= fuse(levels, (64, 64), "sum").abs().max()
+
+
+@pytest.mark.parametrize("unit", [1e-12, 1e12])
+def test_the_images_unit_does_not_matter(unit):
+    image, _, levels = squares()
+    torch.testing.assert_close(fuse(levels, (64, 64), "guided", unit * image), fuse(levels, (64, 64), "guided", image))
 
 
 def test_every_image_of_a_batch_is_its_own_guide():

@@ -94,6 +94,18 @@ def test_evidence_of_volumes_lies_where_it_is_and_adds_up(of_volumes):
                 assert abs(center - block[axis].start - 1) < 8
 
 
+def test_gradients_of_a_volume_are_those_of_all_its_slices(of_volumes, monkeypatch):
+    volume = of_volumes[1]
+    found = []
+    for at_once in (8, 1000):
+        monkeypatch.setattr("hrcam.lite0._SLICES_AT_ONCE", at_once)
+        x = torch.rand(1, 1, 32, 32, 32, generator=torch.Generator().manual_seed(1)).requires_grad_()
+        (gradient,) = torch.autograd.grad(volume(x)[0, 0], x)
+        found.append(gradient)
+    assert found[0].any()
+    torch.testing.assert_close(*found)
+
+
 def test_a_stride_that_a_module_declares_must_fit_the_image():
     network = Lite0Pyramid(finest_stride=4, width=8, dims=3)
     network.planes["axial_4"].level_stride = [1, 2, 2]

@@ -23,7 +23,7 @@ from hrcam.train.predict import Prediction
 from hrcam.train.prepare_cases import PreparedCase
 from hrcam.train.report import Answers, join, summarize
 from hrcam.train.run import run_training
-from hrcam.volume import read_volume
+from hrcam.volume import read_volume, volume_from_array
 from safetensors.torch import load_file, save_file
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 from train_data import disc, make_folder, settings, with_blob, write
@@ -186,6 +186,28 @@ def test_pairs_train_from_generated_heads(tmp_path, patch):
     }  # fmt: skip
     assert bundle.classes[0].pathology and bundle.build().num_classes == 2
     assert report["head"]["text"].startswith("Learnt from twins" if patch else "Trained together")
+
+
+def test_a_network_of_volumes_learns_from_slices_of_pairs(tmp_path):
+    simulation = {"pairs_per_epoch": 4, "validation_pairs": 4, "phantoms": 3, "diameter_mm": [20.0, 30.0], "patch": 24}
+    config = parse_config(
+        settings(
+            mode="joint", dimension=3, data__kind="paired", data__simulation=simulation, input__size=[32, 32, 32],
+            input__spacing_mm=6.0, train__epochs=1, train__batch_size=2, fusion="guided",
+            network={"name": "lite0_pyramid", "arguments": {"width": 4, "power": 2, "finest_stride": 4}},
+        )
+    )  # fmt: skip
+    bundle = run_training(config, tmp_path / "run", say=lambda _: None)
+    assert bundle.dimension == 3 and bundle.levels[:3] == tuple(
+        f"planes.{plane}_4" for plane in ("axial", "coronal", "sagittal")
+    )
+    learnt = load_file(tmp_path / "run" / "final" / "stage-one.safetensors")
+    kernel = "cnn.pyramid.4.0.weight"
+    assert learnt[kernel].ndim == 4
+    np.testing.assert_allclose(bundle.build().state_dict()[kernel], learnt[kernel], atol=2e-3)  # stored in half
+    volume = volume_from_array(np.random.default_rng(0).normal(100, 20, (20, 24, 22)), np.diag([8.0, 8, 8, 1]), "scan")
+    result = localize(volume, bundle)
+    assert result.map.shape == (20, 24, 22) and result.completeness_error < 1e-4
 
 
 @pytest.mark.slow

@@ -31,9 +31,7 @@ def flat(tmp_path: Path) -> tuple[Path, nn.Module]:
 @pytest.mark.parametrize("dimension", [2, 3])
 def test_a_2d_networks_weights_start_one_of_either_dimension(flat: tuple[Path, nn.Module], dimension: int) -> None:
     path, cnn = flat
-    of = config(dimension, str(path), width=8)
-    levels = build_network("lite0_pyramid", {"width": 8, "dims": dimension}).pyramid_levels
-    hrcam, _ = build_hrcam(of.model_copy(update={"network": of.network.model_copy(update={"levels": levels})}))
+    hrcam, _ = build_hrcam(config(dimension, str(path), width=8))
     assert hrcam.num_dims == dimension
     for name, value in hrcam.cnn.state_dict().items():
         torch.testing.assert_close(value, cnn.state_dict()[name])

@@ -14,6 +14,8 @@ EXPLAINED: dict[tuple[str, str], str] = {
     ("fusion.py: _box", "x.ndim - 2 → x.ndim + 2"): "Windows of one voxel more, which change nothing.",
     ("geometry.py: _check", "np.abs(direction).max() <= 2.0 → np.abs(direction).max() < 2.0"): _REFUSED,
     ("geometry.py: _check", "2.0 → 3.0"): _REFUSED,
+    ("fusion.py: fuse_guided", "variance + GUIDE_SMOOTHNESS * _whole_mean(guide ** 2) + floor → variance + "
+     "GUIDE_SMOOTHNESS * _whole_mean(guide ** 2) - floor"): "A floor counts where there is no contrast, by its size.",
     ("fusion.py: upsample", "True → False"): "`zip(strict=…)`: `fuse` has compared the lengths before.",
     ("geometry.py: _check", "abs(np.linalg.det(direction)) < ORTHONORMAL_TOLERANCE → abs(np.linalg.det(direction)) <= "
      "ORTHONORMAL_TOLERANCE"): _EXACT,

@@ -90,7 +90,8 @@ class SimulationConfig(_Section):
     patch: int | None = Field(
         default=None, ge=8,
         description="stage one learns from crops of so many pixels a side (at most the image) around what tells a pair "
-        "apart; the head is then fitted near what it learnt, to answer for whole images",
+        "apart, of slices where the network looks at volumes in planes; the head is then fitted near what it learnt, "
+        "to answer for whole images",
     )
     patches: int = Field(default=1, ge=1, description="crops of a pair, each with and without the lesion")
     elsewhere: int = Field(

@@ -49,6 +49,8 @@ def build_hrcam(config: TrainConfig) -> tuple[HRCAM, Architecture]:
         if example is not None and config.mode == "two_stage":
             _check_classifier(cnn, example, len(config.classes))
         levels = config.network.levels
+        if levels == "auto" and isinstance(cnn, Lite0Pyramid) and cnn.num_dims == 3:
+            levels = cnn.pyramid_levels  # of slices put together anew, which nothing can follow
         hrcam = HRCAM(cnn, len(config.classes), levels=levels, example=example, fusion=config.fusion)
     if hrcam.num_dims != config.dimension:
         raise ModelError(f"{config.network.name} has {hrcam.num_dims} dimensions.", f"dimension is {config.dimension}.")

@@ -5,6 +5,7 @@ sees whole images and one label may report a lesion far from where it is (docs/R
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from hrcam.simulate.lesion import LesionSpec, random_lesion
 from hrcam.simulate.neuromelanin import clear_loss, simulate_midbrain
 from hrcam.train.config import TrainConfig
 from hrcam.train.data import Example
+from hrcam.train.planes import config_of_slices
 from hrcam.train.prepare_cases import PreparedCase
 
 Array = npt.NDArray[np.float32]
@@ -102,6 +104,26 @@ class PatchExamples(Dataset[Example]):
     def set_epoch(self, epoch: int) -> None:
         """Draw other pairs from now on."""
         self.epoch = epoch
+
+
+@dataclass(frozen=True)
+class Twins:
+    """What stage one learns from where it learns from crops: of the images themselves, or of slices of volumes.
+
+    `config` describes them; `whole` are the images that `training` cuts its crops from.
+    """
+
+    config: TrainConfig
+    training: PatchExamples
+    validation: PatchExamples
+    whole: PairExamples
+
+
+def draw_twins(config: TrainConfig, training: Heads, validation: Heads) -> Twins:
+    """Crops of pairs in heads for training, and in others for validation."""
+    lesson = config_of_slices(config)
+    crops = PatchExamples(lesson, training), PatchExamples(lesson, validation, validate=True)
+    return Twins(lesson, *crops, PairExamples(lesson, training))
 
 
 def _around(difference: Array, sides: tuple[int, ...], rng: np.random.Generator) -> tuple[slice, ...]:

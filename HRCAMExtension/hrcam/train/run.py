@@ -19,7 +19,8 @@ from hrcam.train.config import TrainConfig
 from hrcam.train.data import Examples, ImageExamples
 from hrcam.train.export import write_bundle
 from hrcam.train.network import Architecture, build_hrcam
-from hrcam.train.paired import PairExamples, PatchExamples, split_heads, validation_pairs
+from hrcam.train.paired import PairExamples, Twins, draw_twins, split_heads, validation_pairs
+from hrcam.train.planes import adopt_slices
 from hrcam.train.predict import Prediction, predict
 from hrcam.train.prepare_cases import PreparedCase, prepare_cases
 from hrcam.train.report import Answers, draw_curves, join, summarize, write_report
@@ -37,14 +38,14 @@ Say = Callable[[str], None]
 class Split:
     """What one fit sees; `test` is empty but in cross-validation, `cases` empty where pairs are generated.
 
-    `patches` are (training, validation) of stage one where that learns from crops.
+    `twins` is what stage one learns from where it learns from crops.
     """
 
     training: Examples
     cases: list[PreparedCase]
     validation: list[PreparedCase]
     test: list[PreparedCase]
-    patches: tuple[Examples, Examples] | None = None
+    twins: Twins | None = None
 
 
 @dataclass(frozen=True)
@@ -182,10 +183,8 @@ def _unsplit(case: LabeledCase) -> LabeledCase:
 
 def _paired_split(config: TrainConfig) -> tuple[Split, list[Split]]:
     training, validation = split_heads(config)
-    patches = None
-    if config.data.simulation.patch:
-        patches = PatchExamples(config, training), PatchExamples(config, validation, validate=True)
-    return Split(PairExamples(config, training), [], validation_pairs(config, validation), [], patches), []
+    twins = draw_twins(config, training, validation) if config.data.simulation.patch else None
+    return Split(PairExamples(config, training), [], validation_pairs(config, validation), [], twins), []
 
 
 def _fit(config: TrainConfig, split: Split, folder: Path, callbacks: tuple[Callback, ...], say: Say) -> Fit:
@@ -193,15 +192,16 @@ def _fit(config: TrainConfig, split: Split, folder: Path, callbacks: tuple[Callb
     hrcam, architecture = build_hrcam(config)
     device = device_of(config)
     validation = ImageExamples(split.validation)
+    head: dict[str, Any] = {"text": "Trained together with the CNN."}
     if config.mode != "head_only":
         say("Stage one: the CNN")
-        train_cnn(hrcam, *(split.patches or (split.training, validation)), config, folder, callbacks)
-    head: dict[str, Any] = {"text": "Trained together with the CNN."}
-    if split.patches:
+    if split.twins:
+        _learn_twins(hrcam, split.twins, config, folder, callbacks)
         say("Stage two: the head, on whole images")
-        measure_norms(hrcam, split.training, config, device)
         head = refit_head(hrcam, split.training, config, config.sick, device)
-    elif config.mode != "joint":
+    elif config.mode != "head_only":
+        train_cnn(hrcam, split.training, validation, config, folder, callbacks)
+    if config.mode != "joint":
         say("Stage two: the head")
         fitted = train_head(hrcam, split.training, validation, config, device)
         tried = ", ".join(f"{t.inverse_penalty:g}: {t.balanced_accuracy:.3f}" for t in fitted.trials)
@@ -211,6 +211,17 @@ def _fit(config: TrainConfig, split: Split, folder: Path, callbacks: tuple[Callb
     pathology = [c.pathology for c in config.classes]
     calibration = calibrate(hrcam, split.validation, predictions, pathology, device, config.train.batch_size)
     return Fit(hrcam, architecture, calibration, head)
+
+
+def _learn_twins(
+    hrcam: HRCAM, twins: Twins, config: TrainConfig, folder: Path, callbacks: tuple[Callback, ...]
+) -> None:
+    """Stage one on crops, of volumes' slices where the network looks at these; then the norms see whole images."""
+    learner = hrcam if twins.config is config else build_hrcam(twins.config)[0]
+    train_cnn(learner, twins.training, twins.validation, twins.config, folder, callbacks)
+    measure_norms(learner, twins.whole, twins.config, device_of(config))
+    if learner is not hrcam:
+        adopt_slices(hrcam, learner)
 
 
 def _cross_validate(

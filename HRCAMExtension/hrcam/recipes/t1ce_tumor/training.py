@@ -54,7 +54,7 @@ class TrainingData:
 class Steps:
     """Of each lesson."""
 
-    twins: int = 1200
+    twins: int = 3600
     slices: int = 450
     again: int = 150
     volumes: int = 100

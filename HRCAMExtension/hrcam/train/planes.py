@@ -1,0 +1,37 @@
+"""A network that looks at volumes in three planes learns from slices: crops of these cost a tenth of those of volumes.
+
+Its kernels are those of the network of slices; its head says what that one says, averaged over the planes, until it is
+fitted on whole volumes.
+"""
+
+import torch
+
+from hrcam.lite0 import PLANES, Lite0Pyramid
+from hrcam.model import HRCAM
+from hrcam.train.config import TrainConfig
+from hrcam.train.network import build_cnn
+
+
+def config_of_slices(config: TrainConfig) -> TrainConfig:
+    """The same training on slices of the volumes that `config` draws; `config` itself for any other network."""
+    if config.dimension != 3 or config.network.name != "lite0_pyramid":
+        return config
+    flat, _ = build_cnn(config.network, len(config.classes), 2)
+    assert isinstance(flat, Lite0Pyramid)
+    network = config.network.model_copy(update={"levels": flat.pyramid_levels})
+    taken = {"size": config.input.size[1:], "spacing_mm": list(config.input.spacings[1:])}
+    return config.model_copy(
+        update={"dimension": 2, "network": network, "input": config.input.model_copy(update=taken)}
+    )
+
+
+@torch.no_grad()
+def adopt_slices(hrcam: HRCAM, flat: HRCAM) -> None:
+    """Give a network of volumes what the one of slices has learnt."""
+    hrcam.cnn.load_state_dict(flat.cnn.state_dict())
+    widths = [level.channels for level in flat.levels]
+    weights = dict(zip(flat.levels, flat.head.weight.split(widths, 1), strict=True))
+    of_stride = {level.name.rpartition(".")[2]: weight for level, weight in weights.items()}
+    planes = [of_stride[level.name.rpartition("_")[2]] / len(PLANES) for level in hrcam.levels]
+    hrcam.head.weight.copy_(torch.cat(planes, 1))
+    hrcam.head.bias.copy_(flat.head.bias)

@@ -1,0 +1,44 @@
+"""A network that looks at volumes in planes: what it takes over from one of slices."""
+
+import pytest
+import torch
+from hrcam import HRCAM
+from hrcam.networks import build_network
+from hrcam.train.config import parse_config
+from hrcam.train.planes import adopt_slices, config_of_slices
+from train_data import settings
+
+
+def config(**changes):
+    return parse_config(settings(mode="joint") | changes)
+
+
+@pytest.mark.parametrize(("power", "kind"), [(1, "pyramid"), (2, "power")])
+def test_slices_of_volumes_have_the_last_two_axes(power, kind):
+    given = {"size": [64, 48, 32], "spacing_mm": [3.0, 2.0, 1.0], "planes": ["coronal"]}
+    network = {"name": "lite0_pyramid", "arguments": {"width": 4, "power": power}, "weights": "simulated-lesion"}
+    lesson = config_of_slices(config(dimension=3, input=given, network=network))
+    assert lesson.dimension == 2 and lesson.input.size == [48, 32] and lesson.input.spacings == (2.0, 1.0)
+    assert lesson.network.levels == [f"{kind}.{stride}" for stride in (2, 4, 8, 16)]
+    assert lesson.input.planes == ["coronal"] and lesson.network.weights == "simulated-lesion"
+
+
+def test_other_networks_learn_from_what_they_look_at():
+    flat = config(network={"name": "lite0_pyramid", "arguments": {"width": 4}})
+    volumes = config(dimension=3, input={"size": [32, 32, 32]})
+    assert config_of_slices(flat) is flat and config_of_slices(volumes) is volumes
+
+
+def test_a_volume_gets_the_mean_of_what_its_slices_say_in_each_plane():
+    torch.manual_seed(0)
+    arguments = {"width": 4, "power": 2, "finest_stride": 4}
+    cnns = [build_network("lite0_pyramid", arguments | {"dims": dims}) for dims in (2, 3)]
+    flat, volume = (HRCAM(cnn, 2, levels=cnn.pyramid_levels).eval() for cnn in cnns)
+    adopt_slices(volume, flat)
+    x = torch.rand(1, 1, 32, 32, 32)
+    with torch.no_grad():
+        said = [
+            flat(stack.reshape(32, 1, 32, 32)).mean(0)
+            for stack in (x.movedim(2, 1), x.flip(2).movedim(3, 1), x.flip(2).movedim(4, 1))
+        ]
+        torch.testing.assert_close(volume(x)[0], torch.stack(said).mean(0), rtol=1e-4, atol=1e-6)
