@@ -24,8 +24,8 @@ from .model import HRCAM
 
 Array = npt.NDArray[np.float32]
 
-AUTO_ITEMS = 32
-"""Slices from which "auto" takes OpenVINO; for fewer, compiling (1 to 2 s) costs more than it saves."""
+AUTO_ITEMS = {2: 32, 3: 4}
+"""Slices, or volumes, from which "auto" takes OpenVINO; for fewer, compiling (1 s to many) costs more than it saves."""
 
 TOLERANCE = {"fp32": 1e-4, "bf16": 0.02}
 """Largest accepted difference from PyTorch's fp32, in shares of a level's greatest evidence."""
@@ -100,8 +100,8 @@ def is_wanted(engine: str, device: torch.device, precision: str, dimension: int,
     ----------
     engine : "openvino" always, "torch" never; "auto" where it is installed and there is enough to compute.
     device, precision : it runs on the CPU, in fp32 or bf16.
-    dimension : 2 or 3; of a volume, one item is enough.
-    items : slices that the process has computed or is about to; None stands for many.
+    dimension : 2 or 3.
+    items : slices or volumes that the process has computed or is about to; None stands for many.
 
     Raises
     ------
@@ -118,7 +118,7 @@ def is_wanted(engine: str, device: torch.device, precision: str, dimension: int,
         problem = "OpenVINO is not installed.", "Install it with pip install 'hrcam[fast]', or choose the engine torch."
     if engine == "openvino" and problem is not None:
         raise ModelError(*problem)
-    return problem is None and (engine == "openvino" or dimension == 3 or items is None or items >= AUTO_ITEMS)
+    return problem is None and (engine == "openvino" or items is None or items >= AUTO_ITEMS[dimension])
 
 
 def compiled(network: HRCAM, size: Sequence[int], precision: str) -> CompiledNetwork:

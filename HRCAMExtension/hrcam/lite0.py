@@ -205,8 +205,8 @@ class Lite0Pyramid(nn.Module):
         stack = (x.flip(_SUPERIOR) if upside_down else x).movedim(axis, 1)
         slices = stack.flatten(0, 1)
         # Some slices at a time need far less memory, as do gradients for which these are computed again; in training,
-        # batch norms look at all of them, once.
-        if self.training:
+        # batch norms look at all of them, once. A traced graph would hold the network once for each part.
+        if self.training or torch.jit.is_tracing():
             parts = [self._maps(slices)]
         elif torch.is_grad_enabled():
             parts = [checkpoint(self._maps, part, use_reentrant=False) for part in slices.split(_SLICES_AT_ONCE)]

@@ -136,9 +136,10 @@ def test_localize_finds_the_same_with_both_engines(bright_blob_bundle, blob_volu
     ("engine", "dimension", "items", "wanted"),
     [
         ("auto", 2, 1, False),
-        ("auto", 2, engine_openvino.AUTO_ITEMS, True),
+        ("auto", 2, engine_openvino.AUTO_ITEMS[2], True),
         ("auto", 2, None, True),
-        ("auto", 3, 1, True),
+        ("auto", 3, engine_openvino.AUTO_ITEMS[3] - 1, False),
+        ("auto", 3, engine_openvino.AUTO_ITEMS[3], True),
         ("openvino", 2, 1, True),
         ("torch", 3, None, False),
     ],
@@ -168,7 +169,7 @@ def test_a_network_that_openvino_cannot_run_goes_to_torch_unless_it_was_asked_fo
 
     monkeypatch.setattr(ov, "convert_model", refuse)
     monkeypatch.setattr(engine_openvino, "_compiled", {})
-    monkeypatch.setattr(engine_openvino, "AUTO_ITEMS", 1)
+    monkeypatch.setattr(engine_openvino, "AUTO_ITEMS", {2: 1, 3: 1})
     volume = blob_volume((48, 52, 2), (1.0, 1.0, 5.0))
     assert localize(volume, bright_blob_bundle, Options(device="cpu")).provenance["engine"] == "torch"
     with pytest.raises(ModelError, match="unknown operation"):
