@@ -8,13 +8,13 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk  # noqa: N813 - its customary name
+import numpy.typing as npt
 
 from .errors import OutputError
 from .formats import reason, safe_name, shown
 from .origin import origin_of
+from .raw_nrrd import write_raw
 from .result import Result, validate_result
-from .volume import to_sitk
 
 
 def write_arrays(result: Result, folder: Path) -> dict[str, object]:
@@ -31,7 +31,7 @@ def write_arrays(result: Result, folder: Path) -> dict[str, object]:
     """
     stem = safe_name(result.case)
     level_files = {level: f"{stem}_level{number}.nrrd" for number, level in enumerate(result.level_maps or {}, start=1)}
-    arrays = {f"{stem}_map.nrrd": result.map, f"{stem}_labels.nrrd": result.labels}
+    arrays: dict[str, npt.NDArray[np.generic]] = {f"{stem}_map.nrrd": result.map, f"{stem}_labels.nrrd": result.labels}
     arrays |= {level_files[level]: array for level, array in (result.level_maps or {}).items()}
     document = result.to_json({"map": f"{stem}_map.nrrd", "labels": f"{stem}_labels.nrrd",
                                **{f"map_{level}": name for level, name in level_files.items()}})
@@ -44,17 +44,14 @@ def write_arrays(result: Result, folder: Path) -> dict[str, object]:
         holder = Path(tempfile.mkdtemp(prefix=".hrcam-", dir=folder))
         try:
             for name, array in arrays.items():
-                image = to_sitk(np.ascontiguousarray(array), result.geometry)
-                for key, value in origin_of(result).items():
-                    image.SetMetaData(key, value)
-                sitk.WriteImage(image, str(holder / name), False)
+                write_raw(holder / name, array, result.geometry.ijk_to_lps, origin_of(result))
             (holder / json_name).write_text(json.dumps(document, allow_nan=False), encoding="utf-8")
             for name in (*arrays, json_name):
                 (holder / name).replace(folder / name)
                 moved.append(folder / name)
         finally:
             shutil.rmtree(holder, ignore_errors=True)
-    except (OSError, RuntimeError) as error:
+    except OSError as error:
         for path in moved:
             path.unlink(missing_ok=True)
         raise OutputError(f'The result cannot be written to "{shown(folder)}": {reason(error)[-200:]}.',

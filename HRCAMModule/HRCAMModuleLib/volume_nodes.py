@@ -13,7 +13,6 @@ import slicer
 import vtk
 from slicer.i18n import tr as _
 
-from .nrrd import header
 from .steps import Steps, slabs
 
 RESULT_ATTRIBUTE = "HRCAM.Role"
@@ -104,6 +103,8 @@ def writeVolumeSteps(volumeNode: Any, path: Path) -> Steps:
 
     Uncompressed, because the file is read once by a process on the same machine; no parent transform is applied.
     """
+    from hrcam.raw_nrrd import header
+
     voxels = slicer.util.arrayFromVolume(volumeNode)
     lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ ijkToRas(volumeNode)
     little = voxels.dtype.newbyteorder("<")

@@ -14,7 +14,6 @@ from slicer.i18n import tr as _
 
 from .engine import ensureEngineOnPath
 from .localization_run import Request
-from .nrrd import openRaw
 from .scene_results import EvidenceData
 from .worker_process import LineProcess, ProcessProtocol, pythonExecutable
 
@@ -115,12 +114,14 @@ class WorkerClient:
             self._finish(job, event["result"])
 
     def _finish(self, job: _Job, result: dict[str, Any]) -> None:
+        from hrcam.raw_nrrd import open_raw
+
         try:
             document = json.loads((job.output / result["document"]).read_text(encoding="utf-8"))
-            maps = {level: (lambda path=job.output / file: openRaw(path))
+            maps = {level: (lambda path=job.output / file: open_raw(path))
                     for level, file in result["level_maps"].items()}
-            data = EvidenceData(document["provenance"]["model"]["name"], document, openRaw(job.output / result["map"]),
-                                openRaw(job.output / result["labels"]), maps)
+            data = EvidenceData(document["provenance"]["model"]["name"], document, open_raw(job.output / result["map"]),
+                                open_raw(job.output / result["labels"]), maps)
         except (OSError, ValueError, KeyError, TypeError) as error:
             self._fail(_("The engine's result could not be read: {error}. Check the free space on the temporary "
                          "folder's disk, then run again.").format(error=error))

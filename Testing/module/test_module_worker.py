@@ -170,19 +170,6 @@ def test_a_process_that_cannot_start_outlives_the_signal_that_says_so(panel, sli
     assert ends == [((-1, True), False)] and wrapper() is not None
 
 
-def test_raw_files_survive_the_way_and_back(panel, tmp_path):
-    from HRCAMModuleLib.nrrd import header, openRaw
-
-    for dtype in ("u1", "i2", "f4", "f8"):
-        array = np.arange(60).reshape(3, 4, 5).astype(dtype)
-        path = tmp_path / f"{dtype}.nrrd"
-        path.write_bytes(header(array, np.eye(4)) + array.tobytes())
-        assert np.array_equal(openRaw(path), array)
-        path.write_bytes(path.read_bytes()[:-1])
-        with pytest.raises(ValueError, match="incomplete"):
-            openRaw(path)
-
-
 def test_the_volume_file_is_read_by_itk_as_the_node_is(panel, addScan, tmp_path):
     sitk = pytest.importorskip("SimpleITK")
     import slicer
