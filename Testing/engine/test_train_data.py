@@ -253,6 +253,21 @@ def test_crops_from_elsewhere_show_healthy_head():
         assert crop.max() > 0.05, "with head in it"
 
 
+def test_crops_from_anywhere_show_other_slices_of_heads():
+    simulation = PAIRED["data__simulation"] | {"patch": 16, "patches": 1, "elsewhere": 1, "anywhere": 3}
+    config = parse_config(settings(mode="joint", **PAIRED | {"data__simulation": simulation}))
+    heads = split_heads(config)[0]
+    examples = PatchExamples(config, heads)
+    (_, twin), _, _ = draw_pair(config, heads, (0, config.seed, 0, 0))
+    images, labels = examples[0]
+    assert images.shape == (6, 16, 16) and labels.tolist() == [0, 1, 1, 1, 1, 1]
+    assert examples.labels == [0, 1, 1, 1, 1, 1] * 3
+    windows = np.lib.stride_tricks.sliding_window_view(twin, (16, 16))
+    for crop in images[3:].numpy():
+        assert not (windows == crop).all((2, 3)).any() and crop.max() > 0.05
+    assert examples[0][0].equal(images), "the same seed, epoch and index"
+
+
 def test_the_first_epochs_show_clear_lesions_alone():
     simulation = PAIRED["data__simulation"] | {"patch": 32, "clear_epochs": 2, "pairs_per_epoch": 10}
     config = parse_config(settings(mode="joint", **PAIRED | {"data__simulation": simulation}))

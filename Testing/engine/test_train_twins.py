@@ -116,3 +116,24 @@ def test_the_refitted_head_tells_whole_images_apart_and_stays_near_the_twins(
     assert first > 0 and abs(second) < 0.2 * first
     assert not hrcam.head.weight[0, 2:].any() and not hrcam.head.weight[1].any(), "what never varies has no say"
     assert "400 whole images" in text
+
+
+def test_a_fit_that_leaves_little_of_the_twins_head_is_dropped(
+    classifier: TwinClassifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Evidence says nothing of these few images, something else does: the map would no longer show lesions."""
+    hrcam, rng = classifier.hrcam, np.random.default_rng(0)
+    labels = np.arange(40) % 2
+    pooled = np.zeros((40, hrcam.head.in_features), np.float32)
+    pooled[:, 0] = rng.normal(5, 1, 40)
+    pooled[:, 1] = (labels == 0) + rng.normal(0, 0.1, 40)
+    with torch.no_grad():
+        hrcam.head.weight.zero_()
+        hrcam.head.weight[0, 0] = 2.0
+    monkeypatch.setattr(twin_lesson, "pool_features", lambda *_: (pooled, labels))
+    monkeypatch.setattr(twin_lesson, "make_loader", lambda *_, **__: [])
+    monkeypatch.setattr(twin_lesson, "_INVERSE_PENALTY", 0.1)
+    text = refit_head(hrcam, [], classifier.config, 0, torch.device("cpu"))["text"]
+    assert hrcam.head.weight[0, 0] > 0 and not hrcam.head.weight[0, 1:].any() and "1.00" in text
+    logits = pooled @ hrcam.head.weight.detach().numpy().T + hrcam.head.bias.detach().numpy()
+    assert abs(float((logits[:, 0] - logits[:, 1]).mean())) < 0.5, "neither class is preferred"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .appearance import Appearance, apply_appearance, random_appearance
-from .head import PLANES, Head, draw_scene
+from .head import PLANES, WITHIN_THE_BRAIN, Head, draw_scene
 from .lesion import LesionSpec, find_site, insert_lesion, random_lesion
 
 Array = np.ndarray
@@ -59,6 +59,7 @@ def simulate_case(
     least_change: float = LEAST_CHANGE,
     paired: bool = False,
     stripped: bool = False,
+    reach: float = WITHIN_THE_BRAIN,
 ) -> SimulatedCase:
     """Simulate one scan. The same arguments give the same scan, bit for bit.
 
@@ -75,6 +76,7 @@ def simulate_case(
     style, plane : tissue contrast and plane; drawn at random by default.
     paired : also give the twin without lesion.
     stripped : leave out all but the brain, where the head is made of tissues.
+    reach : how far from the brain's center slices may lie, see :func:`hrcam.simulate.head.draw_scene`.
     """
     streams = [np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(4)]
     choice, scene_rng, lesion_rng, scanner_rng = streams
@@ -86,7 +88,7 @@ def simulate_case(
     style = style or drawn_style
     plane = (plane or drawn_plane) if dims == 2 else None
     scene = draw_scene(head, scene_rng, plane=plane, size=(size,) * dims, spacing_mm=spacing, style=style,
-                       thick_mm=thick, stripped=stripped)  # fmt: skip
+                       thick_mm=thick, stripped=stripped, reach=reach)  # fmt: skip
     top = float(np.percentile(scene.image, 99))
     noise_seed = scanner_rng.integers(2**63)
 

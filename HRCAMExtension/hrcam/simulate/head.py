@@ -18,6 +18,9 @@ from .tissues import BRAIN, INDEX, STYLES, TISSUES, draw_intensities, from_label
 Array = np.ndarray
 
 PLANES = ("axial", "coronal", "sagittal")
+WITHIN_THE_BRAIN, ALL_OF_THE_HEAD = 0.8, 1.9
+"""How far from the brain's center slices may lie, as parts of half its extent; the latter shows face and neck too."""
+
 _FAT_MM = 9.0
 
 
@@ -197,6 +200,7 @@ def draw_scene(
     deform_mm: float = 3.0,
     thick_mm: float = 0.0,
     stripped: bool = False,
+    reach: float = WITHIN_THE_BRAIN,
 ) -> Scene:
     """Draw a clean slice (``plane`` given) or volume of a head, with random pose, deformation and tissue contrast.
 
@@ -213,12 +217,13 @@ def draw_scene(
     deform_mm : standard deviation of the elastic deformation.
     thick_mm : slice thickness, for slices.
     stripped : leave out all but the brain, as brain extraction does; heads of intensities stay as they are.
+    reach : how far from the brain's center a slice may lie, as a part of half the brain's extent.
     """
     if style not in STYLES:
         raise InputError(f"Contrast style '{style}' is unknown.", f"Choose one of {', '.join(STYLES)}.")
     if plane is not None and plane not in PLANES:
         raise InputError(f"Plane '{plane}' is unknown.", f"Choose one of {', '.join(PLANES)}.")
-    coordinates = _grid(head, rng, plane, size, spacing_mm)
+    coordinates = _grid(head, rng, plane, size, spacing_mm, reach)
     rotation = _rotation(rng.uniform(-0.15, 0.15, 3)) * rng.uniform(0.9, 1.12, 3)
     mirror = np.array([1.0, 1.0, rng.choice([-1.0, 1.0])])
     matrix = (rotation * mirror).astype(np.float32)
@@ -262,14 +267,14 @@ def find_brain(image: Array, spacing_mm: Sequence[float]) -> Array:
 
 
 def _grid(head: Head, rng: np.random.Generator, plane: str | None, size: Sequence[int],
-          spacing_mm: Sequence[float]) -> list[Array]:  # fmt: skip
+          spacing_mm: Sequence[float], reach: float) -> list[Array]:  # fmt: skip
     """Open coordinates in mm from the brain's center, K, J, I, of a randomly placed slice or volume."""
     axes = [((np.arange(n) - (n - 1) / 2) * s + rng.uniform(-6, 6)).astype(np.float32)
             for n, s in zip(size, spacing_mm, strict=True)]  # fmt: skip
     if plane is None:
         return [axes[0][:, None, None], axes[1][None, :, None], axes[2][None, None, :]]
     axis = PLANES.index(plane)
-    through = np.full((1, 1), rng.uniform(-0.8, 0.8) * head.extent_mm[axis], np.float32)
+    through = np.full((1, 1), rng.uniform(-reach, reach) * head.extent_mm[axis], np.float32)
     rows, columns = axes[0][:, None], axes[1][None, :]
     if plane == "axial":
         return [through, rows, columns]

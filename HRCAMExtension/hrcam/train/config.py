@@ -97,6 +97,11 @@ class SimulationConfig(_Section):
     elsewhere: int = Field(
         default=0, ge=0, description="further crops of a pair, without lesion, from all over the head (with patch)"
     )
+    anywhere: int = Field(
+        default=0, ge=0,
+        description="further crops a pair, of slices without lesion through all of a head, face and neck included "
+        "(with patch; of slices alone): volumes show these, slices through lesions do not",
+    )
     clear_epochs: int = Field(
         default=0, ge=0, description="so many epochs begin with large lesions of strong contrast alone (with patch)"
     )

@@ -20,7 +20,7 @@ from hrcam.input_statistics import intensity_statistics
 from hrcam.intensity import find_scale
 from hrcam.prepare import FOREGROUND_VALUE
 from hrcam.simulate.case import simulate_case
-from hrcam.simulate.head import Head, find_heads, phantom_head, read_head
+from hrcam.simulate.head import ALL_OF_THE_HEAD, Head, find_heads, phantom_head, read_head
 from hrcam.simulate.lesion import LesionSpec, random_lesion
 from hrcam.simulate.neuromelanin import clear_loss, simulate_midbrain
 from hrcam.train.config import TrainConfig
@@ -35,6 +35,7 @@ _TRAIN, _VALIDATION, _PHANTOM = 0, 1, 2
 """First number of a seed, so that no two streams meet."""
 
 _WARM_HEADS = 32
+_TRIES, _AIR, _LEAST_HEAD = 8, 0.2, 0.05
 _DIFFERENT = 0.5
 _CLEAR_OF_TEN = 3
 _CLEAR_MM, _CLEAR_CONTRAST = 8.0, (0.5, 1.2)
@@ -67,7 +68,7 @@ class PairExamples(Dataset[Example]):
 
 class PatchExamples(Dataset[Example]):
     """Crops of fresh pairs. An example: `patches` times one around the lesion, and the same without it; then
-    `elsewhere` crops of healthy head."""
+    `elsewhere` crops of healthy head, and `anywhere` crops of other slices of heads."""
 
     def __init__(self, config: TrainConfig, heads: Heads, validate: bool = False) -> None:
         simulation = config.data.simulation
@@ -77,7 +78,7 @@ class PatchExamples(Dataset[Example]):
         count = simulation.validation_pairs if validate else simulation.pairs_per_epoch
         self.sizes = [tuple(min(simulation.patch, n) for n in config.input.size)] * count
         sick, healthy = pair_labels(config).tolist()
-        self._labels = torch.tensor([sick, healthy] * simulation.patches + [healthy] * simulation.elsewhere)
+        self._labels = torch.tensor([sick, healthy] * simulation.patches + [healthy] * _healthy_crops(config))
         self.labels = self._labels.tolist() * count
 
     def __len__(self) -> int:
@@ -93,6 +94,9 @@ class PatchExamples(Dataset[Example]):
             patches += [image[here], twin[here]]
         for _ in range(self.config.data.simulation.elsewhere):
             patches.append(twin[_within(twin, self.sizes[0], rng)])
+        while len(patches) < len(self._labels):
+            other = _healthy_slice(self.config, self.heads, (*seed, len(patches)))
+            patches.append(other[_within(other, self.sizes[0], rng)])
         return torch.from_numpy(np.stack(patches)), self._labels.clone()
 
     def _clear(self, index: int) -> bool:
@@ -124,6 +128,28 @@ def draw_twins(config: TrainConfig, training: Heads, validation: Heads) -> Twins
     lesson = config_of_slices(config)
     crops = PatchExamples(lesson, training), PatchExamples(lesson, validation, validate=True)
     return Twins(lesson, *crops, PairExamples(lesson, training))
+
+
+def _healthy_crops(config: TrainConfig) -> int:
+    simulation = config.data.simulation
+    slices = config.dimension == 2 and simulation.kind == "lesion"
+    return simulation.elsewhere + (simulation.anywhere if slices else 0)
+
+
+def _healthy_slice(config: TrainConfig, heads: Heads, seed: tuple[int, ...]) -> Array:
+    """A slice without lesion through any part of a head, normalised by itself."""
+    simulation, rng = config.data.simulation, np.random.default_rng(seed)
+    head = heads[int(rng.integers(len(heads)))]()
+    for attempt in range(_TRIES):
+        case = simulate_case(
+            head, (*seed, attempt), dims=2, size=config.input.size[0], spacing_mm=config.input.spacings[0],
+            plane=str(rng.choice(config.input.planes)), style=str(rng.choice(simulation.styles)), lesion=False,
+            reach=ALL_OF_THE_HEAD,
+        )  # fmt: skip
+        image = find_scale(case.image, config.input.intensity.model_dump()).apply(case.image)
+        if np.count_nonzero(case.image > _AIR * case.image.max()) > _LEAST_HEAD * image.size:
+            break
+    return image
 
 
 def _around(difference: Array, sides: tuple[int, ...], rng: np.random.Generator) -> tuple[slice, ...]:

@@ -9,6 +9,7 @@ import itertools
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
@@ -42,6 +43,9 @@ _FREEDOM = 30.0
 
 _INVERSE_PENALTY = 1e-4
 """Of the head's change on whole images; docs/RESEARCH.md has others."""
+
+_LEAST_ALIKE = 0.5
+"""Cosine of the weights before and after, below which the fit is dropped."""
 
 _NORM_BATCHES = 16
 
@@ -208,8 +212,9 @@ def refit_head(
 
     A logistic regression on the pooled features, z-scored, and beside them the pooled evidence of the twins' head,
     which is next to free of the penalty: the penalty is then on what the head changes. Twins say where evidence
-    belongs, but crops cannot say how much of it a whole head without lesion gathers. The class without pathology
-    becomes the reference with logit 0.
+    belongs, but crops cannot say how much of it a whole head without lesion gathers. Where the fit would leave little
+    of the twins' head, as few images make it, that head stays. The class without pathology becomes the reference with
+    logit 0.
     """
     loader = make_loader(training, config.train.batch_size, workers=config.train.workers)
     features, labels = pool_features(hrcam, flattened(loader), device)
@@ -221,16 +226,22 @@ def refit_head(
         spread[spread == 0] = np.inf
         design = np.column_stack([_FREEDOM * (evidence - evidence.mean()) / size, (pooled - pooled.mean(0)) / spread])
         fit = LogisticRegression(C=_INVERSE_PENALTY, max_iter=10_000).fit(design, labels == sick)
-        kept = max(_FREEDOM * float(fit.coef_[0, 0]) / size, 1e-3)
+        kept = max(_FREEDOM * float(fit.coef_[0, 0]) / size, 0.0)
         weight = kept * taught + fit.coef_[0, 1:] / spread
+        if _cosine(taught, weight) < _LEAST_ALIKE:  # what tells these images apart is not where lesions are
+            weight = taught / size
         bias = float(fit.intercept_[0]) - float(pooled.mean(0) @ weight)
         hrcam.head.weight.zero_()
         hrcam.head.bias.zero_()
         hrcam.head.weight[sick] = torch.from_numpy(weight).to(hrcam.head.weight)
         hrcam.head.bias[sick] = bias
-    alike = float(taught @ weight / (np.linalg.norm(taught) * np.linalg.norm(weight)))
+    alike = _cosine(taught, weight)
     text = (
         f"Learnt from twins, then fitted near them on {len(labels)} whole images (C = {_INVERSE_PENALTY:g}); "
         f"the cosine of the weights before and after is {alike:.2f}."
     )
     return {"text": text}
+
+
+def _cosine(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> float:
+    return float(a @ b / max(float(np.linalg.norm(a) * np.linalg.norm(b)), 1e-30))
