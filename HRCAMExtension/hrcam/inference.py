@@ -50,15 +50,17 @@ class Runner:
     engine: str = "torch"
     _compiled: CompiledNetwork | None = field(default=None, init=False)
     _windows: windows.Windows | None = field(default=None, init=False)
+    _uncut: str = field(default="", init=False)
 
     def begin(self, plan: Plan) -> None:
         """Get ready for a plan's size; raises ``ModelError`` where the engine was asked for by name and cannot."""
         self._compiled = self._windows = None
+        self._uncut = ""
         if isinstance(plan, VolumePlan) and math.prod(plan.size) > windows.LARGEST_VOLUME:
             try:
                 self._cut(plan, windows.LARGEST_VOLUME)
             except ModelError as error:
-                self.warnings.append(str(error))
+                self._uncut = f" {error}"  # in one piece then: only where memory does not suffice, this needs saying
             else:
                 return
         if self.engine != "torch":
@@ -108,7 +110,7 @@ class Runner:
         elif self._cut_smaller(plan):
             self._compiled = None
         elif self.device.type == "cpu":
-            raise ModelError("There is not enough memory for even one image at a time.",
+            raise ModelError(f"There is not enough memory for even one image at a time.{self._uncut}",
                              "Close other programs, or crop or resample the volume.")
         else:
             self.leave_gpu()

@@ -181,8 +181,8 @@ class Lite0Pyramid(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """B×C×*size in [0, 1] → logits B×K, by the finest maps alone."""
         if self.num_dims == 3:
-            finest = [self._in_plane(x, plane)[0].flatten(2) for plane in PLANES]
-            return self.classifier(torch.cat(finest, 2))
+            planes = [self.classifier(self._in_plane(x, plane)[0].flatten(2)) for plane in PLANES]
+            return torch.stack(planes).mean(0)
         maps = self._maps(x)
         if self.exponent > 1:
             maps = {stride: self.power[str(stride)](one) for stride, one in maps.items()}
@@ -214,7 +214,7 @@ class Lite0Pyramid(nn.Module):
             parts = [self._maps(part) for part in slices.split(_SLICES_AT_ONCE)]
         maps = []
         for stride in sorted(parts[0]):
-            one = torch.cat([part[stride] for part in parts])
+            one = torch.cat([part.pop(stride) for part in parts])
             volume = one.unflatten(0, stack.shape[:2]).movedim(1, axis)
             shown = volume.flip(_SUPERIOR) if upside_down else volume
             maps.append(self.planes[f"{plane}_{stride}"](shown))

@@ -66,12 +66,15 @@ def cut(network: HRCAM, size: Sequence[int], voxels: int) -> Windows:
     ------
     ModelError : the volume cannot be cut, or not into anything smaller; the message says why.
     """
-    whole = "It went through the network in one piece."
+    whole = "It goes through the network in one piece."
     if any(side % STEP for side in size):
         raise ModelError(f"A network's input of {_sides(size)} voxels cannot be cut into windows, whose sides are "
                          f"multiples of {STEP}.", whole)
     if any(stride != stride // 1 or STEP % int(stride) for level in network.levels for stride in level.stride):
         raise ModelError(f"The volume cannot be cut into windows: not all of the network's strides divide {STEP}.",
+                         whole)
+    if len({level.stride.index(min(level.stride)) for level in network.levels if len(set(level.stride)) > 1}) > 1:
+        raise ModelError("The volume cannot be cut into windows: the network looks at whole slices in several planes.",
                          whole)
     if network not in _reaches:
         _reaches[network] = reach(network)
@@ -101,7 +104,7 @@ def reach(network: HRCAM) -> int | None:
         for value in itertools.chain(probe.parameters(), probe.buffers()):
             if value.is_floating_point():
                 value.copy_(value.abs().clamp(min=1e-3, max=1.0))
-    _average_instead_of_maximum(probe)
+    _let_gradients_through(probe)
     farthest = 0
     for axis in range(probe.num_dims):
         found = _reach_along(probe, axis)
@@ -123,6 +126,8 @@ def _reach_along(probe: HRCAM, axis: int) -> int | None:
             middle = level.shape[2 + axis] // 2
             (gradient,) = torch.autograd.grad(level.select(2 + axis, middle).sum(), x, retain_graph=True)
             where = gradient.ne(0).movedim(2 + axis, 0).flatten(1).any(1).nonzero().flatten()
+            if not len(where):
+                return None  # something saturates or cuts the gradient off: the reach cannot be known
             touched += [length // 2 - int(where.min()), int(where.max()) - length // 2]
         if max(touched) < length // 2 - 1:
             return max(touched)
@@ -130,12 +135,15 @@ def _reach_along(probe: HRCAM, axis: int) -> int | None:
     return None
 
 
-def _average_instead_of_maximum(module: nn.Module) -> None:
-    """A maximum passes the gradient of one voxel alone and would hide the others."""
+def _let_gradients_through(module: nn.Module) -> None:
+    """A maximum passes the gradient of one voxel alone and would hide the others; what saturates passes none."""
     for name, child in module.named_children():
+        if isinstance(child, nn.Hardtanh | nn.Hardsigmoid | nn.Hardswish):  # ReLU6 is a Hardtanh
+            setattr(module, name, nn.ReLU())
+            continue
         dims = next((n for n in (2, 3) if isinstance(child, getattr(nn, f"MaxPool{n}d"))), None)
         if dims is None:
-            _average_instead_of_maximum(child)
+            _let_gradients_through(child)
         else:
             average = of_dims("AvgPool", dims)(child.kernel_size, child.stride, child.padding, child.ceil_mode)
             setattr(module, name, average)

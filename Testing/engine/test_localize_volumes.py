@@ -113,13 +113,22 @@ def test_windows_under_openvino_are_computed_by_torch_and_that_is_said(random_bu
     assert any("OpenVINO was not used" in warning for warning in found.warnings)
 
 
-def test_a_large_volume_that_cannot_be_cut_goes_in_one_piece_and_that_is_said(tmp_path, blob_volume, monkeypatch):
-    from hrcam import windows
+def test_a_large_volume_that_cannot_be_cut_goes_in_one_piece_and_too_little_memory_is_explained(
+    tmp_path, blob_volume, monkeypatch
+):
+    from hrcam import HRCAM, windows
 
     monkeypatch.setattr(windows, "LARGEST_VOLUME", 1000)
-    found = localize(blob_volume((48, 52, 22), (1.0, 1.0, 2.0)), save(tmp_path, "uneven", bright), CPU)
-    assert found.predicted == "lesion"
-    assert any("in one piece" in warning for warning in found.warnings)
+    large, uneven = blob_volume((48, 52, 22), (1.0, 1.0, 2.0)), save(tmp_path, "uneven", bright)
+    found = localize(large, uneven, CPU)
+    assert found.predicted == "lesion" and not any("piece" in warning for warning in found.warnings)
+
+    def failing(self, x, *rest):
+        raise RuntimeError(OUT_OF_MEMORY)
+
+    monkeypatch.setattr(HRCAM, "native_maps", failing)
+    with pytest.raises(ModelError, match=r"not enough memory.*cannot be cut.*in one piece"):
+        localize(large, uneven, CPU)
 
 
 def test_when_memory_runs_out_a_volume_goes_on_in_windows_until_it_fits(random_bundle, scan, whole, monkeypatch):

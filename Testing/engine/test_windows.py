@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from hrcam import HRCAM, ModelError
+from hrcam.lite0 import Lite0Pyramid
 from hrcam.networks import Hourglass, ResNetSmall, VGGSmall
 from hrcam.windows import Windows, _spans, cut, reach, windowed_maps
 from torch import nn
@@ -91,3 +92,25 @@ def test_logits_are_of_all_classes_and_maps_of_those_asked_for() -> None:
         assert found.shape[1] == 1 and found.dtype == torch.float16
         assert torch.allclose(found[:, 0].float(), level[:, 1], rtol=1e-3, atol=1e-4)
     assert told[0] == 0 and told == sorted(told) and len(told) > 1 and told[-1] < 1
+
+
+def test_a_network_of_whole_slices_is_not_cut_and_one_that_saturates_is() -> None:
+    cnn = Lite0Pyramid(width=4, dims=3)
+    planes = HRCAM(cnn, 2, levels=cnn.pyramid_levels, example=torch.zeros(1, 1, 32, 32, 32)).eval()
+    with pytest.raises(ModelError, match="whole slices"):
+        cut(planes, (64, 64, 64), 1)
+    for clipped in (nn.ReLU6(), nn.Hardswish()):
+        plain = nn.Sequential(nn.Conv2d(1, 3, 3, padding=1), clipped, nn.Conv2d(3, 3, 5, padding=2), nn.Tanh())
+        with torch.no_grad():
+            plain[0].bias.fill_(100.0)
+        network = HRCAM(plain, 2, levels=["2"], example=torch.zeros(1, 1, 32, 32)).eval()
+        assert reach(network) == 1 + 2
+
+
+def test_where_no_gradient_comes_through_the_reach_is_not_known() -> None:
+    class Clipped(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x.clamp(100.0, 101.0) * 2
+
+    plain = nn.Sequential(nn.Conv2d(1, 3, 3, padding=1), Clipped(), nn.Conv2d(3, 3, 5, padding=2))
+    assert reach(HRCAM(plain, 2, levels=["2"], example=torch.zeros(1, 1, 32, 32)).eval()) is None
