@@ -23,7 +23,7 @@ SPACING = (0.7, 0.7, 0.8)
 CLASSES = ("tumor", "bleeding", "cyst", "normal")
 
 
-def write_scan(path, size_ijk):
+def write_scan(path, size_ijk, spacing):
     """An ellipse of tissue with one bright lesion in every slice, in Hounsfield units, slice by slice to the file."""
     import SimpleITK
 
@@ -37,7 +37,7 @@ def write_scan(path, size_ijk):
     for n in range(k):
         array[n] = np.roll(slice_, n % 7, axis=1)
     image = SimpleITK.GetImageFromArray(array)
-    image.SetSpacing(SPACING)
+    image.SetSpacing(spacing)
     SimpleITK.WriteImage(image, str(path))
 
 
@@ -100,12 +100,12 @@ def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
 
 
-def measure(size_ijk):
-    """The report of a localization of a scan of that size in a fresh process."""
+def measure(size_ijk, spacing=SPACING, model=None):
+    """The report of a localization of a scan of that size in a fresh process, by the tiny model or a named one."""
     with tempfile.TemporaryDirectory() as folder:
         scan = Path(folder) / "ct.nii"
-        write_scan(scan, size_ijk)
-        model = save_model(Path(folder), max(32, size_ijk[0])).path
+        write_scan(scan, size_ijk, spacing)
+        model = model or save_model(Path(folder), max(32, size_ijk[0])).path
         answer = subprocess.run([sys.executable, __file__, "--alone", str(scan), str(model), folder],
                                 check=True, capture_output=True, text=True)
     return json.loads(answer.stdout)
@@ -115,13 +115,15 @@ def main():
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", type=int, nargs=3, default=SIZE_IJK, metavar=("I", "J", "K"))
+    parser.add_argument("--spacing", type=float, nargs=3, default=SPACING, metavar=("I", "J", "K"), help="mm")
+    parser.add_argument("--model", help="a bundle, for its own memory; default: the tiny 2D model")
     parser.add_argument("--limit", type=float, default=LIMIT_GIB, help="GiB")
     parser.add_argument("--alone", nargs=3, metavar=("SCAN", "MODEL", "OUT"), help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.alone:
         localize_alone(*asked.alone)
         return 0
-    report = measure(tuple(asked.size))
+    report = measure(tuple(asked.size), tuple(asked.spacing), asked.model)
     print(json.dumps(report, indent=1))
     return int(report["peak_gib"] > asked.limit)
 

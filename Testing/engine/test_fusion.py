@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from hrcam import ModelError
-from hrcam.fusion import FUSIONS, fuse, upsample
+from hrcam.fusion import FUSIONS, _box, fuse, upsample
 from torch.nn import functional as F
 
 
@@ -174,3 +174,18 @@ def test_guided_is_linear_in_the_evidence():
 def test_bad_requests_are_refused_in_words(arguments, message):
     with pytest.raises(ModelError, match=message):
         fuse(*arguments)
+
+
+@pytest.mark.parametrize("radius", [1, 2, 5])
+@pytest.mark.parametrize("size", [(9, 17), (1, 6), (2, 3, 4), (1, 1)])
+def test_windows_are_means_of_what_lies_inside(size, radius):
+    x = torch.rand(2, 1, *size, dtype=torch.float64)
+    kept = x.clone()
+    expected = x
+    for axis in range(2, x.ndim):
+        lines = expected.movedim(axis, -1)
+        n = lines.shape[-1]
+        windows = [lines[..., max(0, i - radius):i + radius + 1].mean(-1) for i in range(n)]
+        expected = torch.stack(windows, -1).movedim(-1, axis)
+    assert torch.allclose(_box(x, radius), expected, atol=1e-12)
+    assert torch.equal(x, kept), "the image itself stays as it is"
