@@ -1,5 +1,6 @@
 """HR-CAM Pathology Localization: the module that 3D Slicer loads. The work is in HRCAMModuleLib and in the engine."""
 
+import math
 import os
 import tempfile
 import time
@@ -89,6 +90,7 @@ class HRCAMModuleTest(ScriptedLoadableModuleTest):
         self.assertEqual(result.map().shape, slicer.util.arrayFromVolume(self.volume).shape)
         segments = result.segmentation.GetSegmentation().GetNumberOfSegments()
         self.assertEqual(segments, len(result.evidenceLevels))
+        self._checkThatTheEvidenceLiesOnTheLesion(result)
         self.logic.showOverlay(result, kind="both", outline=True, legend=True)
         self.logic.setEvidenceRange(result, *result.evidenceSpan())
         self.logic.showOverlay(result, kind="map", source=self.logic.mapSources(result)[-1])
@@ -125,6 +127,14 @@ class HRCAMModuleTest(ScriptedLoadableModuleTest):
         slicer.app.processEvents()
         self.assertEqual(slicer.mrmlScene.GetNumberOfNodes(), before)
         self.assertEqual(len(done), 1)
+
+    def _checkThatTheEvidenceLiesOnTheLesion(self, result):
+        """For any model that finds something: where the generated lesion is, is known."""
+        from HRCAMModuleLib.synthetic import LESION_RADIUS_MM, LESION_RAS
+
+        self.assertTrue(result.regions, "no evidence was found")
+        strongest = max(result.regions, key=lambda region: region["peak"])
+        self.assertLess(math.dist(strongest["peak_ras"], LESION_RAS), LESION_RADIUS_MM)
 
     def _waitWhile(self, busy, seconds):
         end = time.monotonic() + seconds

@@ -211,6 +211,7 @@ def test_adding_a_model_copies_it_and_refuses_what_is_none(panel, monkeypatch, t
             models.addModel(source)
 
 
-def test_the_self_test_passes(_loadedModule, slicerHost, monkeypatch):
-    monkeypatch.setenv("HRCAM_TEST_MODEL", "bright-blob")
+@pytest.mark.parametrize("model", ["bright-blob", "t1ce-tumor"])
+def test_the_self_test_passes(_loadedModule, slicerHost, monkeypatch, model):
+    monkeypatch.setenv("HRCAM_TEST_MODEL", model)
     slicer.selfTests["HRCAMModule"]()
