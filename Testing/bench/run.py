@@ -66,9 +66,11 @@ def tables(document):
         f"**A whole scan**, {' × '.join(map(str, job['size_ijk']))} voxels, {job['slices']} slices with tissue, "
         f"{job['model']}: from the file to the saved results. The plain forward passes of its slices alone take "
         f"{job['plain_cpu_s']:.1f} s of processor time in eager PyTorch.",
-        _table(("engine", "ratio to the plain passes", "reading", "localizing", "writing", "together"), [
-            (name, f"**{row['ratio']:.2f}**", *(f"{row[part]:.2f} s" for part in ("reading", "localizing", "writing")),
-             f"{row['cpu_s']:.1f} s") for name, row in job["engines"].items()]),
+        _table(("engine", "ratio to the plain passes", "largest difference of the map", "reading", "localizing",
+                "writing", "together"), [
+            (name, f"**{row['ratio']:.2f}**", f"{row['difference']:.0e} of its peak",
+             *(f"{row[part]:.2f} s" for part in ("reading", "localizing", "writing")), f"{row['cpu_s']:.1f} s")
+            for name, row in job["engines"].items()]),
         "Shares of its processor time, from a profile:",
         _table(("part", *job["profile"]), [
             (part, *(f"{shares[part]:.0%}" for shares in job["profile"].values()))

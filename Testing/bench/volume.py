@@ -11,7 +11,7 @@ import numpy as np
 import SimpleITK
 import torch
 from hrcam import HRCAM, load_bundle, save_bundle
-from hrcam.errors import HRCAMError
+from hrcam.errors import HRCAMError, ModelError
 from hrcam.geometry import Geometry
 from hrcam.inference import _cpu_computes_bf16
 from hrcam.localize import Options, localize
@@ -78,10 +78,11 @@ class Job:
         self.slices = self.plan.load(slice(0, self.plan.count))
 
     def warm_up(self, engine, precision):
-        """Load the network, compile it, write every kind of file once: with four slices."""
+        """Load the network, compile it, write every kind of file once: with four slices, whose map is returned."""
         volume = head((256, 256, 4))
         result = localize(volume, self.bundle, Options(device="cpu", engine=engine, precision=precision))
         write_result(result, volume, self.folder / "warm", OUTPUTS)
+        return result.map
 
     def plain(self):
         """Forward passes alone, of slices that are ready, eager, fp32, contiguous."""
@@ -111,12 +112,17 @@ def measure(model, repeats):
     """The record of a whole job: ratios to the plain passes by engine, profile, and what was computed."""
     engines = {"PyTorch": ("torch", "fp32"), "OpenVINO": ("openvino", "fp32")}
     if _cpu_computes_bf16():
-        engines["OpenVINO, bf16"] = ("openvino", "bf16")
+        engines |= {"PyTorch, bf16": ("torch", "bf16"), "OpenVINO, bf16": ("openvino", "bf16")}
     with tempfile.TemporaryDirectory() as folder:
         job = Job(model, folder)
-        for how in engines.values():
-            job.warm_up(*how)
-        last = {}
+        maps = {}
+        for name, how in list(engines.items()):
+            try:
+                maps[name] = job.warm_up(*how)
+            except ModelError as error:
+                print(f"{name} left out: {error}")
+                del engines[name]
+        wanted, last = maps["PyTorch"], {}
         runs = {"plain": job.plain} | {
             name: lambda name=name, how=how: last.__setitem__(name, job.whole(*how)) for name, how in engines.items()}
         times = alternate(runs, repeats, warm_up=0)
@@ -124,6 +130,7 @@ def measure(model, repeats):
             "model": f"{job.bundle.name} {job.bundle.version}", "slices": job.plan.count, "size_ijk": VOLUME_IJK,
             "plain_cpu_s": statistics.median(times["plain"]),
             "engines": {name: {"ratio": ratio(times, name, "plain"), "cpu_s": statistics.median(times[name]),
+                               "difference": float(np.abs(maps[name] - wanted).max() / np.abs(wanted).max()),
                                **last[name]} for name in engines},
             "profile": {name: job.profile(how[0]) for name, how in engines.items()},
         }
