@@ -76,3 +76,19 @@ def test_a_mutant_that_lives_must_be_explained(tmp_path, cases, capsys):
     assert reliability.main([str(run), "--mutants", str(mutants), "--out", str(tmp_path / "page.md")]) == 1
     assert "a.py: g" in capsys.readouterr().err
     assert "| `a.py` | 9 | 7 | 2 |" in (tmp_path / "page.md").read_text(encoding="utf-8")
+
+
+def test_coverage_is_told_with_the_files_that_have_least_and_must_suffice(tmp_path, cases, capsys):
+    run, coverage = junit(tmp_path / "run.xml", cases), tmp_path / "coverage.json"
+
+    def told(total):
+        files = {f"x/hrcam/{name}.py": {"summary": {"percent_covered": share, "num_statements": lines}}
+                 for name, share, lines in (("a", 99.0, 5), ("b", 41.6, 5), ("empty", 100.0, 0))}
+        coverage.write_text(json.dumps({"totals": {"percent_covered": total, "num_statements": 1234}, "files": files}))
+        return reliability.main([str(run), "--coverage", str(coverage), "--out", str(tmp_path / "page.md")])
+
+    assert told(93.21) == 0
+    page = (tmp_path / "page.md").read_text(encoding="utf-8")
+    assert "**93.2 %** of the 1,234 lines" in page
+    assert page.index("| `b.py` | 42 % |") < page.index("| `a.py` | 99 % |") and "empty" not in page
+    assert told(89.9) == 1 and "less than 90 %" in capsys.readouterr().err

@@ -3,9 +3,11 @@
     HRCAM_JUNIT=build/tests Testing/run.sh python
     python Testing/bench/soak.py --model t1ce-tumor --input SCAN > build/soak.json
     python Testing/faults/mutants.py --out build/mutants.json
-    python Testing/faults/reliability.py build/tests/*.xml --soak build/soak.json --mutants build/mutants.json
+    python Testing/faults/reliability.py build/tests/*.xml --soak build/soak.json --mutants build/mutants.json \\
+        --coverage build/coverage.json
 
-Exit code 1 where a row of ``catalog.py`` finds no test in the run, or where a test of a row failed.
+Exit code 1 where a row of ``catalog.py`` finds no test in the run, or where a test of a row failed, where a mutant lives
+unexplained, or the tests run less than 90 % of the engine's lines.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from corpus.make import KINDS
 
 from faults.catalog import CORPUS_TEST, FAULTS, FUZZED, INPUT_FAMILIES, SECURITY, Row
 
+LEAST_COVERED, _SHOWN = 90, 5
 OUT = Path(__file__).resolve().parents[2] / "docs" / "RELIABILITY.md"
 
 
@@ -153,6 +156,21 @@ class Report:
                           if not one["why"]]
         self.parts.append(part)
 
+    def coverage(self, path: Path | None) -> None:
+        """Lines of the engine that the tests ran, and the files with the fewest."""
+        if path is None:
+            return
+        found: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        total = found["totals"]["percent_covered"]
+        if total < LEAST_COVERED:
+            self.problems.append(f"the tests run {total:.1f} % of the engine's lines, less than {LEAST_COVERED} %")
+        files = sorted((one["summary"]["percent_covered"], name.rpartition("hrcam/")[2])
+                       for name, one in found["files"].items() if one["summary"]["num_statements"])
+        text = (f"The tests run **{total:.1f} %** of the {found['totals']['num_statements']:,} lines of `hrcam`; what runs "
+                "in processes of its own (workers, batches) is not counted. The files with the fewest:")
+        self.parts.append(f"## Coverage\n\n{text}\n\n" + table(
+            ("File", "Lines run"), [(f"`{name}`", f"{share:.0f} %") for share, name in files[:_SHOWN]]))
+
     def totals(self) -> None:
         """The whole run."""
         counts = {kind: sum(case.outcome == kind for case in self.cases) for kind in ("passed", "failed", "skipped")}
@@ -171,7 +189,9 @@ def _one(case: Case) -> int:
     return 1
 
 
-def build(cases: Sequence[Case], soak: Path | None = None, mutants: Path | None = None) -> Report:
+def build(
+    cases: Sequence[Case], soak: Path | None = None, mutants: Path | None = None, coverage: Path | None = None
+) -> Report:
     """The whole report of a run."""
     report = Report(cases)
     report.corpus()
@@ -181,6 +201,7 @@ def build(cases: Sequence[Case], soak: Path | None = None, mutants: Path | None 
     report.rows("Attacks", "Scans, models, results and requests are untrusted.", SECURITY, "Tests", _one)
     report.soak(soak)
     report.mutants(mutants)
+    report.coverage(coverage)
     report.totals()
     return report
 
@@ -191,9 +212,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("junit", type=Path, nargs="+", help="what pytest --junitxml wrote, all processes of the run")
     parser.add_argument("--soak", type=Path, help="what Testing/bench/soak.py printed")
     parser.add_argument("--mutants", type=Path, help="what Testing/faults/mutants.py wrote")
+    parser.add_argument("--coverage", type=Path, help="what coverage json wrote")
     parser.add_argument("--out", type=Path, default=OUT)
     asked = parser.parse_args(arguments)
-    report = build(read_run(asked.junit), asked.soak, asked.mutants)
+    report = build(read_run(asked.junit), asked.soak, asked.mutants, asked.coverage)
     asked.out.write_text(report.text(), encoding="utf-8")
     for problem in report.problems:
         print(problem, file=sys.stderr)
