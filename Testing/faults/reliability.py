@@ -6,8 +6,8 @@
     python Testing/faults/reliability.py build/tests/*.xml --soak build/soak.json --mutants build/mutants.json \\
         --coverage build/coverage.json
 
-Exit code 1 where a row of ``catalog.py`` finds no test in the run, or where a test of a row failed, where a mutant lives
-unexplained, or the tests run less than 90 % of the engine's lines.
+Exit code 1 where a row of ``catalog.py`` finds no test in the run, or where a test of a row failed, where a mutant
+lives unexplained, or the tests run less than 90 % of the engine's lines.
 """
 
 from __future__ import annotations
@@ -166,8 +166,8 @@ class Report:
             self.problems.append(f"the tests run {total:.1f} % of the engine's lines, less than {LEAST_COVERED} %")
         files = sorted((one["summary"]["percent_covered"], name.rpartition("hrcam/")[2])
                        for name, one in found["files"].items() if one["summary"]["num_statements"])
-        text = (f"The tests run **{total:.1f} %** of the {found['totals']['num_statements']:,} lines of `hrcam`; what runs "
-                "in processes of its own (workers, batches) is not counted. The files with the fewest:")
+        text = (f"The tests run **{total:.1f} %** of the {found['totals']['num_statements']:,} lines of `hrcam`; what "
+                "runs in processes of its own (workers, batches) is not counted. The files with the fewest:")
         self.parts.append(f"## Coverage\n\n{text}\n\n" + table(
             ("File", "Lines run"), [(f"`{name}`", f"{share:.0f} %") for share, name in files[:_SHOWN]]))
 
