@@ -189,3 +189,10 @@ def test_windows_are_means_of_what_lies_inside(size, radius):
         expected = torch.stack(windows, -1).movedim(-1, axis)
     assert torch.allclose(_box(x, radius), expected, atol=1e-12)
     assert torch.equal(x, kept), "the image itself stays as it is"
+
+
+@pytest.mark.parametrize("channels", [2, 3])
+def test_the_guide_of_several_channels_is_their_mean(channels):
+    levels, images = [torch.rand(2, 1, 8, 8)], torch.rand(2, channels, 16, 16)
+    expected = fuse(levels, (16, 16), "guided", images.mean(1, keepdim=True))
+    assert torch.allclose(fuse(levels, (16, 16), "guided", images), expected, atol=1e-6)

@@ -52,12 +52,13 @@ host.stop()
 def test_the_engine_beside_a_source_checkout_is_found(panel, monkeypatch):
     from HRCAMModuleLib import engine
 
-    spec = type("Spec", (), {"submodule_search_locations": [str(ROOT / "HRCAMExtension/hrcam")]})
-    answers = iter((None, spec))
-    monkeypatch.setattr(engine.importlib.util, "find_spec", lambda name: next(answers))
-    monkeypatch.setattr(sys, "path", list(sys.path))
+    source = str(ROOT / "HRCAMExtension")
+    spec = engine.importlib.util.spec_from_file_location(
+        "hrcam", f"{source}/hrcam/__init__.py", submodule_search_locations=[f"{source}/hrcam"])
+    monkeypatch.setattr(sys, "path", [folder for folder in sys.path if folder != source])
+    monkeypatch.setattr(engine.importlib.util, "find_spec", lambda name: spec if source in sys.path else None)
     assert engine.ensureEngineOnPath() == ROOT / "HRCAMExtension"
-    assert str(ROOT / "HRCAMExtension") in sys.path
+    assert source in sys.path
 
 
 def test_a_missing_engine_says_where_it_was_sought(panel, monkeypatch, tmp_path):
