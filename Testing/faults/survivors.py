@@ -16,6 +16,7 @@ EXPLAINED: dict[tuple[str, str], str] = {
     ("geometry.py: _check", "2.0 → 3.0"): _REFUSED,
     ("fusion.py: fuse_guided", "variance + GUIDE_SMOOTHNESS * _whole_mean(guide ** 2) + floor → variance + "
      "GUIDE_SMOOTHNESS * _whole_mean(guide ** 2) - floor"): "A floor counts where there is no contrast, by its size.",
+    ("fusion.py: fuse_guided", "1 → 2"): "Asks another axis than the channels': one channel's mean is itself anyway.",
     ("fusion.py: upsample", "True → False"): "`zip(strict=…)`: `fuse` has compared the lengths before.",
     ("geometry.py: _check", "abs(np.linalg.det(direction)) < ORTHONORMAL_TOLERANCE → abs(np.linalg.det(direction)) <= "
      "ORTHONORMAL_TOLERANCE"): _EXACT,
