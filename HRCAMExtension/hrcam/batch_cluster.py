@@ -22,6 +22,10 @@ from .errors import HRCAMError, OutputError
 if TYPE_CHECKING:
     from distributed import Client, Future
 
+_KEEP_MEMORY = {"MALLOC_TRIM_THRESHOLD_": 1 << 30, "MALLOC_MMAP_THRESHOLD_": 1 << 25}
+"""Of glibc: Dask lets its processes give memory back after each 64 KiB, and the pages that a network asks for anew in
+every layer would cost a third of the time. A user's own setting of these variables wins."""
+
 CONNECT_S = 30.0
 """Seconds to wait for a scheduler, and for its first worker."""
 
@@ -113,10 +117,11 @@ def cluster(jobs: int, scheduler: str | None, retries: int) -> Iterator[ClusterE
         with _connect(scheduler) as client:
             yield ClusterExecutor(client)
         return
-    failures = {"distributed.scheduler.allowed-failures": retries}
+    settings = {"distributed.scheduler.allowed-failures": retries}
+    settings |= {f"distributed.nanny.pre-spawn-environ.{name}": value for name, value in _KEEP_MEMORY.items()}
     with (
         tempfile.TemporaryDirectory(prefix="hrcam-dask-", ignore_cleanup_errors=True) as folder,
-        dask.config.set(failures),
+        dask.config.set(settings),
         distributed.LocalCluster(  # type: ignore[no-untyped-call]
             n_workers=jobs, threads_per_worker=1, processes=True, dashboard_address=None, local_directory=folder,
             memory_limit=None, silence_logs=logging.CRITICAL,
