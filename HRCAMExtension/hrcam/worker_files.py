@@ -36,7 +36,7 @@ def write_arrays(result: Result, folder: Path) -> dict[str, object]:
     document = result.to_json({"map": f"{stem}_map.nrrd", "labels": f"{stem}_labels.nrrd",
                                **{f"map_{level}": name for level, name in level_files.items()}})
     validate_result(document)
-    json_name = f"{stem}_result.json"
+    json_name, origin = f"{stem}_result.json", origin_of(result)
     moved: list[Path] = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -44,7 +44,7 @@ def write_arrays(result: Result, folder: Path) -> dict[str, object]:
         holder = Path(tempfile.mkdtemp(prefix=".hrcam-", dir=folder))
         try:
             for name, array in arrays.items():
-                write_raw(holder / name, array, result.geometry.ijk_to_lps, origin_of(result))
+                write_raw(holder / name, array, result.geometry.ijk_to_lps, origin)
             (holder / json_name).write_text(json.dumps(document, allow_nan=False), encoding="utf-8")
             for name in (*arrays, json_name):
                 (holder / name).replace(folder / name)

@@ -36,6 +36,8 @@ _TRAIN, _VALIDATION, _PHANTOM = 0, 1, 2
 
 _WARM_HEADS = 32
 _TRIES, _AIR, _LEAST_HEAD = 8, 0.2, 0.05
+"""A slice from anywhere is drawn so often, until so much of it is brighter than that share of its brightest pixel."""
+
 _DIFFERENT = 0.5
 _CLEAR_OF_TEN = 3
 _CLEAR_MM, _CLEAR_CONTRAST = 8.0, (0.5, 1.2)
@@ -146,10 +148,9 @@ def _healthy_slice(config: TrainConfig, heads: Heads, seed: tuple[int, ...]) -> 
             plane=str(rng.choice(config.input.planes)), style=str(rng.choice(simulation.styles)), lesion=False,
             reach=ALL_OF_THE_HEAD,
         )  # fmt: skip
-        image = find_scale(case.image, config.input.intensity.model_dump()).apply(case.image)
-        if np.count_nonzero(case.image > _AIR * case.image.max()) > _LEAST_HEAD * image.size:
+        if np.count_nonzero(case.image > _AIR * case.image.max()) > _LEAST_HEAD * case.image.size:
             break
-    return image
+    return find_scale(case.image, config.input.intensity.model_dump()).apply(case.image)
 
 
 def _around(difference: Array, sides: tuple[int, ...], rng: np.random.Generator) -> tuple[slice, ...]:
