@@ -89,14 +89,18 @@ def test_evidence_in_a_healthy_crop_costs(classifier: TwinClassifier) -> None:
     assert float(classifier._judge(torch.cat([pair, loud])[None], labels)[0]) > float(quiet)
 
 
-def refit(
-    classifier: TwinClassifier, monkeypatch: pytest.MonkeyPatch, taught: list[float], pooled: np.ndarray,
-    labels: np.ndarray, inverse_penalty: float,
-) -> str:
-    """Refit a head that begins with the weights `taught` on these pooled features; what is said of it."""
+def teach(classifier: TwinClassifier, *taught: float) -> None:
+    """Give the head these first weights for a lesion, and 0 for all others."""
     with torch.no_grad():
         classifier.hrcam.head.weight.zero_()
         classifier.hrcam.head.weight[0, : len(taught)] = torch.tensor(taught)
+
+
+def refit(
+    classifier: TwinClassifier, monkeypatch: pytest.MonkeyPatch, pooled: np.ndarray, labels: np.ndarray,
+    inverse_penalty: float,
+) -> str:
+    """Refit the head on these pooled features; what is said of it."""
     monkeypatch.setattr(twin_lesson, "pool_features", lambda *_: (pooled, labels))
     monkeypatch.setattr(twin_lesson, "make_loader", lambda *_, **__: [])
     monkeypatch.setattr(twin_lesson, "_INVERSE_PENALTY", inverse_penalty)
@@ -122,12 +126,10 @@ def test_the_refitted_head_tells_whole_images_apart_and_stays_near_the_twins(
     def right() -> float:
         return float((answers(classifier, pooled).argmax(1) == labels).mean())
 
-    with torch.no_grad():
-        hrcam.head.weight.zero_()
-        hrcam.head.weight[0, :2] = 1.0
+    teach(classifier, 1.0, 1.0)
     before = right()
     # The penalty is for six times fewer images than a recipe has.
-    text = refit(classifier, monkeypatch, [1.0, 1.0], pooled, labels, 0.01)
+    text = refit(classifier, monkeypatch, pooled, labels, 0.01)
     first, second = hrcam.head.weight[0, :2].tolist()
     assert right() > 0.9 > before
     assert first > 0 and abs(second) < 0.2 * first
@@ -144,7 +146,8 @@ def test_a_fit_that_leaves_little_of_the_twins_head_is_dropped(
     pooled = np.zeros((40, hrcam.head.in_features), np.float32)
     pooled[:, 0] = rng.normal(5, 1, 40)
     pooled[:, 1] = (labels == 0) + rng.normal(0, 0.1, 40)
-    text = refit(classifier, monkeypatch, [2.0], pooled, labels, 0.1)
+    teach(classifier, 2.0)
+    text = refit(classifier, monkeypatch, pooled, labels, 0.1)
     assert hrcam.head.weight[0, 0] > 0 and not hrcam.head.weight[0, 1:].any() and "1.00" in text
     logits = answers(classifier, pooled)
     assert abs(float((logits[:, 0] - logits[:, 1]).mean())) < 0.5, "neither class is preferred"
