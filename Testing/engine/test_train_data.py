@@ -12,7 +12,7 @@ from hrcam.errors import InputError
 from hrcam.prepare import plan_slices
 from hrcam.train.config import parse_config
 from hrcam.train.data import ImageExamples, SameSizeBatches, class_weights
-from hrcam.train.paired import PairExamples, PatchExamples, draw_pair, split_heads, validation_pairs
+from hrcam.train.paired import PairExamples, PatchExamples, draw_pair, draw_twins, split_heads, validation_pairs
 from hrcam.train.prepare_cases import PreparedCase, prepare_cases
 from hrcam.train.splits import check_splits, fold_patients, hold_out
 from hrcam.train.table import LabeledCase, parse_slice_labels, read_cases
@@ -266,6 +266,23 @@ def test_crops_from_anywhere_show_other_slices_of_heads():
     for crop in images[3:].numpy():
         assert not (windows == crop).all((2, 3)).any() and crop.max() > 0.05
     assert examples[0][0].equal(images), "the same seed, epoch and index"
+
+
+def test_whole_images_follow_crops():
+    simulation = PAIRED["data__simulation"] | {"patch": 16, "patches": 2, "elsewhere": 1, "clear_epochs": 1}
+    config = parse_config(settings(mode="joint", **PAIRED | {"data__simulation": simulation}))
+    assert len(draw_twins(config, *split_heads(config)).lessons) == 1
+    config = parse_config(settings(mode="joint", **PAIRED | {"data__simulation": simulation | {"whole_epochs": 3}}))
+    twins = draw_twins(config, *split_heads(config))
+    (first, crops, _), (second, whole, validation) = twins.lessons
+    assert first is twins.config and crops.sizes[0] == (16, 16) and len(crops.labels) == 5 * 3
+    assert second.train.epochs == 3 and second.train.learning_rate == first.train.learning_rate / 4
+    for examples in (whole, validation):
+        images, labels = examples[0]
+        assert images.shape == (3, *config.input.size) and labels.tolist() == [0, 1, 1]
+        assert not examples._clear(0)
+    pair, _, _ = draw_pair(second, whole.heads, (0, config.seed, 0, 0))
+    np.testing.assert_array_equal(whole[0][0][:2], pair)
 
 
 def test_the_first_epochs_show_clear_lesions_alone():

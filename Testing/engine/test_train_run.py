@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from hrcam.bundle import list_bundles, load_bundle
 from hrcam.cli import main
@@ -170,7 +171,7 @@ def test_3d_volumes_are_seen_whole(tmp_path):
 @pytest.mark.parametrize("patch", [None, 32])
 def test_pairs_train_from_generated_heads(tmp_path, patch):
     simulation = {"pairs_per_epoch": 8, "validation_pairs": 6, "phantoms": 3, "diameter_mm": [15.0, 30.0]}
-    simulation["patch"] = patch
+    simulation |= {"patch": patch, "whole_epochs": 1}
     config = parse_config(
         settings(
             mode="joint", data__kind="paired", data__simulation=simulation, input__size=[48, 48], train__epochs=2,
@@ -186,6 +187,14 @@ def test_pairs_train_from_generated_heads(tmp_path, patch):
     }  # fmt: skip
     assert bundle.classes[0].pathology and bundle.build().num_classes == 2
     assert report["head"]["text"].startswith("Learnt from twins" if patch else "Trained together")
+    final = tmp_path / "run" / "final"
+    assert (final / "whole" / "stage-one.safetensors").exists() == bool(patch), "whole images follow crops"
+    assert (tmp_path / "run" / "curves.png").stat().st_size > 1000
+    if patch:
+        crops, whole = (load_file(folder / "stage-one.safetensors") for folder in (final, final / "whole"))
+        assert not crops["head.weight"].equal(whole["head.weight"])
+        cosine = torch.cosine_similarity(crops["head.weight"].flatten(), whole["head.weight"].flatten(), dim=0)
+        assert cosine > 0.9, "it goes on from what crops taught"
 
 
 def test_a_network_of_volumes_learns_from_slices_of_pairs(tmp_path):

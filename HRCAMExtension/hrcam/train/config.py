@@ -105,6 +105,11 @@ class SimulationConfig(_Section):
     clear_epochs: int = Field(
         default=0, ge=0, description="so many epochs begin with large lesions of strong contrast alone (with patch)"
     )
+    whole_epochs: int = Field(
+        default=0, ge=0,
+        description="so many epochs more, at a quarter of the learning rate, learn from whole images and, of slices, "
+        "one without lesion through any part of a head for each pair (with patch)",
+    )
     phantoms: int = Field(default=12, ge=2, description="number of phantom heads where there is no data.path")
 
 

@@ -38,6 +38,7 @@ _WARM_HEADS = 32
 _TRIES, _AIR, _LEAST_HEAD = 8, 0.2, 0.05
 """A slice from anywhere is drawn so often, until so much of it is brighter than that share of its brightest pixel."""
 
+_WHOLE_PACE = 0.25
 _DIFFERENT = 0.5
 _CLEAR_OF_TEN = 3
 _CLEAR_MM, _CLEAR_CONTRAST = 8.0, (0.5, 1.2)
@@ -116,20 +117,34 @@ class PatchExamples(Dataset[Example]):
 class Twins:
     """What stage one learns from where it learns from crops: of the images themselves, or of slices of volumes.
 
-    `config` describes them; `whole` are the images that `training` cuts its crops from.
+    `config` describes all of them; `lessons` are (settings, training, validation) in turn: crops, then whole images
+    with `whole_epochs`; `whole` are the pairs that training cuts its crops from.
     """
 
     config: TrainConfig
-    training: PatchExamples
-    validation: PatchExamples
+    lessons: list[tuple[TrainConfig, PatchExamples, PatchExamples]]
     whole: PairExamples
 
 
 def draw_twins(config: TrainConfig, training: Heads, validation: Heads) -> Twins:
     """Crops of pairs in heads for training, and in others for validation."""
-    lesson = config_of_slices(config)
-    crops = PatchExamples(lesson, training), PatchExamples(lesson, validation, validate=True)
-    return Twins(lesson, *crops, PairExamples(lesson, training))
+    config = config_of_slices(config)
+    settings = [config, *([_on_whole_images(config)] if config.data.simulation.whole_epochs else [])]
+    lessons = [(one, PatchExamples(one, training), PatchExamples(one, validation, validate=True)) for one in settings]
+    return Twins(config, lessons, PairExamples(config, training))
+
+
+def _on_whole_images(config: TrainConfig) -> TrainConfig:
+    """The same training with crops as large as the image."""
+    whole = {"patch": max(config.input.size), "patches": 1, "elsewhere": 0, "anywhere": 1, "clear_epochs": 0}
+    simulation = config.data.simulation.model_copy(update=whole)
+    pace = {"epochs": simulation.whole_epochs, "learning_rate": _WHOLE_PACE * config.train.learning_rate}
+    return config.model_copy(
+        update={
+            "data": config.data.model_copy(update={"simulation": simulation}),
+            "train": config.train.model_copy(update=pace),
+        }
+    )
 
 
 def _healthy_crops(config: TrainConfig) -> int:

@@ -163,11 +163,14 @@ def _interval(found: dict[str, float | None]) -> str:
     return f"{found['value']:.3f}{interval}"
 
 
-def draw_curves(folder: Path, target: Path, title: str) -> None:
-    """Draw the losses, balanced accuracy and learning rate of a stage one's logs, resumed runs in one line."""
+def draw_curves(folders: Sequence[Path], target: Path, title: str) -> None:
+    """Draw the losses, balanced accuracy and learning rate of a stage one's logs, those of all folders in one line."""
     from matplotlib.figure import Figure
 
-    rows = _logged(folder)
+    rows: dict[int, dict[str, float]] = {}
+    for folder in folders:
+        done = max(rows, default=-1) + 1
+        rows |= {done + epoch: row for epoch, row in _logged(folder).items()}
     figure = Figure(figsize=(11, 3.4), layout="constrained", dpi=130)
     panels: tuple[tuple[str, dict[str, str | None]], ...] = (
         ("Loss", {"training_loss": "training", "validation_loss": "validation"}),

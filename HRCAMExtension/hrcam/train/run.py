@@ -28,7 +28,7 @@ from hrcam.train.splits import check_splits, fold_patients, hold_out
 from hrcam.train.stage_one import train_cnn
 from hrcam.train.stage_two import train_head
 from hrcam.train.table import LabeledCase, read_cases
-from hrcam.train.twin_lesson import measure_norms, refit_head
+from hrcam.train.twin_lesson import draw_first_weights, measure_norms, refit_head
 
 CONFIG = "config.json"
 Say = Callable[[str], None]
@@ -107,7 +107,7 @@ def run_training(
         report["cross_validation"] = summarize(pooled[0], pooled[1], config.class_names)
     write_report(out, report)
     if config.mode != "head_only":
-        draw_curves(out / "final", out / "curves.png", config.title)
+        draw_curves(_lesson_folders(out / "final"), out / "curves.png", config.title)
     statistics = [case.statistics for case in (split.cases or split.validation)]
     bundle = write_bundle(out / config.name, fit.hrcam, config, fit.architecture, fit.calibration, report, statistics)
     say(f"Wrote the model {bundle.path}")
@@ -218,10 +218,17 @@ def _learn_twins(
 ) -> None:
     """Stage one on crops, of volumes' slices where the network looks at these; then the norms see whole images."""
     learner = hrcam if twins.config is config else build_hrcam(twins.config)[0]
-    train_cnn(learner, twins.training, twins.validation, twins.config, folder, callbacks)
+    draw_first_weights(learner, config.seed)
+    for place, (lesson, training, validation) in zip(_lesson_folders(folder), twins.lessons, strict=False):
+        train_cnn(learner, training, validation, lesson, place, callbacks)
     measure_norms(learner, twins.whole, twins.config, device_of(config))
     if learner is not hrcam:
         adopt_slices(hrcam, learner)
+
+
+def _lesson_folders(folder: Path) -> list[Path]:
+    """Where stage one on crops logs, or all of it; and that on whole images after it."""
+    return [folder, folder / "whole"]
 
 
 def _cross_validate(

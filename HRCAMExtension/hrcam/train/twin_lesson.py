@@ -117,7 +117,6 @@ class TwinClassifier(Classifier):
         self.powered = isinstance(hrcam.cnn, Lite0Pyramid) and hrcam.cnn.exponent > 1
         if not self.powered:
             self.scale, self.bias = (nn.Parameter(torch.tensor(value)) for value in _FIRST_SCALE_AND_BIAS)
-        nn.init.normal_(hrcam.head.weight, 0.0, _FIRST_WEIGHTS)
 
     def train(self, mode: bool = True) -> "TwinClassifier":
         """Training mode, but for norms that are kept."""
@@ -181,6 +180,12 @@ class TwinClassifier(Classifier):
         loss = lesson(total) + LEVEL_WEIGHT * alone + classified + functional.relu(-total).mean()
         count = max(1, int(_STRONGEST * total[0].numel()))
         return loss, log_odds(total, self.powered).flatten(1).topk(count, 1)[0].mean(1), ill
+
+
+def draw_first_weights(hrcam: HRCAM, seed: int) -> None:
+    """Begin a head that is to learn from twins with little evidence anywhere."""
+    generator = torch.Generator().manual_seed(seed)
+    nn.init.normal_(hrcam.head.weight, 0.0, _FIRST_WEIGHTS, generator=generator)
 
 
 def _kept_encoder(hrcam: HRCAM, config: TrainConfig) -> nn.Module | None:
