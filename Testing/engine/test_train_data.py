@@ -276,7 +276,7 @@ def test_whole_images_follow_crops():
     twins = draw_twins(config, *split_heads(config))
     (first, crops, _), (second, whole, validation) = twins.lessons
     assert first is twins.config and crops.sizes[0] == (16, 16) and len(crops.labels) == 5 * 3
-    assert second.train.epochs == 3 and second.train.learning_rate == first.train.learning_rate / 4
+    assert second.train.epochs == 3 and second.train.learning_rate == first.train.learning_rate / 2
     for examples in (whole, validation):
         images, labels = examples[0]
         assert images.shape == (3, *config.input.size) and labels.tolist() == [0, 1, 1]

@@ -107,7 +107,7 @@ class SimulationConfig(_Section):
     )
     whole_epochs: int = Field(
         default=0, ge=0,
-        description="so many epochs more, at a quarter of the learning rate, learn from whole images and, of slices, "
+        description="so many epochs more, at half the learning rate, learn from whole images and, of slices, "
         "one without lesion through any part of a head for each pair (with patch)",
     )
     phantoms: int = Field(default=12, ge=2, description="number of phantom heads where there is no data.path")

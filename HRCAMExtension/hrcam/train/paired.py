@@ -38,7 +38,7 @@ _WARM_HEADS = 32
 _TRIES, _AIR, _LEAST_HEAD = 8, 0.2, 0.05
 """A slice from anywhere is drawn so often, until so much of it is brighter than that share of its brightest pixel."""
 
-_WHOLE_PACE = 0.25
+_WHOLE_PACE = 0.5
 _DIFFERENT = 0.5
 _CLEAR_OF_TEN = 3
 _CLEAR_MM, _CLEAR_CONTRAST = 8.0, (0.5, 1.2)

@@ -36,6 +36,9 @@ CHANGED, EQUAL = 0.4, 0.1
 _STRONGEST = 0.01
 """This share of an image's pixels, those most wrongly called lesion, counts once more."""
 
+_WHOLE_ANSWER = 3.0
+"""Weight of what the mean evidence of a whole image says of it; of a crop: 1."""
+
 _FIRST_WEIGHTS = 0.05
 _FIRST_SCALE_AND_BIAS = 20.0, -2.0
 _FREEDOM = 30.0
@@ -114,6 +117,7 @@ class TwinClassifier(Classifier):
     def __init__(self, hrcam: HRCAM, config: TrainConfig, sick: int) -> None:
         super().__init__(hrcam, True, None, config.train, config.augment, config.seed)
         self.sick, self.config = sick, config
+        self.answer_weight = _WHOLE_ANSWER if config.data.simulation.patch == max(config.input.size) else 1.0
         self.powered = isinstance(hrcam.cnn, Lite0Pyramid) and hrcam.cnn.exponent > 1
         if not self.powered:
             self.scale, self.bias = (nn.Parameter(torch.tensor(value)) for value in _FIRST_SCALE_AND_BIAS)
@@ -177,7 +181,7 @@ class TwinClassifier(Classifier):
         mean = total.flatten(1).mean(1)
         logits = log_odds(mean / _STRONGEST, True) if self.powered else self.scale * mean + self.bias
         classified = functional.binary_cross_entropy_with_logits(logits, ill.to(logits))
-        loss = lesson(total) + LEVEL_WEIGHT * alone + classified + functional.relu(-total).mean()
+        loss = lesson(total) + LEVEL_WEIGHT * alone + self.answer_weight * classified + functional.relu(-total).mean()
         count = max(1, int(_STRONGEST * total[0].numel()))
         return loss, log_odds(total, self.powered).flatten(1).topk(count, 1)[0].mean(1), ill
 
