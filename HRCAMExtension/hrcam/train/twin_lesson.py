@@ -118,6 +118,7 @@ class TwinClassifier(Classifier):
         super().__init__(hrcam, True, None, config.train, config.augment, config.seed)
         self.sick, self.config = sick, config
         self.answer_weight = _WHOLE_ANSWER if config.data.simulation.patch == max(config.input.size) else 1.0
+        hrcam.head.bias.requires_grad_(False)  # it has no say yet; several processes would wait for it
         self.powered = isinstance(hrcam.cnn, Lite0Pyramid) and hrcam.cnn.exponent > 1
         if not self.powered:
             self.scale, self.bias = (nn.Parameter(torch.tensor(value)) for value in _FIRST_SCALE_AND_BIAS)
