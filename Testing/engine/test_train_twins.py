@@ -7,6 +7,7 @@ from hrcam import HRCAM
 from hrcam.networks import build_network
 from hrcam.train import twin_lesson
 from hrcam.train.config import parse_config
+from hrcam.train.module import freeze_unused
 from hrcam.train.twin_lesson import OFFSET, TwinClassifier, log_odds, refit_head, silence_loss, twin_loss
 from train_data import settings
 
@@ -76,6 +77,28 @@ def test_a_batch_is_judged_by_its_labels_whatever_the_layout(classifier: TwinCla
     again, _, _ = classifier._judge(second, torch.tensor([[1, 0, 1]] * 2))
     torch.testing.assert_close(loss, again)
     assert has.tolist() == [True, True, False, False, False, False] and strongest.shape == (6,)
+
+
+def test_the_loss_reaches_all_that_is_trained(classifier: TwinClassifier) -> None:
+    """Several processes would wait for the rest."""
+    freeze_unused(classifier, torch.zeros(1, 1, 32, 32))
+    classifier._judge(torch.rand(2, 3, 32, 32), torch.tensor([[0, 1, 1]] * 2))[0].backward()
+    trained = {name: p.grad for name, p in classifier.named_parameters() if p.requires_grad}
+    assert "hrcam.head.weight" in trained and not [name for name, grad in trained.items() if grad is None]
+
+
+def test_the_answer_of_a_whole_image_counts_more_than_that_of_a_crop() -> None:
+    losses = []
+    images, labels = torch.rand(2, 3, 32, 32), torch.tensor([[0, 1, 1]] * 2)
+    for patch, size in ((32, 64), (32, 32)):
+        config = parse_config(
+            settings(mode="joint", augment=None, input__size=[size, size], data__kind="paired",
+                     data__simulation={"patch": patch})
+        )  # fmt: skip
+        torch.manual_seed(0)
+        hrcam = HRCAM(build_network("vgg_small", {"width": 4, "stages": 3}), 2)
+        losses.append(TwinClassifier(hrcam, config, sick=0).eval()._judge(images, labels)[0].item())
+    assert losses[1] > losses[0] + 1
 
 
 def test_evidence_in_a_healthy_crop_costs(classifier: TwinClassifier) -> None:
