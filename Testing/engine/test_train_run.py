@@ -247,6 +247,22 @@ def test_a_killed_run_goes_on_to_the_same_steps(folder, tmp_path):
     assert steps[11] == 12 * 6 - 1  # 48 slices in batches of 8, as without the interruption
 
 
+def test_an_epoch_that_does_not_improve_is_kept_too(folder, tmp_path, monkeypatch):
+    """A killed run goes on from the last epoch, and still knows the best one."""
+
+    def worse(classifier, batch, _):
+        classifier.log("validation_loss", float(classifier.current_epoch), batch_size=len(batch[0]))
+
+    monkeypatch.setattr("hrcam.train.module.Classifier.validation_step", worse)
+    run_training(parse_config(settings(mode="joint", data__path=str(folder), train__epochs=3)), tmp_path / "run")
+    checkpoints = tmp_path / "run" / "final" / "checkpoints"
+    assert sorted(path.name for path in checkpoints.iterdir()) == ["best.ckpt", "last.ckpt"]
+    best, last = (torch.load(checkpoints / name, weights_only=True) for name in ("best.ckpt", "last.ckpt"))
+    assert (best["epoch"], last["epoch"]) == (0, 2)
+    states = [state for state in last["callbacks"].values() if "best_model_score" in state]
+    assert 0.0 in [float(state["best_model_score"]) for state in states if state["best_model_score"] is not None]
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_two_processes_train_one_model(folder, tmp_path):

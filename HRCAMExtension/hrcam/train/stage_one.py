@@ -74,8 +74,10 @@ def train_cnn(
     classifier = _classifier(hrcam, training, config)
     freeze_unused(classifier, torch.zeros(1, 1, *config.input.size))
     checkpoints = folder / "checkpoints"
-    best = ModelCheckpoint(checkpoints, "best", monitor=MONITOR, save_last=True, enable_version_counter=False)
-    trainer = make_trainer(config, folder, [best, *callbacks])
+    best = ModelCheckpoint(checkpoints, "best", monitor=MONITOR, enable_version_counter=False)
+    # One of its own, after `best`, whose state it holds: with `save_last` only epochs that improve would be kept.
+    latest = ModelCheckpoint(checkpoints, "last", enable_version_counter=False)
+    trainer = make_trainer(config, folder, [best, latest, *callbacks])
     last = checkpoints / "last.ckpt"
     loaders = _Loaders(_Data(training, validation, config))
     trainer.fit(classifier, datamodule=loaders, ckpt_path=str(last) if last.exists() else None, weights_only=True)
