@@ -26,8 +26,8 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import torch
-import torch.nn.functional as F
 
+from hrcam import fusion
 from hrcam.errors import ModelError
 from hrcam.evaluate.tapped import TappedNet
 
@@ -76,9 +76,8 @@ class Family:
 
 
 def upsample(maps: torch.Tensor, size: tuple[int, ...]) -> torch.Tensor:
-    """B×*native to B×*size, linear, half-pixel centres."""
-    mode = {1: "linear", 2: "bilinear", 3: "trilinear"}[len(size)]
-    return F.interpolate(maps.unsqueeze(1).float(), size, mode=mode, align_corners=False).squeeze(1)
+    """B×*native to B×*size as HR-CAM's own levels are (`hrcam.fusion.upsample`), one channel left out."""
+    return fusion.upsample(maps.unsqueeze(1).float(), size).squeeze(1)
 
 
 def scale01(maps: torch.Tensor) -> torch.Tensor:
