@@ -274,7 +274,8 @@ def test_whole_images_follow_crops():
     assert len(draw_twins(config, *split_heads(config)).lessons) == 1
     config = parse_config(settings(mode="joint", **PAIRED | {"data__simulation": simulation | {"whole_epochs": 3}}))
     twins = draw_twins(config, *split_heads(config))
-    (first, crops, _), (second, whole, validation) = twins.lessons
+    (crops, _), (whole, validation) = twins.lessons
+    first, second = crops.config, whole.config
     assert first is twins.config and crops.sizes[0] == (16, 16) and len(crops.labels) == 5 * 3
     assert second.train.epochs == 3 and second.train.learning_rate == first.train.learning_rate / 2
     for examples in (whole, validation):

@@ -39,6 +39,8 @@ _TRIES, _AIR, _LEAST_HEAD = 8, 0.2, 0.05
 """A slice from anywhere is drawn so often, until so much of it is brighter than that share of its brightest pixel."""
 
 _WHOLE_PACE = 0.5
+"""Of the learning rate on crops, where whole images follow these."""
+
 _DIFFERENT = 0.5
 _CLEAR_OF_TEN = 3
 _CLEAR_MM, _CLEAR_CONTRAST = 8.0, (0.5, 1.2)
@@ -117,21 +119,25 @@ class PatchExamples(Dataset[Example]):
 class Twins:
     """What stage one learns from where it learns from crops: of the images themselves, or of slices of volumes.
 
-    `config` describes all of them; `lessons` are (settings, training, validation) in turn: crops, then whole images
-    with `whole_epochs`; `whole` are the pairs that training cuts its crops from.
+    `lessons` are (training, validation) in turn: crops, then whole images with `whole_epochs`. `whole` are the pairs
+    that training cuts its crops from.
     """
 
-    config: TrainConfig
-    lessons: list[tuple[TrainConfig, PatchExamples, PatchExamples]]
+    lessons: list[tuple[PatchExamples, PatchExamples]]
     whole: PairExamples
+
+    @property
+    def config(self) -> TrainConfig:
+        """Settings of all but what is special to a lesson, whose examples hold its own."""
+        return self.whole.config
 
 
 def draw_twins(config: TrainConfig, training: Heads, validation: Heads) -> Twins:
     """Crops of pairs in heads for training, and in others for validation."""
     config = config_of_slices(config)
     settings = [config, *([_on_whole_images(config)] if config.data.simulation.whole_epochs else [])]
-    lessons = [(one, PatchExamples(one, training), PatchExamples(one, validation, validate=True)) for one in settings]
-    return Twins(config, lessons, PairExamples(config, training))
+    lessons = [(PatchExamples(one, training), PatchExamples(one, validation, validate=True)) for one in settings]
+    return Twins(lessons, PairExamples(config, training))
 
 
 def _on_whole_images(config: TrainConfig) -> TrainConfig:

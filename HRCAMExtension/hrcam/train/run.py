@@ -219,8 +219,8 @@ def _learn_twins(
     """Stage one on crops, of volumes' slices where the network looks at these; then the norms see whole images."""
     learner = hrcam if twins.config is config else build_hrcam(twins.config)[0]
     draw_first_weights(learner, config.seed)
-    for place, (lesson, training, validation) in zip(_lesson_folders(folder), twins.lessons, strict=False):
-        train_cnn(learner, training, validation, lesson, place, callbacks)
+    for place, (training, validation) in zip(_lesson_folders(folder), twins.lessons, strict=False):
+        train_cnn(learner, training, validation, training.config, place, callbacks)
     measure_norms(learner, twins.whole, twins.config, device_of(config))
     if learner is not hrcam:
         adopt_slices(hrcam, learner)
