@@ -33,7 +33,7 @@ _EPSILON, _MOMENTUM = 1e-3, 0.01  # of the original's batch normalization
 PLANES = {"axial": 2, "coronal": 3, "sagittal": 4}
 """Plane to the axis of B×C×D×H×W that steps through its slices; D grows to superior, as `prepare` orients volumes."""
 
-_SUPERIOR = 2
+_SUPERIOR, _TINY = 2, 1e-24
 _SLICES_AT_ONCE = 32
 
 
@@ -121,10 +121,11 @@ class Lite0Pyramid(nn.Module):
     """EfficientNet-Lite0 encoder, feature-pyramid decoder, global average pooling, dense layer.
 
     A volume is looked at slice by slice in its three planes, with the same kernels, so that a network of slices is
-    where one of volumes begins. A plane's maps hold all its slices: B×C×D×H/s×W/s for axial ones.
+    where one of volumes begins. The planes' maps are averaged over as many slices as the stride is wide, and then
+    multiplied (`_Agreement`): what one plane alone takes for something is next to nothing.
 
     Every pyramid map has ``width`` channels and is the output of a module of its own (`pyramid_levels`):
-    ``pyramid.STRIDE``, ``power.STRIDE`` where `power` is not 1, ``planes.PLANE_STRIDE`` for volumes. Give these to
+    ``pyramid.STRIDE``, ``power.STRIDE`` where `power` is not 1, ``planes.STRIDE`` for volumes. Give these to
     HR-CAM as levels, since "auto" also takes the encoder's maps at strides finer than the pyramid's.
 
     Parameters
@@ -163,11 +164,7 @@ class Lite0Pyramid(nn.Module):
         self.lateral = nn.ModuleDict({str(s): nn.Conv2d(self.encoder.channels[s], width, 1) for s in strides})
         self.pyramid = nn.ModuleDict({str(s): ConvBNReLU(width, width, 2) for s in strides})
         if dims == 3:
-            self.planes = nn.ModuleDict({
-                f"{plane}_{s}": _Power(power, [1 if axis == across else s for axis in PLANES.values()])
-                for s in strides
-                for plane, across in PLANES.items()
-            })  # fmt: skip
+            self.planes = nn.ModuleDict({str(s): _Agreement(power, s) for s in strides})
         elif power > 1:
             self.power = nn.ModuleDict({str(s): _Power(power) for s in strides})
         self.classifier = PooledClassifier(width, num_classes)
@@ -181,8 +178,9 @@ class Lite0Pyramid(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """B×C×*size in [0, 1] → logits B×K, by the finest maps alone."""
         if self.num_dims == 3:
-            planes = [self.classifier(self._in_plane(x, plane)[0].flatten(2)) for plane in PLANES]
-            return torch.stack(planes).mean(0)
+            planes = [self._in_plane(x, plane) for plane in PLANES]
+            agreed = {s: self.planes[str(s)](*(maps[s] for maps in planes)) for s in sorted(planes[0])}
+            return self.classifier(agreed[min(agreed)].flatten(2))
         maps = self._maps(x)
         if self.exponent > 1:
             maps = {stride: self.power[str(stride)](one) for stride, one in maps.items()}
@@ -199,8 +197,11 @@ class Lite0Pyramid(nn.Module):
             maps[stride] = y
         return maps
 
-    def _in_plane(self, x: Tensor, plane: str) -> list[Tensor]:
-        """A volume's pyramid maps of one plane, fine → coarse. Coronal and sagittal slices are shown head up."""
+    def _in_plane(self, x: Tensor, plane: str) -> dict[int, Tensor]:
+        """Stride → a volume's pyramid map as one plane sees it, B×C×D/s×H/s×W/s.
+
+        Coronal and sagittal slices are shown head up.
+        """
         axis, upside_down = PLANES[plane], plane != "axial"
         stack = (x.flip(_SUPERIOR) if upside_down else x).movedim(axis, 1)
         slices = stack.flatten(0, 1)
@@ -212,25 +213,39 @@ class Lite0Pyramid(nn.Module):
             parts = [checkpoint(self._maps, part, use_reentrant=False) for part in slices.split(_SLICES_AT_ONCE)]
         else:
             parts = [self._maps(part) for part in slices.split(_SLICES_AT_ONCE)]
-        maps = []
+        maps = {}
         for stride in sorted(parts[0]):
             one = torch.cat([part.pop(stride) for part in parts])
             volume = one.unflatten(0, stack.shape[:2]).movedim(1, axis)
-            shown = volume.flip(_SUPERIOR) if upside_down else volume
-            maps.append(self.planes[f"{plane}_{stride}"](shown))
+            across = [stride if each == axis else 1 for each in PLANES.values()]
+            averaged = F.avg_pool3d(volume, across, ceil_mode=True)
+            maps[stride] = averaged.flip(_SUPERIOR) if upside_down else averaged
         return maps
 
 
 class _Power(nn.Module):
     """A module of its own, so that HR-CAM can name its output; in float32, since half precision would overflow."""
 
-    def __init__(self, exponent: int, level_stride: list[int] | None = None) -> None:
+    def __init__(self, exponent: int) -> None:
         super().__init__()
         self.exponent = exponent
-        self.level_stride = level_stride  # of slices put together anew, see `levels`
 
     def forward(self, x: Tensor) -> Tensor:
-        return x.float() ** self.exponent if self.exponent > 1 else x
+        return x.float() ** self.exponent
+
+
+class _Agreement(nn.Module):
+    """The geometric mean of three planes' maps, none of which is negative, raised to a power; in float32."""
+
+    def __init__(self, exponent: int, stride: int) -> None:
+        super().__init__()
+        self.exponent = exponent
+        self.level_stride = [stride] * len(PLANES)  # of slices put together anew, see `levels`
+
+    def forward(self, axial: Tensor, coronal: Tensor, sagittal: Tensor) -> Tensor:
+        product = axial.float() * coronal.float() * sagittal.float()
+        # A root's gradient is infinite at 0, where most of a map lies.
+        return product.clamp(min=_TINY) ** (self.exponent / len(PLANES))
 
 
 def pretrained_encoder(in_channels: int = 1, stride: int = 16) -> Lite0Encoder:

@@ -8,6 +8,7 @@ from hrcam import HRCAM, ModelError
 from hrcam.lite0 import Lite0Encoder, Lite0Pyramid, load_pretrained
 from hrcam.network_parts import BlurPool
 from hrcam.networks import ARCHITECTURES, build_network, pretrained_encoder
+from hrcam.taps import run_tapped
 from torch import nn
 
 
@@ -47,34 +48,46 @@ def test_a_pyramid_of_squares_lets_a_small_strong_spot_outweigh_much_faint_evide
     torch.testing.assert_close(pooled[0, 8:16], (seen["plain"] ** 2).mean((0, 2, 3)))
 
 
-@pytest.fixture(params=[1, 2])
+@pytest.fixture(params=[1, 4])
 def of_volumes(request):
-    """A pyramid of slices, and the same network of volumes."""
+    """A pyramid of slices, and the same network of volumes, whose maps are raised to a power."""
     torch.manual_seed(0)
-    flat, volume = (Lite0Pyramid(finest_stride=4, width=8, power=request.param, dims=dims).eval() for dims in (2, 3))
+    flat, volume = (Lite0Pyramid(finest_stride=4, width=8, power=power, dims=dims).eval()
+                    for dims, power in ((2, 1), (3, request.param)))  # fmt: skip
     volume.load_state_dict(flat.state_dict())
     return flat, volume
 
 
 def test_a_volume_is_looked_at_in_its_three_planes_as_slices_are(of_volumes):
-    flat, volume = (HRCAM(one, 2, levels=one.pyramid_levels).eval() for one in of_volumes)
-    assert volume.num_dims == 3
-    names, strides = zip(*((level.name, level.stride) for level in volume.levels[:3]), strict=True)
-    assert names == ("planes.axial_4", "planes.coronal_4", "planes.sagittal_4")
-    assert strides == ((1.0, 4.0, 4.0), (4.0, 1.0, 4.0), (4.0, 4.0, 1.0))
+    """A level is the geometric mean of what the planes show, each averaged over as many slices as the stride."""
+    flat, volume = of_volumes
+    hrcam = HRCAM(volume, 2, levels=volume.pyramid_levels).eval()
+    assert hrcam.num_dims == 3
+    expected = [(f"planes.{stride}", (float(stride),) * 3) for stride in (4, 8, 16)]
+    assert [(level.name, level.stride) for level in hrcam.levels] == expected
     x = torch.rand(2, 1, 48, 64, 80)  # more slices than are looked at in one go
+    found = run_tapped(volume, volume.pyramid_levels, x, lambda _, f: f.detach())
+    for stride, level in zip((4, 8, 16), found, strict=True):
+        product = torch.ones(())
+        for axis, stack in ((2, x.movedim(2, 1)), (3, x.flip(2).movedim(3, 1)), (4, x.flip(2).movedim(4, 1))):
+            slices = stack.reshape(-1, 1, *stack.shape[3:])
+            (seen,) = run_tapped(flat, [f"pyramid.{stride}"], slices, lambda _, f: f.detach())
+            seen = seen.unflatten(0, (2, -1, stride)).mean(2).movedim(1, axis)
+            product = product * (seen if axis == 2 else seen.flip(2))
+        torch.testing.assert_close(level, product ** (volume.exponent / 3), rtol=1e-3, atol=1e-5)
+
+
+def test_a_volume_may_have_any_size(of_volumes):
+    volume = of_volumes[1]
+    hrcam = HRCAM(volume, 2, levels=volume.pyramid_levels).eval()
     with torch.no_grad():
-        pooled = volume.pooled(x).unflatten(1, (3, 3, 8))  # stride, plane, channel
-        axial, coronal, sagittal = (
-            flat.pooled(slices.reshape(-1, 1, *slices.shape[3:])).unflatten(0, slices.shape[:2]).mean(1)
-            for slices in (x.movedim(2, 1), x.flip(2).movedim(3, 1), x.flip(2).movedim(4, 1))
-        )
-    for plane, expected in enumerate((axial, coronal, sagittal)):
-        torch.testing.assert_close(pooled[:, :, plane].flatten(1), expected, rtol=1e-4, atol=1e-5)
+        evidence = hrcam.evidence(torch.rand(1, 1, 37, 50, 41), per_level=True)
+    assert evidence.maps.shape == (1, 2, 37, 50, 41)
+    assert [tuple(level.shape[2:]) for level in evidence.levels] == [(10, 13, 11), (5, 7, 6), (3, 4, 3)]
 
 
 def test_evidence_of_volumes_lies_where_it_is_and_adds_up(of_volumes):
-    """A bright block changes the slices through it alone, and within them what lies around it."""
+    """A bright block changes the maps around it alone."""
     volume, block = of_volumes[1], (slice(9, 12), slice(40, 43), slice(70, 73))
     hrcam = HRCAM(volume, 2, levels=volume.pyramid_levels).eval()
     x = torch.zeros(1, 1, 48, 64, 80)
@@ -82,16 +95,19 @@ def test_evidence_of_volumes_lies_where_it_is_and_adds_up(of_volumes):
     with torch.no_grad():
         evidence = hrcam.evidence(x)
         torch.testing.assert_close(evidence.maps.mean((2, 3, 4)) + hrcam.head.bias, evidence.logits)
-        empty, marked = (hrcam.native_maps(one, 0)[1] for one in (torch.zeros_like(x), x))
-    for across, (before, after) in enumerate(zip(empty[:3], marked[:3], strict=True)):
-        change = (after - before).abs()[0, 0]
-        for axis, (n, m) in enumerate(zip(x.shape[2:], change.shape, strict=True)):
-            along = change.sum([other for other in range(3) if other != axis])
-            if axis == across:
-                assert along.nonzero().flatten().tolist() == list(range(n))[block[axis]]
-            else:
-                center = float((along * torch.arange(m)).sum() / along.sum() + 0.5) * n / m - 0.5
-                assert abs(center - block[axis].start - 1) < 8
+        empty, marked = (hrcam.native_maps(one, 0)[1][0] for one in (torch.zeros_like(x), x))
+    change = (marked - empty).abs()[0, 0]
+    for axis, (n, m) in enumerate(zip(x.shape[2:], change.shape, strict=True)):
+        along = change.sum([other for other in range(3) if other != axis])
+        center = float((along * torch.arange(m)).sum() / along.sum() + 0.5) * n / m - 0.5
+        assert abs(center - block[axis].start - 1) < 8
+
+
+def test_what_one_plane_alone_shows_is_nothing():
+    agreement = Lite0Pyramid(finest_stride=4, width=8, dims=3).planes["4"]
+    seen, silent = torch.full((1, 8, 4, 4, 4), 100.0), torch.zeros(1, 8, 4, 4, 4)
+    assert float(agreement(seen, seen, silent).max()) < 1e-5
+    torch.testing.assert_close(agreement(seen, seen, seen), seen)
 
 
 def test_gradients_of_a_volume_are_those_of_all_its_slices(of_volumes, monkeypatch):
@@ -108,9 +124,9 @@ def test_gradients_of_a_volume_are_those_of_all_its_slices(of_volumes, monkeypat
 
 def test_a_stride_that_a_module_declares_must_fit_the_image():
     network = Lite0Pyramid(finest_stride=4, width=8, dims=3)
-    network.planes["axial_4"].level_stride = [1, 2, 2]
+    network.planes["4"].level_stride = [1, 2, 2]
     with pytest.raises(ModelError, match="not a feature map"):
-        HRCAM(network, 2, levels=["planes.axial_4"])
+        HRCAM(network, 2, levels=["planes.4"])
     with pytest.raises(ModelError, match="on slices of it"):
         HRCAM(network, 2)
 

@@ -18,6 +18,8 @@ from hrcam.bundle import list_bundles, load_bundle
 from hrcam.cli import main
 from hrcam.errors import InputError, OutputError
 from hrcam.localize import localize
+from hrcam.model import HRCAM
+from hrcam.networks import build_network
 from hrcam.train.calibrate import calibrate
 from hrcam.train.config import parse_config
 from hrcam.train.predict import Prediction
@@ -207,9 +209,7 @@ def test_a_network_of_volumes_learns_from_slices_of_pairs(tmp_path):
         )
     )  # fmt: skip
     bundle = run_training(config, tmp_path / "run", say=lambda _: None)
-    assert bundle.dimension == 3 and bundle.levels[:3] == tuple(
-        f"planes.{plane}_4" for plane in ("axial", "coronal", "sagittal")
-    )
+    assert bundle.dimension == 3 and bundle.levels == ("planes.4", "planes.8", "planes.16")
     learnt = load_file(tmp_path / "run" / "final" / "stage-one.safetensors")
     kernel = "cnn.pyramid.4.0.weight"
     assert learnt[kernel].ndim == 4
@@ -217,6 +217,29 @@ def test_a_network_of_volumes_learns_from_slices_of_pairs(tmp_path):
     volume = volume_from_array(np.random.default_rng(0).normal(100, 20, (20, 24, 22)), np.diag([8.0, 8, 8, 1]), "scan")
     result = localize(volume, bundle)
     assert result.map.shape == (20, 24, 22) and result.completeness_error < 1e-4
+
+
+def test_a_network_of_volumes_may_keep_what_was_learnt_on_slices(tmp_path):
+    """Its kernels stay as they are; of the head, little changes on whole volumes but the bias."""
+    torch.manual_seed(0)
+    cnn = build_network("lite0_pyramid", {"width": 4, "power": 4, "finest_stride": 4})
+    flat = HRCAM(cnn, 2, levels=cnn.pyramid_levels)
+    save_file(flat.state_dict(), tmp_path / "flat.safetensors")
+    simulation = {"pairs_per_epoch": 4, "validation_pairs": 4, "phantoms": 3, "diameter_mm": [20.0, 30.0]}
+    config = parse_config(
+        settings(
+            mode="head_only", dimension=3, data__kind="paired", data__simulation=simulation, input__size=[32, 32, 32],
+            input__spacing_mm=6.0, train__batch_size=2, head__from_weights=True,
+            network={"name": "lite0_pyramid", "arguments": {"width": 4, "power": 4, "finest_stride": 4},
+                     "weights": str(tmp_path / "flat.safetensors")},
+        )
+    )  # fmt: skip
+    bundle = run_training(config, tmp_path / "run", say=lambda _: None)
+    state, before = bundle.build().state_dict(), flat.state_dict()
+    assert all(torch.allclose(state[key], before[key], atol=2e-3) for key in before if key.startswith("cnn."))
+    taught, weight = (head["head.weight"][0] - head["head.weight"][1] for head in (before, state))
+    assert torch.cosine_similarity(taught, weight, dim=0) > 0.5
+    assert "near them on 8 whole images" in (tmp_path / "run" / "report.md").read_text()
 
 
 @pytest.mark.slow

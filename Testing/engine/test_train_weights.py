@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
-from hrcam import ModelError
+from hrcam import InputError, ModelError
 from hrcam.bundle import load_bundle
 from hrcam.errors import BundleError
 from hrcam.networks import build_network
 from hrcam.train.config import TrainConfig, parse_config
-from hrcam.train.network import build_hrcam, load_weights
+from hrcam.train.network import build_hrcam, learnt_hrcam, load_weights
 from torch import nn
 from train_data import settings
 
@@ -56,3 +56,21 @@ def test_weights_that_cannot_serve_are_explained(flat: tuple[Path, nn.Module], t
         load_weights(build_network("lite0_pyramid", {"width": 8}), broken)
     with pytest.raises(BundleError, match="no-such-model"):
         build_hrcam(config(2, "no-such-model"))
+
+
+def test_a_head_comes_with_the_weights_of_a_bundle(flat: tuple[Path, nn.Module]) -> None:
+    bundle = load_bundle("simulated-lesion")
+    given = config(2, "simulated-lesion", **bundle.metadata["architecture"]["arguments"])
+    given = given.model_copy(update={"network": given.network.model_copy(update={"levels": list(bundle.levels)})})
+    learnt = learnt_hrcam(given)
+    torch.testing.assert_close(learnt.state_dict(), bundle.build().state_dict())
+    with pytest.raises(ModelError, match=r"have no head for this network.*head\.from_weights to false"):
+        learnt_hrcam(config(2, str(flat[0]), width=8))
+
+
+@pytest.mark.parametrize("lacking", ["mode", "data__kind", "network__weights"])
+def test_a_head_that_comes_with_weights_needs_pairs_and_weights(lacking: str) -> None:
+    given = {"mode": "head_only", "data__kind": "paired", "network__weights": "simulated-lesion"}
+    parse_config(settings(head__from_weights=True, **given))
+    with pytest.raises(InputError, match=r"head\.from_weights: needs data\.kind paired, mode head_only and"):
+        parse_config(settings(head__from_weights=True, **{key: given[key] for key in given if key != lacking}))

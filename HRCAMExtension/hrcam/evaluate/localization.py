@@ -338,8 +338,10 @@ def _measure_normals(
     found: list[Row] = []
     for batch in batches(normals, batch_size):
         x = maker.stack(batch)
-        with torch.no_grad():
-            classes = indices[maker.model(x)[:, indices].argmax(1)]
+        classes = indices.expand(len(x))
+        if len(indices) > 1:
+            with torch.no_grad():
+                classes = indices[maker.model(x)[:, indices].argmax(1)]
         made = maker.make(x, classes, names)
         for name in names:
             for (at, _), values, index in zip(batch, made[name].numpy(), classes.tolist(), strict=True):

@@ -159,6 +159,10 @@ class OptimizerConfig(_Section):
 class HeadConfig(_Section):
     """Stage two (METHOD.md fact 4): pooled features, z-scored, L2, solved to convergence."""
 
+    from_weights: bool = Field(
+        default=False,
+        description="begin with the head that came with network.weights and change it little (pairs, head_only)",
+    )
     inverse_penalties: list[float] = Field(
         default=list(STRENGTHS), min_length=1, description="C; the strongest penalty that validation allows is taken"
     )
@@ -230,6 +234,10 @@ class TrainConfig(_Section):
             check_fusion(self.fusion)
         except HRCAMError as error:
             raise ValueError(f"fusion: {error}") from None
+        if self.head.from_weights and (
+            self.data.kind != "paired" or self.mode != "head_only" or not self.network.weights
+        ):
+            raise ValueError("head.from_weights: needs data.kind paired, mode head_only and network.weights")
         if self.folds == 1:
             raise ValueError("folds: 0 (no cross-validation) or at least 2")
         if self.data.kind == "paired":

@@ -83,6 +83,26 @@ def build_cnn(config: NetworkConfig, num_classes: int, dimension: int) -> tuple[
     return cnn, Architecture(name, arguments)
 
 
+def learnt_hrcam(config: TrainConfig) -> HRCAM:
+    """Return the HR-CAM whose weights `config` starts from, its head too.
+
+    Raises
+    ------
+    ModelError : the weights cannot be read, have no head, or are not of this network with these levels and classes.
+    """
+    assert config.network.weights
+    hrcam, _ = build_hrcam(config)
+    path = _weights_file(config.network.weights)
+    head = {key.removeprefix("head."): value for key, value in _read_state(path).items() if key.startswith("head.")}
+    if head.keys() != hrcam.head.state_dict().keys() or head["weight"].shape != hrcam.head.weight.shape:
+        raise ModelError(
+            f"The weights {path} have no head for this network.",
+            "Start from a bundle with the same levels and classes, or set head.from_weights to false.",
+        )
+    hrcam.head.load_state_dict(head)
+    return hrcam
+
+
 def load_weights(cnn: nn.Module, path: Path) -> None:
     """Load a state dict, of the CNN itself or of a bundle (its `cnn.` part); nothing is unpickled but tensors.
 
@@ -90,15 +110,7 @@ def load_weights(cnn: nn.Module, path: Path) -> None:
     ------
     ModelError : not readable, or not the weights of this network.
     """
-    try:
-        if path.suffix == ".safetensors":
-            state: dict[str, Tensor] = safetensors.torch.load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-            state = state.get("state_dict", state)  # type: ignore[assignment]
-    except Exception as error:  # torch and safetensors raise many kinds
-        reason = " ".join(str(error).split())[:200]
-        raise ModelError(f"The weights {path} cannot be read: {reason}.", "Save them as .safetensors.") from error
+    state = _read_state(path)
     if any(key.startswith("cnn.") for key in state) and "cnn" not in dict(cnn.named_children()):
         state = {key.removeprefix("cnn."): value for key, value in state.items() if key.startswith("cnn.")}
     try:
@@ -108,6 +120,17 @@ def load_weights(cnn: nn.Module, path: Path) -> None:
         raise ModelError(
             f"The weights {path} are not of this network: {reason}.", "Check name and arguments."
         ) from error
+
+
+def _read_state(path: Path) -> dict[str, Tensor]:
+    try:
+        if path.suffix == ".safetensors":
+            return safetensors.torch.load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        return dict(state.get("state_dict", state))
+    except Exception as error:  # torch and safetensors raise many kinds
+        reason = " ".join(str(error).split())[:200]
+        raise ModelError(f"The weights {path} cannot be read: {reason}.", "Save them as .safetensors.") from error
 
 
 def _weights_file(name: str) -> Path:

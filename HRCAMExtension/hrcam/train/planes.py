@@ -1,12 +1,11 @@
 """A network that looks at volumes in three planes learns from slices: crops of these cost a tenth of those of volumes.
 
-Its kernels are those of the network of slices; its head says what that one says, averaged over the planes, until it is
-fitted on whole volumes.
+Its kernels and its head are those of the network of slices, until the head is fitted on whole volumes.
 """
 
 import torch
 
-from hrcam.lite0 import PLANES, Lite0Pyramid
+from hrcam.lite0 import Lite0Pyramid
 from hrcam.model import HRCAM
 from hrcam.train.config import TrainConfig
 from hrcam.train.network import build_cnn
@@ -27,11 +26,5 @@ def config_of_slices(config: TrainConfig) -> TrainConfig:
 
 @torch.no_grad()
 def adopt_slices(hrcam: HRCAM, flat: HRCAM) -> None:
-    """Give a network of volumes what the one of slices has learnt."""
-    hrcam.cnn.load_state_dict(flat.cnn.state_dict())
-    widths = [level.channels for level in flat.levels]
-    weights = dict(zip(flat.levels, flat.head.weight.split(widths, 1), strict=True))
-    of_stride = {level.name.rpartition(".")[2]: weight for level, weight in weights.items()}
-    planes = [of_stride[level.name.rpartition("_")[2]] / len(PLANES) for level in hrcam.levels]
-    hrcam.head.weight.copy_(torch.cat(planes, 1))
-    hrcam.head.bias.copy_(flat.head.bias)
+    """Give a network of volumes what the one of slices has learnt; both have one level for each stride."""
+    hrcam.load_state_dict(flat.state_dict())

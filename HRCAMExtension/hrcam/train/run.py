@@ -18,9 +18,9 @@ from hrcam.train.calibrate import Calibration, calibrate
 from hrcam.train.config import TrainConfig
 from hrcam.train.data import Examples, ImageExamples
 from hrcam.train.export import write_bundle
-from hrcam.train.network import Architecture, build_hrcam
+from hrcam.train.network import Architecture, build_hrcam, learnt_hrcam
 from hrcam.train.paired import PairExamples, Twins, draw_twins, split_heads, validation_pairs
-from hrcam.train.planes import adopt_slices
+from hrcam.train.planes import adopt_slices, config_of_slices
 from hrcam.train.predict import Prediction, predict
 from hrcam.train.prepare_cases import PreparedCase, prepare_cases
 from hrcam.train.report import Answers, draw_curves, join, summarize, write_report
@@ -201,7 +201,11 @@ def _fit(config: TrainConfig, split: Split, folder: Path, callbacks: tuple[Callb
         head = refit_head(hrcam, split.training, config, config.sick, device)
     elif config.mode != "head_only":
         train_cnn(hrcam, split.training, validation, config, folder, callbacks)
-    if config.mode != "joint":
+    if config.head.from_weights:
+        say("Stage two: the head, near the one that came with the weights")
+        adopt_slices(hrcam, learnt_hrcam(config_of_slices(config)))
+        head = refit_head(hrcam, split.training, config, config.sick, device)
+    elif config.mode != "joint":
         say("Stage two: the head")
         fitted = train_head(hrcam, split.training, validation, config, device)
         tried = ", ".join(f"{t.inverse_penalty:g}: {t.balanced_accuracy:.3f}" for t in fitted.trials)
