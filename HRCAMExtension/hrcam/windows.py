@@ -73,9 +73,8 @@ def cut(network: HRCAM, size: Sequence[int], voxels: int) -> Windows:
     if any(stride != stride // 1 or STEP % int(stride) for level in network.levels for stride in level.stride):
         raise ModelError(f"The volume cannot be cut into windows: not all of the network's strides divide {STEP}.",
                          whole)
-    if len({level.stride.index(min(level.stride)) for level in network.levels if len(set(level.stride)) > 1}) > 1:
-        raise ModelError("The volume cannot be cut into windows: the network looks at whole slices in several planes.",
-                         whole)
+    if any(hasattr(module, "level_stride") for module in network.cnn.modules()):  # see `levels`
+        raise ModelError("The volume cannot be cut into windows: the network looks at whole slices of it.", whole)
     if network not in _reaches:
         _reaches[network] = reach(network)
     overlap = _reaches[network]

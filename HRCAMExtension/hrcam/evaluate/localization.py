@@ -338,8 +338,9 @@ def _measure_normals(
     found: list[Row] = []
     for batch in batches(normals, batch_size):
         x = maker.stack(batch)
-        classes = indices.expand(len(x))
-        if len(indices) > 1:
+        if len(indices) == 1:
+            classes = indices.expand(len(x))
+        else:
             with torch.no_grad():
                 classes = indices[maker.model(x)[:, indices].argmax(1)]
         made = maker.make(x, classes, names)
