@@ -69,6 +69,17 @@ def test_a_file_that_vanishes_between_search_and_reading(tmp_path):
         read_volume(case.path)
 
 
+@pytest.mark.parametrize(("place", "value"), [(24, 18), (20, 3), (28, 32), (12, 200)])
+def test_a_bmp_that_states_more_pixels_than_it_has_is_refused(tmp_path, place, value):
+    """ITK would fill a larger picture with what it read last: rows, columns, bits a pixel, start of the pixels."""
+    path = save(tmp_path / "a.bmp", gray())
+    content = bytearray(path.read_bytes())
+    content[place] = value
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"not a valid BMP file \(it ends after .* of .* bytes\)"):
+        read_volume(path)
+
+
 @pytest.fixture(scope="module")
 def valid(tmp_path_factory):
     """Valid files of each format, as bytes."""
