@@ -37,8 +37,8 @@ _MOST_DIMENSIONS = 10
 _COPY_AGAIN = "Copy, convert or export it again from its source."
 _META_BYTES = {"CHAR": 1, "UCHAR": 1, "SHORT": 2, "USHORT": 2, "INT": 4, "UINT": 4, "LONG": 4, "ULONG": 4,
                "LONG_LONG": 8, "ULONG_LONG": 8, "FLOAT": 4, "DOUBLE": 8}
-_BMP_HEAD, _BMP_INFO = struct.Struct("<2xI4xIIii2xHI"), 40
-"""Size of the file, start of the pixels, size of the second header, width, height, bits a pixel, coding; and the least
+_BMP_HEAD, _BMP_INFO = struct.Struct("<10xIIii2xHI"), 40
+"""Start of the pixels, size of the second header, width, height, bits a pixel, coding; and the least
 size of a second header that has all of these."""
 
 
@@ -310,11 +310,13 @@ def _check_gzip(path: Path, data: Path, offset: int) -> None:
 def _check_bmp(path: Path) -> None:
     with path.open("rb") as file:
         head = file.read(_BMP_HEAD.size)
-    if head[:2] != b"BM" or len(head) < _BMP_HEAD.size:
+    if head[:2] != b"BM" or len(head) < 6:
         return  # the reader says so
-    length, start, kind, width, height, bits, coding = _BMP_HEAD.unpack(head)
     size = path.stat().st_size
-    _expect(path, size, length)
+    _expect(path, size, struct.unpack_from("<I", head, 2)[0])
+    if len(head) < _BMP_HEAD.size:
+        return
+    start, kind, width, height, bits, coding = _BMP_HEAD.unpack(head)
     if kind >= _BMP_INFO and coding == 0:  # rows as they are, each padded to four bytes
         _expect(path, size, start + (abs(width) * bits + 31) // 32 * 4 * abs(height))
 

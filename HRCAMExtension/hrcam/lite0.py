@@ -179,8 +179,8 @@ class Lite0Pyramid(nn.Module):
         """B×C×*size in [0, 1] → logits B×K, by the finest maps alone."""
         if self.num_dims == 3:
             planes = [self._in_plane(x, plane) for plane in PLANES]
-            agreed = {s: self.planes[str(s)](*(maps[s] for maps in planes)) for s in sorted(planes[0])}
-            return self.classifier(agreed[min(agreed)].flatten(2))
+            agreed = [self.planes[str(s)](*(maps[s] for maps in planes)) for s in sorted(planes[0])]
+            return self.classifier(agreed[0].flatten(2))
         maps = self._maps(x)
         if self.exponent > 1:
             maps = {stride: self.power[str(stride)](one) for stride, one in maps.items()}

@@ -80,6 +80,14 @@ def test_a_bmp_that_states_more_pixels_than_it_has_is_refused(tmp_path, place, v
         read_volume(path)
 
 
+@pytest.mark.parametrize("length", [20, 40])
+def test_a_bmp_cut_short_in_its_headers_is_refused_too(tmp_path, length):
+    path = save(tmp_path / "a.bmp", gray())
+    path.write_bytes(path.read_bytes()[:length])
+    with pytest.raises(InputError, match=rf"not a valid BMP file \(it ends after {length} of "):
+        read_volume(path)
+
+
 @pytest.fixture(scope="module")
 def valid(tmp_path_factory):
     """Valid files of each format, as bytes."""

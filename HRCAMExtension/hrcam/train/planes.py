@@ -3,8 +3,6 @@
 Its kernels and its head are those of the network of slices, until the head is fitted on whole volumes.
 """
 
-import torch
-
 from hrcam.lite0 import Lite0Pyramid
 from hrcam.model import HRCAM
 from hrcam.train.config import TrainConfig
@@ -24,7 +22,6 @@ def config_of_slices(config: TrainConfig) -> TrainConfig:
     )
 
 
-@torch.no_grad()
 def adopt_slices(hrcam: HRCAM, flat: HRCAM) -> None:
     """Give a network of volumes what the one of slices has learnt; both have one level for each stride."""
     hrcam.load_state_dict(flat.state_dict())
