@@ -5,7 +5,7 @@ import torch
 from hrcam import HRCAM
 from hrcam.networks import build_network
 from hrcam.train.config import parse_config
-from hrcam.train.planes import adopt_slices, config_of_slices
+from hrcam.train.planes import config_of_slices
 from train_data import settings
 
 
@@ -34,7 +34,7 @@ def test_a_volume_gets_what_was_learnt_on_slices_head_and_all():
     arguments = {"width": 4, "power": 2, "finest_stride": 4}
     cnns = [build_network("lite0_pyramid", arguments | {"dims": dims}) for dims in (2, 3)]
     flat, volume = (HRCAM(cnn, 2, levels=cnn.pyramid_levels).eval() for cnn in cnns)
-    adopt_slices(volume, flat)
+    volume.load_state_dict(flat.state_dict())
     strides = [[level.name.rpartition(".")[2] for level in hrcam.levels] for hrcam in (flat, volume)]
     assert strides[0] == strides[1] == ["4", "8", "16"]
     assert volume.head.weight.equal(flat.head.weight) and volume.head.bias.equal(flat.head.bias)

@@ -160,6 +160,24 @@ def test_the_refitted_head_tells_whole_images_apart_and_stays_near_the_twins(
     assert "400 whole images" in text
 
 
+def test_a_few_images_of_very_strong_evidence_do_not_make_the_head_timid(
+    classifier: TwinClassifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of maps raised to a power: one lesion in 24 has a thousand times the evidence of the others."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(48) % 2
+    pooled = np.zeros((48, classifier.hrcam.head.in_features), np.float32)
+    pooled[:, 0] = np.where(labels == 0, rng.uniform(2, 4, 48), rng.uniform(0, 1, 48))
+    pooled[0, 0] = 3000
+    teach(classifier, 1.0)
+    refit(classifier, monkeypatch, pooled, labels, twin_lesson._INVERSE_PENALTY)
+    logits = answers(classifier, pooled)
+    ill = logits[labels == 0, 0] - logits[labels == 0, 1]
+    healthy = logits[labels == 1, 0] - logits[labels == 1, 1]
+    assert np.median(ill) - np.median(healthy) > 0.5
+    assert ill.min() > 0 > healthy.max()
+
+
 def test_a_fit_that_leaves_little_of_the_twins_head_is_dropped(
     classifier: TwinClassifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:

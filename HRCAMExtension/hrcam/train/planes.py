@@ -1,10 +1,10 @@
 """A network that looks at volumes in three planes learns from slices: crops of these cost a tenth of those of volumes.
 
-Its kernels and its head are those of the network of slices, until the head is fitted on whole volumes.
+Its kernels and its head are those of the network of slices, until the head is fitted on whole volumes: both have one
+level for each stride, so one loads the other's state dict.
 """
 
 from hrcam.lite0 import Lite0Pyramid
-from hrcam.model import HRCAM
 from hrcam.train.config import TrainConfig
 from hrcam.train.network import build_cnn
 
@@ -20,8 +20,3 @@ def config_of_slices(config: TrainConfig) -> TrainConfig:
     return config.model_copy(
         update={"dimension": 2, "network": network, "input": config.input.model_copy(update=taken)}
     )
-
-
-def adopt_slices(hrcam: HRCAM, flat: HRCAM) -> None:
-    """Give a network of volumes what the one of slices has learnt; both have one level for each stride."""
-    hrcam.load_state_dict(flat.state_dict())

@@ -20,7 +20,7 @@ from hrcam.train.data import Examples, ImageExamples
 from hrcam.train.export import write_bundle
 from hrcam.train.network import Architecture, build_hrcam, learnt_hrcam
 from hrcam.train.paired import PairExamples, Twins, draw_twins, split_heads, validation_pairs
-from hrcam.train.planes import adopt_slices, config_of_slices
+from hrcam.train.planes import config_of_slices
 from hrcam.train.predict import Prediction, predict
 from hrcam.train.prepare_cases import PreparedCase, prepare_cases
 from hrcam.train.report import Answers, draw_curves, join, summarize, write_report
@@ -86,7 +86,9 @@ def run_training(
     if not _is_first():
         say = _silent
     say(f"Preparing {config.name}")
-    build_hrcam(config)  # a wrong network shows before hours of reading
+    build_hrcam(config)  # a wrong network shows before hours of reading, and so do wrong weights
+    if config.head.from_weights:
+        learnt_hrcam(config_of_slices(config))
     if config.data.kind == "paired":
         split, folds = _paired_split(config)
     else:
@@ -203,7 +205,7 @@ def _fit(config: TrainConfig, split: Split, folder: Path, callbacks: tuple[Callb
         train_cnn(hrcam, split.training, validation, config, folder, callbacks)
     if config.head.from_weights:
         say("Stage two: the head, near the one that came with the weights")
-        adopt_slices(hrcam, learnt_hrcam(config_of_slices(config)))
+        hrcam.load_state_dict(learnt_hrcam(config_of_slices(config)).state_dict())
         head = refit_head(hrcam, split.training, config, config.sick, device)
     elif config.mode != "joint":
         say("Stage two: the head")
@@ -227,7 +229,7 @@ def _learn_twins(
         train_cnn(learner, training, validation, training.config, place, callbacks)
     measure_norms(learner, twins.whole, twins.config, device_of(config))
     if learner is not hrcam:
-        adopt_slices(hrcam, learner)
+        hrcam.load_state_dict(learner.state_dict())
 
 
 def _lesson_folders(folder: Path) -> list[Path]:

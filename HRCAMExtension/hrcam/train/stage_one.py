@@ -72,6 +72,8 @@ def train_cnn(
         hrcam.load_state_dict(safetensors.torch.load_file(finished))
         return
     classifier = _classifier(hrcam, training, config)
+    if config.dimension == 2:
+        classifier.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # faster (docs/PERFORMANCE.md)
     freeze_unused(classifier, torch.zeros(1, 1, *config.input.size))
     checkpoints = folder / "checkpoints"
     best = ModelCheckpoint(checkpoints, "best", monitor=MONITOR, enable_version_counter=False)
