@@ -88,6 +88,7 @@ def train_cnn(
     trainer.strategy.barrier("stage one")
     state = torch.load(best.best_model_path, map_location="cpu", weights_only=True)["state_dict"]
     hrcam.cpu().load_state_dict({k.removeprefix("hrcam."): v for k, v in state.items() if k.startswith("hrcam.")})
+    hrcam.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # as a finished one that is loaded
     hrcam.requires_grad_(True)
     if not all(torch.isfinite(value).all() for value in hrcam.state_dict().values()):
         raise ModelError("Training diverged: weights are not finite.", "Lower train.learning_rate.")
