@@ -88,7 +88,7 @@ class Runner:
         if self._compiled is not None:
             found, maps = self._compiled(prepared)
             return found, [level[:, list(classes)] for level in maps]
-        images = torch.from_numpy(prepared).to(memory_format=_memory_format(self.network, self.device))
+        images = torch.from_numpy(prepared).to(memory_format=memory_format(self.network, self.device))
         with torch.inference_mode(), self._autocast():
             if self._windows is not None:
                 dtype = torch.float16 if in_half(_evidence_voxels(self.network, plan) * len(classes)) else torch.float32
@@ -243,7 +243,7 @@ def place(
         runner.precision = "fp32"
         runner.warnings.append("This CPU has no instructions for bf16, which would be far slower; fp32 was used.")
     try:
-        network.to(device, memory_format=_memory_format(network, device))  # type: ignore[call-overload]
+        network.to(device, memory_format=memory_format(network, device))  # type: ignore[call-overload]
     except torch.cuda.OutOfMemoryError:
         torch.cuda.empty_cache()
         runner.leave_gpu()
@@ -255,7 +255,7 @@ def _cpu_computes_bf16() -> bool:
     return torch.backends.mkldnn.is_available() and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
-def _memory_format(network: HRCAM, device: torch.device) -> torch.memory_format:
+def memory_format(network: HRCAM, device: torch.device) -> torch.memory_format:
     """Channels last where it pays: 2D convolutions on CPUs (docs/PERFORMANCE.md)."""
     return torch.channels_last if device.type == "cpu" and network.num_dims == 2 else torch.contiguous_format
 

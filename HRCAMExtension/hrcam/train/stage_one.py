@@ -12,6 +12,7 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from torch.utils.data import DataLoader
 
 from hrcam.errors import HRCAMError, ModelError
+from hrcam.inference import memory_format
 from hrcam.model import HRCAM
 from hrcam.train.config import TrainConfig
 from hrcam.train.data import Example, Examples, class_weights, make_loader
@@ -72,14 +73,13 @@ def train_cnn(
         hrcam.load_state_dict(safetensors.torch.load_file(finished))
         return
     classifier = _classifier(hrcam, training, config)
-    if config.dimension == 2:
-        classifier.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # faster (docs/PERFORMANCE.md)
     freeze_unused(classifier, torch.zeros(1, 1, *config.input.size))
     checkpoints = folder / "checkpoints"
     best = ModelCheckpoint(checkpoints, "best", monitor=MONITOR, enable_version_counter=False)
     # One of its own, after `best`, whose state it holds: with `save_last` only epochs that improve would be kept.
     latest = ModelCheckpoint(checkpoints, "last", enable_version_counter=False)
     trainer = make_trainer(config, folder, [best, latest, *callbacks])
+    classifier.to(memory_format=memory_format(hrcam, trainer.strategy.root_device))  # type: ignore[call-overload]
     last = checkpoints / "last.ckpt"
     loaders = _Loaders(_Data(training, validation, config))
     trainer.fit(classifier, datamodule=loaders, ckpt_path=str(last) if last.exists() else None, weights_only=True)

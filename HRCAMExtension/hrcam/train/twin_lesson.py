@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy.stats import iqr
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 from torch.nn import functional
@@ -232,7 +233,8 @@ def refit_head(
         taught = (hrcam.head.weight[sick] - hrcam.head.weight[1 - sick]).double().cpu().numpy()
         pooled = features.astype(np.float64)
         evidence = pooled @ taught
-        size, spread = _spread(evidence), pooled.std(0)
+        # Not the standard deviation: a few images' strong evidence, raised to a power, would make it up.
+        size, spread = float(iqr(evidence)) or float(evidence.std()) or 1.0, pooled.std(0)
         spread[spread == 0] = np.inf
         design = np.column_stack([_FREEDOM * (evidence - evidence.mean()) / size, (pooled - pooled.mean(0)) / spread])
         fit = LogisticRegression(C=_INVERSE_PENALTY, max_iter=10_000).fit(design, labels == sick)
@@ -251,11 +253,6 @@ def refit_head(
         f"the cosine of the weights before and after is {alike:.2f}."
     )
     return {"text": text}
-
-
-def _spread(evidence: npt.NDArray[np.float64]) -> float:
-    """The interquartile range: a few images' strong evidence, raised to a power, would make up a standard deviation."""
-    return float(np.subtract(*np.percentile(evidence, (75, 25)))) or float(evidence.std()) or 1.0
 
 
 def _cosine(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> float:
