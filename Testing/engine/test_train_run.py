@@ -354,6 +354,10 @@ def test_evidence_levels_come_from_scans_without_the_class():
     faint = [replace(c, images=c.images * np.float16(0.01)) if c.label else c for c in cases]
     raised = calibrate(_Constant(), faint, said, [True, False], "cpu", 4).levels
     assert [level.threshold for level in raised] == pytest.approx([1.4, 3.5, 7.0], abs=0.01)  # of the blob's peak, 14
+    strong = [case(0, peak) for peak in (140.0, 1400.0)]  # where peaks spread widely, faint ones are still shown
+    wide = [replace(c, patient=f"{n}") for n, c in enumerate([faint[0], *strong, *faint[1:]])]
+    said_wide = [Prediction("c", c.patient, c.label, c.labels, np.array([[2.0 - 4 * c.label, 0.0]])) for c in wide]
+    assert calibrate(_Constant(), wide, said_wide, [True, False], "cpu", 4).levels[0].threshold < 5
     both = calibrate(_Constant(), cases, said, [True, True], "cpu", 4)
     assert both.levels[-1].threshold == pytest.approx(
         14.0, abs=0.01

@@ -20,7 +20,11 @@ DEFAULT_FRACTION = 0.1
 """Of a volume's slices, averaged by the volume rule where no validation case has several slices to fit it on."""
 
 PEAK_SHARES = (0.1, 0.25, 0.5)
-"""Of the median peak of true evidence, for each evidence level: the least that its threshold may be."""
+"""Of the peak that true evidence nearly always reaches, for each evidence level: the least of its threshold."""
+
+_WEAKEST = 0.1
+"""Of the cases with pathology, whose peaks may be lower than that. Peaks spread over several powers of ten where maps
+are products, so that shares of the median peak would hide half of the lesions."""
 
 _MOST_CERTAIN = 100
 
@@ -57,7 +61,7 @@ def calibrate(
 
     The evidence levels come from what must not be there: evidence for pathology in cases of a class without it or,
     where every class is a pathology, evidence for another class than the case's own. Where that is so little that any
-    faint spread of true evidence would pass, they are raised to `PEAK_SHARES` of what true evidence reaches.
+    faint spread of true evidence would pass, they are raised to `PEAK_SHARES` of what nine of ten true peaks reach.
     """
     temperature = slice_temperature(predictions)
     rule = _volume_rule(predictions, pathology, temperature) if len(cases[0].size) == 2 else None
@@ -109,10 +113,11 @@ def _false_class(calibration: Calibration, prediction: Prediction, pathology: Se
 
 
 def _raised(levels: Sequence[EvidenceLevel], peaks: Sequence[float]) -> tuple[EvidenceLevel, ...]:
-    """Levels no lower than their share of the median peak of true evidence, still rising from weak to strong."""
+    """Levels no lower than their share of a weak peak of true evidence, still rising from weak to strong."""
+    weak = float(np.quantile(peaks, _WEAKEST, method="lower"))
     found: list[EvidenceLevel] = []
     for level, share in zip(levels, PEAK_SHARES, strict=True):
-        lowest = share * float(np.median(peaks))
+        lowest = share * weak
         if found:
             lowest = max(lowest, found[-1].threshold + MINIMUM_STEP)
         found.append(replace(level, threshold=round(max(level.threshold, lowest), 4)))
