@@ -192,3 +192,18 @@ def test_a_fit_that_leaves_little_of_the_twins_head_is_dropped(
     assert hrcam.head.weight[0, 0] > 0 and not hrcam.head.weight[0, 1:].any() and "1.00" in text
     logits = answers(classifier, pooled)
     assert abs(float((logits[:, 0] - logits[:, 1]).mean())) < 0.5, "neither class is preferred"
+
+
+def test_where_the_fit_is_dropped_the_bias_is_that_of_the_twins_head(
+    classifier: TwinClassifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Squared evidence has a long tail: the threshold lies far below its mean, and below what the dropped fit needs."""
+    hrcam, rng = classifier.hrcam, np.random.default_rng(0)
+    labels = np.arange(2000) % 2
+    pooled = np.zeros((2000, hrcam.head.in_features), np.float32)
+    pooled[:, 0] = rng.lognormal(np.where(labels == 0, 1.5, -1.5), 1.0)
+    pooled[:, 1:] = (labels == 0)[:, None] + rng.normal(0, 0.5, pooled[:, 1:].shape)
+    teach(classifier, 1.0)
+    text = refit(classifier, monkeypatch, pooled, labels, 0.1)
+    assert "1.00" in text, "dropped"
+    assert float((answers(classifier, pooled).argmax(1) == labels).mean()) > 0.85

@@ -224,7 +224,7 @@ def refit_head(
     A logistic regression on the pooled features, z-scored, and beside them the pooled evidence of the twins' head,
     which is next to free of the penalty: the penalty is then on what the head changes. Twins say where evidence
     belongs, but crops cannot say how much of it a whole head without lesion gathers. Where the fit would leave little
-    of the twins' head, as few images make it, that head stays. The class without pathology becomes the reference with
+    of the twins' head, as few images make it, that head stays, its scale and bias fitted alone. The class without pathology becomes the reference with
     logit 0.
     """
     loader = make_loader(training, config.train.batch_size, workers=config.train.workers)
@@ -241,7 +241,9 @@ def refit_head(
         kept = max(_FREEDOM * float(fit.coef_[0, 0]) / size, 0.0)
         weight = kept * taught + fit.coef_[0, 1:] / spread
         if _cosine(taught, weight) < _LEAST_ALIKE:  # what tells these images apart is not where lesions are
-            weight = taught / size
+            fit = LogisticRegression(C=_INVERSE_PENALTY).fit(design[:, :1], labels == sick)
+            kept = _FREEDOM * float(fit.coef_[0, 0]) / size
+            weight = taught * (kept if kept > 0 else 1 / size)
         bias = float(fit.intercept_[0]) - float(pooled.mean(0) @ weight)
         hrcam.head.weight.zero_()
         hrcam.head.bias.zero_()
