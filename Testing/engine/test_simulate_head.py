@@ -72,12 +72,25 @@ def test_a_lesion_lies_in_tissue_and_changes_it_by_what_was_asked_for(head):
     assert min(changes) > 0.1 and np.mean(changes) > 0.3
 
 
-def test_a_stripped_head_is_brain_alone(head):
-    images = [draw_scene(head, np.random.default_rng(4), plane="axial", size=(96, 96), spacing_mm=(2.4, 2.4),
-                         stripped=stripped) for stripped in (False, True)]  # fmt: skip
-    (whole, brain), room = (scene.image for scene in images), images[0].brain
-    assert np.array_equal(whole[room], brain[room]), "the same brain"
-    assert brain[~room].max() < 0.2 * brain[room].max() < whole[~room].max()
+def test_a_stripped_head_is_brain_and_little_else(head):
+    around = []
+    for seed in range(8):
+        scenes = [draw_scene(head, np.random.default_rng(seed), plane="axial", size=(96, 96), spacing_mm=(2.4, 2.4),
+                             stripped=stripped) for stripped in (False, True)]  # fmt: skip
+        (whole, left), room = (scene.image for scene in scenes), scenes[1].brain
+        assert scenes[0].extracted is None and not (room & ~scenes[0].brain).any()
+        assert np.array_equal(whole[room], left[room]), "the same brain"
+        around.append((np.count_nonzero(left[~room] > 30), np.count_nonzero(whole[~room] > 30)))
+    left, whole = np.sum(around, 0)
+    assert left < 0.1 * whole, "skull and skin are gone"
+
+
+def test_extraction_after_the_scan_leaves_no_noise_around(head):
+    silent = []
+    for seed in range(8):
+        case = simulate_case(head, (5, seed), size=96, spacing_mm=2.4, style="t1", lesion=False, stripped=True)
+        silent.append(float((case.image == 0).mean()))
+    assert max(silent) > 0.3 and min(silent) < 0.05, "some are extracted after the scan, some before"
 
 
 def test_planes_show_what_their_names_say(head):

@@ -93,7 +93,8 @@ def simulate_case(
     noise_seed = scanner_rng.integers(2**63)
 
     def scanned(clean: Array) -> Array:
-        return apply_appearance(clean, spacing, np.random.default_rng(noise_seed), look, reference=top)
+        scan = apply_appearance(clean, spacing, np.random.default_rng(noise_seed), look, reference=top)
+        return scan if scene.extracted is None else scan * scene.extracted
 
     twin = scanned(scene.image) if paired or not lesion else None
     if not lesion:

@@ -11,6 +11,7 @@ import SimpleITK as sitk  # noqa: N813 - its customary name
 from scipy import ndimage
 
 from ..errors import InputError
+from .anatomy import add_details, extract_brain
 from .fields import smooth_field
 from .placement import block_means, coarse_brain
 from .tissues import BRAIN, INDEX, STYLES, TISSUES, draw_intensities, from_labels
@@ -59,12 +60,14 @@ class Scene:
     brain : bool, where lesions may lie.
     spacing_mm : in the order of the axes.
     plane : of a slice; None for a volume.
+    extracted : bool, what a brain extraction after the scan leaves, all else being 0; None: there was none.
     """
 
     image: Array
     brain: Array
     spacing_mm: tuple[float, ...]
     plane: str | None
+    extracted: Array | None = None
 
 
 def _make_head(name: str, values: Array, spacing: Sequence[float]) -> Head:
@@ -236,13 +239,7 @@ def draw_scene(
         return Scene(image, blocks, tuple(spacing_mm), plane)
     mean, within = draw_intensities(rng, style)
     grain = smooth_field(rng, size, spacing_mm, 2.5)
-    vessels = smooth_field(rng, size, spacing_mm, 4.0)
-    tissues = _nearest(head.values, index)
-    if style == "t1ce":
-        # Cortical vessels lie in the sulci; without them every bright spot in the brain would be a lesion.
-        tissues[(tissues == INDEX["csf"]) & (vessels > 1.7)] = INDEX["sinus"]
-    if stripped:
-        mean, within = np.where(BRAIN, mean, mean[0]), np.where(BRAIN, within, within[0])
+    tissues, mean = add_details(rng, _nearest(head.values, index), spacing_mm, style, mean)
     image = mean[tissues] + within[tissues] * grain
     layers = int(np.clip(round(thick_mm / 1.5), 1, 5)) if plane else 1
     if layers > 1:
@@ -255,7 +252,13 @@ def draw_scene(
             extra = _nearest(head.values, other)
             total = total + mean[extra] + within[extra] * grain
         image = total / layers
-    return Scene(np.asarray(np.maximum(image, 0), np.float32), BRAIN[tissues], tuple(spacing_mm), plane)
+    brain, extracted = BRAIN[tissues], None
+    if stripped:
+        extracted = extract_brain(rng, tissues, spacing_mm)
+        image, brain = np.where(extracted, image, mean[0]), brain & extracted
+        if rng.random() < 0.5:
+            extracted = None  # noise all around, as where a scan was resampled or filtered afterwards
+    return Scene(np.asarray(np.maximum(image, 0), np.float32), brain, tuple(spacing_mm), plane, extracted)
 
 
 def find_brain(image: Array, spacing_mm: Sequence[float]) -> Array:

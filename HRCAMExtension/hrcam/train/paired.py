@@ -20,7 +20,7 @@ from hrcam.input_statistics import intensity_statistics
 from hrcam.intensity import find_scale
 from hrcam.prepare import FOREGROUND_VALUE
 from hrcam.simulate.case import simulate_case
-from hrcam.simulate.head import ALL_OF_THE_HEAD, Head, find_heads, phantom_head, read_head
+from hrcam.simulate.head import ALL_OF_THE_HEAD, WITHIN_THE_BRAIN, Head, find_heads, phantom_head, read_head
 from hrcam.simulate.lesion import LesionSpec, random_lesion
 from hrcam.simulate.neuromelanin import clear_loss, simulate_midbrain
 from hrcam.train.config import TrainConfig
@@ -163,11 +163,12 @@ def _healthy_slice(config: TrainConfig, heads: Heads, seed: tuple[int, ...]) -> 
     """A slice without lesion through any part of a head, normalised by itself."""
     simulation, rng = config.data.simulation, np.random.default_rng(seed)
     head = heads[int(rng.integers(len(heads)))]()
+    stripped = bool(simulation.stripped) and rng.random() < simulation.stripped
     for attempt in range(_TRIES):
         case = simulate_case(
             head, (*seed, attempt), dims=2, size=config.input.size[0], spacing_mm=config.input.spacings[0],
             plane=str(rng.choice(config.input.planes)), style=str(rng.choice(simulation.styles)), lesion=False,
-            reach=ALL_OF_THE_HEAD,
+            stripped=stripped, reach=WITHIN_THE_BRAIN if stripped else ALL_OF_THE_HEAD,
         )  # fmt: skip
         if np.count_nonzero(case.image > _AIR * case.image.max()) > _LEAST_HEAD * case.image.size:
             break
