@@ -224,8 +224,8 @@ def refit_head(
     A logistic regression on the pooled features, z-scored, and beside them the pooled evidence of the twins' head,
     which is next to free of the penalty: the penalty is then on what the head changes. Twins say where evidence
     belongs, but crops cannot say how much of it a whole head without lesion gathers. Where the fit would leave little
-    of the twins' head, as few images make it, that head stays, its scale and bias fitted alone. The class without pathology becomes the reference with
-    logit 0.
+    of the twins' head, as few images make it, that head stays, and its scale and bias alone are fitted. The class
+    without pathology becomes the reference with logit 0.
     """
     loader = make_loader(training, config.train.batch_size, workers=config.train.workers)
     features, labels = pool_features(hrcam, flattened(loader), device)
