@@ -119,6 +119,11 @@ def teach(classifier: TwinClassifier, *taught: float) -> None:
         classifier.hrcam.head.weight[0, : len(taught)] = torch.tensor(taught)
 
 
+def silent(classifier: TwinClassifier, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Labels of so many images, in turn with a lesion (0) and without, and pooled features that are all 0."""
+    return np.arange(count) % 2, np.zeros((count, classifier.hrcam.head.in_features), np.float32)
+
+
 def refit(
     classifier: TwinClassifier, monkeypatch: pytest.MonkeyPatch, pooled: np.ndarray, labels: np.ndarray,
     inverse_penalty: float,
@@ -141,8 +146,7 @@ def test_the_refitted_head_tells_whole_images_apart_and_stays_near_the_twins(
 ) -> None:
     """One feature is evidence of the lesion; another, which the twins' head counts too, is as great without one."""
     hrcam, rng = classifier.hrcam, np.random.default_rng(0)
-    labels = np.arange(400) % 2
-    pooled = np.zeros((400, hrcam.head.in_features), np.float32)
+    labels, pooled = silent(classifier, 400)
     pooled[:, 0] = (labels == 0) + rng.normal(0, 0.3, 400)
     pooled[:, 1] = rng.normal(5, 3, 400)
 
@@ -165,8 +169,7 @@ def test_a_few_images_of_very_strong_evidence_do_not_make_the_head_timid(
 ) -> None:
     """As of maps raised to a power: one lesion in 24 has a thousand times the evidence of the others."""
     rng = np.random.default_rng(0)
-    labels = np.arange(48) % 2
-    pooled = np.zeros((48, classifier.hrcam.head.in_features), np.float32)
+    labels, pooled = silent(classifier, 48)
     pooled[:, 0] = np.where(labels == 0, rng.uniform(2, 4, 48), rng.uniform(0, 1, 48))
     pooled[0, 0] = 3000
     teach(classifier, 1.0)
@@ -183,8 +186,7 @@ def test_a_fit_that_leaves_little_of_the_twins_head_is_dropped(
 ) -> None:
     """Evidence says nothing of these few images, something else does: the map would no longer show lesions."""
     hrcam, rng = classifier.hrcam, np.random.default_rng(0)
-    labels = np.arange(40) % 2
-    pooled = np.zeros((40, hrcam.head.in_features), np.float32)
+    labels, pooled = silent(classifier, 40)
     pooled[:, 0] = rng.normal(5, 1, 40)
     pooled[:, 1] = (labels == 0) + rng.normal(0, 0.1, 40)
     teach(classifier, 2.0)
@@ -198,9 +200,8 @@ def test_where_the_fit_is_dropped_the_bias_is_that_of_the_twins_head(
     classifier: TwinClassifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Squared evidence has a long tail: the threshold lies far below its mean, and below what the dropped fit needs."""
-    hrcam, rng = classifier.hrcam, np.random.default_rng(0)
-    labels = np.arange(2000) % 2
-    pooled = np.zeros((2000, hrcam.head.in_features), np.float32)
+    rng = np.random.default_rng(0)
+    labels, pooled = silent(classifier, 2000)
     pooled[:, 0] = rng.lognormal(np.where(labels == 0, 1.5, -1.5), 1.0)
     pooled[:, 1:] = (labels == 0)[:, None] + rng.normal(0, 0.5, pooled[:, 1:].shape)
     teach(classifier, 1.0)

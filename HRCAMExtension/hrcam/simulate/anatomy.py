@@ -1,6 +1,6 @@
 """What label maps of heads lack and healthy ones have: vessels, choroid plexus, wide sulci; uneven brain extraction.
 
-A network that never saw these calls them lesions (docs/RESEARCH.md, S30).
+Networks that never saw these find evidence there; how much it helps to show them: docs/RESEARCH.md, S29 and S30.
 """
 
 from __future__ import annotations

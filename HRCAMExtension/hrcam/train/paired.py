@@ -163,7 +163,7 @@ def _healthy_slice(config: TrainConfig, heads: Heads, seed: tuple[int, ...]) -> 
     """A slice without lesion through any part of a head, normalised by itself."""
     simulation, rng = config.data.simulation, np.random.default_rng(seed)
     head = heads[int(rng.integers(len(heads)))]()
-    stripped = bool(simulation.stripped) and rng.random() < simulation.stripped
+    stripped = _draws_stripped(config, rng)
     for attempt in range(_TRIES):
         case = simulate_case(
             head, (*seed, attempt), dims=2, size=config.input.size[0], spacing_mm=config.input.spacings[0],
@@ -173,6 +173,11 @@ def _healthy_slice(config: TrainConfig, heads: Heads, seed: tuple[int, ...]) -> 
         if np.count_nonzero(case.image > _AIR * case.image.max()) > _LEAST_HEAD * case.image.size:
             break
     return find_scale(case.image, config.input.intensity.model_dump()).apply(case.image)
+
+
+def _draws_stripped(config: TrainConfig, rng: np.random.Generator) -> bool:
+    share = config.data.simulation.stripped
+    return bool(share) and rng.random() < share
 
 
 def _around(difference: Array, sides: tuple[int, ...], rng: np.random.Generator) -> tuple[slice, ...]:
@@ -255,7 +260,7 @@ def draw_pair(
         head = heads[int(rng.integers(len(heads)))]()
         plane = str(rng.choice(config.input.planes)) if config.dimension == 2 else None
         style = str(rng.choice(simulation.styles))
-        stripped = bool(simulation.stripped) and rng.random() < simulation.stripped
+        stripped = _draws_stripped(config, rng)
         case = simulate_case(
             head, seed, dims=config.dimension, size=size[0], spacing_mm=config.input.spacings[0], plane=plane,
             style=style, spec=_lesion(config, rng, clear), paired=True, stripped=stripped,
