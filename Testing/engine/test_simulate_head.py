@@ -7,7 +7,7 @@ from hrcam.errors import InputError
 from hrcam.simulate.appearance import Appearance, apply_appearance
 from hrcam.simulate.case import simulate_case
 from hrcam.simulate.fields import smooth_field
-from hrcam.simulate.head import draw_scene, phantom_head, read_head
+from hrcam.simulate.head import draw_scene, find_brain, phantom_head, read_head
 from hrcam.simulate.lesion import LesionSpec
 from hrcam.simulate.tissues import INDEX
 
@@ -149,6 +149,13 @@ def test_thick_slices_are_smooth_along_their_axis():
     thick = apply_appearance(noise, (1, 1, 1), np.random.default_rng(0), look, reference=100)
     assert thick.shape == noise.shape
     assert np.abs(np.diff(thick, axis=0)).mean() < 0.3 * np.abs(np.diff(thick, axis=1)).mean()
+
+
+def test_brain_of_a_volume_is_found_without_scalp_orbits_and_neck(head):
+    scene = draw_scene(head, np.random.default_rng(0), plane=None, size=(112,) * 3, spacing_mm=(2.0,) * 3)
+    found = find_brain(scene.image, scene.spacing_mm)
+    assert (found & scene.brain).sum() > 0.75 * scene.brain.sum()
+    assert (found & ~scene.brain).sum() < 0.02 * found.sum()
 
 
 def test_wrong_requests_are_explained(head):

@@ -15,6 +15,10 @@ LOCATIONS = ("any", "deep", "dural", "sellar")
 _GRID_MM = {2: 2.0, 3: 3.0}
 _SKULL_MM = 7.0
 _NECK_MM = 5.0
+_APART_MM, _FARTHER_APART_MM, _LEAST_LEFT = (2.0, 5.0), (4.5, 6.0), 0.4
+"""How far the brain is worn down, to part it from scalp and orbits, and grown again. Volumes have more ways out, and
+are worn down farther unless less than that share is left: then it was the brain that fell apart, not its surroundings.
+"""
 
 
 def block_steps(spacing_mm: Sequence[float]) -> tuple[int, ...]:
@@ -71,14 +75,23 @@ def coarse_brain(image: Array, spacing_mm: Sequence[float]) -> tuple[Array, Arra
     inside = depth > min(_SKULL_MM, 0.3 * float(depth.max()))
     level = float(np.median(low[inside & (depth > 0.4 * depth.max())])) - floor
     tissue = inside & (low - floor > 0.6 * level) & (low - floor < 1.5 * level)
+    brain = _part(tissue, spacing, *_APART_MM)
+    if image.ndim == 3:
+        farther = _part(tissue, spacing, *_FARTHER_APART_MM)
+        if farther.sum() > _LEAST_LEFT * brain.sum():
+            brain = farther
     element = _ball(_NECK_MM, spacing)
-    brain = _largest(ndimage.binary_erosion(tissue, _ball(2.0, spacing)))
-    brain = ndimage.binary_dilation(brain, element)
     brain = ndimage.binary_fill_holes(ndimage.binary_closing(np.pad(brain, 8), element)[(slice(8, -8),) * brain.ndim])
     brain &= inside
     if brain.sum() < 0.15 * head.sum():
         brain = depth > min(12.0, 0.4 * float(depth.max()))
     return head, brain, steps
+
+
+def _part(tissue: Array, spacing_mm: Sequence[float], wear_mm: float, grow_mm: float) -> Array:
+    """The largest piece of what is left when a mask is worn down, grown again."""
+    worn = ndimage.binary_erosion(tissue, _ball(wear_mm, spacing_mm))
+    return np.asarray(ndimage.binary_dilation(_largest(worn), _ball(grow_mm, spacing_mm)))
 
 
 def block_means(mask: Array, steps: Sequence[int]) -> Array:
