@@ -154,6 +154,8 @@ def test_every_number_can_be_traced(written, bundle):
     for by in ("label", "size", "plane"):
         numbers = [each["hrcam/sum"]["ap"]["cases"] for each in summary["breakdown"][by].values()]
         assert len(numbers) == {"label": 2, "size": 3, "plane": 3}[by] and sum(numbers) == 12
+    # Dice at one threshold is of maps scaled within each image, the default's beside the rivals'.
+    assert set(summary["sizes"]) == {*summary["shown"], f"{summary['default']} 0–1"}
 
 
 def test_other_sections_are_there(written):

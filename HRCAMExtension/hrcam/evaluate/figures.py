@@ -47,7 +47,7 @@ def curves(summary: dict[str, Any], path: Path) -> None:
 
 
 def sizes(summary: dict[str, Any], path: Path) -> None:
-    """Dice at the fixed threshold against the lesion's size: a dot a case, and a running median over a fifth."""
+    """Dice at the fixed threshold against the lesion's size: a dot a case, and a running mean over a fifth."""
     names = list(summary["sizes"])
     figure = Figure(figsize=(6.4, 4.4), layout="constrained")
     axes = figure.subplots()
@@ -55,12 +55,17 @@ def sizes(summary: dict[str, Any], path: Path) -> None:
         known = np.array([summary["sizes"][name]["diameter_mm"], summary["sizes"][name]["dice"]])
         known = known[:, np.argsort(known[0])]
         window = max(3, known.shape[1] // 5)
-        (dots,) = axes.plot(*known, ".", ms=3, alpha=0.35)
-        if known.shape[1] >= window:
+        few = known.shape[1] < window
+        (dots,) = axes.plot(*known, ".", ms=3, alpha=0.35, label=name if few else None)
+        if not few:
             sliding = np.lib.stride_tricks.sliding_window_view(known, window, axis=1)
-            axes.plot(*np.median(sliding, axis=2), color=dots.get_color(), lw=_width(summary, name), label=name)
-    axes.set(xlabel="diameter of a disc as large as the lesion (mm)", ylabel="Dice at the fixed threshold", ylim=(0, 1))
-    axes.legend(frameon=False, fontsize=8)
+            axes.plot(*sliding.mean(axis=2), color=dots.get_color(), lw=_width(summary, name), label=name)
+    axes.set(
+        xlabel="diameter of a disc (volumes: ball) as large as the lesion (mm)",
+        ylabel="Dice at the fixed threshold",
+        ylim=(0, 1),
+    )
+    axes.legend(title="line: running mean", frameon=False, fontsize=8, title_fontsize=8)
     _plain(axes)
     save(figure, path)
 
@@ -139,7 +144,7 @@ def _widest(mask: np.ndarray) -> tuple[int, ...]:
 
 
 def _width(summary: dict[str, Any], name: str) -> float:
-    return 2.2 if name == summary["default"] else 1.2
+    return 2.2 if name.startswith(summary["default"]) else 1.2
 
 
 def _plain(axes: Axes) -> None:

@@ -68,12 +68,19 @@ def summarize(table: MapTable) -> dict[str, Any]:
     for name, curve in result["curves"].items():
         if name not in shown:
             del curve["precision"], curve["recall"]
-    result["breakdown"] = {by: _breakdown(by_method, shown, by) for by in BREAKDOWNS}
+    beside = _with_scaled(shown, table.default, by_method)
+    result["breakdown"] = {by: _breakdown(by_method, beside, by) for by in BREAKDOWNS}
     result["sizes"] = {
         name: {key: by_method[name][key].astype(float).round(4).tolist() for key in ("diameter_mm", "dice")}
-        for name in shown
+        for name in beside
     }
     return result
+
+
+def _with_scaled(shown: Sequence[str], default: str, by_method: dict[str, pd.DataFrame]) -> list[str]:
+    """The methods shown, and after the default the same scaled within each image: Dice at one threshold needs it."""
+    scaled = f"{default} 0–1"
+    return [name for one in shown for name in ((one, scaled) if one == default else (one,)) if name in by_method]
 
 
 def _shown(result: dict[str, Any]) -> list[str]:
