@@ -88,16 +88,20 @@ def _evaluation(bundle, results):
 
 
 def _others(results):
-    """A line for each set of each other model: the default map, and the best rival's AP."""
+    """A line for each set of each other model: default map, overlay of the lowest level, and the best rival's AP."""
     lines = []
-    for bundle, found in results.items():
-        for name, summary in found["localization"].items():
+    for bundle, result in results.items():
+        for name, summary in result["localization"].items():
             metrics, best = summary["metrics"][summary["default"]], summary["best_rival"].get("ap")
             rival = f"{_number(summary['metrics'][best]['ap'])} `{best}`" if best else "–"
-            cells = " | ".join(_number(metrics.get(key)) for key in ("ap", "dice", "pointing"))
+            scaled = summary["metrics"].get(f"{summary['default']} 0–1", {})
+            overlay = next(iter(summary["evidence_levels"].values()), {})
+            found = (metrics["ap"], scaled.get("dice"), overlay.get("dice"), metrics["pointing"])
+            cells = " | ".join(map(_number, found))
             lines.append(f"| `{bundle.name}` | {name} | {summary['cases']} | {cells} | {rival} |")
-    head = ["", "| Model | Images | n | Pixel AP | Dice, one threshold | Pointing | Best rival's AP |",
-            "|---|---|---|---|---|---|---|"]
+    head = ["", "| Model | Images | n | Pixel AP | Dice, one threshold for maps scaled in each image "
+            "| Dice of the overlay, evidence level \"possible\" | Pointing | Best rival's AP |",
+            "|---|---|---|---|---|---|---|---|"]
     return head + lines if lines else []
 
 
