@@ -11,11 +11,10 @@ pytest.importorskip("torchcam")
 pytest.importorskip("captum")
 pytest.importorskip("monai")
 
+from head_data import write_t1_head
 from hrcam.evaluate import lesions
 from hrcam.evaluate.run import Settings, find_sets
 from hrcam.evaluate.write import evaluate_models
-from hrcam.simulate.head import phantom_head
-from hrcam.simulate.tissues import draw_intensities
 from threshold_bundle import threshold_bundle
 
 
@@ -30,14 +29,9 @@ def folder(tmp_path_factory):
     """Two heads of intensities, a template, and a scan with traced lesions."""
     root = tmp_path_factory.mktemp("data")
     for number, name in enumerate(("healthy_t1/a_SS", "healthy_t1/b_SS", "templates/mean")):
-        head = phantom_head(np.random.default_rng(number), size=64)
-        image = sitk.GetImageFromArray(draw_intensities(np.random.default_rng(number), "t1")[0][head.values])
-        image.SetSpacing(head.spacing_mm)
-        path = root / f"{name}.nii.gz"
-        path.parent.mkdir(exist_ok=True)
-        sitk.WriteImage(image, str(path))
+        image = write_t1_head(root / f"{name}.nii.gz", number)
         if name == "templates/mean":
-            mask = np.zeros(head.values.shape, np.uint8)
+            mask = np.zeros(image.GetSize()[::-1], np.uint8)
             mask[30:34, 30:36, 30:36] = 1
             outline = sitk.GetImageFromArray(mask)
             outline.CopyInformation(image)

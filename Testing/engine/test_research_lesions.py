@@ -6,13 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import SimpleITK as sitk  # noqa: N813 - its customary name
 
 pytest.importorskip("torchcam")
 pytest.importorskip("lightning")
 
-from hrcam.simulate.head import phantom_head
-from hrcam.simulate.tissues import draw_intensities
+from head_data import write_t1_head
 
 SCRIPT = Path(__file__).parents[1] / "research" / "lesions.py"
 
@@ -21,11 +19,7 @@ SCRIPT = Path(__file__).parents[1] / "research" / "lesions.py"
 def data(tmp_path):
     """Two heads to draw from, and one of each source to look at."""
     for number, name in enumerate(("head_labels/a", "head_labels/b", "templates/mean", "healthy_t1/c_SS")):
-        head = phantom_head(np.random.default_rng(number), size=64)
-        image = sitk.GetImageFromArray(draw_intensities(np.random.default_rng(number), "t1")[0][head.values])
-        image.SetSpacing(head.spacing_mm)
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        sitk.WriteImage(image, str(tmp_path / f"{name}.nii.gz"))
+        write_t1_head(tmp_path / f"{name}.nii.gz", number)
     return tmp_path
 
 

@@ -14,7 +14,6 @@ from hrcam.bundle import load_bundle
 from hrcam.evaluate import lesions
 from hrcam.evaluate.data import spacing_of
 from hrcam.fusion import fuse
-from hrcam.simulate.head import find_heads
 from hrcam.train.config import load_config
 from hrcam.train.paired import draw_pair, split_heads
 from rich.progress import track
@@ -40,9 +39,9 @@ def generated_pairs(bundle, data, count):
 
 def drawn_pairs(bundle, data, source, count):
     """The same of T1 volumes, drawn as `hrcam evaluate` draws its own."""
-    lesions._SEED = SEED  # other lesions and slices, by the same rules
-    paths = [path for path in find_heads(data / source) if path.match(lesions.SOURCES[source])]
-    cases, twins = lesions._Pairs(bundle, paths, list(lesions.SOURCES).index(source)).cases(count)
+    cases, twins = lesions.draw_pairs(bundle, data, source, count, SEED)
+    if not cases:
+        raise SystemExit(f"{data / source} has no heads.")
     for case, twin in zip(cases, twins, strict=True):
         seen, without = case.read(), twin.read()
         yield np.stack([seen.image, without.image]), seen.masks["masks"] > 0, case.grade
@@ -60,9 +59,8 @@ def judge(network, sick, pair, mask):
     """One row of a pair: AP and pointing of each fusion, and the two answers by mean and by greatest evidence."""
     images = torch.from_numpy(pair).float()
     with torch.inference_mode():
-        _, levels = network.native_maps(images, sick)
+        answers, levels = network.native_maps(images, sick)
         fused = {name: fuse(levels, images.shape[2:], name, images) for name in ("sum", "guided")}
-        answers = network.evidence(images).logits
     row = {"mean": (answers[:, sick] - answers[:, 1 - sick]).tolist(), "most": fused["sum"].flatten(1).amax(1).tolist()}
     for name, maps in fused.items():
         flat = maps[0, 0].numpy().ravel()

@@ -55,17 +55,23 @@ class LesionSet:
 def lesion_sets(bundle: Bundle, folder: Path) -> list[LesionSet]:
     """What the data folder allows: simulated lesions in each of `SOURCES`, then the real ones of `ms`."""
     found = []
-    for number, (source, pattern) in enumerate(SOURCES.items()):
-        paths = [path for path in _heads(folder / source) if path.match(pattern)]
-        if paths:
-            pairs = _Pairs(bundle, paths, number)
-            cases, twins = pairs.cases(PAIRS[bundle.dimension][source])
-            note = "lesions simulated, the heads never trained on; images without are their twins"
-            found.append(LesionSet(f"{source}, simulated lesions", cases, twins, note))
+    for source in SOURCES:
+        cases, twins = draw_pairs(bundle, folder, source, PAIRS[bundle.dimension][source])
+        note = "lesions simulated, the heads never trained on; images without are their twins"
+        found.append(LesionSet(f"{source}, simulated lesions", cases, twins, note))
     if (folder / "ms").is_dir():
         cases, normals = _multiple_sclerosis(bundle, folder / "ms")
         found.append(LesionSet("ms, FLAIR", cases, normals, "real lesions in a contrast that no training showed"))
     return [one for one in found if one.cases]
+
+
+def draw_pairs(
+    bundle: Bundle, folder: Path, source: str, count: int, seed: int = _SEED
+) -> tuple[list[Case], list[Case]]:
+    """Images with a lesion, and their twins without, in the heads of one of `SOURCES`; none where it has no heads."""
+    paths = [path for path in _heads(folder / source) if path.match(SOURCES[source])]
+    number = list(SOURCES).index(source)
+    return _Pairs(bundle, paths, (seed, number)).cases(count) if paths else ([], [])
 
 
 def judge_lesions(
@@ -110,8 +116,8 @@ def _read(path: Path) -> Head:
 class _Pairs:
     """Pairs drawn on the bundle's own grid, normalized as a user's scan is; each is drawn once and kept."""
 
-    def __init__(self, bundle: Bundle, paths: Sequence[Path], source: int) -> None:
-        self.bundle, self.paths, self.source = bundle, paths, source
+    def __init__(self, bundle: Bundle, paths: Sequence[Path], seed: tuple[int, int]) -> None:
+        self.bundle, self.paths, self.seed = bundle, paths, seed
         self._kept: dict[int, tuple[Pixels, Pixels]] = {}
 
     def cases(self, count: int) -> tuple[list[Case], list[Case]]:
@@ -138,7 +144,7 @@ class _Pairs:
         return PLANES[number % len(PLANES)] if self.bundle.dimension == 2 else None
 
     def _lesion(self, number: int) -> LesionSpec:
-        rng = np.random.default_rng((_SEED, self.source, number, 1))
+        rng = np.random.default_rng((*self.seed, number, 1))
         kind = KINDS[number % len(KINDS)]
         return random_lesion(rng, diameter_mm=DIAMETER_MM, contrast=CONTRAST, kinds=(kind,))
 
@@ -146,7 +152,7 @@ class _Pairs:
         if number not in self._kept:
             inputs = self.bundle.metadata["input"]
             case = simulate_case(
-                _read(self._path(number, count)), (_SEED, self.source, number), dims=self.bundle.dimension,
+                _read(self._path(number, count)), (*self.seed, number), dims=self.bundle.dimension,
                 size=int(inputs["size"][0]), spacing_mm=data.spacing_of(self.bundle)[0], plane=self._plane(number),
                 spec=self._lesion(number), least_change=LEAST_CHANGE, paired=True,
             )  # fmt: skip

@@ -15,7 +15,7 @@ import torch
 from hrcam.errors import InputError
 from hrcam.evaluate import metrics, thresholds
 from hrcam.evaluate.case import Case, Pixels, batches, spread
-from hrcam.evaluate.ours import Ours
+from hrcam.evaluate.ours import SCALED, Ours
 from hrcam.evaluate.rivals import Family, Maps, Method, rival_families
 from hrcam.evaluate.statistics import patient_folds
 from hrcam.evaluate.store import MapStore
@@ -254,7 +254,7 @@ def _describe(case: Case, pixels: Pixels, method: str, values: np.ndarray, surpl
         "pointing": metrics.pointing(values, mask),
         "pointing_15px": metrics.pointing(values, mask, metrics.POINTING_TOLERANCE_PX),
     }
-    if method.startswith("hrcam/") and not method.endswith("0–1"):
+    if method.startswith("hrcam/") and not method.endswith(SCALED):
         row["completeness"] = abs(float(values.mean(dtype=np.float64)) - surplus)
     for name, other in pixels.masks.items():
         if name != "masks" and other.any():

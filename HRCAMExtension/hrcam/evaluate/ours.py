@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 PUBLISHED = "hrcam/sum"
 
+SCALED = " 0–1"
+"""After the default's name: its map scaled within each image, as rivals' are."""
+
 
 class Ours(Family):
     """`hrcam/FUSION` for each fusion, `hrcam/DEFAULT 0–1` (the default scaled within each map, as rivals are),
@@ -29,7 +32,7 @@ class Ours(Family):
         fusions = list(dict.fromkeys(["sum", model.fusion, *FUSIONS]))
         self.methods = (
             *(Method(f"hrcam/{name}", "hrcam", "logit") for name in fusions),
-            Method(f"{self.default} 0–1", "hrcam", "0–1"),
+            Method(self.default + SCALED, "hrcam", "0–1"),
             *(Method(f"level/{level.name}", "hrcam", "logit") for level in model.levels),
         )
 
@@ -47,7 +50,7 @@ class Ours(Family):
             if kind == "level":
                 position = [level.name for level in self._model.levels].index(name)
                 made[method.name] = upsample(levels[position][:, 0], size)
-            elif name.endswith(" 0–1"):
+            elif name.endswith(SCALED):
                 made[method.name] = scale01(fuse(levels, size, self._model.fusion, x)[:, 0])
             else:
                 made[method.name] = fuse(levels, size, name, x)[:, 0]

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from hrcam.evaluate.localization import MapTable
-from hrcam.evaluate.ours import PUBLISHED
+from hrcam.evaluate.ours import PUBLISHED, SCALED
 from hrcam.evaluate.statistics import bootstrap_mean, paired_difference
 
 METRICS = ("ap", "dice", "iou", "best_dice", "pointing", "pointing_15px", "hd95_mm", "sensitivity", "false_regions")
@@ -62,7 +62,7 @@ def summarize(table: MapTable) -> dict[str, Any]:
             if not means:  # one patient alone: no threshold can be chosen on others
                 continue
             result["best_rival"][metric] = max(means, key=lambda name: means[name])
-            ours = by_method.get(f"{table.default} 0–1", by_method[table.default])
+            ours = by_method.get(table.default + SCALED, by_method[table.default])
             result["difference"][metric] = {name: _difference(ours, by_method[name], metric) for name in means}
     result["shown"] = shown = _shown(result)
     for name, curve in result["curves"].items():
@@ -79,8 +79,8 @@ def summarize(table: MapTable) -> dict[str, Any]:
 
 def _with_scaled(shown: Sequence[str], default: str, by_method: dict[str, pd.DataFrame]) -> list[str]:
     """The methods shown, and after the default the same scaled within each image: Dice at one threshold needs it."""
-    scaled = f"{default} 0–1"
-    return [name for one in shown for name in ((one, scaled) if one == default else (one,)) if name in by_method]
+    wanted = [name for one in shown for name in ((one, one + SCALED) if one == default else (one,))]
+    return [name for name in wanted if name in by_method]
 
 
 def _shown(result: dict[str, Any]) -> list[str]:
