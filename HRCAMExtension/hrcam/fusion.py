@@ -8,10 +8,10 @@ from torch.nn import functional as F
 
 from .errors import ModelError
 
-GUIDE_SHARE = 1 / 32
-"""Of the image's shorter side: how far a window of `fuse_guided` reaches."""
+GUIDE_RADIUS = 1
+"""Pixels of the finest level: how far a window of `fuse_guided` reaches. What that level resolves it knows better."""
 
-GUIDE_SMOOTHNESS = 0.2
+GUIDE_SMOOTHNESS = 0.1
 """Of the image's variance: fainter edges than this are no edges to `fuse_guided`."""
 
 _PIXEL = 1
@@ -49,10 +49,10 @@ def fuse_sum(level_maps: Sequence[Tensor], size: Sequence[int]) -> Tensor:
 def fuse_guided(level_maps: Sequence[Tensor], size: Sequence[int], images: Tensor) -> Tensor:
     """Let the evidence end where the image has its edges: the sum of the levels through a guided filter.
 
-    In every window of `GUIDE_SHARE` of the image to each side, the map is the linear function of the image that is
-    closest to the sum (He, Sun, Tang: Guided image filtering, TPAMI 2013). The functions are found at the finest
-    level's resolution (He and Sun: Fast guided filter, arXiv:1505.00996) and applied at the image's own, so that this
-    costs next to nothing. It is linear in the evidence, whose unit stays the logit, and it asks no gradient.
+    In every window of `GUIDE_RADIUS` pixels of the finest level to each side, the map is the linear function of the
+    image that is closest to the sum (He, Sun, Tang: Guided image filtering, TPAMI 2013). The functions are found at
+    that level's resolution (He and Sun: Fast guided filter, arXiv:1505.00996) and applied at the image's own, so that
+    this costs next to nothing. It is linear in the evidence, whose unit stays the logit, and it asks no gradient.
 
     Complete at any size: what the filter takes from a map's mean is given back evenly, hence ``mean(M_c) + b_c = z_c``.
     """
@@ -63,13 +63,12 @@ def fuse_guided(level_maps: Sequence[Tensor], size: Sequence[int], images: Tenso
     floor = (torch.finfo(total.dtype).eps * brightness**2).clamp(min=torch.finfo(total.dtype).tiny)
     gray = gray - brightness
     guide = upsample(gray, total.shape[2:])
-    radius = max(1, round(GUIDE_SHARE * min(guide.shape[2:])))
-    mean_guide, mean_total = _box(guide, radius), _box(total, radius)
-    variance = _box(guide * guide, radius) - mean_guide**2
-    covariance = _box(guide * total, radius) - mean_guide * mean_total
+    mean_guide, mean_total = _box(guide, GUIDE_RADIUS), _box(total, GUIDE_RADIUS)
+    variance = _box(guide * guide, GUIDE_RADIUS) - mean_guide**2
+    covariance = _box(guide * total, GUIDE_RADIUS) - mean_guide * mean_total
     slope = covariance / (variance + GUIDE_SMOOTHNESS * _whole_mean(guide**2) + floor)
     offset = mean_total - slope * mean_guide
-    slope, offset = (upsample(_box(each, radius), size) for each in (slope, offset))
+    slope, offset = (upsample(_box(each, GUIDE_RADIUS), size) for each in (slope, offset))
     refined = torch.addcmul(offset, slope, upsample(_box(gray, _PIXEL), size))
     wanted = torch.stack([_whole_mean(level) for level in level_maps]).sum(0)
     return refined + (wanted - _whole_mean(refined))

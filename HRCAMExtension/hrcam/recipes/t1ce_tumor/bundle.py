@@ -29,7 +29,7 @@ from .data import CLASSES, INTENSITY, NORMAL, SIZE, SPACING_MM, TUMORS, Images
 from .network import ARCHITECTURE
 
 NAME = "t1ce-tumor"
-VERSION = "2.2.0"
+VERSION = "2.3.0"
 
 COLORS = {"glioma": (0.90, 0.20, 0.20), "meningioma": (0.20, 0.55, 0.95), "pituitary": (0.95, 0.70, 0.15),
           NORMAL: (0.50, 0.70, 0.50)}  # fmt: skip

@@ -1,0 +1,75 @@
+"""Measure a bundled model's evidence levels anew, as its recipe does at its end: for maps that changed, not weights.
+
+``python Testing/research/recalibrate.py simulated-lesion --version 2.3.0 --data ../shared/data`` writes the levels and
+the version to the bundle's metadata and model card. Weights, temperature and answers stay as they are.
+"""
+
+import argparse
+import copy
+import re
+from functools import partial
+from pathlib import Path
+
+from hrcam.bundle import load_bundle
+from hrcam.bundle_write import save_bundle
+from hrcam.recipes.t1ce_tumor import bundle as tumor_bundle
+from hrcam.recipes.t1ce_tumor import calibration as tumor_calibration
+from hrcam.recipes.t1ce_tumor.data import normal_slices, tumor_slices
+from hrcam.train.calibrate import calibrate
+from hrcam.train.config import load_config
+from hrcam.train.paired import split_heads, validation_pairs
+from hrcam.train.predict import predict
+from hrcam.train.run import device_of
+
+CARD = "MODEL_CARD.md"
+
+
+def measure(bundle, network, data):
+    """A `Calibration` on the validation images of the bundle's own recipe."""
+    if bundle.name == tumor_bundle.NAME:
+        return tumor_calibration.calibrate(network, tumor_slices(data, "val"), normal_slices(data, held=True))
+    config = load_config(bundle.name, **{"data.path": str(data / "head_labels")})
+    _, held_out = split_heads(config)
+    cases, device = validation_pairs(config, held_out), device_of(config)
+    predictions = predict(network, cases, device, config.train.batch_size)
+    pathology = [one.pathology for one in config.classes]
+    return calibrate(network, cases, predictions, pathology, device, config.train.batch_size)
+
+
+def row(level, rate, match):
+    """The level's line of a model card: with the threshold, as `hrcam train` writes it, or without."""
+    if match[0].count("|") == 5:
+        return f"| {level.name} | {level.threshold:.3g} | {rate['scans']:.1%} | {rate['area']:.3%} |"
+    return f"| {level.name} | {100 * rate['scans']:.1f} % | {100 * rate['area']:.3f} % |"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("model", help="name of a bundled model")
+    parser.add_argument("--version", required=True, help="that the bundle gets")
+    parser.add_argument("--data", type=Path, required=True, help="folder of the data that the recipe validates on")
+    arguments = parser.parse_args()
+    bundle = load_bundle(arguments.model)
+    network = bundle.build().eval()
+    found = measure(bundle, copy.deepcopy(network), arguments.data)
+    levels = [
+        {"name": level.name, "threshold": level.threshold, "color": list(level.color), "of_peak": level.of_peak}
+        for level in found.levels
+    ]
+    card = (bundle.path / CARD).read_text(encoding="utf-8").replace(bundle.version, arguments.version, 1)
+    for level in found.levels:
+        anew = partial(row, level, found.rates[level.name])
+        card = re.sub(rf"^\| {level.name} \|.*$", anew, card, flags=re.MULTILINE)
+    metrics = dict(bundle.metrics)
+    if "level_rates_on_normals" in metrics:
+        metrics["level_rates_on_normals"] = found.rates
+    metadata = bundle.metadata | {"version": arguments.version, "evidence_levels": levels, "metrics": metrics}
+    save_bundle(bundle.path, network, metadata, card, overwrite=True)
+    for before, after in zip(bundle.metadata["evidence_levels"], levels, strict=True):
+        rate = found.rates[after["name"]]
+        print(f"{after['name']}: {before['threshold']:g} to {after['threshold']:g} logits; without the class "
+              f"{rate['scans']:.1%} of images show any, {rate['area']:.3%} of the head")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
