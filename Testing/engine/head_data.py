@@ -13,6 +13,6 @@ def write_t1_head(path: Path, seed: int) -> sitk.Image:
     head = phantom_head(np.random.default_rng(seed), size=64)
     image = sitk.GetImageFromArray(draw_intensities(np.random.default_rng(seed), "t1")[0][head.values])
     image.SetSpacing(head.spacing_mm)
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     sitk.WriteImage(image, str(path))
     return image

@@ -24,11 +24,11 @@ from hrcam.train.run import device_of
 CARD = "MODEL_CARD.md"
 
 
-def measure(bundle, network, data):
-    """A `Calibration` on the validation images of the bundle's own recipe."""
+def measure(bundle, network, data, **changes):
+    """A `Calibration` on the validation images of the bundle's own recipe; `changes` to its settings, by path."""
     if bundle.name == tumor_bundle.NAME:
         return tumor_calibration.calibrate(network, tumor_slices(data, "val"), normal_slices(data, held=True))
-    config = load_config(bundle.name, **{"data.path": str(data / "head_labels")})
+    config = load_config(bundle.name, **{"data.path": str(data / "head_labels")} | changes)
     _, held_out = split_heads(config)
     cases, device = validation_pairs(config, held_out), device_of(config)
     predictions = predict(network, cases, device, config.train.batch_size)
@@ -45,13 +45,15 @@ def row(level, rate, match):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("model", help="name of a bundled model")
+    parser.add_argument("model", help="name or folder of a bundled model, which is changed")
     parser.add_argument("--version", required=True, help="that the bundle gets")
     parser.add_argument("--data", type=Path, required=True, help="folder of the data that the recipe validates on")
+    parser.add_argument("--pairs", type=int, help="simulated validation pairs; default as many as the recipe has")
     arguments = parser.parse_args()
     bundle = load_bundle(arguments.model)
     network = bundle.build().eval()
-    found = measure(bundle, copy.deepcopy(network), arguments.data)
+    changes = {"data.simulation.validation_pairs": arguments.pairs} if arguments.pairs else {}
+    found = measure(bundle, copy.deepcopy(network), arguments.data, **changes)
     levels = [
         {"name": level.name, "threshold": level.threshold, "color": list(level.color), "of_peak": level.of_peak}
         for level in found.levels
