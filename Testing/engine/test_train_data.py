@@ -97,6 +97,8 @@ def test_too_few_patients_of_a_class_is_an_error_in_words():
     cases = cases_of(("a", "1"), ("a", "2"), ("b", "3"), ("b", "3"))
     with pytest.raises(InputError, match="at least 2 patients of each class, but b has 1"):
         hold_out(cases, 0.5, 0)
+    with pytest.raises(InputError, match="but b has 1 outside fold 3"):
+        hold_out(cases, 0.5, 0, " outside fold 3")
 
 
 def test_a_given_split_is_kept_and_must_be_whole():

@@ -313,6 +313,20 @@ def test_a_run_is_not_mixed_with_another(joint, folder, tmp_path):
         run_training(parse_config(settings()), tmp_path / "new", say=lambda _: None)
 
 
+def test_a_run_that_failed_before_it_prepared_anything_may_be_corrected(tmp_path):
+    def run():
+        run_training(parse_config(settings(data__path=str(tmp_path / "nowhere"))), tmp_path / "new", say=lambda _: None)
+
+    for _ in range(2):
+        with pytest.raises(InputError, match="nowhere"):
+            run()
+    held = tmp_path / "new" / "config.json"
+    held.write_text('{"mine": 1}')
+    with pytest.raises(OutputError, match="holds a run already"):
+        run()
+    assert held.read_text() == '{"mine": 1}'
+
+
 def test_metrics_equal_scikit_learns():
     rng = np.random.default_rng(0)
     labels = np.arange(60) % 3

@@ -132,12 +132,16 @@ def _is_first() -> bool:
 
 
 def _open_folder(config: TrainConfig, out: Path, resume: bool) -> None:
-    """Refuse to mix two runs; how it runs (trainer, workers) may change between them."""
+    """Refuse to mix two runs; how it runs (trainer, workers) may change between them.
+
+    Settings that stopped before anything was prepared are no run: corrected ones take their place.
+    """
     if not _is_first():
         return
     document = config.model_dump(mode="json", exclude={"trainer": True, "train": {"workers"}})
     known = out / CONFIG
-    if known.exists():
+    others = {entry.name for entry in out.iterdir()} - {CONFIG} if out.exists() else set()
+    if known.exists() and (others or not _is_settings(known, document)):
         if not resume:
             raise OutputError(f"{out} holds a run already.", "Continue it with --resume, or choose another folder.")
         before = json.loads(known.read_text(encoding="utf-8"))
@@ -148,10 +152,19 @@ def _open_folder(config: TrainConfig, out: Path, resume: bool) -> None:
                 "Resume with the same configuration, or choose another folder.",
             )
     else:
-        if out.exists() and any(out.iterdir()):
+        if others:
             raise OutputError(f"{out} is not empty and holds no run.", "Choose another folder.")
         out.mkdir(parents=True, exist_ok=True)
         known.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+
+
+def _is_settings(file: Path, document: dict[str, Any]) -> bool:
+    """Whether a file has settings as `document` has them: else it is somebody else's."""
+    try:
+        held = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError:
+        return False
+    return isinstance(held, dict) and held.keys() == document.keys()
 
 
 def _labeled_splits(config: TrainConfig, cache: Path, say: Say) -> tuple[Split, list[Split]]:
@@ -165,7 +178,7 @@ def _labeled_splits(config: TrainConfig, cache: Path, say: Say) -> tuple[Split, 
     held_out = fold_patients(cases, config.folds, config.seed) if config.folds else []
     for number, patients in enumerate(held_out, start=1):
         rest = [_unsplit(case) for case in cases if case.patient not in patients]
-        inner, early = hold_out(rest, config.data.validation_fraction, config.seed + number)
+        inner, early = hold_out(rest, config.data.validation_fraction, config.seed + number, f" outside fold {number}")
         test = [case for case in cases if case.patient in patients]
         parts.append({"training": inner, "validation": early, "test": test})
     prepared = dict(zip((c.path for c in cases), prepare_cases(cases, config, cache, _counter(say)), strict=True))

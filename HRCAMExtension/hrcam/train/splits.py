@@ -10,10 +10,10 @@ from hrcam.errors import InputError
 from hrcam.train.table import LabeledCase
 
 
-def fold_patients(cases: Sequence[LabeledCase], folds: int, seed: int) -> list[set[str]]:
+def fold_patients(cases: Sequence[LabeledCase], folds: int, seed: int, which: str = "") -> list[set[str]]:
     """Divide the patients into `folds` sets with nearly equal shares of every class.
 
-    A patient with several classes counts for the rarest of them.
+    A patient with several classes counts for the rarest of them. `which` says in an error what `cases` are, if not all.
 
     Raises
     ------
@@ -26,7 +26,7 @@ def fold_patients(cases: Sequence[LabeledCase], folds: int, seed: int) -> list[s
     if few := sorted(name for name, count in frequency.items() if count < folds):
         counts = ", ".join(f"{name} has {frequency[name]}" for name in few)
         raise InputError(
-            f"{folds} splits by patient need at least {folds} patients of each class, but {counts}.",
+            f"{folds} splits by patient need at least {folds} patients of each class, but {counts}{which}.",
             "Add patients, or ask for fewer folds or a larger validation fraction.",
         )
     patients = sorted(labels)
@@ -39,8 +39,12 @@ def fold_patients(cases: Sequence[LabeledCase], folds: int, seed: int) -> list[s
     return [{patients[i] for i in held_out} for _, held_out in splitter.split(patients, rarest)]
 
 
-def hold_out(cases: Sequence[LabeledCase], fraction: float, seed: int) -> tuple[list[LabeledCase], list[LabeledCase]]:
+def hold_out(
+    cases: Sequence[LabeledCase], fraction: float, seed: int, which: str = ""
+) -> tuple[list[LabeledCase], list[LabeledCase]]:
     """(training, validation): as the cases' own `split` says, or about `fraction` of the patients of each class.
+
+    `which` says in an error what `cases` are, if not all.
 
     Raises
     ------
@@ -55,7 +59,7 @@ def hold_out(cases: Sequence[LabeledCase], fraction: float, seed: int) -> tuple[
         )
     if given:
         return [c for c in cases if c.split == "train"], [c for c in cases if c.split == "validation"]
-    held_out = fold_patients(cases, max(2, round(1 / fraction)), seed)[0]
+    held_out = fold_patients(cases, max(2, round(1 / fraction)), seed, which)[0]
     return [c for c in cases if c.patient not in held_out], [c for c in cases if c.patient in held_out]
 
 
