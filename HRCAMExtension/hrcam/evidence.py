@@ -129,7 +129,7 @@ def at_peak(levels: Sequence[EvidenceLevel], peak: float) -> tuple[EvidenceLevel
     return tuple(replace(v, threshold=round(max(v.threshold, v.of_peak * peak), 4)) for v in levels)
 
 
-def fit_evidence_levels(normals: Iterable[npt.ArrayLike]) -> tuple[EvidenceLevel, ...]:
+def fit_evidence_levels(normals: Iterable[npt.ArrayLike], exponent: int = 1) -> tuple[EvidenceLevel, ...]:
     """Choose absolute thresholds from normal validation scans alone: no mask is needed.
 
     A level's threshold is the evidence that 95 % (possible) or 99 % (probable) of the normal scans exceed on no more
@@ -140,6 +140,8 @@ def fit_evidence_levels(normals: Iterable[npt.ArrayLike]) -> tuple[EvidenceLevel
     ----------
     normals : per normal scan (or slice) the evidence, in logits, of the class that would be shown (the strongest
         pathology), inside the head; any shape.
+    exponent : power that the network raises its feature maps to. Shares of a scan's peak are raised to it too: a third
+        of the peak of maps is a ninth of that of their squares.
 
     Raises
     ------
@@ -158,7 +160,7 @@ def fit_evidence_levels(normals: Iterable[npt.ArrayLike]) -> tuple[EvidenceLevel
     for column, (name, _, scans, color, of_peak) in enumerate(LEVEL_RULES):
         threshold = float(np.quantile(table[:, column], scans))
         floor = levels[-1].threshold + MINIMUM_STEP if levels else MINIMUM_STEP
-        levels.append(EvidenceLevel(name, round(max(threshold, floor), 4), color, of_peak))
+        levels.append(EvidenceLevel(name, round(max(threshold, floor), 4), color, round(of_peak**exponent, 4)))
     return tuple(levels)
 
 

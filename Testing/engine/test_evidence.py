@@ -117,6 +117,13 @@ def test_levels_of_silent_normals_still_differ_and_stay_above_zero():
     assert thresholds == pytest.approx([0.1, 0.2, 0.3])
 
 
+def test_shares_of_the_peak_are_those_of_the_maps_before_they_were_raised():
+    silent = [np.full(100, -3.0)] * 5
+    plain, squared = ([level.of_peak for level in fit_evidence_levels(silent, power)] for power in (1, 2))
+    assert plain == [0.35, 0.6, 0.8]
+    assert squared == pytest.approx([0.1225, 0.36, 0.64])
+
+
 def test_levels_cannot_be_fitted_to_nothing():
     with pytest.raises(InputError, match="no normal scan"):
         fit_evidence_levels([])

@@ -10,6 +10,7 @@ import torch
 
 from hrcam.evidence import MINIMUM_STEP, fit_evidence_levels, fit_volume_rule, level_rates, softmax, volume_logits
 from hrcam.head import fit_temperature
+from hrcam.lite0 import Lite0Pyramid
 from hrcam.model import HRCAM
 from hrcam.prepare import FOREGROUND_VALUE
 from hrcam.result import EvidenceLevel
@@ -76,7 +77,8 @@ def calibrate(
         for case in cases
         if pathology[case.label]
     ]
-    levels = _raised(fit_evidence_levels(absent), present)
+    exponent = hrcam.cnn.exponent if isinstance(hrcam.cnn, Lite0Pyramid) else 1
+    levels = _raised(fit_evidence_levels(absent, exponent), present)
     return Calibration(temperature, rule, levels, level_rates(absent, levels))
 
 
