@@ -13,6 +13,7 @@ import torch
 from hrcam.bundle import load_bundle
 from hrcam.evaluate import lesions
 from hrcam.evaluate.data import spacing_of
+from hrcam.evidence import at_peak
 from hrcam.fusion import fuse
 from hrcam.train.config import load_config
 from hrcam.train.paired import draw_pair, split_heads
@@ -55,8 +56,10 @@ def conspicuity(pair, mask, spacing_mm):
     return abs(float(changed[mask].mean())) / max(float(pair[1, 0][around].std()), 1e-6)
 
 
-def judge(network, sick, pair, mask):
-    """One row of a pair: AP and pointing of each fusion, and the two answers by mean and by greatest evidence."""
+def judge(bundle, network, pair, mask):
+    """One row of a pair: AP and pointing of each fusion, Dice of what the overlay shows, and the two answers by mean
+    and by greatest evidence."""
+    sick = bundle.class_names.index(lesions.LABEL)
     images = torch.from_numpy(pair).float()
     with torch.inference_mode():
         answers, levels = network.native_maps(images, sick)
@@ -66,6 +69,9 @@ def judge(network, sick, pair, mask):
         flat = maps[0, 0].numpy().ravel()
         row[f"AP {name}"] = average_precision_score(mask.ravel(), flat)
         row[f"pointing {name}"] = float(mask.ravel()[flat.argmax()])
+    shown = fused[bundle.fusion][0, 0].numpy()
+    marked = shown >= at_peak(bundle.evidence_levels, float(shown.max()))[0].threshold
+    row["overlay"] = 2 * int((marked & mask).sum()) / int(marked.sum() + mask.sum())
     return row
 
 
@@ -79,7 +85,7 @@ def show(title, rows):
     keys = [f"{what} {name}" for what in ("AP", "pointing") for name in ("sum", "guided")]
     mean = [np.mean([row[key] for row in rows]) for key in keys]
     pairs = np.mean([row["mean"][0] > row["mean"][1] for row in rows])
-    figures = [*mean, auc(rows, "mean"), auc(rows, "most"), pairs]
+    figures = [*mean, np.mean([row["overlay"] for row in rows]), auc(rows, "mean"), auc(rows, "most"), pairs]
     print(f"| {title} | " + " | ".join(f"{value:.3f}" for value in figures) + f" | {len(rows)} |", flush=True)
 
 
@@ -106,9 +112,10 @@ def main():
         for pair, mask, kind in track(drawn, total=arguments.pairs, description=source):
             known = {"kind": kind, "conspicuity": conspicuity(pair, mask, spacing), "pixels": int(mask.sum())}
             for found, bundle, network in zip(rows, bundles, networks, strict=True):
-                found.append(judge(network, bundle.class_names.index(lesions.LABEL), pair, mask) | known)
-        print(f"\n{source}\n\n| model | AP sum | AP guided | pointing sum | pointing guided | AUC of mean evidence "
-              "| AUC of greatest evidence | pairs in order | pairs |\n" + "| --- " * 9 + "|")  # fmt: skip
+                found.append(judge(bundle, network, pair, mask) | known)
+        print(f"\n{source}\n\n| model | AP sum | AP guided | pointing sum | pointing guided | Dice of the overlay "
+              "| AUC of mean evidence | AUC of greatest evidence | pairs in order | pairs |\n"
+              + "| --- " * 10 + "|")  # fmt: skip
         for name, found in zip(arguments.bundles, rows, strict=True):
             show(name, found)
             for key in ("conspicuity", "pixels"):
