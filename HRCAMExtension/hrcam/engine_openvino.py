@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -19,10 +19,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from .errors import ModelError
+from .errors import Cancelled, ModelError
 from .model import HRCAM
 
 Array = npt.NDArray[np.float32]
+Asked = Callable[[], bool]
+"""Whether somebody wants this to end."""
 
 AUTO_ITEMS = {2: 32, 3: 4}
 """Slices, or volumes, from which "auto" takes OpenVINO; for fewer, compiling (1 s to many) costs more than it saves."""
@@ -45,13 +47,17 @@ class CompiledNetwork:
     size : spatial size of the input.
     precision : "fp32" or "bf16" (where the CPU has it, else fp32).
     threads : CPU threads of one call.
+    cancelled : asked between the steps of compiling, which take a second or more each for large networks.
 
     Raises
     ------
+    Cancelled : ``cancelled`` said so.
     ModelError : OpenVINO cannot convert the network, or computes something else.
     """
 
-    def __init__(self, network: HRCAM, size: Sequence[int], precision: str, threads: int) -> None:
+    def __init__(
+        self, network: HRCAM, size: Sequence[int], precision: str, threads: int, cancelled: Asked | None = None
+    ) -> None:
         import openvino
 
         # Not zeros: the comparison below shall see something. Two images, so that no batch size is built in; 3D
@@ -61,16 +67,22 @@ class CompiledNetwork:
         try:
             with warnings.catch_warnings(), torch.inference_mode():
                 warnings.simplefilter("ignore")  # the tracer's remarks on checks of shapes
+                _stop_if(cancelled)
                 traced = torch.jit.trace(_Native(network), example, check_trace=False)
+                _stop_if(cancelled)
                 model = openvino.convert_model(traced, example_input=example)
+            _stop_if(cancelled)
             model.reshape([-1, 1, *size])
             self._model = openvino.Core().compile_model(model, "CPU", {
                 "INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": _HINTS[precision],
                 "PERFORMANCE_HINT": "LATENCY",
             })
+        except Cancelled:
+            raise
         except Exception as error:  # OpenVINO and the tracer raise what they like
             raise ModelError(f"OpenVINO cannot run this network: {str(error).strip()[:200]}",
                              "Choose the engine torch.") from error
+        _stop_if(cancelled)
         self._requests = threading.local()
         self._compare(network, example, TOLERANCE[precision])
 
@@ -121,17 +133,19 @@ def is_wanted(engine: str, device: torch.device, precision: str, dimension: int,
     return problem is None and (engine == "openvino" or items is None or items >= AUTO_ITEMS[dimension])
 
 
-def compiled(network: HRCAM, size: Sequence[int], precision: str) -> CompiledNetwork:
+def compiled(
+    network: HRCAM, size: Sequence[int], precision: str, cancelled: Asked | None = None
+) -> CompiledNetwork:
     """The network compiled for a size, made at its first use and kept as long as the network is.
 
-    Raises ``ModelError`` where it cannot be compiled.
+    Raises ``ModelError`` where it cannot be compiled, and ``Cancelled`` where ``cancelled`` says so between two steps.
     """
     key = (tuple(size), precision, torch.get_num_threads())
     with _lock:
         known = _compiled.setdefault(network, {})
         if key not in known:
             try:
-                known[key] = CompiledNetwork(network, *key)
+                known[key] = CompiledNetwork(network, *key, cancelled)
             except ModelError as error:
                 _log.warning("%s", error)
                 known[key] = error.message, error.hint
@@ -139,6 +153,11 @@ def compiled(network: HRCAM, size: Sequence[int], precision: str) -> CompiledNet
     if isinstance(found, tuple):
         raise ModelError(*found)
     return found
+
+
+def _stop_if(cancelled: Asked | None) -> None:
+    if cancelled is not None and cancelled():
+        raise Cancelled
 
 
 class _Native(nn.Module):

@@ -52,8 +52,11 @@ class Runner:
     _windows: windows.Windows | None = field(default=None, init=False)
     _uncut: str = field(default="", init=False)
 
-    def begin(self, plan: Plan) -> None:
-        """Get ready for a plan's size; raises ``ModelError`` where the engine was asked for by name and cannot."""
+    def begin(self, plan: Plan, cancelled: Callable[[], bool] | None = None) -> None:
+        """Get ready for a plan's size, which may take seconds in which ``cancelled`` is asked.
+
+        Raises ``ModelError`` where the engine was asked for by name and cannot, and ``Cancelled``.
+        """
         self._compiled = self._windows = None
         self._uncut = ""
         if isinstance(plan, VolumePlan) and math.prod(plan.size) > windows.LARGEST_VOLUME:
@@ -67,7 +70,7 @@ class Runner:
             from .engine_openvino import compiled
 
             try:
-                self._compiled = compiled(self.network, plan.size, self.precision)
+                self._compiled = compiled(self.network, plan.size, self.precision, cancelled)
             except ModelError:
                 if self.engine != "auto":
                     raise
@@ -193,7 +196,7 @@ def run_plan(
     ModelError : there is not enough memory even for the smallest pieces.
     OutputError : level maps too large for memory found no room on the disk.
     """
-    runner.begin(plan)
+    runner.begin(plan, cancelled)
     logits = np.empty((plan.count, runner.network.num_classes), np.float32)
     names = [level.name for level in runner.network.levels]
     kept: dict[str, Store] = {}

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from hrcam import HRCAM, engine_openvino, inference
-from hrcam.errors import ModelError
+from hrcam.errors import Cancelled, ModelError
 from hrcam.localize import Options, localize
 from hrcam.networks import build_network
 
@@ -88,6 +88,17 @@ def test_a_network_is_compiled_once_a_size_and_forgotten_with_it():
     del network
     gc.collect()
     assert alive() is None, "neither the compiled form nor its cache holds it"
+
+
+@openvino
+def test_compiling_can_be_cancelled_between_its_steps_and_begun_again():
+    network, size = network_of("vgg_small")
+    for step in range(1, 5):
+        answers = iter([False] * (step - 1) + [True])
+        with pytest.raises(Cancelled):
+            engine_openvino.compiled(network, size, "fp32", lambda answers=answers: next(answers))
+        assert next(answers, None) is None, "asked until it said so"
+    assert engine_openvino.compiled(network, size, "fp32", lambda: False)
 
 
 @openvino
