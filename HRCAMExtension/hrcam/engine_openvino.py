@@ -19,12 +19,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from .errors import Cancelled, ModelError
+from .errors import Cancelled, ModelError, stop_if
 from .model import HRCAM
 
 Array = npt.NDArray[np.float32]
-Asked = Callable[[], bool]
-"""Whether somebody wants this to end."""
 
 AUTO_ITEMS = {2: 32, 3: 4}
 """Slices, or volumes, from which "auto" takes OpenVINO; for fewer, compiling (1 s to many) costs more than it saves."""
@@ -56,7 +54,8 @@ class CompiledNetwork:
     """
 
     def __init__(
-        self, network: HRCAM, size: Sequence[int], precision: str, threads: int, cancelled: Asked | None = None
+        self, network: HRCAM, size: Sequence[int], precision: str, threads: int,
+        cancelled: Callable[[], bool] | None = None,
     ) -> None:
         import openvino
 
@@ -67,11 +66,11 @@ class CompiledNetwork:
         try:
             with warnings.catch_warnings(), torch.inference_mode():
                 warnings.simplefilter("ignore")  # the tracer's remarks on checks of shapes
-                _stop_if(cancelled)
+                stop_if(cancelled)
                 traced = torch.jit.trace(_Native(network), example, check_trace=False)
-                _stop_if(cancelled)
+                stop_if(cancelled)
                 model = openvino.convert_model(traced, example_input=example)
-            _stop_if(cancelled)
+            stop_if(cancelled)
             model.reshape([-1, 1, *size])
             self._model = openvino.Core().compile_model(model, "CPU", {
                 "INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": _HINTS[precision],
@@ -82,7 +81,7 @@ class CompiledNetwork:
         except Exception as error:  # OpenVINO and the tracer raise what they like
             raise ModelError(f"OpenVINO cannot run this network: {str(error).strip()[:200]}",
                              "Choose the engine torch.") from error
-        _stop_if(cancelled)
+        stop_if(cancelled)
         self._requests = threading.local()
         self._compare(network, example, TOLERANCE[precision])
 
@@ -134,7 +133,7 @@ def is_wanted(engine: str, device: torch.device, precision: str, dimension: int,
 
 
 def compiled(
-    network: HRCAM, size: Sequence[int], precision: str, cancelled: Asked | None = None
+    network: HRCAM, size: Sequence[int], precision: str, cancelled: Callable[[], bool] | None = None
 ) -> CompiledNetwork:
     """The network compiled for a size, made at its first use and kept as long as the network is.
 
@@ -153,11 +152,6 @@ def compiled(
     if isinstance(found, tuple):
         raise ModelError(*found)
     return found
-
-
-def _stop_if(cancelled: Asked | None) -> None:
-    if cancelled is not None and cancelled():
-        raise Cancelled
 
 
 class _Native(nn.Module):

@@ -1,5 +1,7 @@
 """Errors that a user sees: each says what was wrong and what to do next."""
 
+from collections.abc import Callable
+
 
 class HRCAMError(Exception):
     """An expected failure.
@@ -41,3 +43,9 @@ class Cancelled(HRCAMError):  # noqa: N818 - it is a request, not an error
 
     def __init__(self) -> None:
         super().__init__("Cancelled.", "")
+
+
+def stop_if(cancelled: Callable[[], bool] | None) -> None:
+    """Raise `Cancelled` where ``cancelled`` says so; without it nobody can ask to stop."""
+    if cancelled is not None and cancelled():
+        raise Cancelled

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 
 from . import windows
-from .errors import Cancelled, ModelError
+from .errors import ModelError, stop_if
 from .level_maps import Output, Store, adopt, in_half, make_room
 from .model import HRCAM
 from .prepare import Plan, VolumePlan
@@ -202,13 +202,12 @@ def run_plan(
     kept: dict[str, Store] = {}
     start = 0
     while start < plan.count:
-        if cancelled is not None and cancelled():
-            raise Cancelled
+        stop_if(cancelled)
         chosen = slice(start, min(start + runner.batch_size, plan.count))
 
         def within(share: float, start: int = start, items: int = chosen.stop - start) -> None:
-            if share and cancelled is not None and cancelled():
-                raise Cancelled
+            if share:
+                stop_if(cancelled)
             if share and progress is not None:
                 progress((start + share * items) / plan.count)
 

@@ -54,10 +54,7 @@ def main():
     network = bundle.build().eval()
     changes = {"data.simulation.validation_pairs": arguments.pairs} if arguments.pairs else {}
     found = measure(bundle, copy.deepcopy(network), arguments.data, **changes)
-    levels = [
-        {"name": level.name, "threshold": level.threshold, "color": list(level.color), "of_peak": level.of_peak}
-        for level in found.levels
-    ]
+    levels = found.level_documents
     card = (bundle.path / CARD).read_text(encoding="utf-8").replace(bundle.version, arguments.version, 1)
     for level in found.levels:
         anew = partial(row, level, found.rates[level.name])

@@ -39,6 +39,14 @@ class Calibration:
     levels: tuple[EvidenceLevel, ...]
     rates: dict[str, dict[str, float]]
 
+    @property
+    def level_documents(self) -> list[dict[str, Any]]:
+        """The bundle's ``evidence_levels``."""
+        return [
+            {"name": v.name, "threshold": v.threshold, "color": list(v.color), "of_peak": v.of_peak}
+            for v in self.levels
+        ]
+
     def case_probabilities(self, prediction: Prediction, pathology: Sequence[bool]) -> Floats:
         """K probabilities of a whole case, as `localize` computes them."""
         if len(prediction.logits) == 1 or self.volume_rule is None:

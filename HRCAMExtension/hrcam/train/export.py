@@ -48,10 +48,7 @@ def write_bundle(
         "input": config.input.model_dump(mode="json"),
         "architecture": {"name": architecture.name, "arguments": architecture.arguments},
         "temperature": calibration.temperature,
-        "evidence_levels": [
-            {"name": v.name, "threshold": v.threshold, "color": list(v.color), "of_peak": v.of_peak}
-            for v in calibration.levels
-        ],
+        "evidence_levels": calibration.level_documents,
         "input_statistics": ranges(statistics),
         "metrics": {key: report[key] for key in ("cross_validation", "validation") if key in report},
         "data": [source.model_dump(mode="json", exclude_defaults=True) for source in config.sources],

@@ -96,10 +96,7 @@ def write_bundle(
         "architecture": {"name": "lite0_pyramid", "arguments": ARCHITECTURE},
         "temperature": calibrated.temperature,
         "volume_rule": calibrated.volume_rule,
-        "evidence_levels": [
-            {"name": v.name, "threshold": v.threshold, "color": list(v.color), "of_peak": v.of_peak}
-            for v in calibrated.levels
-        ],
+        "evidence_levels": calibrated.level_documents,
         "input_statistics": ranges([intensity_statistics(p.astype(np.float32)) for p in train.pixels[::4]]),
         "metrics": metrics,
         "data": SOURCES,
