@@ -349,6 +349,8 @@ def test_metrics_equal_scikit_learns():
 class _Constant:
     """A stand-in network whose map is the image itself times ten."""
 
+    cnn = torch.nn.Identity()
+
     def evidence(self, images, classes):
         from hrcam.model import Evidence
 
