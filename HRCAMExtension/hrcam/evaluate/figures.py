@@ -18,6 +18,8 @@ from hrcam.evaluate.localization import MapMaker
 
 COLORS = 128
 MAP_ALPHA = 0.65
+TRANSPARENT = 50.0  # percentile of a map below which it is not drawn
+FULL_COLOR = {2: 99.5, 3: 99.99}  # percentile of full color, by dimension: a lesion is a smaller share of a volume
 
 
 def save(figure: Figure, path: Path, dpi: int = 100) -> None:
@@ -56,7 +58,7 @@ def sizes(summary: dict[str, Any], path: Path) -> None:
         known = known[:, np.argsort(known[0])]
         window = max(3, known.shape[1] // 5)
         few = known.shape[1] < window
-        (dots,) = axes.plot(*known, ".", ms=3, alpha=0.35, label=name if few else None)
+        (dots,) = axes.plot(*known, ".", ms=6 if few else 3, alpha=0.8 if few else 0.35, label=name if few else None)
         if not few:
             sliding = np.lib.stride_tricks.sliding_window_view(known, window, axis=1)
             axes.plot(*sliding.mean(axis=2), color=dots.get_color(), lw=_width(summary, name), label=name)
@@ -95,8 +97,8 @@ def montage(
 ) -> None:
     """Cases (rows) by methods (columns): the map over the image, the lesion outlined, AP in the corner.
 
-    Every map runs from its own 50th to its 99.5th percentile, since methods differ in unit; below that it is
-    transparent.
+    Every map runs from its own 50th to its 99.5th percentile (volumes: 99.99th), since methods differ in unit; below
+    that it is transparent.
     `groups` are the rows by heading, as `summary.pick_cases` gives them; `precision` is AP by method and case. 3D cases
     show the slice with most lesion.
     """
@@ -117,9 +119,9 @@ def montage(
         for axis, name in zip(axes, ["", *names], strict=True):
             axis.imshow(image, cmap="gray", vmin=0, vmax=1)
             if name:
-                values = maps[name][0].numpy()[plane]
-                low, high = np.percentile(maps[name][0].numpy(), (50, 99.5))
-                share = np.clip((values - low) / max(float(high - low), 1e-12), 0, 1)
+                values = maps[name][0].numpy()
+                low, high = np.percentile(values, (TRANSPARENT, FULL_COLOR[values.ndim]))
+                share = np.clip((values[plane] - low) / max(float(high - low), 1e-12), 0, 1)
                 axis.imshow(share, cmap="inferno", vmin=0, vmax=1, alpha=MAP_ALPHA * share)
                 axis.text(
                     0.97,
