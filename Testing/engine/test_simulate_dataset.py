@@ -126,6 +126,16 @@ def test_neuromelanin_set_has_subjects_and_anatomy(tmp_path, monkeypatch):
     assert mask.any() and (nigra[mask > 0] == 2).all() and (nigra == 1).any()
 
 
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_run_that_made_nothing_leaves_the_folder_to_the_corrected_one(tmp_path, jobs):
+    head = tmp_path / "head.nii.gz"
+    head.write_text("no volume")
+    with pytest.raises(InputError, match="cannot be read"):
+        make_dataset(Recipe(**{**SMALL, "count": 2, "heads": (head,)}), tmp_path / "set", jobs)
+    assert not any((tmp_path / "set").iterdir())
+    assert make_dataset(Recipe(**{**SMALL, "count": 2}), tmp_path / "set").exists()
+
+
 def test_other_content_is_never_overwritten(tmp_path):
     make_dataset(Recipe(**{**SMALL, "count": 2}), tmp_path / "set")
     before = files(tmp_path / "set")

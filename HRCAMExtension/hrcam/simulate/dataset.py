@@ -178,28 +178,37 @@ def make_dataset(recipe: Recipe, out: Path, jobs: int = 1, progress: Callable[[i
     todo = [image for image in range(recipe.count) if not _record(out, image).exists()]
     done = recipe.count - len(todo)
     report(done, recipe.count)
-    chunks = _chunks(recipe, todo)
-    if jobs <= 1:
-        for chunk in chunks:
-            done += _make_all(recipe, out, chunk)
+    try:
+        for made in _make_chunks(recipe, out, _chunks(recipe, todo), jobs):
+            done += made
             report(done, recipe.count)
-    else:
-        # Spawned, not forked: forking a process with threads (torch, ITK) may hang.
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(min(jobs, max(len(chunks), 1)), mp_context=context) as pool:
-            futures = [pool.submit(_make_all, recipe, out, chunk) for chunk in chunks]
-            try:
-                for future in as_completed(futures):
-                    done += future.result()
-                    report(done, recipe.count)
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
+    except BaseException:
+        if [path.name for path in out.iterdir()] == ["recipe.json"]:  # nothing was made: the folder is free again
+            (out / "recipe.json").unlink()
+        raise
     _write_table(recipe, out, table)
     shutil.rmtree(out / "records")
     for part in out.glob("*/.*"):  # left by a run that was killed
         part.unlink()
     return table
+
+
+def _make_chunks(recipe: Recipe, out: Path, chunks: list[list[int]], jobs: int) -> Iterator[int]:
+    """Make groups of images and tell the size of each that is done."""
+    if jobs <= 1:
+        for chunk in chunks:
+            yield _make_all(recipe, out, chunk)
+        return
+    # Spawned, not forked: forking a process with threads (torch, ITK) may hang.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(jobs, max(len(chunks), 1)), mp_context=context) as pool:
+        futures = [pool.submit(_make_all, recipe, out, chunk) for chunk in chunks]
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
 
 
 def _read_recipe(out: Path) -> Any:
