@@ -102,6 +102,8 @@ def test_monai_networks_are_built_by_name():
     hrcam, architecture = build_hrcam(parse_config(settings(network={"name": "monai.ResNet", "arguments": arguments})))
     assert hrcam.num_dims == 2 and architecture.imported
     assert architecture.arguments["name"] == "monai.ResNet"
+    stated = arguments | {"spatial_dims": 2, "n_input_channels": 1}  # filled in anyway; saying it is no error
+    build_hrcam(parse_config(settings(network={"name": "monai.ResNet", "arguments": stated})))
 
 
 def test_the_same_seed_gives_the_same_network():

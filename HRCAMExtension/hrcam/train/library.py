@@ -30,6 +30,8 @@ class ThreeChannels(nn.Module):
 def network(name: str, num_classes: int, dims: int = 2, pretrained: bool = False, **arguments: Any) -> nn.Module:
     """Build `torchvision.NAME`, `timm.NAME` or `monai.NAME` for one input channel and `num_classes` outputs.
 
+    What is filled in (channels, classes, dimensions) gives way to the same argument stated in `arguments`.
+
     Raises
     ------
     ModelError : the library is not installed or does not import, has no such network, or refuses the arguments.
@@ -40,11 +42,12 @@ def network(name: str, num_classes: int, dims: int = 2, pretrained: bool = False
             return ThreeChannels(_torchvision(short, num_classes, pretrained, arguments))
         if library == "timm":
             timm = importlib.import_module("timm")
-            return timm.create_model(short, pretrained=pretrained, num_classes=num_classes, in_chans=1, **arguments)
+            filled = {"num_classes": num_classes, "in_chans": 1}
+            return timm.create_model(short, pretrained=pretrained, **(filled | arguments))
         if library == "monai":
             builder = getattr(importlib.import_module("monai.networks.nets"), short)
             extra = {"pretrained": True} if pretrained else {}
-            return builder(**_monai_arguments(builder, num_classes, dims), **extra, **arguments)
+            return builder(**(_monai_arguments(builder, num_classes, dims) | extra | arguments))
     except ImportError as error:
         raise ModelError(f"{library} cannot be imported: {error}.", f"Install it (pip install {library}).") from error
     except Exception as error:  # whatever a foreign builder raises
