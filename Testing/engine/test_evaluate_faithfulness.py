@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 from hrcam.evaluate import classification
-from hrcam.evaluate.case import Case, batches, spread
+from hrcam.evaluate.case import MOST_PIXELS, Case, Pixels, batches, fitting, spread
 from hrcam.evaluate.faithfulness import deletion_insertion, impute, randomized, road, similarity
+from hrcam.evaluate.judge import can_be_judged
 from hrcam.model import HRCAM
 from torch import nn
 
@@ -186,6 +187,15 @@ def test_batches_keep_shapes_apart_and_read_each_case_once():
     cases = [case(n, size) for n, size in enumerate((8, 8, 8, 4, 4))]
     assert [[at for at, _ in batch] for batch in batches(cases, 2)] == [[0, 1], [2], [3, 4]]
     assert read == [0, 1, 2, 3, 4]
+
+
+def test_large_volumes_come_one_at_a_time_and_are_not_judged():
+    small, large = np.zeros((1, 8, 8)), np.broadcast_to(np.float32(0), (1, 192, 192, 192))
+    assert large.size > MOST_PIXELS
+    assert (fitting(8, small), fitting(8, large)) == (8, 1)
+    cases = [Case(f"c{n}", "p", "x", lambda: Pixels(large, {})) for n in range(3)]
+    assert [len(batch) for batch in batches(cases, 8)] == [1, 1, 1]
+    assert not can_be_judged(cases[0]) and can_be_judged(Case.of("c", "p", "x", small))
 
 
 def test_spread_takes_all_labels_and_many_patients():

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+MOST_PIXELS = 2_000_000
+"""In one forward pass, of all images together; larger volumes come one at a time."""
+
 
 @dataclass(frozen=True)
 class Pixels:
@@ -49,12 +52,18 @@ class Case:
         )
 
 
+def fitting(batch_size: int, image: np.ndarray) -> int:
+    """How many images of this size are taken at once: `batch_size`, or fewer where they are large volumes."""
+    return min(batch_size, max(1, MOST_PIXELS // image.size))
+
+
 def batches(cases: Sequence[Case], batch_size: int) -> Iterator[list[tuple[int, Pixels]]]:
-    """Consecutive cases of one shape with their positions, at most `batch_size` a time; each case is read once."""
+    """Consecutive cases of one shape with their positions, at most `fitting` a time; each case is read once."""
     current: list[tuple[int, Pixels]] = []
     for position, case in enumerate(cases):
         pixels = case.read()
-        if current and (pixels.image.shape != current[0][1].image.shape or len(current) == batch_size):
+        full = len(current) >= fitting(batch_size, pixels.image)
+        if current and (full or pixels.image.shape != current[0][1].image.shape):
             yield current
             current = []
         current.append((position, pixels))

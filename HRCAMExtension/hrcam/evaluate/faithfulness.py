@@ -16,6 +16,8 @@ import torch
 from scipy import ndimage, sparse, stats
 from scipy.sparse.linalg import spsolve
 
+from hrcam.evaluate.case import fitting
+
 if TYPE_CHECKING:
     from hrcam.model import HRCAM
 
@@ -23,6 +25,7 @@ STEPS = 10
 ROAD_FRACTIONS = (0.01, 0.02, 0.05, 0.1, 0.2)
 ROAD_NOISE = 0.01
 BLUR_PX = 10.0
+_BATCH = 16
 
 
 def _order(values: np.ndarray) -> np.ndarray:
@@ -30,9 +33,10 @@ def _order(values: np.ndarray) -> np.ndarray:
     return np.argsort(-values, axis=None, kind="stable")
 
 
-def probabilities(model: torch.nn.Module, images: np.ndarray, class_index: int, batch_size: int = 16) -> np.ndarray:
+def probabilities(model: torch.nn.Module, images: np.ndarray, class_index: int) -> np.ndarray:
     """Softmax probability of one class for N×C×*size images."""
     device = next(model.parameters()).device
+    batch_size = fitting(_BATCH, images[0])
     found = []
     with torch.inference_mode():
         for start in range(0, len(images), batch_size):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from hrcam.evaluate.case import Case, batches, spread
+from hrcam.evaluate.case import MOST_PIXELS, Case, batches, spread
 from hrcam.evaluate.faithfulness import deletion_insertion, randomized, road, similarity
 from hrcam.evaluate.localization import MapMaker, Progress
 from hrcam.evaluate.ours import PUBLISHED
@@ -30,6 +30,11 @@ def main_methods(maker: MapMaker) -> list[str]:
 def chosen_cases(cases: Sequence[Case], count: int) -> list[Case]:
     """So many cases, spread over classes and patients."""
     return [cases[at] for at in spread([case.label for case in cases], [case.patient for case in cases], count)]
+
+
+def can_be_judged(case: Case) -> bool:
+    """Whether images are small enough: ROAD's linear system has an equation a pixel, and in 3D it fills memory."""
+    return case.read().image.size <= MOST_PIXELS
 
 
 def judge_faithfulness(

@@ -82,7 +82,8 @@ def find_sets(bundle: Bundle, folder: Path, split: str | None = "val") -> list[E
         return [EvaluationSet(folder.resolve().name, traced, normals, f"split {split or 'all'}")] if traced else []
     if lesions.LABEL in known and len(known) == 2:
         found = lesions.lesion_sets(bundle, folder)
-        return [EvaluationSet(one.name, one.cases, one.normals, one.note, n > 0) for n, one in enumerate(found)]
+        few = [n > 0 or bundle.dimension == 3 for n in range(len(found))]  # a method takes minutes a volume
+        return [EvaluationSet(one.name, one.cases, one.normals, one.note, f) for one, f in zip(found, few, strict=True)]
     if bundle.dimension != 2:
         return [_midbrains(bundle)] if nigra.LABEL in known and len(known) == 2 else []
     sets = []
@@ -168,7 +169,7 @@ def evaluate_bundle(
         path = f"figures/{bundle.name}-reliability.png"
         figures.reliability(calibration, out / path)
         results["classification"]["figure"] = path
-    if settings.judged:
+    if settings.judged and judge.can_be_judged(first.cases[0]):
         judged = judge.chosen_cases(first.cases, settings.judged)
         results["faithfulness"] = judge.judge_faithfulness(maker, judged, bundle.class_names, progress)
         results["randomization"] = judge.judge_randomization(maker, judged, bundle.class_names, progress)
