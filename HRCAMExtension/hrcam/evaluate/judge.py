@@ -33,7 +33,7 @@ def chosen_cases(cases: Sequence[Case], count: int) -> list[Case]:
 
 
 def can_be_judged(case: Case) -> bool:
-    """Whether images are small enough: ROAD's linear system has an equation a pixel, and in 3D it fills memory."""
+    """Whether images are small enough: one large volume has hundreds of forward passes and linear systems to go."""
     return case.read().image.size <= MOST_PIXELS
 
 
