@@ -12,16 +12,19 @@ pytest.importorskip("scipy")
 
 from hrcam.bundle import load_bundle
 from hrcam.errors import InputError
+from hrcam.evidence import fit_volume_rule, volume_logits
 from hrcam.recipes.t1ce_tumor import training
 from hrcam.recipes.t1ce_tumor.anatomy import find_sella
 from hrcam.recipes.t1ce_tumor.bundle import write_bundle
-from hrcam.recipes.t1ce_tumor.data import CLASSES, SIZE, Images
+from hrcam.recipes.t1ce_tumor.calibration import COMPOSED, TUMOR_SHARE, VOLUME_SLICES, _compose
+from hrcam.recipes.t1ce_tumor.data import CLASSES, NORMAL, SIZE, Images
 from hrcam.recipes.t1ce_tumor.healthy import Healthy, Source
 from hrcam.recipes.t1ce_tumor.leave_one_out import before_the_volumes, leave_one_out
 from hrcam.recipes.t1ce_tumor.network import OFFSET, EvidenceNetwork
 from hrcam.recipes.t1ce_tumor.pseudo import guided_filter, pseudo_label
 from hrcam.recipes.t1ce_tumor.twins import SIDE, _with_lesion, draw_twins, twins_loss
 from hrcam.recipes.t1ce_tumor.views import appear, pose
+from hrcam.train.predict import Prediction
 
 
 def heads(count: int, seed: int, blob: bool) -> np.ndarray:
@@ -155,6 +158,46 @@ def test_unknown_patient_is_named() -> None:
         images_of([0, 1, 2, 3]).without("btp99")
 
 
+def answers(rng, label, count):
+    """Predictions of single slices, a patient each, that are mostly sure of their class."""
+    certain = np.where(np.arange(4) == label, 4.0, 0.0)
+    return [Prediction("c", f"p{label}{n}", label, np.array([label]), certain + rng.normal(0, 1, (1, 4)))
+            for n in range(count)]  # fmt: skip
+
+
+def test_what_every_real_scan_shows_does_not_make_a_volume_a_pituitary_tumor():
+    rng = np.random.default_rng(0)
+    said = [one for label in range(4) for one in answers(rng, label, 8)]
+    pituitary, normal = CLASSES.index("pituitary"), CLASSES.index(NORMAL)
+    plain = [np.where(np.arange(4) == normal, 4.0, 0.0) + rng.normal(0, 0.3, (20, 4)) for _ in range(4)]
+    glands = [one.copy() for one in plain]
+    for one in glands:
+        one[:5] = np.where(np.arange(4) == pituitary, 2.0, 0.0) + rng.normal(0, 0.3, (5, 4))
+
+    def called(around):
+        volumes = list(_compose(said, around, np.random.default_rng(1)))
+        rule = fit_volume_rule([logits for logits, _ in volumes], [label for _, label in volumes], [True] * 3 + [False])
+        return int(volume_logits(glands[0], rule, [True] * 3 + [False]).argmax())
+
+    assert called(plain) == pituitary and called(glands) == normal
+
+
+def test_composed_volumes_lie_in_real_scans_every_second_time():
+    rng = np.random.default_rng(0)
+    said = [one for label in range(4) for one in answers(rng, label, 8)]
+    around = [np.full((20, 4), 100.0 + n) for n in range(3)]
+    volumes = list(_compose(said, around, rng))
+    assert [label for _, label in volumes] == sorted([0, 1, 2, 3] * COMPOSED)
+    for number, (logits, label) in enumerate(volumes):
+        real = (logits >= 100).all(1)
+        assert real.sum() == (20 if number % 2 else 0)
+        share = 1 - (20 if number % 2 else VOLUME_SLICES) / len(logits)
+        if label != CLASSES.index(NORMAL) and number % 2:
+            assert TUMOR_SHARE[0] - 0.03 <= share <= TUMOR_SHARE[1] + 0.03
+        elif number % 2:
+            assert share == 0
+
+
 def test_recipe_runs_and_ends_in_a_bundle(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(training, "EvidenceNetwork", lambda pretrained=False: EvidenceNetwork(pretrained=False))
     tumors, volumes = images_of([0, 1, 2] * 2), images_of([0, 3, 0, 3], 20)
@@ -165,7 +208,7 @@ def test_recipe_runs_and_ends_in_a_bundle(tmp_path, monkeypatch) -> None:
     normals, before = images_of([3] * 4, 60), before_the_volumes(volumes, tmp_path / "run")
     assert 0 <= before <= 1
     present = {"before_t1ce_volumes": before}
-    write_bundle(tmp_path / "t1ce-tumor", teacher.to_hrcam(), tumors, tumors, normals, "A few steps.", present)
+    write_bundle(tmp_path / "t1ce-tumor", teacher.to_hrcam(), tumors, tumors, normals, volumes, "A few steps.", present)
     assert tuple(load_bundle(tmp_path / "t1ce-tumor").class_names) == CLASSES
     card = (tmp_path / "t1ce-tumor" / "MODEL_CARD.md").read_text()
     assert "Research use only" in card

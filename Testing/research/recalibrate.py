@@ -1,7 +1,7 @@
-"""Measure a bundled model's evidence levels anew, as its recipe does at its end: for maps that changed, not weights.
+"""Measure a bundled model's evidence levels and volume rule anew, as its recipe does at its end, its weights kept.
 
-``python Testing/research/recalibrate.py simulated-lesion --version 2.3.0 --data ../shared/data`` writes the levels and
-the version to the bundle's metadata and model card. Weights, temperature and answers stay as they are.
+``python Testing/research/recalibrate.py simulated-lesion --version 2.3.0 --data ../shared/data`` writes the levels, the
+rule from slices to volumes and the version to the bundle's metadata and model card. Weights and temperature stay.
 """
 
 import argparse
@@ -14,7 +14,7 @@ from hrcam.bundle import load_bundle
 from hrcam.bundle_write import save_bundle
 from hrcam.recipes.t1ce_tumor import bundle as tumor_bundle
 from hrcam.recipes.t1ce_tumor import calibration as tumor_calibration
-from hrcam.recipes.t1ce_tumor.data import normal_slices, tumor_slices
+from hrcam.recipes.t1ce_tumor.data import normal_slices, tumor_slices, volume_images
 from hrcam.train.calibrate import calibrate
 from hrcam.train.config import load_config
 from hrcam.train.paired import split_heads, validation_pairs
@@ -27,7 +27,8 @@ CARD = "MODEL_CARD.md"
 def measure(bundle, network, data, **changes):
     """A `Calibration` on the validation images of the bundle's own recipe; `changes` to its settings, by path."""
     if bundle.name == tumor_bundle.NAME:
-        return tumor_calibration.calibrate(network, tumor_slices(data, "val"), normal_slices(data, held=True))
+        tumors, normals = tumor_slices(data, "val"), normal_slices(data, held=True)
+        return tumor_calibration.calibrate(network, tumors, normals, volume_images(data))
     config = load_config(bundle.name, **{"data.path": str(data / "head_labels")} | changes)
     _, held_out = split_heads(config)
     cases, device = validation_pairs(config, held_out), device_of(config)
@@ -63,6 +64,8 @@ def main():
     if "level_rates_on_normals" in metrics:
         metrics["level_rates_on_normals"] = found.rates
     metadata = bundle.metadata | {"version": arguments.version, "evidence_levels": levels, "metrics": metrics}
+    if found.volume_rule:
+        metadata["volume_rule"] = found.volume_rule
     save_bundle(bundle.path, network, metadata, card, overwrite=True)
     for before, after in zip(bundle.metadata["evidence_levels"], levels, strict=True):
         rate = found.rates[after["name"]]

@@ -15,6 +15,7 @@ from hrcam.evaluate import classification, data
 from hrcam.evaluate.case import Case, batches
 from hrcam.evaluate.localization import Progress
 from hrcam.evaluate.rivals import own_classifier
+from hrcam.evidence import volume_logits
 from hrcam.volume import read_volume
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def judge_answers(
             "The baseline is a logistic regression on seven global intensity statistics, fitted on the train split."
         )
     if healthy and table != folder and (folder / "t1ce_volumes").is_dir():
-        figures["AUC of a tumour in the slice, t1ce_volumes"] = _presence(bundle, model, folder, healthy[0], batch_size)
+        figures.update(_volumes(bundle, model, folder, healthy[0], batch_size))
         used = next(
             (one.get("use", "") for one in bundle.metadata["data"] if one["name"] == "t1ce_volumes"), "not used"
         )
@@ -119,9 +120,19 @@ def _statistics(cases: Sequence[Case], table: Path, prepared: bool) -> tuple[np.
     return values, np.array([case.label == PAIR[0] for case in cases])
 
 
-def _presence(bundle: Bundle, model: HRCAM, folder: Path, healthy: str, batch_size: int) -> float:
-    """AUC of one minus the probability of the healthy class, over slices of the same scans with and without tumour."""
+def _volumes(bundle: Bundle, model: HRCAM, folder: Path, healthy: str, batch_size: int) -> dict[str, float]:
+    """Of `t1ce_volumes`: AUC of one minus the probability of the healthy class, over slices of the same scans with and
+    without tumour, and how many of the scans, all of gliomas, get each class by the bundle's volume rule.
+    """
     slices = data.volume_slices(folder / "t1ce_volumes", bundle, "tumor", healthy)
-    probabilities = classification.softmax(classification.class_logits(model, slices, batch_size), bundle.temperature)
-    absent = probabilities[:, bundle.class_names.index(healthy)]
-    return float(roc_auc_score([case.traced for case in slices], 1 - absent))
+    logits = classification.class_logits(model, slices, batch_size)
+    absent = classification.softmax(logits, bundle.temperature)[:, bundle.class_names.index(healthy)]
+    found = {"AUC of a tumour in the slice, t1ce_volumes": float(roc_auc_score([c.traced for c in slices], 1 - absent))}
+    scans = np.array([case.name.split("#")[0] for case in slices])
+    pathology = [kind.pathology for kind in bundle.classes]
+    called = [
+        int(volume_logits(logits[scans == scan], bundle.volume_rule, pathology).argmax()) for scan in np.unique(scans)
+    ]
+    for index, name in enumerate(bundle.class_names):
+        found[f"share of {len(called)} glioma volumes called {name}, t1ce_volumes"] = called.count(index) / len(called)
+    return found

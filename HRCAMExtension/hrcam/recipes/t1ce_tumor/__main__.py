@@ -48,7 +48,7 @@ def main(
         f"({np.sum(volumes.labels == 0)} with tumor)."
     )
     val, normal = tumor_slices(data, "val"), normal_slices(data, held=True)
-    bundle = write_bundle(out / NAME, teacher.to_hrcam(), tumors, val, normal, note, present)
+    bundle = write_bundle(out / NAME, teacher.to_hrcam(), tumors, val, normal, volumes, note, present)
     typer.echo(f"{bundle.path}")
 
 

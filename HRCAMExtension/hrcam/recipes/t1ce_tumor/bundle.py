@@ -29,7 +29,7 @@ from .data import CLASSES, INTENSITY, NORMAL, SIZE, SPACING_MM, TUMORS, Images
 from .network import ARCHITECTURE
 
 NAME = "t1ce-tumor"
-VERSION = "2.3.0"
+VERSION = "2.4.0"
 
 COLORS = {"glioma": (0.90, 0.20, 0.20), "meningioma": (0.20, 0.55, 0.95), "pituitary": (0.95, 0.70, 0.15),
           NORMAL: (0.50, 0.70, 0.50)}  # fmt: skip
@@ -63,7 +63,7 @@ SOURCES = [
 
 
 def write_bundle(
-    folder: Path, hrcam: HRCAM, train: Images, tumors: Images, normals: Images, note: str,
+    folder: Path, hrcam: HRCAM, train: Images, tumors: Images, normals: Images, scans: Images, note: str,
     present: dict[str, float],
 ) -> Bundle:  # fmt: skip
     """Calibrate, measure and write.
@@ -72,10 +72,11 @@ def write_bundle(
     ----------
     train : training tumors, for the ranges of input statistics and the intensity baseline.
     tumors, normals : what calibrates and validates.
+    scans : slices of real scans, whose tumor-free ones surround tumors where the volume rule is fitted.
     note : how the weights came to be (steps, seed, commit), for the model card.
     present : AUCs of "shows a tumor" on slices of `t1ce_volumes`, by name; see `leave_one_out`.
     """
-    calibrated = calibrate(hrcam, tumors, normals)
+    calibrated = calibrate(hrcam, tumors, normals, scans)
     metrics = _measure(hrcam, calibrated, train, tumors, normals)
     metrics |= {f"tumor_present_{name}_auc": value for name, value in present.items()}
     metadata = {
@@ -192,6 +193,8 @@ Localization against tumor outlines, beside other methods: `docs/RESULTS.md`.
 - Slices without tumor come from other scanners than those with one; only the tumor-free slices of
   Brain-Tumor-Progression share a scanner with tumors. Normal contrast enhancement elsewhere (vessels, mucosa, a normal
   pituitary gland) may be marked.
+- Whole scans of other scanners: the type is less certain than in the figures above, which are of slices. A glioma is
+  called a pituitary tumor at times, since the normal gland enhances too; `docs/RESEARCH.md` (S36) says how often.
 - Metastases, abscesses, lymphomas, bleedings, pediatric tumors and operated brains were not in the data.
 - Left and right of most training slices are unknown; images were mirrored in training.
 

@@ -33,14 +33,16 @@ def prepared(name: str, images: Images) -> list[PreparedCase]:
     ]
 
 
-def calibrate(hrcam: HRCAM, tumors: Images, normals: Images, seed: int = 0) -> Calibration:
+def calibrate(hrcam: HRCAM, tumors: Images, normals: Images, scans: Images, seed: int = 0) -> Calibration:
     """The head's bias, temperature, volume rule and evidence levels, from validation tumors and held-out normal slices.
 
     The bias is that of classes that occur equally often: in training, views and shares were others. It is changed in
     `hrcam`; no map changes with it.
 
-    The volume rule is fitted on **composed** volumes: slices of one validation patient among held-out normal ones, in
-    shares as tumors have of a head, and volumes of normal slices alone.
+    The volume rule is fitted on **composed** volumes: slices of one validation patient among slices without tumor, in
+    shares as tumors have of a head, and volumes of slices without tumor alone. Half of them have for surroundings the
+    tumor-free slices of a real scan (of `scans`): vessels and the pituitary gland, which enhance in every head, are
+    rare in single slices without tumor. Surroundings are drawn alike for all classes and hence tell none apart.
     """
     cases = prepared("tumor", tumors) + prepared("normal", normals)
     predictions = predict(hrcam, cases, _CPU, BATCH)
@@ -50,7 +52,10 @@ def calibrate(hrcam: HRCAM, tumors: Images, normals: Images, seed: int = 0) -> C
         hrcam.head.bias.add_(torch.from_numpy(shift).to(hrcam.head.bias))
     predictions = [replace(p, logits=p.logits + shift) for p in predictions]
     temperature = slice_temperature(predictions)
-    volumes = list(_compose(predictions, np.random.default_rng(seed)))
+    free = scans.chosen(scans.labels == CLASSES.index(NORMAL))
+    heads = [free.chosen(np.array(free.patients) == patient) for patient in sorted(set(free.patients))]
+    around = [np.concatenate([p.logits for p in predict(hrcam, prepared("scan", one), _CPU, BATCH)]) for one in heads]
+    volumes = list(_compose(predictions, around, np.random.default_rng(seed)))
     rule = fit_volume_rule([logits for logits, _ in volumes], [label for _, label in volumes], _PATHOLOGY)
     absent = [
         strongest_evidence(hrcam, case, int(np.argmax(p.logits[0, : len(TUMORS)])), _CPU, BATCH)
@@ -61,15 +66,23 @@ def calibrate(hrcam: HRCAM, tumors: Images, normals: Images, seed: int = 0) -> C
     return Calibration(temperature, rule, levels, level_rates(absent, levels))
 
 
-def _compose(predictions: list[Prediction], rng: np.random.Generator) -> Iterator[tuple[Floats, int]]:
+def _compose(
+    predictions: list[Prediction], around: list[Floats], rng: np.random.Generator
+) -> Iterator[tuple[Floats, int]]:
+    """Logits of composed volumes and their class; every second one lies in a scan of `around`."""
     normal = np.concatenate([p.logits for p in predictions if p.label == CLASSES.index(NORMAL)])
+
+    def surroundings(number: int, count: int) -> Floats:
+        return around[rng.integers(len(around))] if number % 2 else normal[rng.choice(len(normal), count)]
+
     for label in range(len(TUMORS)):
         patients = sorted({p.patient for p in predictions if p.label == label})
         for n in range(COMPOSED):
             patient = patients[n % len(patients)]
             own = np.concatenate([p.logits for p in predictions if p.label == label and p.patient == patient])
-            count = max(1, round(rng.uniform(*TUMOR_SHARE) * VOLUME_SLICES))
-            others = rng.choice(len(normal), VOLUME_SLICES - count)
-            yield np.concatenate([own[rng.choice(len(own), count)], normal[others]]), label
-    for _ in range(COMPOSED):
-        yield normal[rng.choice(len(normal), VOLUME_SLICES)], CLASSES.index(NORMAL)
+            share = rng.uniform(*TUMOR_SHARE)
+            others = surroundings(n, round((1 - share) * VOLUME_SLICES))
+            count = max(1, round(share / (1 - share) * len(others)))
+            yield np.concatenate([own[rng.choice(len(own), count)], others]), label
+    for n in range(COMPOSED):
+        yield surroundings(n, VOLUME_SLICES), CLASSES.index(NORMAL)
