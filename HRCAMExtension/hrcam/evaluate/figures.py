@@ -18,8 +18,6 @@ from hrcam.evaluate.localization import MapMaker
 
 COLORS = 128
 MAP_ALPHA = 0.65
-TRANSPARENT = 50.0  # percentile of a map below which it is not drawn
-FULL_COLOR = {2: 99.5, 3: 99.99}  # percentile of full color, by dimension: a lesion is a smaller share of a volume
 
 
 def save(figure: Figure, path: Path, dpi: int = 100) -> None:
@@ -97,8 +95,8 @@ def montage(
 ) -> None:
     """Cases (rows) by methods (columns): the map over the image, the lesion outlined, AP in the corner.
 
-    Every map runs from its own 50th to its 99.5th percentile (volumes: 99.99th), since methods differ in unit; below
-    that it is transparent.
+    Every map runs from its own 50th to its 99.5th percentile, since methods differ in unit; below that it is
+    transparent.
     `groups` are the rows by heading, as `summary.pick_cases` gives them; `precision` is AP by method and case. 3D cases
     show the slice with most lesion.
     """
@@ -120,7 +118,7 @@ def montage(
             axis.imshow(image, cmap="gray", vmin=0, vmax=1)
             if name:
                 values = maps[name][0].numpy()
-                low, high = np.percentile(values, (TRANSPARENT, FULL_COLOR[values.ndim]))
+                low, high = np.percentile(values, (50, 99.5))
                 share = np.clip((values[plane] - low) / max(float(high - low), 1e-12), 0, 1)
                 axis.imshow(share, cmap="inferno", vmin=0, vmax=1, alpha=MAP_ALPHA * share)
                 axis.text(
