@@ -223,6 +223,11 @@ class Lite0Pyramid(nn.Module):
         return maps
 
 
+def map_exponent(cnn: nn.Module) -> int:
+    """Return the power that a network raises its maps to; 1 for those that raise them to none."""
+    return cnn.exponent if isinstance(cnn, Lite0Pyramid) else 1
+
+
 class _Power(nn.Module):
     """A module of its own, so that HR-CAM can name its output; in float32, since half precision would overflow."""
 

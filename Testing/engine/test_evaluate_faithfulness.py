@@ -192,7 +192,7 @@ def test_batches_keep_shapes_apart_and_read_each_case_once():
 def test_large_volumes_come_one_at_a_time_and_are_not_judged():
     small, large = np.zeros((1, 8, 8)), np.broadcast_to(np.float32(0), (1, 192, 192, 192))
     assert large.size > MOST_PIXELS
-    assert (fitting(8, small), fitting(8, large)) == (8, 1)
+    assert (fitting(8, small.size), fitting(8, large.size)) == (8, 1)
     cases = [Case(f"c{n}", "p", "x", lambda: Pixels(large, {})) for n in range(3)]
     assert [len(batch) for batch in batches(cases, 8)] == [1, 1, 1]
     assert not can_be_judged(cases[0]) and can_be_judged(Case.of("c", "p", "x", small))

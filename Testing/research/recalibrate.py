@@ -1,7 +1,8 @@
 """Measure a bundled model's evidence levels and volume rule anew, as its recipe does at its end, its weights kept.
 
-``python Testing/research/recalibrate.py simulated-lesion --version 2.3.0 --data ../shared/data`` writes the levels, the
-rule from slices to volumes and the version to the bundle's metadata and model card. Weights and temperature stay.
+``python Testing/research/recalibrate.py simulated-lesion --version 2.3.0 --data ../shared/data`` writes the levels and
+the version to the bundle's metadata and model card, and of `t1ce-tumor` the rule from slices to volumes. Weights and
+temperature stay as they are.
 """
 
 import argparse
@@ -64,7 +65,7 @@ def main():
     if "level_rates_on_normals" in metrics:
         metrics["level_rates_on_normals"] = found.rates
     metadata = bundle.metadata | {"version": arguments.version, "evidence_levels": levels, "metrics": metrics}
-    if found.volume_rule:
+    if bundle.name == tumor_bundle.NAME:  # other rules have not been fitted: their validation has no volumes of slices
         metadata["volume_rule"] = found.volume_rule
     save_bundle(bundle.path, network, metadata, card, overwrite=True)
     for before, after in zip(bundle.metadata["evidence_levels"], levels, strict=True):

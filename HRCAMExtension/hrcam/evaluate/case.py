@@ -52,9 +52,9 @@ class Case:
         )
 
 
-def fitting(batch_size: int, image: np.ndarray) -> int:
-    """How many images of this size are taken at once: `batch_size`, or fewer where they are large volumes."""
-    return min(batch_size, max(1, MOST_PIXELS // image.size))
+def fitting(batch_size: int, pixels: int) -> int:
+    """How many images of so many pixels are taken at once: `batch_size`, or fewer where they are large volumes."""
+    return min(batch_size, max(1, MOST_PIXELS // pixels))
 
 
 def batches(cases: Sequence[Case], batch_size: int) -> Iterator[list[tuple[int, Pixels]]]:
@@ -62,7 +62,7 @@ def batches(cases: Sequence[Case], batch_size: int) -> Iterator[list[tuple[int, 
     current: list[tuple[int, Pixels]] = []
     for position, case in enumerate(cases):
         pixels = case.read()
-        full = len(current) >= fitting(batch_size, pixels.image)
+        full = len(current) >= fitting(batch_size, pixels.image.size)
         if current and (full or pixels.image.shape != current[0][1].image.shape):
             yield current
             current = []

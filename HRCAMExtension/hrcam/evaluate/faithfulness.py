@@ -36,7 +36,7 @@ def _order(values: np.ndarray) -> np.ndarray:
 def probabilities(model: torch.nn.Module, images: np.ndarray, class_index: int) -> np.ndarray:
     """Softmax probability of one class for N×C×*size images."""
     device = next(model.parameters()).device
-    batch_size = fitting(_BATCH, images[0])
+    batch_size = fitting(_BATCH, images[0].size)
     found = []
     with torch.inference_mode():
         for start in range(0, len(images), batch_size):

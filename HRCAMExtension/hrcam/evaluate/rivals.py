@@ -29,6 +29,7 @@ import torch
 
 from hrcam import fusion
 from hrcam.errors import ModelError
+from hrcam.evaluate.case import fitting
 from hrcam.evaluate.tapped import TappedNet
 
 if TYPE_CHECKING:
@@ -195,7 +196,8 @@ class ScoreCam(Family):
         """The map of the last level, up-sampled."""
         from torchcam.methods import ScoreCAM
 
-        with ScoreCAM(self._net, self._net.taps[-1], batch_size=16) as extractor, torch.no_grad():
+        at_once = fitting(16, x[0].numel())
+        with ScoreCAM(self._net, self._net.taps[-1], batch_size=at_once) as extractor, torch.no_grad():
             self._net(x)
             cams = extractor(classes.tolist())
         return {"scorecam/last": upsample(cams[0], tuple(x.shape[2:]))}

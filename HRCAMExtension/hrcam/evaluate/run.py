@@ -82,8 +82,8 @@ def find_sets(bundle: Bundle, folder: Path, split: str | None = "val") -> list[E
         return [EvaluationSet(folder.resolve().name, traced, normals, f"split {split or 'all'}")] if traced else []
     if lesions.LABEL in known and len(known) == 2:
         found = lesions.lesion_sets(bundle, folder)
-        few = [n > 0 or bundle.dimension == 3 for n in range(len(found))]  # a method takes minutes a volume
-        return [EvaluationSet(one.name, one.cases, one.normals, one.note, f) for one, f in zip(found, few, strict=True)]
+        slow = bundle.dimension == 3  # a method takes minutes a volume
+        return [EvaluationSet(one.name, one.cases, one.normals, one.note, slow or n > 0) for n, one in enumerate(found)]
     if bundle.dimension != 2:
         return [_midbrains(bundle)] if nigra.LABEL in known and len(known) == 2 else []
     sets = []

@@ -10,7 +10,7 @@ import torch
 
 from hrcam.evidence import MINIMUM_STEP, fit_evidence_levels, fit_volume_rule, level_rates, softmax, volume_logits
 from hrcam.head import fit_temperature
-from hrcam.lite0 import Lite0Pyramid
+from hrcam.lite0 import map_exponent
 from hrcam.model import HRCAM
 from hrcam.prepare import FOREGROUND_VALUE
 from hrcam.result import EvidenceLevel
@@ -85,8 +85,7 @@ def calibrate(
         for case in cases
         if pathology[case.label]
     ]
-    exponent = hrcam.cnn.exponent if isinstance(hrcam.cnn, Lite0Pyramid) else 1
-    levels = _raised(fit_evidence_levels(absent, exponent), present)
+    levels = _raised(fit_evidence_levels(absent, map_exponent(hrcam.cnn)), present)
     return Calibration(temperature, rule, levels, level_rates(absent, levels))
 
 

@@ -19,7 +19,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from hrcam.fusion import upsample
 from hrcam.head import pool_features
-from hrcam.lite0 import Lite0Pyramid
+from hrcam.lite0 import Lite0Pyramid, map_exponent
 from hrcam.model import HRCAM
 from hrcam.train.config import TrainConfig
 from hrcam.train.data import Examples, flattened, make_loader
@@ -120,7 +120,7 @@ class TwinClassifier(Classifier):
         self.sick, self.config = sick, config
         self.answer_weight = _WHOLE_ANSWER if config.data.simulation.patch == max(config.input.size) else 1.0
         hrcam.head.bias.requires_grad_(False)  # it has no say yet; several processes would wait for it
-        self.powered = isinstance(hrcam.cnn, Lite0Pyramid) and hrcam.cnn.exponent > 1
+        self.powered = map_exponent(hrcam.cnn) > 1
         if not self.powered:
             self.scale, self.bias = (nn.Parameter(torch.tensor(value)) for value in _FIRST_SCALE_AND_BIAS)
 

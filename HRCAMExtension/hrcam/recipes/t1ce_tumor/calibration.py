@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -46,15 +46,14 @@ def calibrate(hrcam: HRCAM, tumors: Images, normals: Images, scans: Images, seed
     """
     cases = prepared("tumor", tumors) + prepared("normal", normals)
     predictions = predict(hrcam, cases, _CPU, BATCH)
-    shift = fit_bias(np.concatenate([p.logits for p in predictions]), [case.label for case in cases])
+    shift = fit_bias(_logits(predictions), [case.label for case in cases])
     shift -= shift[CLASSES.index(NORMAL)]
     with torch.no_grad():
         hrcam.head.bias.add_(torch.from_numpy(shift).to(hrcam.head.bias))
     predictions = [replace(p, logits=p.logits + shift) for p in predictions]
     temperature = slice_temperature(predictions)
-    free = scans.chosen(scans.labels == CLASSES.index(NORMAL))
-    heads = [free.chosen(np.array(free.patients) == patient) for patient in sorted(set(free.patients))]
-    around = [np.concatenate([p.logits for p in predict(hrcam, prepared("scan", one), _CPU, BATCH)]) for one in heads]
+    free = predict(hrcam, prepared("scan", scans.chosen(scans.labels == CLASSES.index(NORMAL))), _CPU, BATCH)
+    around = [_logits(p for p in free if p.patient == patient) for patient in sorted({p.patient for p in free})]
     volumes = list(_compose(predictions, around, np.random.default_rng(seed)))
     rule = fit_volume_rule([logits for logits, _ in volumes], [label for _, label in volumes], _PATHOLOGY)
     absent = [
@@ -66,11 +65,15 @@ def calibrate(hrcam: HRCAM, tumors: Images, normals: Images, scans: Images, seed
     return Calibration(temperature, rule, levels, level_rates(absent, levels))
 
 
+def _logits(predictions: Iterable[Prediction]) -> Floats:
+    return np.concatenate([p.logits for p in predictions])
+
+
 def _compose(
     predictions: list[Prediction], around: list[Floats], rng: np.random.Generator
 ) -> Iterator[tuple[Floats, int]]:
     """Logits of composed volumes and their class; every second one lies in a scan of `around`."""
-    normal = np.concatenate([p.logits for p in predictions if p.label == CLASSES.index(NORMAL)])
+    normal = _logits(p for p in predictions if p.label == CLASSES.index(NORMAL))
 
     def surroundings(number: int, count: int) -> Floats:
         return around[rng.integers(len(around))] if number % 2 else normal[rng.choice(len(normal), count)]
@@ -79,7 +82,7 @@ def _compose(
         patients = sorted({p.patient for p in predictions if p.label == label})
         for n in range(COMPOSED):
             patient = patients[n % len(patients)]
-            own = np.concatenate([p.logits for p in predictions if p.label == label and p.patient == patient])
+            own = _logits(p for p in predictions if p.label == label and p.patient == patient)
             share = rng.uniform(*TUMOR_SHARE)
             others = surroundings(n, round((1 - share) * VOLUME_SLICES))
             count = max(1, round(share / (1 - share) * len(others)))
