@@ -182,7 +182,7 @@ def draw_curves(folders: Sequence[Path], target: Path, title: str) -> None:
             points = sorted((epoch + 1, row[column]) for epoch, row in rows.items() if column in row)
             axes.plot(*zip(*points, strict=True), marker=".", label=label) if points else None
         axes.set(title=name, xlabel="Epoch")
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         axes.grid(alpha=0.3)
         if len(columns) > 1:
             axes.legend()
