@@ -114,8 +114,9 @@ def test_two_stages_and_the_head_alone_fit_a_cnn_of_ones_own(folder, scan, tmp_p
         "name": "import:train_networks:build", "arguments": {"num_classes": 2, "width": 8},
     }  # fmt: skip
     weights = tmp_path / "cnn.safetensors"
-    tensors = load_file(tmp_path / "two" / "blob" / "model.safetensors")
-    save_file({k.removeprefix("cnn."): v.float() for k, v in tensors.items() if k.startswith("cnn.")}, weights)
+    # Stage one's own weights: the bundle's are rounded to 16 bits, and a head fitted to those is another.
+    tensors = load_file(tmp_path / "two" / "final" / "stage-one.safetensors")
+    save_file({k.removeprefix("cnn."): v for k, v in tensors.items() if k.startswith("cnn.")}, weights)
     head = two.model_copy(
         update={"mode": "head_only", "network": two.network.model_copy(update={"weights": str(weights)})}
     )
@@ -124,7 +125,7 @@ def test_two_stages_and_the_head_alone_fit_a_cnn_of_ones_own(folder, scan, tmp_p
     for bundle in (trained, alone):
         assert localize(scan[0], bundle).predicted == "blob" and localize(scan[2], bundle).predicted == "none"
     maps = [localize(scan[0], bundle).map for bundle in (alone, trained)]
-    np.testing.assert_allclose(*maps, atol=0.01 * np.abs(maps[0]).max())
+    np.testing.assert_allclose(*maps, rtol=0, atol=1e-4 * np.abs(maps[0]).max())
 
     # Found by its name everywhere, once the user has allowed its module.
     monkeypatch.setenv("HRCAM_MODELS", str(tmp_path / "two"))
