@@ -18,14 +18,10 @@ def test_the_first_screen_shows_a_real_result_and_the_two_commands():
     assert "Research use only" in TEXT[:600]
 
 
-# These are written by measurements (make evaluate, make bench) and, as a page of the manual, from the bundles.
-MADE = {"docs/RESULTS.md", "docs/PERFORMANCE.md", "docs/models.md"}
-
-
 def test_links_and_pictures_exist():
     links = [link.partition("#")[0] for link in re.findall(r"\]\(([^)]+)\)", TEXT) if not link.startswith("http")]
     assert len(links) > 15
-    assert [link for link in links if link not in MADE and not (REPOSITORY / link).exists()] == []
+    assert [link for link in links if not (REPOSITORY / link).exists()] == []
 
 
 def test_the_tables_are_those_of_the_bundled_models():
