@@ -35,6 +35,11 @@ def on_files(files, config):
     return files
 
 
+def on_page_markdown(markdown, **_):
+    """Screenshots as the manual has them: its sources name them where a reader of the repository sees them too."""
+    return markdown.replace("](../Resources/Screenshots/", "](screenshots/")
+
+
 def pages():
     """File name → Markdown of the made pages."""
     return {

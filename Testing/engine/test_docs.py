@@ -22,6 +22,16 @@ def test_the_manual_builds_without_a_warning(tmp_path):
     assert "WARNING" not in run.stdout + run.stderr
     for page in ("index", "models", "messages", "public-api"):
         assert (tmp_path / "site" / f"{page}.html").is_file()
+    tutorial = (tmp_path / "site" / "tutorial.html").read_text(encoding="utf-8")
+    pictures = re.findall(r'src="(screenshots/[^"]+)"', tutorial)
+    assert len(pictures) == 3 and all((tmp_path / "site" / picture).is_file() for picture in pictures)
+
+
+def test_pictures_are_seen_in_the_repository_too():
+    named = {page: re.findall(r"!\[[^]]*\]\((?!http)([^)#]+)", page.read_text(encoding="utf-8")) for page in PAGES}
+    assert sum(map(len, named.values())) > 20
+    paths = [page.parent / one for page, found in named.items() for one in found]
+    assert [path for path in paths if not path.is_file()] == []
 
 
 def quoted_messages():
