@@ -142,3 +142,15 @@ def test_dependency_licenses_are_listed_for_every_pin():
     listed = set(re.findall(r"^\| ([\w.-]+) \| \d", (DOCS / "licenses.md").read_text(encoding="utf-8"), re.MULTILINE))
     assert pins - {"setuptools"} <= listed | {"setuptools"}
     assert len(listed) > 50
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_tables_are_whole(page):
+    """Rows after an empty line, or with cells too many, would be shown as text or lose cells."""
+    lines = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL).split("\n")
+    rows = [(number, line.strip()) for number, line in enumerate(lines) if line.lstrip().startswith("|")]
+    heads = [at for at in rows if (at[0] - 1) not in dict(rows)]
+    bad = [line for number, line in heads if not re.fullmatch(r"\|[\s:|-]+\|", dict(rows).get(number + 1, ""))]
+    assert bad == []
+    cells = {number: len(re.findall(r"(?<!\\)\|", line)) for number, line in rows}
+    assert [line for number, line in rows if cells.get(number - 1, cells[number]) != cells[number]] == []
