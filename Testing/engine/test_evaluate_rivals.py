@@ -181,6 +181,24 @@ def test_tapped_network_gives_equal_logits_and_leaves_no_hook(levels):
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
 
 
+@pytest.mark.parametrize("levels", [("1", "4"), ("2:input", "5:input")])
+def test_gradients_at_taps_need_none_before_them(levels):
+    """A frozen network and an image without gradient: the graph begins at the first tap and reaches the later ones."""
+    tapped, x = TappedNet(wrapped(levels=levels)), images()
+
+    def gradients(net):
+        kept = []
+        for tap in net.taps:
+            tap.register_forward_hook(lambda _module, _inputs, output: kept.append(output))
+        return torch.autograd.grad(net(x)[:, 0].sum(), kept)
+
+    frozen = copy.deepcopy(tapped).requires_grad_(False)
+    for expected, made in zip(gradients(tapped), gradients(frozen), strict=True):
+        assert expected.abs().max() > 0
+        torch.testing.assert_close(made, expected)
+    assert not x.requires_grad
+
+
 def test_tap_reads_the_feature_map_before_it_is_overwritten_in_place():
     plain, spoilt = wrapped(levels=("1", "3")), wrapped(levels=("1", "3"), inplace=True)
     x = images()

@@ -224,7 +224,7 @@ class Monai(Family):
     """MONAI's Grad-CAM++ and, in 3D, Grad-CAM; it takes one class and one layer a call: one backward for each."""
 
     def __init__(self, model: HRCAM) -> None:
-        self._net = copy.deepcopy(TappedNet(model)).requires_grad_(True)
+        self._net = TappedNet(model)
         package = f"MONAI {version('monai')}"
         names = ["monai-gradcam++/last"]
         if len(model.levels[-1].size) == 3:
@@ -238,9 +238,13 @@ class Monai(Family):
         size, deepest = tuple(x.shape[2:]), len(self._net.taps) - 1
 
         def layer(kind: type, index: int) -> torch.Tensor:
-            # MONAI never removes its hooks: it gets a copy of the network to leave them in.
-            cam = kind(copy.deepcopy(self._net), f"taps.{index}")
-            return torch.cat([cam.compute_map(x[i : i + 1], int(classes[i]))[:, 0].detach() for i in range(len(x))])
+            # MONAI never removes its hooks: it gets a copy of the network to leave them in. It goes back all the way
+            # that there is a graph, for gradients at the taps alone.
+            cam = kind(copy.deepcopy(self._net).requires_grad_(False), f"taps.{index}")
+            images = x.detach()
+            return torch.cat(
+                [cam.compute_map(images[i : i + 1], int(classes[i]))[:, 0].detach() for i in range(len(x))]
+            )
 
         made: dict[str, Callable[[], torch.Tensor]] = {
             "monai-gradcam++/last": lambda: upsample(layer(GradCAMpp, deepest), size),

@@ -21,6 +21,12 @@ class CloneTap(nn.Module):
         return x.clone()
 
 
+def with_graph(x: torch.Tensor) -> torch.Tensor:
+    """The same values, where gradients begin if nothing before asks for them: going back through a volume's CNN for
+    gradients at its taps takes a minute."""
+    return x if x.requires_grad or not torch.is_grad_enabled() else x.detach().requires_grad_(True)
+
+
 class TappedNet(nn.Module):
     """`HRCAM.forward` with one real layer, `taps[l]`, where each level's feature map is read (fine → coarse).
 
@@ -49,7 +55,7 @@ class TappedNet(nn.Module):
                 calls += 1
                 if calls != tap.call:
                     return None
-                tapped = self.taps[index](tensor)
+                tapped = self.taps[index](with_graph(tensor))
                 pooled[index] = tapped.flatten(2).mean(2)
                 # What flows on is a copy of its own: an in-place operation behind must not change what was read.
                 return tapped.clone()
