@@ -20,13 +20,14 @@ COLORS = 128
 MAP_ALPHA = 0.65
 
 
-def save(figure: Figure, path: Path, dpi: int = 100) -> None:
-    """Write a PNG with a palette of 128 colours: a third of the size, and no visible difference."""
+def save(figure: Figure, path: Path, dpi: int = 100, colors: int | None = None) -> None:
+    """Write a PNG; with a palette of `colors` scans take a third of the size, but thin lines of a plot lose theirs."""
     FigureCanvasAgg(figure)
     buffer = BytesIO()
     figure.savefig(buffer, format="png", dpi=dpi)
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.open(buffer).convert("RGB").quantize(COLORS).save(path, optimize=True)
+    image = Image.open(buffer).convert("RGB")
+    (image.quantize(colors) if colors else image).save(path, optimize=True)
 
 
 def curves(summary: dict[str, Any], path: Path) -> None:
@@ -48,14 +49,14 @@ def curves(summary: dict[str, Any], path: Path) -> None:
 
 def sizes(summary: dict[str, Any], path: Path) -> None:
     """Dice at the fixed threshold against the lesion's size: a dot a case, and a running mean over a fifth."""
-    names = list(summary["sizes"])
     figure = Figure(figsize=(6.4, 4.4), layout="constrained")
     axes = figure.subplots()
-    for name in names:
+    few = True
+    for name in summary["sizes"]:
         known = np.array([summary["sizes"][name]["diameter_mm"], summary["sizes"][name]["dice"]])
         known = known[:, np.argsort(known[0])]
         window = max(3, known.shape[1] // 5)
-        few = known.shape[1] < window
+        few = known.shape[1] <= window  # their running mean would be a point
         (dots,) = axes.plot(*known, ".", ms=6 if few else 3, alpha=0.8 if few else 0.35, label=name if few else None)
         if not few:
             sliding = np.lib.stride_tricks.sliding_window_view(known, window, axis=1)
@@ -65,7 +66,7 @@ def sizes(summary: dict[str, Any], path: Path) -> None:
         ylabel="Dice at the fixed threshold",
         ylim=(0, 1),
     )
-    axes.legend(title="line: running mean", frameon=False, fontsize=8, title_fontsize=8)
+    axes.legend(title=None if few else "line: running mean", frameon=False, fontsize=8, title_fontsize=8)
     _plain(axes)
     save(figure, path)
 
@@ -135,7 +136,7 @@ def montage(
             axis.set_frame_on(False)
     for axis, name in zip(grid[0], ["image", *names], strict=True):
         axis.set_title(name, fontsize=8)
-    save(figure, path, dpi=80)
+    save(figure, path, dpi=80, colors=COLORS)
 
 
 def _widest(mask: np.ndarray) -> tuple[int, ...]:
