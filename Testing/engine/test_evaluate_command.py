@@ -3,6 +3,8 @@
 import csv
 import json
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -187,6 +189,16 @@ def test_report_is_made_from_the_file_alone(written):
     tables = [part.splitlines() for part in text.split("\n\n") if part.startswith("|")]
     assert len(tables) >= 8
     assert all(len({line.count("|") for line in table}) == 1 for table in tables)
+
+
+def test_the_command_says_what_it_did_and_nothing_else(data, bundle, tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "hrcam", "evaluate", "--model", bundle.path, "--data", data, "--out", tmp_path,
+         "--methods", "hrcam/sum", "--cases", "4", "--judged", "0"],
+        capture_output=True, text=True, check=True, timeout=400,
+    )  # fmt: skip
+    assert (tmp_path / "RESULTS.md").is_file()
+    assert done.stdout.startswith("bright-spot 1.2.3") and "USDT" not in done.stdout + done.stderr
 
 
 def test_a_second_run_gives_the_same_numbers(written, data, bundle, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -31,6 +32,7 @@ def evaluate(
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
 ) -> None:
     """Measure the maps of a model beside its rivals, and write tables and figures."""
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # PyTorch says of each measurement that it starts and ends
     try:
         from hrcam.evaluate.run import Settings
         from hrcam.evaluate.write import evaluate_models
