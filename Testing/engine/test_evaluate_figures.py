@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+pd = pytest.importorskip("pandas", reason="needs pip install 'hrcam[evaluate]'")
 figures = pytest.importorskip("hrcam.evaluate.figures", reason="needs pip install 'hrcam[evaluate]'")
 
 NAMES = [f"method/{number}" for number in range(7)]
@@ -40,3 +41,16 @@ def test_dots_of_few_cases_are_seen(cases, tmp_path):
     for color in TAB10:
         shown = 0.8 * np.array(color) + 0.2 * 255  # nearly opaque, where dots among lines are faint
         assert np.abs(found - shown).max(axis=1).min() <= 1
+
+
+@pytest.mark.parametrize(("cases", "expected"), [
+    (1, {"best": ["0"], "median": [], "worst": []}),
+    (2, {"best": ["1"], "median": [], "worst": ["0"]}),
+    (3, {"best": ["2"], "median": ["1"], "worst": ["0"]}),
+    (9, {"best": ["8", "7"], "median": ["3", "4"], "worst": ["0", "1"]}),
+])  # fmt: skip
+def test_each_case_is_shown_once(cases, expected):
+    from hrcam.evaluate.summary import pick_cases
+
+    rows = pd.DataFrame([{"method": "a", "case": str(case), "ap": case / 10} for case in range(cases)])
+    assert pick_cases(rows, "a", 2) == expected

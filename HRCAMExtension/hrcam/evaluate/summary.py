@@ -140,4 +140,7 @@ def pick_cases(rows: pd.DataFrame, method: str, count: int) -> dict[str, list[st
     ordered = rows[rows["method"] == method].sort_values(["ap", "case"])["case"].tolist()
     count = min(count, len(ordered) // 3 or 1)
     start = max(0, (len(ordered) - count) // 2)
-    return {"best": ordered[::-1][:count], "median": ordered[start : start + count], "worst": ordered[:count]}
+    best = ordered[::-1][:count]
+    worst = [name for name in ordered[:count] if name not in best]  # few cases are shown once each
+    median = [name for name in ordered[start : start + count] if name not in (*best, *worst)]
+    return {"best": best, "median": median, "worst": worst}
