@@ -148,9 +148,8 @@ def test_dependency_licenses_are_listed_for_every_pin():
 def test_tables_are_whole(page):
     """Rows after an empty line, or with cells too many, would be shown as text or lose cells."""
     lines = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL).split("\n")
-    rows = [(number, line.strip()) for number, line in enumerate(lines) if line.lstrip().startswith("|")]
-    heads = [at for at in rows if (at[0] - 1) not in dict(rows)]
-    bad = [line for number, line in heads if not re.fullmatch(r"\|[\s:|-]+\|", dict(rows).get(number + 1, ""))]
-    assert bad == []
-    cells = {number: len(re.findall(r"(?<!\\)\|", line)) for number, line in rows}
-    assert [line for number, line in rows if cells.get(number - 1, cells[number]) != cells[number]] == []
+    rows = {number: line.strip() for number, line in enumerate(lines) if line.lstrip().startswith("|")}
+    heads = [number for number in rows if number - 1 not in rows]
+    assert [rows[at] for at in heads if not re.fullmatch(r"\|[\s:|-]+\|", rows.get(at + 1, ""))] == []
+    cells = {number: len(re.findall(r"(?<!\\)\|", line)) for number, line in rows.items()}
+    assert [rows[at] for at in rows if cells.get(at - 1, cells[at]) != cells[at]] == []

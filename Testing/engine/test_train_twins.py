@@ -1,5 +1,7 @@
 """The loss on twins: evidence where they differ, silence where they are equal and in healthy crops."""
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -110,6 +112,17 @@ def test_evidence_in_a_healthy_crop_costs(classifier: TwinClassifier) -> None:
     labels = torch.tensor([[0, 1, 1]])
     quiet = classifier._judge(torch.cat([pair, faint])[None], labels)[0]
     assert float(classifier._judge(torch.cat([pair, loud])[None], labels)[0]) > float(quiet)
+
+
+def test_kept_norms_are_no_news_but_other_warnings_are(classifier: TwinClassifier) -> None:
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        said_by_lightning = "Found 7 module(s) in eval mode at the start of training."
+        warnings.warn(said_by_lightning, stacklevel=1)
+        classifier.on_fit_start()
+        warnings.warn(said_by_lightning, stacklevel=1)
+        warnings.warn("Something else.", stacklevel=1)
+    assert [str(one.message) for one in said] == [said_by_lightning, "Something else."]
 
 
 def teach(classifier: TwinClassifier, *taught: float) -> None:

@@ -51,7 +51,7 @@ def sizes(summary: dict[str, Any], path: Path) -> None:
     """Dice at the fixed threshold against the lesion's size: a dot a case, and a running mean over a fifth."""
     figure = Figure(figsize=(6.4, 4.4), layout="constrained")
     axes = figure.subplots()
-    few = True
+    title = None
     for name in summary["sizes"]:
         known = np.array([summary["sizes"][name]["diameter_mm"], summary["sizes"][name]["dice"]])
         known = known[:, np.argsort(known[0])]
@@ -59,6 +59,7 @@ def sizes(summary: dict[str, Any], path: Path) -> None:
         few = known.shape[1] <= window  # their running mean would be a point
         (dots,) = axes.plot(*known, ".", ms=6 if few else 3, alpha=0.8 if few else 0.35, label=name if few else None)
         if not few:
+            title = "line: running mean"
             sliding = np.lib.stride_tricks.sliding_window_view(known, window, axis=1)
             axes.plot(*sliding.mean(axis=2), color=dots.get_color(), lw=_width(summary, name), label=name)
     axes.set(
@@ -66,7 +67,7 @@ def sizes(summary: dict[str, Any], path: Path) -> None:
         ylabel="Dice at the fixed threshold",
         ylim=(0, 1),
     )
-    axes.legend(title=None if few else "line: running mean", frameon=False, fontsize=8, title_fontsize=8)
+    axes.legend(title=title, frameon=False, fontsize=8, title_fontsize=8)
     _plain(axes)
     save(figure, path)
 

@@ -22,8 +22,10 @@ class CloneTap(nn.Module):
 
 
 def with_graph(x: torch.Tensor) -> torch.Tensor:
-    """The same values, where gradients begin if nothing before asks for them: going back through a volume's CNN for
-    gradients at its taps takes a minute."""
+    """Return the same values; gradients begin here if nothing before asks for them.
+
+    Going back through a volume's CNN for gradients at its taps takes a minute.
+    """
     return x if x.requires_grad or not torch.is_grad_enabled() else x.detach().requires_grad_(True)
 
 

@@ -61,9 +61,8 @@ def train(
     from hrcam.train.run import run_training
 
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # its advertisements are no news of the training
-    # Neither is what it says to its own developers, nor that a frozen encoder stays in eval mode (`TwinClassifier`).
-    for message in (r".*isinstance\(treespec, LeafSpec\)", r"Found \d+ module\(s\) in eval mode"):
-        warnings.filterwarnings("ignore", message=message)
+    # Neither is what it says to its own developers.
+    warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\)")
     bundle = run_training(loaded, out, resume, typer.echo)
     if install and bundle is not None:
         from hrcam.bundle_write import install_bundle

@@ -6,6 +6,7 @@ The network's head is then fitted near what it has learnt, so that pooled eviden
 """
 
 import itertools
+import warnings
 from typing import Any
 
 import numpy as np
@@ -130,6 +131,10 @@ class TwinClassifier(Classifier):
         if (encoder := _kept_encoder(self.hrcam, self.config)) is not None:
             encoder.eval()
         return self
+
+    def on_fit_start(self) -> None:
+        """Norms that are kept are in eval mode on purpose, of which Lightning warns."""
+        warnings.filterwarnings("ignore", message=r"Found \d+ module\(s\) in eval mode")
 
     def parameter_groups(self) -> list[tuple[list[nn.Parameter], float]]:
         """A pretrained encoder learns at a third of the pace."""
