@@ -14,7 +14,7 @@ pytest.importorskip("monai")
 from hrcam.errors import InputError
 from hrcam.evaluate.cost import measure_cost
 from hrcam.evaluate.localization import MapMaker
-from hrcam.evaluate.tapped import TappedNet
+from hrcam.evaluate.tapped import SharedPass, TappedNet, levels_apart
 from hrcam.model import HRCAM
 
 
@@ -197,6 +197,71 @@ def test_gradients_at_taps_need_none_before_them(levels):
         assert expected.abs().max() > 0
         torch.testing.assert_close(made, expected)
     assert not x.requires_grad
+
+
+class Branches(nn.Module):
+    """Two levels that both come from the image, as the lite 3D networks have them: neither feeds the other."""
+
+    def __init__(self):
+        super().__init__()
+        self.fine, self.coarse = nn.Conv3d(1, 4, 3, padding=1), nn.Conv3d(1, 6, 3, padding=1, stride=2)
+        self.last = nn.Linear(10, 3)
+
+    def forward(self, x):
+        return self.last(torch.cat([layer(x).flatten(2).mean(2) for layer in (self.fine, self.coarse)], 1))
+
+
+def branched():
+    torch.manual_seed(0)
+    model = HRCAM(Branches(), 3, levels=["fine", "coarse"], example=torch.zeros(1, 1, 16, 16, 16)).eval()
+    return model.requires_grad_(False)
+
+
+def test_levels_are_apart_where_none_feeds_another():
+    assert levels_apart(branched(), images(3))
+    assert not levels_apart(wrapped(3).requires_grad_(False), images(3))
+    assert not levels_apart(wrapped(levels=("2:input", "5:input")).requires_grad_(False), images())
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_methods_made_together_are_those_made_alone_from_one_pass(count):
+    model, x = branched(), images(3, count)
+    maker = MapMaker(model)
+    passes = []
+    model.cnn.fine.register_forward_hook(lambda *_: passes.append(1))
+    names = [method.name for method in maker.methods if method.group != "scorecam"]
+    names = names if count == 1 else [name for name in names if not name.startswith("monai")]
+    maker.make(x, CLASSES[:count], names)  # the first time it finds out how the levels hang together
+    passes.clear()
+    together = maker.make(x, CLASSES[:count], names)
+    assert len(passes) == 2  # ours, and that of all the others
+    for name in names:
+        torch.testing.assert_close(together[name], maker.make(x, CLASSES[:count], [name])[name])
+        assert together[name].std() > 0
+
+
+def test_every_method_made_together_is_the_one_made_alone():
+    for model in (branched(), wrapped(3).requires_grad_(False)):
+        maker, x = MapMaker(model), images(3)
+        together = maker.make(x, CLASSES, (method.name for method in maker.methods))
+        assert set(together) == {method.name for method in maker.methods}
+        for name, made in together.items():
+            torch.testing.assert_close(made, maker.make(x, CLASSES, [name])[name])
+
+
+def test_a_shared_pass_is_of_its_own_images_alone():
+    model = branched()
+    shared = SharedPass(model)
+    net, x, other = TappedNet(model, shared), images(3), images(3) + 1
+    with shared.of(x):
+        assert shared.features(x) is not None
+        assert shared.features(x[:1]) is None
+        torch.testing.assert_close(net(x), model(x))
+        torch.testing.assert_close(net(other), model(other))
+    assert shared.features(x) is None
+    with pytest.raises(RuntimeError), shared.of(x):
+        raise RuntimeError
+    assert shared.features(x) is None
 
 
 def test_tap_reads_the_feature_map_before_it_is_overwritten_in_place():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from hrcam.evaluate.ours import SCALED, Ours
 from hrcam.evaluate.rivals import Family, Maps, Method, rival_families
 from hrcam.evaluate.statistics import patient_folds
 from hrcam.evaluate.store import MapStore
+from hrcam.evaluate.tapped import SharedPass
 from hrcam.evidence import at_peak
 from hrcam.result import EvidenceLevel
 
@@ -88,7 +90,8 @@ class MapMaker:
         self.model = model
         own = Ours(model)
         self.default = own.default
-        self._families: list[Family] = [own, *rival_families(model)]
+        self._shared = SharedPass(model)
+        self._families: list[Family] = [own, *rival_families(model, self._shared)]
         everything = tuple(method for family in self._families for method in family.methods)
         names = {method.name for method in everything} | {method.group for method in everything}
         for name in methods or ():
@@ -111,15 +114,19 @@ class MapMaker:
         return torch.from_numpy(np.stack([pixels.image for _, pixels in batch])).to(self.device)
 
     def make(self, x: torch.Tensor, classes: torch.Tensor, names: Iterable[str]) -> Maps:
-        """B×*size float32 on the CPU for each named method; classes is one index a case."""
-        wanted = set(names)
+        """B×*size float32 on the CPU for each named method; classes is one index a case.
+
+        Several families share one pass through the network where they can; one alone goes its own way, as its users'.
+        """
+        names = set(names)
+        wanted = {family: names & {method.name for method in family.methods} for family in self._families}
+        chosen = [family for family, here in wanted.items() if here]
+        # Frozen parameters build no graph: a gradient on the input lets rivals differentiate all the same.
+        images = x.detach().clone().requires_grad_(True)
         made: Maps = {}
-        for family in self._families:
-            here = wanted & {method.name for method in family.methods}
-            if here:
-                with torch.enable_grad():
-                    # Frozen parameters build no graph: a gradient on the input lets rivals differentiate all the same.
-                    found = family.maps(x.detach().clone().requires_grad_(True), classes, here)
+        with self._shared.of(images) if len(chosen) > 1 else nullcontext(), torch.enable_grad():
+            for family in chosen:
+                found = family.maps(images, classes, wanted[family])
                 made.update({name: maps.detach().float().cpu() for name, maps in found.items()})
         return made
 

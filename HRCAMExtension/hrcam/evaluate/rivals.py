@@ -30,7 +30,7 @@ import torch
 from hrcam import fusion
 from hrcam.errors import ModelError
 from hrcam.evaluate.case import fitting
-from hrcam.evaluate.tapped import TappedNet
+from hrcam.evaluate.tapped import SharedPass, TappedNet
 
 if TYPE_CHECKING:
     from hrcam.model import HRCAM
@@ -97,10 +97,10 @@ def mean_of_scaled(maps: list[torch.Tensor], size: tuple[int, ...]) -> torch.Ten
 class TorchCam(Family):
     """Grad-CAM, Grad-CAM++, LayerCAM and RefineCAM of torch-cam: one forward, one backward per weighting."""
 
-    def __init__(self, model: HRCAM) -> None:
+    def __init__(self, model: HRCAM, shared: SharedPass) -> None:
         from torchcam import methods
 
-        self._net = TappedNet(model)
+        self._net = TappedNet(model, shared)
         self._extractors: dict[str, type] = {
             "gradcam": methods.GradCAM,
             "gradcam++": methods.GradCAMpp,
@@ -159,8 +159,8 @@ class TorchCam(Family):
 class Captum(Family):
     """HiResCAM (arXiv:2011.08891): captum's gradient × activation, summed over channels and rectified; one backward."""
 
-    def __init__(self, model: HRCAM) -> None:
-        self._net = TappedNet(model)
+    def __init__(self, model: HRCAM, shared: SharedPass) -> None:
+        self._net = TappedNet(model, shared)
         package = f"captum {version('captum')}"
         kinds = ("last", "max", "mean") if len(model.levels) > 1 else ("last",)
         self.methods = tuple(
@@ -188,8 +188,8 @@ class Captum(Family):
 class ScoreCam(Family):
     """Score-CAM of torch-cam on the last level: one forward pass per channel, hence slow."""
 
-    def __init__(self, model: HRCAM) -> None:
-        self._net = TappedNet(model)
+    def __init__(self, model: HRCAM, shared: SharedPass) -> None:
+        self._net = TappedNet(model, shared)
         self.methods = (Method("scorecam/last", f"torch-cam {version('torchcam')}", slow=True),)
 
     def maps(self, x: torch.Tensor, classes: torch.Tensor, wanted: Iterable[str]) -> Maps:
@@ -206,8 +206,8 @@ class ScoreCam(Family):
 class OwnCam(Family):
     """Zhou's CAM (CVPR 2016) by torch-cam, with the wrapped CNN's own last linear layer instead of HR-CAM's head."""
 
-    def __init__(self, model: HRCAM, classifier: torch.nn.Linear) -> None:
-        self._net, self._classifier = TappedNet(model), classifier
+    def __init__(self, model: HRCAM, shared: SharedPass, classifier: torch.nn.Linear) -> None:
+        self._net, self._classifier = TappedNet(model, shared), classifier
         self.methods = (Method("cam/own", f"torch-cam {version('torchcam')}"),)
 
     def maps(self, x: torch.Tensor, classes: torch.Tensor, wanted: Iterable[str]) -> Maps:
@@ -223,8 +223,8 @@ class OwnCam(Family):
 class Monai(Family):
     """MONAI's Grad-CAM++ and, in 3D, Grad-CAM; it takes one class and one layer a call: one backward for each."""
 
-    def __init__(self, model: HRCAM) -> None:
-        self._net = TappedNet(model)
+    def __init__(self, model: HRCAM, shared: SharedPass) -> None:
+        self._model, self._shared = model, shared
         package = f"MONAI {version('monai')}"
         names = ["monai-gradcam++/last"]
         if len(model.levels[-1].size) == 3:
@@ -235,12 +235,13 @@ class Monai(Family):
         """MONAI's maps before its display scaling (which turns the largest value into 0)."""
         from monai.visualize import GradCAM, GradCAMpp
 
-        size, deepest = tuple(x.shape[2:]), len(self._net.taps) - 1
+        size, deepest = tuple(x.shape[2:]), len(self._model.levels) - 1
+        # It goes back all the way that there is a graph: frozen, for gradients at the taps alone.
+        frozen = copy.deepcopy(self._model).requires_grad_(False)
 
         def layer(kind: type, index: int) -> torch.Tensor:
-            # MONAI never removes its hooks: it gets a copy of the network to leave them in. It goes back all the way
-            # that there is a graph, for gradients at the taps alone.
-            cam = kind(copy.deepcopy(self._net).requires_grad_(False), f"taps.{index}")
+            # MONAI never removes its hooks: it gets taps of its own to leave them in.
+            cam = kind(TappedNet(frozen, self._shared), f"taps.{index}")
             images = x.detach()
             return torch.cat(
                 [cam.compute_map(images[i : i + 1], int(classes[i]))[:, 0].detach() for i in range(len(x))]
@@ -264,18 +265,18 @@ def own_classifier(model: HRCAM) -> torch.nn.Linear | None:
     return linears[-1] if fits else None
 
 
-def rival_families(model: HRCAM) -> list[Family]:
-    """Every rival that the network allows.
+def rival_families(model: HRCAM, shared: SharedPass) -> list[Family]:
+    """Every rival that the network allows; `shared` is the pass that they may have in common.
 
     Raises
     ------
     ModelError : a rival's package is not installed.
     """
     try:
-        families: list[Family] = [TorchCam(model), Captum(model), Monai(model), ScoreCam(model)]
+        families: list[Family] = [kind(model, shared) for kind in (TorchCam, Captum, Monai, ScoreCam)]
         classifier = own_classifier(model)
         if classifier is not None:
-            families.append(OwnCam(model, classifier))
+            families.append(OwnCam(model, shared, classifier))
     except ImportError as error:
         raise ModelError(
             f"The rivals need a package that is not here: {error.name}.",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
-from hrcam.taps import Tap, find_module
+from hrcam.taps import Tap, find_module, run_tapped
 
 if TYPE_CHECKING:
     from hrcam.model import HRCAM
@@ -35,17 +37,28 @@ class TappedNet(nn.Module):
     Packages hook modules, and a level may be the input of a module, or its third call, or be overwritten in place:
     none of which they can name. The taps lie *in* the CNN's flow, so a gradient at a tap is the full derivative of
     the logit, through the head directly and through all deeper layers. Parameters are shared with `model`; logits are
-    equal.
+    equal. Where `shared` has the feature maps of `x`, the taps and the head are all that runs.
     """
 
-    def __init__(self, model: HRCAM) -> None:
+    def __init__(self, model: HRCAM, shared: SharedPass | None = None) -> None:
         super().__init__()
         self.cnn, self.head = model.cnn, model.head
         self.taps = nn.ModuleList(CloneTap() for _ in model.levels)
         self._names = [level.name for level in model.levels]
+        self._shared = shared
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Logits, B×K."""
+        features = self._shared.features(x) if self._shared else None
+        if features is None:
+            return self._classify(self._pooled(x))
+        tapped = [tap(with_graph(feature)) for tap, feature in zip(self.taps, features, strict=True)]
+        return self._classify([each.flatten(2).mean(2) for each in tapped])
+
+    def _classify(self, pooled: list[torch.Tensor]) -> torch.Tensor:
+        return self.head(torch.cat(pooled, dim=1))
+
+    def _pooled(self, x: torch.Tensor) -> list[torch.Tensor]:
         pooled: dict[int, torch.Tensor] = {}
         handles = []
 
@@ -79,4 +92,49 @@ class TappedNet(nn.Module):
         finally:
             for handle in handles:
                 handle.remove()
-        return self.head(torch.cat([pooled[index] for index in range(len(self._names))], dim=1))
+        return [pooled[index] for index in range(len(self._names))]
+
+
+def levels_apart(model: HRCAM, x: torch.Tensor) -> bool:
+    """Whether no level's feature map depends on another's: True only where the parameters are frozen."""
+    net = TappedNet(model)
+    fed = []
+    for tap in net.taps:
+        # Graphs begin at the taps: one that comes with a graph has it from a tap before.
+        tap.register_forward_pre_hook(lambda _, inputs: fed.append(inputs[0].grad_fn is not None))
+    with torch.enable_grad():
+        net(x.detach())
+    return not any(fed)
+
+
+class SharedPass:
+    """One pass through the CNN for all explanations of the same images, where no level feeds another.
+
+    The gradient at a tap is then that of the head alone, so that neither it nor an activation needs the CNN again. A
+    volume's pass takes ten seconds and more.
+    """
+
+    def __init__(self, model: HRCAM) -> None:
+        self._model = model
+        self._apart: bool | None = None
+        self._images: torch.Tensor | None = None
+        self._features: list[torch.Tensor] = []
+
+    @contextmanager
+    def of(self, x: torch.Tensor) -> Iterator[None]:
+        """Within, every `TappedNet` that shares this takes the feature maps of `x` from here."""
+        if self._apart is None:
+            self._apart = levels_apart(self._model, x)
+        try:
+            if self._apart:
+                names = [level.name for level in self._model.levels]
+                with torch.no_grad():
+                    self._features = run_tapped(self._model.cnn, names, x, lambda _, feature: feature.clone())
+                self._images = x
+            yield
+        finally:
+            self._images, self._features = None, []
+
+    def features(self, x: torch.Tensor) -> list[torch.Tensor] | None:
+        """The levels' feature maps (fine → coarse) where `x` is what this is of, else None."""
+        return self._features if self._images is not None and x.is_set_to(self._images) else None
