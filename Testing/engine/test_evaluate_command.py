@@ -1,5 +1,6 @@
 """The whole command on a made-up data folder laid out like the real one, with a network whose map is known."""
 
+import copy
 import csv
 import json
 import re
@@ -317,3 +318,23 @@ def test_volumes_are_measured_as_slices_are():
     assert table.rows.groupby("method")["ap"].count().eq(4).all()
     assert table.rows["hd95_mm"].between(0, 16 * np.sqrt(3)).all()
     assert table.rows.set_index("method").loc["hrcam/sum", "completeness"].max() < 1e-4
+
+
+def test_a_report_says_whose_maps_show_nothing(written, tmp_path):
+    _, results, _ = written
+    assert results["localization"]["t1ce_slices"]["metrics"]["hrcam/sum"]["flat"]["mean"] == 0
+    for share, expected in ((0.0, False), (0.25, True)):
+        changed = copy.deepcopy(results)
+        changed["localization"]["t1ce_slices"]["metrics"]["gradcam/last"]["flat"]["mean"] = share
+        report.write_json(changed, tmp_path / "results" / "bright-spot.json")
+        report.write_report(tmp_path)
+        assert ("shows nothing: `gradcam/last` 25%." in (tmp_path / "RESULTS.md").read_text()) is expected
+
+
+def test_a_flat_map_is_told():
+    cases = [Case.of("a", "p", "glioma", np.zeros((1, 16, 16)), np.eye(16) > 0)]
+    cases += [Case.of("b", "q", "glioma", np.random.default_rng(0).random((1, 16, 16)), np.eye(16) > 0)]
+    cnn = nn.Sequential(nn.Conv2d(1, 2, 3, padding=1, bias=False, padding_mode="circular"), nn.ReLU())
+    model = HRCAM(cnn, 2, levels=["1"], example=torch.zeros(1, 1, 16, 16)).eval()
+    rows = evaluate_maps(model, cases, ("glioma", "none"), ["hrcam/sum"]).rows.set_index("case")
+    assert rows["flat"].to_dict() == {"a": 1.0, "b": 0.0}

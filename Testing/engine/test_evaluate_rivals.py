@@ -283,6 +283,18 @@ def test_rivals_work_on_frozen_networks_and_leave_them_as_they_were():
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
+def test_a_map_of_numbers_beyond_float32_says_nothing():
+    """MONAI's Grad-CAM++ takes the exponential of the logit."""
+    model, x, name = wrapped(), images(), "monai-gradcam++/last"
+    before = MapMaker(model).make(x, CLASSES, [name])[name]
+    with torch.no_grad():
+        model.head.bias[CLASSES[0]] += 1000
+    made = MapMaker(model).make(x, CLASSES, [name])[name]
+    assert made.isfinite().all() and (made[0] == 0).all()
+    torch.testing.assert_close(made[1], before[1])
+    assert before[0].std() > 0 < before[1].std()
+
+
 def test_unknown_method_is_refused_by_name():
     with pytest.raises(InputError, match=r"'eigencam'.*layercam/mean"):
         MapMaker(wrapped(), ["eigencam"])

@@ -58,9 +58,9 @@ class MapTable:
     ----------
     rows : one row a case and method. Of the case: case, patient, label, plane, grade, site, size_px, diameter_mm
         (of the disc or ball of equal size), size (small, medium or large third). Without a threshold: ap, best_dice,
-        pointing, pointing_15px, completeness (|mean map + bias − logit|, HR-CAM's fusions only). At the cross-fitted
-        threshold: threshold, dice, iou, hd95_mm, lesions, lesions_found, false_regions; of the default also dice@LEVEL.
-        Of each further tracing: ap_NAME, pointing_NAME, dice_NAME.
+        pointing, pointing_15px, flat (1 where all values are equal, else 0), completeness (|mean map + bias − logit|,
+        HR-CAM's fusions only). At the cross-fitted threshold: threshold, dice, iou, hd95_mm, lesions, lesions_found,
+        false_regions; of the default also dice@LEVEL. Of each further tracing: ap_NAME, pointing_NAME, dice_NAME.
     curves : by method.
     normals : one row a normal image and method: case, patient, label (of the class shown), area (share of pixels above
         that class's threshold); the default's rows at an evidence level have the method DEFAULT@LEVEL.
@@ -114,7 +114,7 @@ class MapMaker:
         return torch.from_numpy(np.stack([pixels.image for _, pixels in batch])).to(self.device)
 
     def make(self, x: torch.Tensor, classes: torch.Tensor, names: Iterable[str]) -> Maps:
-        """B×*size float32 on the CPU for each named method; classes is one index a case.
+        """B×*size float32 on the CPU for each named method, finite; classes is one index a case.
 
         Several families share one pass through the network where they can; one alone goes its own way, as its users'.
         """
@@ -127,8 +127,17 @@ class MapMaker:
         with self._shared.of(images) if len(chosen) > 1 else nullcontext(), torch.enable_grad():
             for family in chosen:
                 found = family.maps(images, classes, wanted[family])
-                made.update({name: maps.detach().float().cpu() for name, maps in found.items()})
+                made.update({name: _finite(maps.detach().float().cpu()) for name, maps in found.items()})
         return made
+
+
+def _finite(maps: torch.Tensor) -> torch.Tensor:
+    """Maps that hold a number which is none become 0 everywhere, so that they say nothing.
+
+    MONAI's Grad-CAM++ takes the exponential of the logit, which overflows float32 above 88.
+    """
+    bad = ~maps.isfinite().flatten(1).all(1)
+    return maps.masked_fill(bad.view(-1, *[1] * (maps.ndim - 1)), 0.0)
 
 
 def check_labels(cases: Sequence[Case], class_names: Sequence[str]) -> None:
@@ -260,6 +269,7 @@ def _describe(case: Case, pixels: Pixels, method: str, values: np.ndarray, surpl
         "best_dice": order.best_dice,
         "pointing": metrics.pointing(values, mask),
         "pointing_15px": metrics.pointing(values, mask, metrics.POINTING_TOLERANCE_PX),
+        "flat": float(np.ptp(values) == 0),
     }
     if method.startswith("hrcam/") and not method.endswith(SCALED):
         row["completeness"] = abs(float(values.mean(dtype=np.float64)) - surplus)

@@ -171,7 +171,7 @@ def _localization(results: Results, name: str, summary: dict[str, Any]) -> list[
         )
     lines = _table(_HEAD, rows)
     lines += ["", *_differences(summary)]
-    lines += ["", *_complete(summary)]
+    lines += ["", *_complete(summary), *_flat(summary)]
     if summary["normals"]:
         lines += [
             "",
@@ -228,6 +228,13 @@ def _complete(summary: dict[str, Any]) -> list[str]:
         if "completeness" in metrics
     ]
     return [f"Completeness error, mean of |mean(map) + bias − logit|: {', '.join(words)}."] if words else []
+
+
+def _flat(summary: dict[str, Any]) -> list[str]:
+    found = {method: metrics.get("flat") for method, metrics in summary["metrics"].items()}
+    words = [f"`{method}` {flat['mean']:.0%}" for method, flat in found.items() if flat and flat["mean"]]
+    what = "Images whose map has one value everywhere, or numbers beyond float32, and so shows nothing"
+    return ["", f"{what}: {', '.join(words)}."] if words else []
 
 
 def _evidence_levels(summary: dict[str, Any]) -> list[str]:

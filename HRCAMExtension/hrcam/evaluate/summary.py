@@ -33,7 +33,7 @@ def summarize(table: MapTable) -> dict[str, Any]:
     measured = {
         name: {
             metric: bootstrap_mean(part[metric], part["patient"].tolist()).to_json()
-            for metric in (*METRICS, "completeness", *further)
+            for metric in (*METRICS, "completeness", "flat", *further)
             if metric in part and part[metric].notna().any()
         }
         for name, part in by_method.items()
