@@ -82,7 +82,8 @@ def find_sets(bundle: Bundle, folder: Path, split: str | None = "val") -> list[E
         return [EvaluationSet(folder.resolve().name, traced, normals, f"split {split or 'all'}")] if traced else []
     if lesions.LABEL in known and len(known) == 2:
         found = lesions.lesion_sets(bundle, folder)
-        return [EvaluationSet(one.name, one.cases, one.normals, one.note, n > 0) for n, one in enumerate(found)]
+        slow = bundle.dimension == 3  # measuring all methods takes a minute a volume
+        return [EvaluationSet(one.name, one.cases, one.normals, one.note, slow or n > 0) for n, one in enumerate(found)]
     if bundle.dimension != 2:
         return [_midbrains(bundle)] if nigra.LABEL in known and len(known) == 2 else []
     sets = []
@@ -185,8 +186,6 @@ def _localize(
     if methods is None and one.few_methods:
         maker = MapMaker(model)
         methods = (*judge.main_methods(maker), f"{maker.default} 0–1")
-    elif methods is None and bundle.dimension == 3:  # a slow method takes minutes a volume
-        methods = tuple(MapMaker(model).names(slow=False))
     table = evaluate_maps(
         model, cases, bundle.class_names, methods, normals=normals, batch_size=settings.batch_size, progress=progress,
         evidence_levels=bundle.evidence_levels,
