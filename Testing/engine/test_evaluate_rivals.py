@@ -1,6 +1,7 @@
 """Every rival against its formula, on a network small enough to write the gradients down."""
 
 import copy
+import gc
 
 import pytest
 import torch
@@ -293,6 +294,20 @@ def test_a_map_of_numbers_beyond_float32_says_nothing():
     assert made.isfinite().all() and (made[0] == 0).all()
     torch.testing.assert_close(made[1], before[1])
     assert before[0].std() > 0 < before[1].std()
+
+
+def test_no_method_keeps_what_it_worked_with():
+    maker, x = MapMaker(branched()), images(3)
+
+    def tensors():
+        gc.collect()
+        return sum(issubclass(type(each), torch.Tensor) for each in gc.get_objects())
+
+    counts = []
+    for _ in range(3):
+        maker.make(x, CLASSES, [method.name for method in maker.methods])
+        counts.append(tensors())
+    assert counts[2] == counts[1]
 
 
 def test_unknown_method_is_refused_by_name():
