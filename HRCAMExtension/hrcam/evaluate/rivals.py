@@ -243,11 +243,11 @@ class Monai(Family):
             # MONAI never removes its hooks: it gets taps of its own to leave them in.
             cam = kind(TappedNet(frozen, self._shared), f"taps.{index}")
             images = x.detach()
-            made = [cam.compute_map(images[i : i + 1], int(classes[i]))[:, 0].detach() for i in range(len(x))]
+            maps = [cam.compute_map(images[i : i + 1], int(classes[i]))[:, 0].detach() for i in range(len(x))]
             # Its hooks, in the graph of what it keeps, keep itself: a circle that Python cannot see and never frees.
             cam.nn_module.activations.clear()
             cam.nn_module.score = None
-            return torch.cat(made)
+            return torch.cat(maps)
 
         made: dict[str, Callable[[], torch.Tensor]] = {
             "monai-gradcam++/last": lambda: upsample(layer(GradCAMpp, deepest), size),

@@ -82,8 +82,8 @@ def find_sets(bundle: Bundle, folder: Path, split: str | None = "val") -> list[E
         return [EvaluationSet(folder.resolve().name, traced, normals, f"split {split or 'all'}")] if traced else []
     if lesions.LABEL in known and len(known) == 2:
         found = lesions.lesion_sets(bundle, folder)
-        slow = bundle.dimension == 3  # measuring all methods takes a minute a volume
-        return [EvaluationSet(one.name, one.cases, one.normals, one.note, slow or n > 0) for n, one in enumerate(found)]
+        big = bundle.dimension == 3  # all methods' maps of 24 volumes would take 9 GB of scratch
+        return [EvaluationSet(one.name, one.cases, one.normals, one.note, big or n > 0) for n, one in enumerate(found)]
     if bundle.dimension != 2:
         return [_midbrains(bundle)] if nigra.LABEL in known and len(known) == 2 else []
     sets = []

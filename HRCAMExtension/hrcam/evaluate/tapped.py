@@ -51,14 +51,18 @@ class TappedNet(nn.Module):
         """Logits, B×K."""
         features = self._shared.features(x) if self._shared else None
         if features is None:
-            return self._classify(self._pooled(x))
-        tapped = [tap(with_graph(feature)) for tap, feature in zip(self.taps, features, strict=True)]
-        return self._classify([each.flatten(2).mean(2) for each in tapped])
-
-    def _classify(self, pooled: list[torch.Tensor]) -> torch.Tensor:
+            pooled = self._run(x)
+        else:
+            pooled = [self._tap(index, feature)[1] for index, feature in enumerate(features)]
         return self.head(torch.cat(pooled, dim=1))
 
-    def _pooled(self, x: torch.Tensor) -> list[torch.Tensor]:
+    def _tap(self, index: int, feature: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """A level's feature map behind its tap, and its global average."""
+        tapped = self.taps[index](with_graph(feature))
+        return tapped, tapped.flatten(2).mean(2)
+
+    def _run(self, x: torch.Tensor) -> list[torch.Tensor]:
+        """The levels' global averages from a run of the CNN with the taps in its flow."""
         pooled: dict[int, torch.Tensor] = {}
         handles = []
 
@@ -70,8 +74,7 @@ class TappedNet(nn.Module):
                 calls += 1
                 if calls != tap.call:
                     return None
-                tapped = self.taps[index](with_graph(tensor))
-                pooled[index] = tapped.flatten(2).mean(2)
+                tapped, pooled[index] = self._tap(index, tensor)
                 # What flows on is a copy of its own: an in-place operation behind must not change what was read.
                 return tapped.clone()
 
