@@ -110,8 +110,8 @@ def _run(arguments, inputs, output):
         if arguments.install:
             ensureDependencies(ask=False)
         _requireDependencies()
-        from hrcam.bundle import load_bundle
-        from hrcam.cases import discover
+        from hrcam.bundle.bundle import load_bundle
+        from hrcam.scan.io.discovery import discover
 
         bundle = load_bundle(arguments.model)
         cases = discover(inputs)
@@ -169,8 +169,8 @@ def _isExpected(problem):
 def _oneCase(case, arguments, bundle, output):
     """Localize one case and write its files; returns columns of its row."""
     import slicer
-    from hrcam.volume import read_volume
-    from hrcam.writers import remove_former
+    from hrcam.output.writers import remove_former
+    from hrcam.scan.volume import read_volume
     from HRCAMModuleLib.localization import helperNodes, removeNodes
     from HRCAMModuleLib.logic import HRCAMModuleLogic
     from HRCAMModuleLib.volume_nodes import rememberFile
@@ -209,7 +209,7 @@ def _oneCase(case, arguments, bundle, output):
 
 def _finishedResult(case, volume, arguments, bundle, output):
     """The result of the same scan, model and options, when all its files are there; else None."""
-    from hrcam.finished import finished
+    from hrcam.batch.resume import finished
     from hrcam.localize import Options
 
     options = Options(arguments.classLabel, arguments.plane, fusion=arguments.fusion,
@@ -244,7 +244,7 @@ def _saveScene(logic, result, path):
 
 
 def _writeSummary(rows, path):
-    from hrcam.formats import spreadsheet_cell
+    from hrcam.scan.io.formats import spreadsheet_cell
 
     partial = path.with_name(f".{path.name}")
     with partial.open("w", newline="", encoding="utf-8") as file:

@@ -42,7 +42,7 @@ def bright_blob_network():
     """
     import torch
     from hrcam import HRCAM
-    from hrcam.networks import build_network
+    from hrcam.networks.registry import build_network
 
     network = HRCAM(build_network("vgg_small", BLOB_METADATA["architecture"]["arguments"]), num_classes=2)
     threshold = 1.1

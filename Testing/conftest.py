@@ -20,11 +20,11 @@ def blob_volume():
     """Make a scan for `bright_blob_bundle`: a head of tissue with, or without, one bright lesion.
 
     ``blob_volume(size_ijk, spacing, direction, lesion_ras=(6, -5, 4), radius_mm=5, name="blob", noise=0.01)`` returns a
-    `hrcam.volume.Volume` whose center lies at RAS (0, 0, 0); ``lesion_ras=None`` leaves the lesion out. Shapes are
+    `hrcam.scan.volume.Volume` whose center lies at RAS (0, 0, 0); ``lesion_ras=None`` leaves the lesion out. Shapes are
     drawn in physical space, so that the same head is seen whatever the grid; `noise` is relative to tissue.
     """
-    from hrcam.geometry import Geometry
-    from hrcam.volume import Volume
+    from hrcam.scan.geometry import Geometry
+    from hrcam.scan.volume import Volume
 
     def make(size_ijk=(48, 52, 44), spacing=(1.0, 1.0, 1.0), direction=None, lesion_ras=(6.0, -5.0, 4.0), radius_mm=5.0,
              name="blob", noise=0.01):

@@ -7,30 +7,30 @@ imported from `hrcam.localize`, the file of the same name.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from .bundle import Bundle, list_bundles, load_bundle
-from .bundle_write import install_bundle, save_bundle
+from .bundle.bundle import Bundle, list_bundles, load_bundle
+from .bundle.write import install_bundle, save_bundle
 from .errors import BundleError, Cancelled, HRCAMError, InputError, ModelError, OutputError
 
 if TYPE_CHECKING:
-    from .levels import Level, find_levels
+    from .cam.levels.find import Level, find_levels
+    from .cam.model import HRCAM, Evidence
     from .localize import Options
-    from .model import HRCAM, Evidence
-    from .result import Region, Result, SliceEvidence
-    from .volume import Volume, read_volume
+    from .run.result import Region, Result, SliceEvidence
+    from .scan.volume import Volume, read_volume
 
 __version__ = "0.1.0"
 
 _LAZY = {
-    "HRCAM": "model",
-    "Evidence": "model",
-    "Level": "levels",
-    "find_levels": "levels",
+    "HRCAM": "cam.model",
+    "Evidence": "cam.model",
+    "Level": "cam.levels.find",
+    "find_levels": "cam.levels.find",
     "Options": "localize",
-    "Result": "result",
-    "Region": "result",
-    "SliceEvidence": "result",
-    "Volume": "volume",
-    "read_volume": "volume",
+    "Result": "run.result",
+    "Region": "run.result",
+    "SliceEvidence": "run.result",
+    "Volume": "scan.volume",
+    "read_volume": "scan.volume",
 }
 
 __all__ = [

@@ -3,8 +3,8 @@
 import sys
 
 if sys.argv[1:] == ["worker"]:
-    from .worker import main
+    from .worker.worker import main
 else:
-    from .cli import main
+    from .cli.app import main
 
 sys.exit(main())

@@ -16,20 +16,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from .bundle import Bundle
-from .checks import Fit, assess_fit, check_volume
+from .bundle.bundle import Bundle
 from .errors import Cancelled, InputError, ModelError
-from .evidence import at_peak, label_levels, softmax, volume_logits
-from .geometry import PLANES
-from .prepare import Plan, SlicePlan, plan_slices, plan_volume
-from .regions import drop_small, find_regions
-from .result import FloatArray, Result, SliceEvidence
-from .volume import Volume, read_volume
+from .run.evidence_levels import at_peak, label_levels, softmax, volume_logits
+from .run.regions import drop_small, find_regions
+from .run.result import FloatArray, Result, SliceEvidence
+from .scan.checks import Fit, assess_fit, check_volume
+from .scan.geometry import PLANES
+from .scan.sampling import Plan, SlicePlan, plan_slices, plan_volume
+from .scan.volume import Volume, read_volume
 
 if TYPE_CHECKING:
-    from .inference import Runner
-    from .level_maps import Output, Parts
-    from .model import HRCAM
+    from .cam.level_maps import Output, Parts
+    from .cam.model import HRCAM
+    from .run.inference import Runner
 
 Progress = Callable[[str, float], None]
 
@@ -175,7 +175,7 @@ def localize(
     )
     if not options.faithfulness:
         return result
-    from .faithfulness import deletion_test
+    from .run.faithfulness import deletion_test
 
     with clock.stage(FAITHFULNESS_STAGE):
         return replace(result, faithfulness=deletion_test(volume, bundle, result, options, cancelled=cancelled))
@@ -221,7 +221,7 @@ def _never() -> bool:
 
 
 def _check_options(options: Options, bundle: Bundle) -> None:
-    from .fusion import check_fusion
+    from .cam.fusion import check_fusion
 
     if options.class_name is not None and options.class_name not in bundle.class_names:
         raise InputError(f'Model {bundle.name} has no class "{options.class_name}".',
@@ -250,8 +250,8 @@ def _plans(volume: Volume, bundle: Bundle, options: Options) -> list[SlicePlan] 
 
 def _runner(bundle: Bundle, options: Options, items: int | None = None) -> Runner:
     """The bundle's network, built at its first use, on the device and engine for so many slices (None: many)."""
-    from .engine_openvino import is_wanted
-    from .inference import choose_device, place
+    from .run.inference import choose_device, place
+    from .run.openvino_engine import is_wanted
 
     device = choose_device(options.device)
     key = (str(bundle.path), bundle.sha256)
@@ -276,7 +276,7 @@ def _candidates(bundle: Bundle, options: Options) -> list[int]:
 
 
 def _run(runner: Runner, plans: Sequence[Plan], classes: Sequence[int], clock: _Clock) -> list[Output]:
-    from .inference import run_plan
+    from .run.inference import run_plan
 
     total, done, outputs = sum(plan.count for plan in plans), 0, []
     for plan in plans:

@@ -32,7 +32,7 @@ def exportResult(
     hrcam.errors.OutputError : the folder cannot be written to.
     """
     from hrcam.errors import OutputError
-    from hrcam.writers import write_result
+    from hrcam.output.writers import write_result
 
     unknown = sorted(set(what) - set(KINDS))
     if unknown:
@@ -64,7 +64,7 @@ def _engineResult(localization: Localization, levelMaps: Mapping[str, np.ndarray
 
     The scene's result always had its levels kept; a batch that reads the report asks for what is in the files.
     """
-    from hrcam.result import Result
+    from hrcam.run.result import Result
 
     evidence = localization.map()
     labels = np.zeros(evidence.shape, np.uint8)

@@ -118,7 +118,7 @@ class HRCAMModuleLogic(ScriptedLoadableModuleLogic):
     def _localizeHere(
         self, volumeNode: Any, request: Request, onProgress: Callable[[str, float], None] | None
     ) -> Localization:
-        from hrcam.bundle import load_bundle
+        from hrcam.bundle.bundle import load_bundle
         from hrcam.localize import Options, localize
 
         bundle = load_bundle(request.model)

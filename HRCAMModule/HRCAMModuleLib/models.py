@@ -86,7 +86,7 @@ def listModels() -> list[ModelEntry]:
     True
     """
     ensureEngineOnPath()
-    from hrcam.bundle import list_bundles
+    from hrcam.bundle.bundle import list_bundles
 
     if importlib.util.find_spec("jsonschema") is None:
         return _listUnchecked()
@@ -94,7 +94,7 @@ def listModels() -> list[ModelEntry]:
 
 
 def _listUnchecked() -> list[ModelEntry]:
-    from hrcam.bundle import MAX_METADATA_BYTES, METADATA, model_folders, read_limited
+    from hrcam.bundle.bundle import MAX_METADATA_BYTES, METADATA, model_folders, read_limited
     from hrcam.errors import BundleError
 
     found: dict[str, ModelEntry] = {}
@@ -116,7 +116,7 @@ def modelEntry(model: str) -> ModelEntry:
     Raises ``hrcam.errors.BundleError`` with the names there are.
     """
     ensureEngineOnPath()
-    from hrcam.bundle import load_bundle
+    from hrcam.bundle.bundle import load_bundle
 
     bundle = load_bundle(model)
     return ModelEntry(bundle.name, bundle.path, dict(bundle.metadata))
@@ -129,7 +129,7 @@ def addModel(source: str | Path) -> ModelEntry:
     of that name already or the folder cannot be written.
     """
     ensureEngineOnPath()
-    from hrcam.bundle_write import install_bundle
+    from hrcam.bundle.write import install_bundle
 
     bundle = install_bundle(source)
     return ModelEntry(bundle.name, bundle.path, dict(bundle.metadata))

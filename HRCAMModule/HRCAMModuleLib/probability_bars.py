@@ -33,7 +33,7 @@ class ProbabilityBars:
         if not probabilities:
             return
         ensureEngineOnPath()
-        from hrcam.result import percent
+        from hrcam.run.result import percent
 
         ordered = sorted(probabilities.items(), key=lambda item: -item[1])
         for row, (name, probability) in enumerate(ordered):

@@ -53,7 +53,7 @@ def ijkToRas(volumeNode: Any) -> np.ndarray:
 
 
 def rememberFile(volumeNode: Any, volume: Any) -> None:
-    """Note on a node made of an ``hrcam.volume.Volume`` what the volume's file said of itself."""
+    """Note on a node made of an ``hrcam.scan.volume.Volume`` what the volume's file said of itself."""
     facts = {"source": volume.source, "modality": volume.modality, "notes": list(volume.notes)}
     volumeNode.SetAttribute(_FILE_ATTRIBUTE, json.dumps(facts))
 
@@ -85,13 +85,13 @@ def dicomModality(volumeNode: Any) -> str | None:
 
 
 def engineVolume(volumeNode: Any) -> Any:
-    """Copy a volume node into an ``hrcam.volume.Volume`` (float32, KJI, the node's own geometry).
+    """Copy a volume node into an ``hrcam.scan.volume.Volume`` (float32, KJI, the node's own geometry).
 
     The parent transform is not applied: the map is later placed under the same transform.
 
     Raises ``hrcam.errors.InputError`` for voxels or a grid that no scan can have (NaN, sheared, singular).
     """
-    from hrcam.volume import volume_from_array
+    from hrcam.scan.volume import volume_from_array
 
     volume = volume_from_array(slicer.util.arrayFromVolume(volumeNode), ijkToRas(volumeNode), volumeNode.GetName(),
                                source=sourceFile(volumeNode), modality=dicomModality(volumeNode))
@@ -103,7 +103,7 @@ def writeVolumeSteps(volumeNode: Any, path: Path) -> Steps:
 
     Uncompressed, because the file is read once by a process on the same machine; no parent transform is applied.
     """
-    from hrcam.raw_nrrd import header
+    from hrcam.scan.io.raw_nrrd import header
 
     voxels = slicer.util.arrayFromVolume(volumeNode)
     lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ ijkToRas(volumeNode)

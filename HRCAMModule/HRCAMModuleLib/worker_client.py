@@ -73,7 +73,7 @@ class WorkerClient:
             if not self._process.running:
                 self._lastLines.clear()
                 onProgress(_("Starting the engine"), 0.0)
-                self._process.start(pythonExecutable(), ["-u", "-m", "hrcam.worker"], str(ensureEngineOnPath()))
+                self._process.start(pythonExecutable(), ["-u", "-m", "hrcam.worker.worker"], str(ensureEngineOnPath()))
         except RuntimeError as error:
             self._fail(str(error))
             return
@@ -114,7 +114,7 @@ class WorkerClient:
             self._finish(job, event["result"])
 
     def _finish(self, job: _Job, result: dict[str, Any]) -> None:
-        from hrcam.raw_nrrd import open_raw
+        from hrcam.scan.io.raw_nrrd import open_raw
 
         try:
             document = json.loads((job.output / result["document"]).read_text(encoding="utf-8"))

@@ -5,10 +5,10 @@ import statistics
 from importlib.util import find_spec
 
 import torch
-from hrcam.evaluate.cost import peak_bytes
-from hrcam.evaluate.localization import MapMaker
-from hrcam.fusion import fuse
-from hrcam.inference import _cpu_computes_bf16
+from hrcam.cam.fusion import fuse
+from hrcam.run.inference import _cpu_computes_bf16
+from hrcam_research.evaluate.cost import peak_bytes
+from hrcam_research.evaluate.localization import MapMaker
 from timing import alternate, ratio
 
 
@@ -49,7 +49,7 @@ def engines(network, images, repeats):
     if _cpu_computes_bf16():
         runs["PyTorch, bf16"] = lambda: _in_bf16(network, images)
     if find_spec("openvino"):
-        from hrcam.engine_openvino import CompiledNetwork
+        from hrcam.run.openvino_engine import CompiledNetwork
 
         for precision in ("fp32", "bf16") if _cpu_computes_bf16() else ("fp32",):
             compiled = CompiledNetwork(network, images.shape[2:], precision, torch.get_num_threads())

@@ -18,9 +18,9 @@ os.environ["OMP_NUM_THREADS"] = "1"  # before torch: one process of one thread i
 import SimpleITK
 import torch
 from hrcam import load_bundle
-from hrcam.batch import run_batch
+from hrcam.batch.run import run_batch
 from hrcam.localize import Options
-from hrcam.volume import to_sitk
+from hrcam.scan.volume import to_sitk
 from volume import DEFAULT_MODEL, head
 
 

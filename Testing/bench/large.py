@@ -45,7 +45,7 @@ def save_model(folder, side):
     """A bundle of two levels, the finer at the input's resolution; all pathologies answer to what is bright."""
     import torch
     from hrcam import HRCAM, save_bundle
-    from hrcam.networks import build_network
+    from hrcam.networks.registry import build_network
 
     arguments = {"width": 2, "stages": 2, "depth": 1, "num_classes": len(CLASSES)}
     network = HRCAM(build_network("vgg_small", arguments), len(CLASSES)).eval()
@@ -71,10 +71,11 @@ def save_model(folder, side):
 def localize_alone(scan, model, out):
     """In a process of its own: localize, write, print the peak memory after each step in GiB."""
     import torch  # noqa: F401 - what it takes belongs to "imports"
-    from hrcam import level_maps, load_bundle
+    from hrcam import load_bundle
+    from hrcam.cam import level_maps
     from hrcam.localize import Options, localize
-    from hrcam.volume import read_volume
-    from hrcam.writers import write_result
+    from hrcam.output.writers import write_result
+    from hrcam.scan.volume import read_volume
 
     report, start = {"imports": peak()}, time.process_time()
     volume = read_volume(scan)

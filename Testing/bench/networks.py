@@ -3,7 +3,7 @@
 import itertools
 
 from hrcam import HRCAM
-from hrcam.networks import build_network
+from hrcam.networks.registry import build_network
 from torch import nn
 
 CLASSES = 4

@@ -19,10 +19,10 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from hrcam.bundle import Bundle, load_bundle
+from hrcam.bundle.bundle import Bundle, load_bundle
 from hrcam.localize import Options, localize
-from hrcam.volume import read_volume
-from hrcam.worker_files import write_arrays
+from hrcam.scan.volume import read_volume
+from hrcam.worker.files import write_arrays
 from worker_peer import Peer
 
 GROWTH_LIMIT = 0.05

@@ -12,13 +12,13 @@ import SimpleITK
 import torch
 from hrcam import HRCAM, load_bundle, save_bundle
 from hrcam.errors import HRCAMError, ModelError
-from hrcam.geometry import Geometry
-from hrcam.inference import _cpu_computes_bf16
 from hrcam.localize import Options, localize
-from hrcam.networks import build_network
-from hrcam.prepare import plan_slices
-from hrcam.volume import Volume, read_volume, to_sitk
-from hrcam.writers import write_result
+from hrcam.networks.registry import build_network
+from hrcam.output.writers import write_result
+from hrcam.run.inference import _cpu_computes_bf16
+from hrcam.scan.geometry import Geometry
+from hrcam.scan.sampling import plan_slices
+from hrcam.scan.volume import Volume, read_volume, to_sitk
 from timing import alternate, ratio
 
 DEFAULT_MODEL = "t1ce-tumor"

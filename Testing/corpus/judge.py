@@ -6,9 +6,9 @@ import time
 from pathlib import Path
 
 import numpy as np
-from hrcam.checks import check_volume
 from hrcam.errors import InputError
-from hrcam.volume import Volume, read_volume
+from hrcam.scan.checks import check_volume
+from hrcam.scan.volume import Volume, read_volume
 
 SLOWEST_SECONDS = 10
 

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import SimpleITK
-from hrcam.volume import to_sitk
+from hrcam.scan.volume import to_sitk
 
 FILES_ONLY = ("map", "labels")
 """Outputs without pictures, which take most of a small case's time."""

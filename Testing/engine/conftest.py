@@ -16,7 +16,7 @@ def toy_network():
     import torch
     from bundle_data import ARGUMENTS
     from hrcam import HRCAM
-    from hrcam.networks import build_network
+    from hrcam.networks.registry import build_network
 
     torch.manual_seed(0)
     return HRCAM(build_network("vgg_small", ARGUMENTS), 2).eval()

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk  # noqa: N813 - its customary name
-from hrcam.simulate.head import phantom_head
-from hrcam.simulate.tissues import draw_intensities
+from hrcam_research.simulate.head import phantom_head
+from hrcam_research.simulate.tissues import draw_intensities
 
 
 def write_t1_head(path: Path, seed: int) -> sitk.Image:

@@ -6,7 +6,7 @@ import architectures as zoo
 import pytest
 import torch
 from hrcam import HRCAM
-from hrcam.networks import ARCHITECTURES, build_network
+from hrcam.networks.registry import ARCHITECTURES, build_network
 from torch import nn
 
 

@@ -9,13 +9,14 @@ import threading
 
 import pytest
 from batch_data import FILES_ONLY, start, unfinished, wait_until, write_scans
-from hrcam import batch_case, cli
-from hrcam.batch import run_batch
-from hrcam.batch_command import Remaining
+from hrcam.batch import case as batch_case
+from hrcam.batch.run import run_batch
+from hrcam.cli import app as cli
+from hrcam.cli.batch import Remaining
 from hrcam.errors import InputError, OutputError
 from hrcam.localize import Options, localize
-from hrcam.volume import read_volume
-from hrcam.writers import write_result
+from hrcam.output.writers import write_result
+from hrcam.scan.volume import read_volume
 
 CPU = Options(device="cpu")
 

@@ -8,7 +8,7 @@ import signal
 
 import pytest
 from batch_data import FILES_ONLY, start, unfinished, wait_until, write_scans
-from hrcam.batch import run_batch
+from hrcam.batch.run import run_batch
 from hrcam.errors import OutputError
 from hrcam.localize import Options
 
@@ -117,7 +117,7 @@ def test_a_scan_that_kills_its_process_fails_alone(tmp_path, monkeypatch, blob_v
 
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "no address"])
 def test_an_absent_scheduler_is_told_in_words(address, tmp_path, blob_volume, bright_blob_bundle, monkeypatch):
-    monkeypatch.setattr("hrcam.batch_cluster.CONNECT_S", 1.0)
+    monkeypatch.setattr("hrcam.batch.cluster.CONNECT_S", 1.0)
     with pytest.raises(OutputError, match="No Dask scheduler answers"):
         run_batch([write_scans(tmp_path / "in", blob_volume, 1)], bright_blob_bundle, tmp_path / "out", CPU,
                   scheduler=address)

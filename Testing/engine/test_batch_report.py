@@ -6,8 +6,8 @@ import urllib.parse
 
 import pytest
 from batch_data import write_scans
-from hrcam import batch_report
-from hrcam.batch import run_batch
+from hrcam.batch import report as batch_report
+from hrcam.batch.run import run_batch
 from hrcam.localize import Options
 
 pytest.importorskip("jinja2")

@@ -13,7 +13,7 @@ import safetensors.torch
 import torch
 from bundle_data import ARGUMENTS, metadata, rewrite
 from hrcam import HRCAM, BundleError, OutputError, install_bundle, list_bundles, load_bundle, save_bundle
-from hrcam.networks import build_network
+from hrcam.networks.registry import build_network
 from torch import nn
 
 pytestmark = pytest.mark.usefixtures("no_models_of_this_machine")

@@ -7,7 +7,9 @@ import pickle
 import pytest
 import torch
 from bundle_data import ARGUMENTS, reweigh, rewrite
-from hrcam import BundleError, bundle, bundle_network, load_bundle
+from hrcam import BundleError, load_bundle
+from hrcam.bundle import bundle
+from hrcam.bundle import network as bundle_network
 
 pytestmark = pytest.mark.usefixtures("no_models_of_this_machine")
 

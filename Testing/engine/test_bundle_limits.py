@@ -7,12 +7,14 @@ import pytest
 import safetensors.torch
 import torch
 from bundle_data import ARGUMENTS, metadata, rewrite
-from hrcam import HRCAM, BundleError, OutputError, bundle, bundle_write, install_bundle, list_bundles, load_bundle
+from hrcam import HRCAM, BundleError, OutputError, install_bundle, list_bundles, load_bundle
 from hrcam import save_bundle as save
-from hrcam.bundle import Bundle, check_metadata, imported_module, read_bundle, read_limited
-from hrcam.bundle_metadata import check_document, parse
-from hrcam.bundle_network import read_tensors
-from hrcam.networks import build_network
+from hrcam.bundle import bundle
+from hrcam.bundle import write as bundle_write
+from hrcam.bundle.bundle import Bundle, check_metadata, imported_module, read_bundle, read_limited
+from hrcam.bundle.metadata import check_document, parse
+from hrcam.bundle.network import read_tensors
+from hrcam.networks.registry import build_network
 
 pytestmark = pytest.mark.usefixtures("no_models_of_this_machine")
 

@@ -4,11 +4,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hrcam import checks
-from hrcam.checks import assess_fit, check_fit, check_volume
 from hrcam.errors import InputError
-from hrcam.input_statistics import STATISTICS, distances, intensity_statistics, ranges
-from hrcam.volume import volume_from_array
+from hrcam.scan import checks
+from hrcam.scan.checks import assess_fit, check_fit, check_volume
+from hrcam.scan.statistics import STATISTICS, distances, intensity_statistics, ranges
+from hrcam.scan.volume import volume_from_array
 
 
 def head(seed=0, size=96, slices=8, noise=8.0):

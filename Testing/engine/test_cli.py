@@ -8,8 +8,8 @@ import time
 
 import pytest
 import SimpleITK
-from hrcam import cli
-from hrcam.volume import to_sitk
+from hrcam.cli import app as cli
+from hrcam.scan.volume import to_sitk
 
 
 @pytest.fixture(scope="module")

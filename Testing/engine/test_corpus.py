@@ -7,9 +7,9 @@ from corpus.judge import read_or_refuse
 from corpus.kinds import write
 from corpus.make import KINDS, main
 from corpus.pictures_paths import gray, save
-from hrcam import cli
+from hrcam.cli import app as cli
 from hrcam.errors import InputError
-from hrcam.volume import Volume, discover, read_volume, to_sitk
+from hrcam.scan.volume import Volume, discover, read_volume, to_sitk
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 import SimpleITK
-from hrcam import cli, demo
+from hrcam.cli import app as cli
 from hrcam.errors import InputError
 from hrcam.localize import Options, localize
-from hrcam.volume import read_volume, to_sitk
+from hrcam.scan.volume import read_volume, to_sitk
+from hrcam_research import demo
 
 
 @pytest.fixture(scope="module")

@@ -7,11 +7,11 @@ import pytest
 import SimpleITK as sitk  # noqa: N813
 from corpus.dicom_elements import in_syntax, one_slice
 from corpus.make import KINDS
-from hrcam import dicom_elements
-from hrcam.dicom import is_dicom
-from hrcam.dicom_elements import check_elements
 from hrcam.errors import InputError
-from hrcam.volume import read_volume
+from hrcam.scan.io import dicom_elements
+from hrcam.scan.io.dicom import is_dicom
+from hrcam.scan.io.dicom_elements import check_elements
+from hrcam.scan.volume import read_volume
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 FALSE_LENGTHS = [kind for kind in KINDS.values() if kind.says == "it is cut short or states a false length"]
@@ -44,7 +44,7 @@ def test_every_file_that_pydicom_is_tested_with_and_gdcm_reads_passes():
 @pytest.mark.parametrize("kind", FALSE_LENGTHS, ids=lambda kind: kind.name)
 def test_gdcm_never_sees_a_false_length(tmp_path, kind, monkeypatch):
     path = kind.make(tmp_path)
-    monkeypatch.setattr("hrcam.dicom.read_header", None)
+    monkeypatch.setattr("hrcam.scan.io.dicom.read_header", None)
     with pytest.raises(InputError, match="false length"):
         read_volume(path)
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from hrcam.errors import InputError
-from hrcam.volume import read_volume
+from hrcam.scan.volume import read_volume
 from pydicom import dcmread
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.sequence import Sequence

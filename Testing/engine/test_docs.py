@@ -96,7 +96,7 @@ def test_where_is_x_names_files_that_exist():
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_commands_in_the_documents_are_accepted_as_written(page):
     typer_main = pytest.importorskip("typer.main")
-    from hrcam.cli import COMMANDS, build_app
+    from hrcam.cli.app import COMMANDS, build_app
 
     for line in commands(page, "hrcam"):
         words = [word.strip("[]") for word in shlex.split(line)[1:] if "…" not in word and word != "..."]
@@ -121,7 +121,7 @@ def test_make_targets_in_the_documents_exist(page):
 
 def test_the_python_recipes_run(bright_blob_bundle, blob_volume, tmp_path, monkeypatch):
     sitk = pytest.importorskip("SimpleITK")
-    from hrcam.volume import to_sitk
+    from hrcam.scan.volume import to_sitk
 
     volume = blob_volume()
     sitk.WriteImage(to_sitk(volume.array, volume.geometry), str(tmp_path / "scan.nii.gz"))

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK
-from hrcam import durable
+from hrcam import atomic_files as durable
 from hrcam.errors import OutputError
 from hrcam.localize import Options, localize
-from hrcam.writers import write_result
+from hrcam.output.writers import write_result
 
 FAST = ("map", "labels")
 

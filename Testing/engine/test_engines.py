@@ -9,10 +9,12 @@ import weakref
 import numpy as np
 import pytest
 import torch
-from hrcam import HRCAM, engine_openvino, inference
+from hrcam import HRCAM
 from hrcam.errors import Cancelled, ModelError
 from hrcam.localize import Options, localize
-from hrcam.networks import build_network
+from hrcam.networks.registry import build_network
+from hrcam.run import inference
+from hrcam.run import openvino_engine as engine_openvino
 
 openvino = pytest.mark.skipif(not engine_openvino.find_spec("openvino"), reason="openvino is not installed")
 

@@ -17,17 +17,17 @@ pytest.importorskip("torchcam")
 pytest.importorskip("captum")
 pytest.importorskip("monai")
 
-from hrcam.bundle_write import save_bundle
+from hrcam.bundle.write import save_bundle
+from hrcam.cam.model import HRCAM
 from hrcam.errors import InputError
-from hrcam.evaluate import report
-from hrcam.evaluate.case import Case
-from hrcam.evaluate.data import data_folder, held_out, normal_cases, slice_cases
-from hrcam.evaluate.localization import evaluate_maps
-from hrcam.evaluate.run import Settings, find_sets
-from hrcam.evaluate.summary import pick_cases, summarize
-from hrcam.evaluate.write import evaluate_models
-from hrcam.model import HRCAM
-from hrcam.networks import ARCHITECTURES
+from hrcam.networks.registry import ARCHITECTURES
+from hrcam_research.evaluate import report
+from hrcam_research.evaluate.case import Case
+from hrcam_research.evaluate.data import data_folder, held_out, normal_cases, slice_cases
+from hrcam_research.evaluate.localization import evaluate_maps
+from hrcam_research.evaluate.run import Settings, find_sets
+from hrcam_research.evaluate.summary import pick_cases, summarize
+from hrcam_research.evaluate.write import evaluate_models
 
 SIZE = 64
 CLASSES = ("glioma", "meningioma", "no_tumor")

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 import torch
-from hrcam.evaluate import classification
-from hrcam.evaluate.case import MOST_PIXELS, Case, Pixels, batches, fitting, spread
-from hrcam.evaluate.faithfulness import deletion_insertion, impute, randomized, road, similarity
-from hrcam.evaluate.judge import can_be_judged
-from hrcam.model import HRCAM
+from hrcam.cam.model import HRCAM
+from hrcam_research.evaluate import classification
+from hrcam_research.evaluate.case import MOST_PIXELS, Case, Pixels, batches, fitting, spread
+from hrcam_research.evaluate.faithfulness import deletion_insertion, impute, randomized, road, similarity
+from hrcam_research.evaluate.judge import can_be_judged
 from torch import nn
 
 

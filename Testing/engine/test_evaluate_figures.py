@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 pd = pytest.importorskip("pandas", reason="needs pip install 'hrcam[evaluate]'")
-figures = pytest.importorskip("hrcam.evaluate.figures", reason="needs pip install 'hrcam[evaluate]'")
+figures = pytest.importorskip("hrcam_research.evaluate.figures", reason="needs pip install 'hrcam[evaluate]'")
 
 NAMES = [f"method/{number}" for number in range(7)]
 TAB10 = [(31, 119, 180), (255, 127, 14), (44, 160, 44), (214, 39, 40), (148, 103, 189), (140, 86, 75), (227, 119, 194)]
@@ -50,7 +50,7 @@ def test_dots_of_few_cases_are_seen(cases, tmp_path):
     (9, {"best": ["8", "7"], "median": ["3", "4"], "worst": ["0", "1"]}),
 ])  # fmt: skip
 def test_each_case_is_shown_once(cases, expected):
-    from hrcam.evaluate.summary import pick_cases
+    from hrcam_research.evaluate.summary import pick_cases
 
     rows = pd.DataFrame([{"method": "a", "case": str(case), "ap": case / 10} for case in range(cases)])
     assert pick_cases(rows, "a", 2) == expected

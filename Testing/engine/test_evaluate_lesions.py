@@ -12,9 +12,9 @@ pytest.importorskip("captum")
 pytest.importorskip("monai")
 
 from head_data import write_t1_head
-from hrcam.evaluate import lesions
-from hrcam.evaluate.run import Settings, find_sets
-from hrcam.evaluate.write import evaluate_models
+from hrcam_research.evaluate import lesions
+from hrcam_research.evaluate.run import Settings, find_sets
+from hrcam_research.evaluate.write import evaluate_models
 from threshold_bundle import threshold_bundle
 
 

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from hrcam.evaluate import metrics
-from hrcam.evaluate.statistics import bootstrap_mean, paired_difference, patient_folds
-from hrcam.evaluate.store import MapStore
-from hrcam.evaluate.thresholds import Counts, count_pixels, cross_fit, fit_all
+from hrcam_research.evaluate import metrics
+from hrcam_research.evaluate.statistics import bootstrap_mean, paired_difference, patient_folds
+from hrcam_research.evaluate.store import MapStore
+from hrcam_research.evaluate.thresholds import Counts, count_pixels, cross_fit, fit_all
 
 
 def test_ranking_of_four_pixels_is_the_hand_worked_one():

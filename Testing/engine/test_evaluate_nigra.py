@@ -11,11 +11,11 @@ pytest.importorskip("torchcam")
 pytest.importorskip("captum")
 pytest.importorskip("monai")
 
-from hrcam.evaluate import nigra
-from hrcam.evaluate.run import Settings, find_sets
-from hrcam.evaluate.write import evaluate_models
-from hrcam.simulate.neuromelanin import NigralLoss
-from hrcam.volume import volume_from_array
+from hrcam.scan.volume import volume_from_array
+from hrcam_research.evaluate import nigra
+from hrcam_research.evaluate.run import Settings, find_sets
+from hrcam_research.evaluate.write import evaluate_models
+from hrcam_research.simulate.neuromelanin import NigralLoss
 from threshold_bundle import threshold_bundle
 
 

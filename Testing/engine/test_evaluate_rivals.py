@@ -12,11 +12,11 @@ pytest.importorskip("torchcam")
 pytest.importorskip("captum")
 pytest.importorskip("monai")
 
+from hrcam.cam.model import HRCAM
 from hrcam.errors import InputError
-from hrcam.evaluate.cost import measure_cost
-from hrcam.evaluate.localization import MapMaker
-from hrcam.evaluate.tapped import SharedPass, TappedNet, levels_apart
-from hrcam.model import HRCAM
+from hrcam_research.evaluate.cost import measure_cost
+from hrcam_research.evaluate.localization import MapMaker
+from hrcam_research.evaluate.tapped import SharedPass, TappedNet, levels_apart
 
 
 def network(dims=2, inplace=False):

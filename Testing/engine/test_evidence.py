@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from hrcam.errors import BundleError, InputError
-from hrcam.evidence import (
+from hrcam.run.evidence_levels import (
     at_peak,
     fit_bias,
     fit_evidence_levels,
@@ -14,7 +14,7 @@ from hrcam.evidence import (
     softmax,
     volume_logits,
 )
-from hrcam.result import EvidenceLevel
+from hrcam.run.result import EvidenceLevel
 
 PATHOLOGY = [True, True, False]
 

@@ -6,12 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import SimpleITK
-from hrcam import cli, faithfulness
+from hrcam.cli import app as cli
 from hrcam.errors import Cancelled
-from hrcam.faithfulness import deletion_test, fill, log_odds
 from hrcam.localize import Options, localize
-from hrcam.result import Faithfulness, Result, validate_result
-from hrcam.volume import to_sitk
+from hrcam.run import faithfulness
+from hrcam.run.faithfulness import deletion_test, fill, log_odds
+from hrcam.run.result import Faithfulness, Result, validate_result
+from hrcam.scan.volume import to_sitk
 
 CPU = Options(device="cpu")
 

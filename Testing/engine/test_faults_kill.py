@@ -9,16 +9,17 @@ import numpy as np
 import pytest
 import SimpleITK
 from batch_data import FILES_ONLY, unfinished, write_scans
-from hrcam import batch_case, load_bundle
-from hrcam.batch import run_batch
-from hrcam.bundle import list_bundles
-from hrcam.bundle_write import install_bundle
-from hrcam.integrity import check_integrity
+from hrcam import load_bundle
+from hrcam.batch import case as batch_case
+from hrcam.batch.run import run_batch
+from hrcam.bundle.bundle import list_bundles
+from hrcam.bundle.write import install_bundle
 from hrcam.localize import Options, localize
-from hrcam.result import validate_result
-from hrcam.volume import read_volume
-from hrcam.worker_files import write_arrays
-from hrcam.writers import write_result
+from hrcam.output.writers import write_result
+from hrcam.run.result import validate_result
+from hrcam.scan.io.integrity import check_integrity
+from hrcam.scan.volume import read_volume
+from hrcam.worker.files import write_arrays
 
 if not hasattr(os, "fork"):
     pytest.skip("processes are forked in the POSIX way", allow_module_level=True)

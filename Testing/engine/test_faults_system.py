@@ -11,15 +11,18 @@ import time
 import pytest
 import SimpleITK
 from batch_data import FILES_ONLY, write_scans
-from hrcam import batch_case, cli, worker_files, writers
 from hrcam import localize as steps
-from hrcam import volume as reading
-from hrcam.batch import run_batch
+from hrcam.batch import case as batch_case
+from hrcam.batch.run import run_batch
+from hrcam.cli import app as cli
 from hrcam.errors import Cancelled, OutputError
 from hrcam.localize import Options, localize
-from hrcam.volume import to_sitk
-from hrcam.worker_files import write_arrays
-from hrcam.writers import write_result
+from hrcam.output import writers
+from hrcam.output.writers import write_result
+from hrcam.scan import volume as reading
+from hrcam.scan.volume import to_sitk
+from hrcam.worker import files as worker_files
+from hrcam.worker.files import write_arrays
 
 CPU = Options(device="cpu")
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from hrcam import ModelError
-from hrcam.fusion import FUSIONS, _box, fuse, upsample
+from hrcam.cam.fusion import FUSIONS, _box, fuse, upsample
 from torch.nn import functional as F
 
 

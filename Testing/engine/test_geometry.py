@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813
 from hrcam.errors import InputError
-from hrcam.geometry import PLANES, Geometry
+from hrcam.scan.geometry import PLANES, Geometry
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation

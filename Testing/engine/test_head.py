@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 from hrcam import HRCAM, ModelError
-from hrcam.head import fit_head, fit_temperature, pool_features
+from hrcam.cam.head import fit_head, fit_temperature, pool_features
 
 pytest.importorskip("sklearn")
 

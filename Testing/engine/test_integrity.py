@@ -8,8 +8,8 @@ from corpus.dicom import series
 from corpus.judge import read_or_refuse
 from corpus.kinds import replace, write
 from corpus.nifti import patch, srow
-from hrcam.checks import check_fit
-from hrcam.volume import read_volume
+from hrcam.scan.checks import check_fit
+from hrcam.scan.volume import read_volume
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_checks import FINE

@@ -5,10 +5,10 @@ import itertools
 
 import numpy as np
 import pytest
-from hrcam import jpeg
 from hrcam.errors import InputError
-from hrcam.jpeg import check_jpeg
-from hrcam.volume import read_volume
+from hrcam.scan.io import jpeg
+from hrcam.scan.io.jpeg import check_jpeg
+from hrcam.scan.volume import read_volume
 from PIL import Image
 
 RESTARTS = ({}, {"restart_marker_blocks": 3}, {"restart_marker_rows": 1})

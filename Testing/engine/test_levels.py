@@ -4,7 +4,7 @@ import architectures as zoo
 import pytest
 import torch
 from hrcam import HRCAM, ModelError, find_levels
-from hrcam.levels import resolve_levels
+from hrcam.cam.levels.find import resolve_levels
 from torch import nn
 
 

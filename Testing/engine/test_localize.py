@@ -7,8 +7,8 @@ import pytest
 import SimpleITK
 from hrcam.errors import Cancelled, InputError, ModelError
 from hrcam.localize import STAGES, Options, localize
-from hrcam.result import Result, validate_result
-from hrcam.volume import to_sitk
+from hrcam.run.result import Result, validate_result
+from hrcam.scan.volume import to_sitk
 
 CPU = Options(device="cpu")
 
@@ -168,7 +168,7 @@ def test_half_precision_moves_the_map_by_a_percent_at_most(result, bright_blob_b
 
 
 def test_very_large_volumes_keep_their_maps_in_half_precision(result, bright_blob_bundle, blob_volume, monkeypatch):
-    from hrcam import level_maps
+    from hrcam.cam import level_maps
 
     monkeypatch.setattr(level_maps, "MAPS_IN_FULL", 1000)
     found = localize(blob_volume(), bright_blob_bundle, CPU)
@@ -180,7 +180,7 @@ def test_very_large_volumes_keep_their_maps_in_half_precision(result, bright_blo
 
 
 def test_no_room_for_the_maps_of_a_very_large_volume_is_said(bright_blob_bundle, blob_volume, monkeypatch):
-    from hrcam import level_maps
+    from hrcam.cam import level_maps
     from hrcam.errors import OutputError
 
     def full(**_):
@@ -196,7 +196,7 @@ def test_no_room_for_the_maps_of_a_very_large_volume_is_said(bright_blob_bundle,
 def test_memory_running_out_halves_the_batch_then_leaves_the_gpu(bright_blob_bundle, blob_volume, monkeypatch):
     """CUDA's failure is simulated: a device that refuses every batch of more than none."""
     import torch
-    from hrcam import inference
+    from hrcam.run import inference
 
     sizes, real = [], inference.Runner.forward
 

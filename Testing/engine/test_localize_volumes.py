@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from bright_blob import BLOB_METADATA
 from corpus.make import KINDS
-from hrcam import cli
+from hrcam.cli import app as cli
 from hrcam.errors import Cancelled, InputError, ModelError
 from hrcam.localize import Options, localize
 
@@ -19,7 +19,7 @@ OUT_OF_MEMORY = "[enforce fail] DefaultCPUAllocator: can't allocate memory: you 
 
 def save(folder, name, edit=lambda network: None, size=(48, 64, 64), **arguments):
     from hrcam import HRCAM, save_bundle
-    from hrcam.networks import build_network
+    from hrcam.networks.registry import build_network
 
     arguments = {"width": 2, "stages": 2, "depth": 1, "num_classes": 2, "dims": 3, **arguments}
     torch.manual_seed(0)
@@ -78,7 +78,7 @@ def same(found, whole):
 
 
 def test_a_large_volume_in_windows_gives_what_one_pass_gives(random_bundle, scan, whole, monkeypatch):
-    from hrcam import windows
+    from hrcam.run import windows
 
     calls, real = [], windows.windowed_maps
     monkeypatch.setattr(windows, "windowed_maps", lambda *a: calls.append(a[2]) or real(*a))
@@ -92,7 +92,7 @@ def test_a_large_volume_in_windows_gives_what_one_pass_gives(random_bundle, scan
 
 
 def test_windows_can_be_cancelled_between(random_bundle, scan, monkeypatch):
-    from hrcam import windows
+    from hrcam.run import windows
 
     monkeypatch.setattr(windows, "LARGEST_VOLUME", WINDOW)
     reached = []
@@ -104,7 +104,7 @@ def test_windows_can_be_cancelled_between(random_bundle, scan, monkeypatch):
 
 def test_windows_under_openvino_are_computed_by_torch_and_that_is_said(random_bundle, scan, whole, monkeypatch):
     pytest.importorskip("openvino")
-    from hrcam import windows
+    from hrcam.run import windows
 
     monkeypatch.setattr(windows, "LARGEST_VOLUME", WINDOW)
     found = localize(scan, random_bundle, dataclasses.replace(CPU, engine="openvino"))
@@ -116,7 +116,8 @@ def test_windows_under_openvino_are_computed_by_torch_and_that_is_said(random_bu
 def test_a_large_volume_that_cannot_be_cut_goes_in_one_piece_and_too_little_memory_is_explained(
     tmp_path, blob_volume, monkeypatch
 ):
-    from hrcam import HRCAM, windows
+    from hrcam import HRCAM
+    from hrcam.run import windows
 
     monkeypatch.setattr(windows, "LARGEST_VOLUME", 1000)
     large, uneven = blob_volume((48, 52, 22), (1.0, 1.0, 2.0)), save(tmp_path, "uneven", bright)

@@ -8,7 +8,7 @@ import architectures as zoo
 import pytest
 import torch
 from hrcam import HRCAM, ModelError
-from hrcam.networks import build_network
+from hrcam.networks.registry import build_network
 from torch import nn
 from torch.nn import functional as F
 

@@ -5,10 +5,10 @@ import sys
 import pytest
 import torch
 from hrcam import HRCAM, ModelError
-from hrcam.lite0 import Lite0Encoder, Lite0Pyramid, load_pretrained
-from hrcam.network_parts import BlurPool
-from hrcam.networks import ARCHITECTURES, build_network, pretrained_encoder
-from hrcam.taps import run_tapped
+from hrcam.cam.feature_maps import run_tapped
+from hrcam.networks.efficientnet_lite0 import Lite0Encoder, Lite0Pyramid, load_pretrained
+from hrcam.networks.layers import BlurPool
+from hrcam.networks.registry import ARCHITECTURES, build_network, pretrained_encoder
 from torch import nn
 
 
@@ -114,7 +114,7 @@ def test_gradients_of_a_volume_are_those_of_all_its_slices(of_volumes, monkeypat
     volume = of_volumes[1]
     found = []
     for at_once in (8, 1000):
-        monkeypatch.setattr("hrcam.lite0._SLICES_AT_ONCE", at_once)
+        monkeypatch.setattr("hrcam.networks.efficientnet_lite0._SLICES_AT_ONCE", at_once)
         x = torch.rand(1, 1, 32, 32, 32, generator=torch.Generator().manual_seed(1)).requires_grad_()
         (gradient,) = torch.autograd.grad(volume(x)[0, 0], x)
         found.append(gradient)

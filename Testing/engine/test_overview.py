@@ -8,7 +8,7 @@ from hrcam.localize import Options, localize
 
 pytest.importorskip("matplotlib")
 
-from hrcam.overview import NOTHING_FOUND, draw_overview, write_overview
+from hrcam.output.overview import NOTHING_FOUND, draw_overview, write_overview
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 

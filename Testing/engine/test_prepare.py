@@ -7,11 +7,11 @@ import pytest
 import SimpleITK
 import torch
 from hrcam.errors import BundleError, InputError
-from hrcam.geometry import LPS_TO_RAS, Geometry
-from hrcam.intensity import CEILING, find_scale, otsu_threshold
-from hrcam.prepare import display_position, displayed, normalize, plan_slices, plan_volume
-from hrcam.resample import AxisFit, fit_axis, linear_weights
-from hrcam.volume import Volume
+from hrcam.scan.geometry import LPS_TO_RAS, Geometry
+from hrcam.scan.intensity import CEILING, find_scale, otsu_threshold
+from hrcam.scan.resample import AxisFit, fit_axis, linear_weights
+from hrcam.scan.sampling import display_position, displayed, normalize, plan_slices, plan_volume
+from hrcam.scan.volume import Volume
 
 RECIPE = {"kind": "percentile", "low": 1.0, "high": 99.5, "foreground": "otsu", "per": "volume"}
 

@@ -5,10 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hrcam import localize_command
-from hrcam.batch_report import _template
+from hrcam.batch.report import _template
+from hrcam.cli import localize as localize_command
 from hrcam.localize import Options, localize
-from hrcam.result import percent
+from hrcam.run.result import percent
 from rich.console import Console
 
 CERTAIN = {"lesion": 1.0, "no_lesion": 0.0}
@@ -36,7 +36,7 @@ def test_the_command_claims_no_certainty(blob_volume, bright_blob_bundle):
 
 
 def test_the_picture_claims_no_certainty(blob_volume, bright_blob_bundle):
-    overview = pytest.importorskip("hrcam.overview")
+    overview = pytest.importorskip("hrcam.output.overview")
     scan = blob_volume((48, 52, 7), (1.0, 1.0, 5.0))
     result = replace(localize(scan, bright_blob_bundle, Options(device="cpu")), probabilities=CERTAIN)
     figure = overview.draw_overview(scan, result)

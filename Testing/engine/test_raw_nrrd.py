@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hrcam.geometry import Geometry
-from hrcam.raw_nrrd import open_raw, write_raw
+from hrcam.scan.geometry import Geometry
+from hrcam.scan.io.raw_nrrd import open_raw, write_raw
 
 C, S = np.cos(0.3), np.sin(0.3)
 OBLIQUE = Geometry((5, 4, 3), (-12.5, 7.25, 100.0), (0.9, 1.1, 4.5), np.array([[C, -S, 0], [S, C, 0], [0, 0, -1]]))

@@ -54,7 +54,7 @@ def test_the_own_cnn_snippet_runs():
 
 def test_the_python_snippet_runs(bright_blob_bundle, blob_volume, tmp_path, monkeypatch, capsys):
     sitk = pytest.importorskip("SimpleITK")
-    from hrcam.volume import to_sitk
+    from hrcam.scan.volume import to_sitk
 
     volume = blob_volume()
     sitk.WriteImage(to_sitk(volume.array, volume.geometry), str(tmp_path / "scan.nii.gz"))

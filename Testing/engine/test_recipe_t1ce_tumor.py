@@ -10,21 +10,21 @@ import torch
 pytest.importorskip("lightning")
 pytest.importorskip("scipy")
 
-from hrcam.bundle import load_bundle
+from hrcam.bundle.bundle import load_bundle
 from hrcam.errors import InputError
-from hrcam.evidence import fit_volume_rule, volume_logits
-from hrcam.recipes.t1ce_tumor import training
-from hrcam.recipes.t1ce_tumor.anatomy import find_sella
-from hrcam.recipes.t1ce_tumor.bundle import write_bundle
-from hrcam.recipes.t1ce_tumor.calibration import COMPOSED, TUMOR_SHARE, VOLUME_SLICES, _compose
-from hrcam.recipes.t1ce_tumor.data import CLASSES, NORMAL, SIZE, Images
-from hrcam.recipes.t1ce_tumor.healthy import Healthy, Source
-from hrcam.recipes.t1ce_tumor.leave_one_out import before_the_volumes, leave_one_out
-from hrcam.recipes.t1ce_tumor.network import OFFSET, EvidenceNetwork
-from hrcam.recipes.t1ce_tumor.pseudo import guided_filter, pseudo_label
-from hrcam.recipes.t1ce_tumor.twins import SIDE, _with_lesion, draw_twins, twins_loss
-from hrcam.recipes.t1ce_tumor.views import appear, pose
-from hrcam.train.predict import Prediction
+from hrcam.run.evidence_levels import fit_volume_rule, volume_logits
+from hrcam_research.t1ce_tumor import training
+from hrcam_research.t1ce_tumor.anatomy import find_sella
+from hrcam_research.t1ce_tumor.bundle import write_bundle
+from hrcam_research.t1ce_tumor.calibration import COMPOSED, TUMOR_SHARE, VOLUME_SLICES, _compose
+from hrcam_research.t1ce_tumor.data import CLASSES, NORMAL, SIZE, Images
+from hrcam_research.t1ce_tumor.healthy import Healthy, Source
+from hrcam_research.t1ce_tumor.leave_one_out import before_the_volumes, leave_one_out
+from hrcam_research.t1ce_tumor.network import OFFSET, EvidenceNetwork
+from hrcam_research.t1ce_tumor.pseudo import guided_filter, pseudo_label
+from hrcam_research.t1ce_tumor.twins import SIDE, _with_lesion, draw_twins, twins_loss
+from hrcam_research.t1ce_tumor.views import appear, pose
+from hrcam_train.predict import Prediction
 
 
 def heads(count: int, seed: int, blob: bool) -> np.ndarray:

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from hrcam.geometry import Geometry
-from hrcam.regions import drop_small, find_regions
-from hrcam.result import EvidenceLevel
+from hrcam.run.regions import drop_small, find_regions
+from hrcam.run.result import EvidenceLevel
+from hrcam.scan.geometry import Geometry
 
 LEVELS = (EvidenceLevel("possible", 1.0, (1, 1, 0)), EvidenceLevel("strong", 3.0, (1, 0, 0)))
 GEOMETRY = Geometry((20, 24, 10), (10.0, -20.0, 30.0), (0.5, 0.5, 4.0), np.diag([-1.0, 1.0, -1.0]))

@@ -6,7 +6,7 @@ import subprocess
 import numpy as np
 import pytest
 from documents import REPOSITORY
-from hrcam.formats import safe_name
+from hrcam.scan.io.formats import safe_name
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -34,7 +34,7 @@ def problem(name):
 @example("é" * 300)
 @example("")
 def test_a_case_of_any_name_gets_files_that_windows_takes(name):
-    from hrcam.writers import OUTPUTS, RESULT_SUFFIX
+    from hrcam.output.writers import OUTPUTS, RESULT_SUFFIX
 
     for suffix in (*OUTPUTS.values(), RESULT_SUFFIX):
         assert not problem(safe_name(name) + suffix), name
@@ -44,7 +44,7 @@ def test_a_case_of_any_name_gets_files_that_windows_takes(name):
 @pytest.mark.parametrize("name", ["sub-01: T1?", "con", "very " * 60 + "long", "Größe 7 µm"])
 def test_results_of_awkward_names_are_written_with_safe_names(name, bright_blob_bundle, blob_volume, tmp_path):
     from hrcam.localize import localize
-    from hrcam.writers import write_result
+    from hrcam.output.writers import write_result
 
     volume = blob_volume(size_ijk=(24, 24, 8), spacing=(2.0, 2.0, 4.0), name=name)
     result = localize(volume, bright_blob_bundle)

@@ -79,12 +79,12 @@ def test_every_imported_package_is_declared(folder):
 
 
 def test_simulating_needs_no_more_than_the_command_line():
-    assert imported("HRCAMExtension/hrcam/simulate") <= declared("cli")
+    assert imported("HRCAMExtension/hrcam_research/simulate") <= declared("cli")
 
 
 def test_training_and_evaluating_need_no_more_than_their_extras():
-    assert imported("HRCAMExtension/hrcam/train") <= declared("cli", "train")
-    assert imported("HRCAMExtension/hrcam/evaluate") <= declared("cli", "evaluate")
+    assert imported("HRCAMExtension/hrcam_train") <= declared("cli", "train")
+    assert imported("HRCAMExtension/hrcam_research/evaluate") <= declared("cli", "evaluate")
 
 
 def test_constraints_pin_every_declared_package_once_per_python():

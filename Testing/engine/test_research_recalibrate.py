@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hrcam.bundle import load_bundle
+from hrcam.bundle.bundle import load_bundle
 
 pytest.importorskip("lightning")
 

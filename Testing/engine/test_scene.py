@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from hrcam.errors import HRCAMError, OutputError
-from hrcam.geometry import Geometry
-from hrcam.result import EvidenceLevel, Region, Result
-from hrcam.volume import Volume
+from hrcam.run.result import EvidenceLevel, Region, Result
+from hrcam.scan.geometry import Geometry
+from hrcam.scan.volume import Volume
 
 LEVELS = (
     EvidenceLevel("possible", 1.0, (1.0, 0.86, 0.25)),
@@ -114,7 +114,7 @@ def read_back(path):
 
 
 def test_scene_holds_everything_where_it_belongs(case, tmp_path):
-    from hrcam.scene import write_scene
+    from hrcam.output.scene import write_scene
 
     result, volume, peak = case
     write_scene(result, volume, tmp_path / "caf\u00e9 1.mrb")
@@ -140,7 +140,7 @@ def test_scene_holds_everything_where_it_belongs(case, tmp_path):
 
 
 def test_empty_levels_are_segments_too(case, tmp_path):
-    from hrcam.scene import write_scene
+    from hrcam.output.scene import write_scene
 
     result, volume, _ = case
     normal = replace(result, map=result.map * 0, labels=result.labels * 0, regions=())
@@ -151,7 +151,7 @@ def test_empty_levels_are_segments_too(case, tmp_path):
 
 
 def test_scan_of_another_grid_is_refused(case, tmp_path):
-    from hrcam.scene import write_scene
+    from hrcam.output.scene import write_scene
 
     result, volume, _ = case
     with pytest.raises(OutputError, match="Give the scan that was localized"):
@@ -162,7 +162,7 @@ def test_scan_of_another_grid_is_refused(case, tmp_path):
 
 
 def test_unwritable_destination_is_an_error_without_leftovers(case, tmp_path):
-    from hrcam.scene import write_scene
+    from hrcam.output.scene import write_scene
 
     result, volume, _ = case
     with pytest.raises(OutputError, match="cannot be written"):
@@ -171,7 +171,7 @@ def test_unwritable_destination_is_an_error_without_leftovers(case, tmp_path):
 
 
 def test_without_slicer_core_the_error_says_what_to_install(case, tmp_path, monkeypatch):
-    from hrcam.scene import write_scene
+    from hrcam.output.scene import write_scene
 
     result, volume, _ = case
     genuine = builtins.__import__

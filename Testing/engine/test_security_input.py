@@ -13,15 +13,17 @@ import pytest
 import SimpleITK
 from batch_data import FILES_ONLY, write_scans
 from corpus.kinds import write
-from hrcam import batch_report, cli, integrity
-from hrcam.batch import run_batch
-from hrcam.cases import discover
+from hrcam.batch import report as batch_report
+from hrcam.batch.run import run_batch
+from hrcam.cli import app as cli
 from hrcam.errors import InputError
-from hrcam.formats import printable, safe_name, shown
-from hrcam.integrity import check_integrity
 from hrcam.localize import Options
-from hrcam.volume import read_volume, to_sitk
-from hrcam.writers import MAX_RESULT_BYTES
+from hrcam.output.writers import MAX_RESULT_BYTES
+from hrcam.scan.io import integrity
+from hrcam.scan.io.discovery import discover
+from hrcam.scan.io.formats import printable, safe_name, shown
+from hrcam.scan.io.integrity import check_integrity
+from hrcam.scan.volume import read_volume, to_sitk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -230,7 +232,7 @@ def test_metadata_of_scans_that_hold_markup_stay_text(tmp_path, blob_volume, bri
 
 
 def test_arrays_of_python_objects_are_never_taken_for_volumes():
-    from hrcam.volume import volume_from_array
+    from hrcam.scan.volume import volume_from_array
 
     with pytest.raises(InputError, match="not a volume"):
         volume_from_array(np.array([[[object()]]]), np.eye(4), "x")

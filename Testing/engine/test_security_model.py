@@ -13,11 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK
-from hrcam import BundleError, ModelError, OutputError, cli, install_bundle, load_bundle
+from hrcam import BundleError, ModelError, OutputError, install_bundle, load_bundle
 from hrcam import localize as steps
-from hrcam.bundle import read_bundle
+from hrcam.bundle.bundle import read_bundle
+from hrcam.cli import app as cli
 from hrcam.localize import Options, localize
-from hrcam.volume import to_sitk
+from hrcam.scan.volume import to_sitk
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = [*sorted((ROOT / "HRCAMExtension" / "hrcam").rglob("*.py")), *sorted((ROOT / "HRCAMModule").rglob("*.py"))]

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from hrcam.simulate.anatomy import add_details, extract_brain
-from hrcam.simulate.tissues import INDEX, draw_intensities
+from hrcam_research.simulate.anatomy import add_details, extract_brain
+from hrcam_research.simulate.tissues import INDEX, draw_intensities
 from scipy import ndimage
 
 CSF, CORTEX, WHITE, BONE = (INDEX[name] for name in ("csf", "cortex", "white matter", "bone"))

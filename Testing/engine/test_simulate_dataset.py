@@ -9,10 +9,10 @@ import pytest
 import SimpleITK as sitk  # noqa: N813 - its customary name
 import typer
 from hrcam.errors import HRCAMError, InputError, OutputError
-from hrcam.simulate import dataset
-from hrcam.simulate.command import simulate
-from hrcam.simulate.dataset import make_dataset
-from hrcam.simulate.recipe import Recipe, heads_from
+from hrcam_research.simulate import dataset
+from hrcam_research.simulate.command import simulate
+from hrcam_research.simulate.dataset import make_dataset
+from hrcam_research.simulate.recipe import Recipe, heads_from
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -21,7 +21,7 @@ SMALL = {"count": 8, "seed": 3, "size": 64, "spacing_mm": 3.6}
 
 @pytest.fixture(autouse=True)
 def few_phantoms(monkeypatch):
-    monkeypatch.setattr("hrcam.simulate.recipe.PHANTOM_HEADS", 4)
+    monkeypatch.setattr("hrcam_research.simulate.recipe.PHANTOM_HEADS", 4)
 
 
 def files(folder: Path) -> dict[str, bytes]:

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813 - its customary name
 from hrcam.errors import InputError
-from hrcam.simulate.appearance import Appearance, apply_appearance
-from hrcam.simulate.case import simulate_case
-from hrcam.simulate.fields import smooth_field
-from hrcam.simulate.head import draw_scene, find_brain, phantom_head, read_head
-from hrcam.simulate.lesion import LesionSpec
-from hrcam.simulate.tissues import INDEX
+from hrcam_research.simulate.appearance import Appearance, apply_appearance
+from hrcam_research.simulate.case import simulate_case
+from hrcam_research.simulate.fields import smooth_field
+from hrcam_research.simulate.head import draw_scene, find_brain, phantom_head, read_head
+from hrcam_research.simulate.lesion import LesionSpec
+from hrcam_research.simulate.tissues import INDEX
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +105,7 @@ def test_planes_show_what_their_names_say(head):
 
 
 def test_contrast_agent_brightens_sinuses(head):
-    from hrcam.simulate.tissues import draw_intensities
+    from hrcam_research.simulate.tissues import draw_intensities
 
     plain = np.mean([draw_intensities(np.random.default_rng(s), "t1")[0] for s in range(40)], 0)
     agent = np.mean([draw_intensities(np.random.default_rng(s), "t1ce")[0] for s in range(40)], 0)

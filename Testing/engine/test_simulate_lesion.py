@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from hrcam.errors import InputError
-from hrcam.simulate.lesion import (
+from hrcam_research.simulate.lesion import (
     KINDS,
     LOOKS,
     LesionSpec,

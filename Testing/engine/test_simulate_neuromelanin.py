@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813 - its customary name
 from hrcam.errors import InputError
-from hrcam.simulate.midbrain import CONTRAST, measure_contrast, nigra
-from hrcam.simulate.neuromelanin import NigralLoss, random_loss, simulate_midbrain
+from hrcam_research.simulate.midbrain import CONTRAST, measure_contrast, nigra
+from hrcam_research.simulate.neuromelanin import NigralLoss, random_loss, simulate_midbrain
 
 GRID = {"size": (10, 80, 80), "spacing_mm": (2.6, 0.8, 0.8)}
 

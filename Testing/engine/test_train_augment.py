@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from hrcam.train import augment as A
+from hrcam_train import augment as A
 
 TRANSFORMS = [A.flip, A.affine, A.gamma, A.gain, A.bias_field, A.noise, A.resolution, A.thick_slices, A.augment]
 

@@ -3,8 +3,8 @@
 import jsonschema
 import pytest
 from hrcam.errors import InputError, ModelError
-from hrcam.train.config import TrainConfig, load_config, parse_config, recipes
-from hrcam.train.network import build_hrcam
+from hrcam_train.config import TrainConfig, load_config, parse_config, recipes
+from hrcam_train.network import build_hrcam
 from train_data import settings
 
 

@@ -7,16 +7,16 @@ import json
 import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813
-from hrcam.bundle import Bundle
+from hrcam.bundle.bundle import Bundle
 from hrcam.errors import InputError
-from hrcam.prepare import plan_slices
-from hrcam.train.config import parse_config
-from hrcam.train.data import ImageExamples, SameSizeBatches, class_weights
-from hrcam.train.paired import PairExamples, PatchExamples, draw_pair, draw_twins, split_heads, validation_pairs
-from hrcam.train.prepare_cases import PreparedCase, prepare_cases
-from hrcam.train.splits import check_splits, fold_patients, hold_out
-from hrcam.train.table import LabeledCase, parse_slice_labels, read_cases
-from hrcam.volume import read_volume
+from hrcam.scan.sampling import plan_slices
+from hrcam.scan.volume import read_volume
+from hrcam_train.config import parse_config
+from hrcam_train.data import ImageExamples, SameSizeBatches, class_weights
+from hrcam_train.paired import PairExamples, PatchExamples, draw_pair, draw_twins, split_heads, validation_pairs
+from hrcam_train.prepare_cases import PreparedCase, prepare_cases
+from hrcam_train.splits import check_splits, fold_patients, hold_out
+from hrcam_train.table import LabeledCase, parse_slice_labels, read_cases
 from PIL import Image
 from train_data import disc, make_folder, settings, write
 

@@ -3,9 +3,9 @@
 import pytest
 import torch
 from hrcam import HRCAM
-from hrcam.networks import build_network
-from hrcam.train.config import parse_config
-from hrcam.train.planes import config_of_slices
+from hrcam.networks.registry import build_network
+from hrcam_train.config import parse_config
+from hrcam_train.planes import config_of_slices
 from train_data import settings
 
 

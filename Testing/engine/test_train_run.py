@@ -14,19 +14,19 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from hrcam.bundle import list_bundles, load_bundle
-from hrcam.cli import main
+from hrcam.bundle.bundle import list_bundles, load_bundle
+from hrcam.cam.model import HRCAM
+from hrcam.cli.app import main
 from hrcam.errors import InputError, OutputError
 from hrcam.localize import localize
-from hrcam.model import HRCAM
-from hrcam.networks import build_network
-from hrcam.train.calibrate import calibrate
-from hrcam.train.config import parse_config
-from hrcam.train.predict import Prediction
-from hrcam.train.prepare_cases import PreparedCase
-from hrcam.train.report import Answers, join, summarize
-from hrcam.train.run import run_training
-from hrcam.volume import read_volume, volume_from_array
+from hrcam.networks.registry import build_network
+from hrcam.scan.volume import read_volume, volume_from_array
+from hrcam_train.calibrate import calibrate
+from hrcam_train.config import parse_config
+from hrcam_train.predict import Prediction
+from hrcam_train.prepare_cases import PreparedCase
+from hrcam_train.report import Answers, join, summarize
+from hrcam_train.run import run_training
 from safetensors.torch import load_file, save_file
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 from train_data import disc, make_folder, settings, with_blob, write
@@ -277,7 +277,7 @@ def test_an_epoch_that_does_not_improve_is_kept_too(folder, tmp_path, monkeypatc
     def worse(classifier, batch, _):
         classifier.log("validation_loss", float(classifier.current_epoch), batch_size=len(batch[0]))
 
-    monkeypatch.setattr("hrcam.train.module.Classifier.validation_step", worse)
+    monkeypatch.setattr("hrcam_train.module.Classifier.validation_step", worse)
     run_training(parse_config(settings(mode="joint", data__path=str(folder), train__epochs=3)), tmp_path / "run")
     checkpoints = tmp_path / "run" / "final" / "checkpoints"
     assert sorted(path.name for path in checkpoints.iterdir()) == ["best.ckpt", "last.ckpt"]
@@ -355,7 +355,7 @@ class _Constant:
     cnn = torch.nn.Identity()
 
     def evidence(self, images, classes):
-        from hrcam.model import Evidence
+        from hrcam.cam.model import Evidence
 
         return Evidence(images.new_zeros(len(images), 2), 10 * images)
 

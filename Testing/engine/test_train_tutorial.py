@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hrcam.cli import main
+from hrcam.cli.app import main
 
 PAGE = Path(__file__).parents[2] / "docs" / "training.md"
 NAMED = re.compile(r"[Ss]ave as `([\w.-]+)`")

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 from hrcam import HRCAM
-from hrcam.networks import build_network
-from hrcam.train import twin_lesson
-from hrcam.train.config import parse_config
-from hrcam.train.module import freeze_unused
-from hrcam.train.twin_lesson import OFFSET, TwinClassifier, log_odds, refit_head, silence_loss, twin_loss
+from hrcam.networks.registry import build_network
+from hrcam_train import twin_lesson
+from hrcam_train.config import parse_config
+from hrcam_train.module import freeze_unused
+from hrcam_train.twin_lesson import OFFSET, TwinClassifier, log_odds, refit_head, silence_loss, twin_loss
 from train_data import settings
 
 
@@ -86,7 +86,7 @@ def test_the_loss_reaches_all_that_is_trained(classifier: TwinClassifier) -> Non
     freeze_unused(classifier, torch.zeros(1, 1, 32, 32))
     classifier._judge(torch.rand(2, 3, 32, 32), torch.tensor([[0, 1, 1]] * 2))[0].backward()
     trained = {name: p.grad for name, p in classifier.named_parameters() if p.requires_grad}
-    assert "hrcam.head.weight" in trained and not [name for name, grad in trained.items() if grad is None]
+    assert "hrcam.cam.head.weight" in trained and not [name for name, grad in trained.items() if grad is None]
 
 
 def test_the_answer_of_a_whole_image_counts_more_than_that_of_a_crop() -> None:

@@ -6,11 +6,11 @@ import pytest
 import safetensors.torch
 import torch
 from hrcam import InputError, ModelError
-from hrcam.bundle import load_bundle
+from hrcam.bundle.bundle import load_bundle
 from hrcam.errors import BundleError
-from hrcam.networks import build_network
-from hrcam.train.config import TrainConfig, parse_config
-from hrcam.train.network import build_hrcam, learnt_hrcam, load_weights
+from hrcam.networks.registry import build_network
+from hrcam_train.config import TrainConfig, parse_config
+from hrcam_train.network import build_hrcam, learnt_hrcam, load_weights
 from torch import nn
 from train_data import settings
 

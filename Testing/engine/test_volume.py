@@ -8,9 +8,9 @@ from corpus.kinds import SPACING, head, image, write
 from corpus.nifti import patch
 from corpus.pictures_paths import gray, save
 from hrcam.errors import InputError
-from hrcam.formats import safe_name
-from hrcam.itk import read_voxels
-from hrcam.volume import discover, read_volume, to_sitk, volume_from_array
+from hrcam.scan.io.formats import safe_name
+from hrcam.scan.io.itk import read_voxels
+from hrcam.scan.volume import discover, read_volume, to_sitk, volume_from_array
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 from hrcam import HRCAM, ModelError
-from hrcam.lite0 import Lite0Pyramid
-from hrcam.networks import Hourglass, ResNetSmall, VGGSmall
-from hrcam.windows import Windows, _spans, cut, reach, windowed_maps
+from hrcam.networks.efficientnet_lite0 import Lite0Pyramid
+from hrcam.networks.registry import Hourglass, ResNetSmall, VGGSmall
+from hrcam.run.windows import Windows, _spans, cut, reach, windowed_maps
 from torch import nn
 
 torch.manual_seed(0)

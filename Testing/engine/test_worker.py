@@ -17,10 +17,10 @@ import pytest
 import SimpleITK as sitk  # noqa: N813
 from hrcam.errors import BundleError, Cancelled, HRCAMError, InputError
 from hrcam.localize import STAGES, Options
-from hrcam.result import validate_result
-from hrcam.volume import to_sitk
-from hrcam.worker import EXIT_GARBAGE, MAX_BAD_LINES, MAX_QUEUED
-from hrcam.worker_protocol import MAX_LINE_BYTES, ProtocolError, describe, parse_request, read_requests
+from hrcam.run.result import validate_result
+from hrcam.scan.volume import to_sitk
+from hrcam.worker.protocol import MAX_LINE_BYTES, ProtocolError, describe, parse_request, read_requests
+from hrcam.worker.worker import EXIT_GARBAGE, MAX_BAD_LINES, MAX_QUEUED
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from worker_peer import Peer, wait_until
@@ -285,7 +285,7 @@ def test_the_worker_ends_with_its_parent_though_another_process_holds_its_input(
 import os, subprocess, sys, time
 read, write = os.pipe()
 out = open({str(tmp_path / "events")!r}, "wb")
-worker = subprocess.Popen([sys.executable, "-m", "hrcam.worker"], stdin=read, stdout=out)
+worker = subprocess.Popen([sys.executable, "-m", "hrcam.worker.worker"], stdin=read, stdout=out)
 sleeper = subprocess.Popen(["sleep", "60"], pass_fds=[write])
 print(worker.pid, sleeper.pid, flush=True)
 time.sleep(60)

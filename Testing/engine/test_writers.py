@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import SimpleITK
-from hrcam import writers
 from hrcam.errors import OutputError
 from hrcam.localize import Options, localize
-from hrcam.result import Result, validate_result
-from hrcam.volume import read_volume
-from hrcam.writers import DEFAULT_OUTPUTS, write_result, write_segmentation
+from hrcam.output import writers
+from hrcam.output.writers import DEFAULT_OUTPUTS, write_result, write_segmentation
+from hrcam.run.result import Result, validate_result
+from hrcam.scan.volume import read_volume
 
 FAST = ("map", "levels", "labels")
 OBLIQUE = np.array([[0.92106, -0.38942, 0.0], [0.38942, 0.92106, 0.0], [0.0, 0.0, -1.0]])
@@ -116,8 +116,8 @@ def test_numbers_that_are_not_finite_do_not_break_the_json(tmp_path, scan, resul
 
 
 def test_our_own_results_are_not_taken_for_scans(tmp_path, scan, result):
-    from hrcam.cases import discover
     from hrcam.errors import InputError
+    from hrcam.scan.io.discovery import discover
 
     files = write_result(result, scan, tmp_path, FAST)
     assert [case.error is None for case in discover([str(tmp_path)])] == [False]
@@ -129,7 +129,7 @@ def test_slicer_opens_the_segmentation_with_names_colors_and_place(tmp_path, sca
     """Read by the real vtkMRMLSegmentationStorageNode, an empty level and a left-handed oblique grid included."""
     pytest.importorskip("slicer", reason="slicer-core is not installed")
     import vtk
-    from hrcam.mrml import MRMLSession, import_slicer
+    from hrcam.output.mrml import MRMLSession, import_slicer
     from vtk.util.numpy_support import vtk_to_numpy
 
     labels = np.where(result.labels == 3, 2, result.labels)  # nothing of the third level

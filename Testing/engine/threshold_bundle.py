@@ -1,9 +1,9 @@
 """A bundle whose evidence is every voxel brighter, or darker, than 0.8: what it finds is known without training."""
 
 import torch
-from hrcam.bundle_write import save_bundle
-from hrcam.model import HRCAM
-from hrcam.networks import ARCHITECTURES
+from hrcam.bundle.write import save_bundle
+from hrcam.cam.model import HRCAM
+from hrcam.networks.registry import ARCHITECTURES
 from torch import nn
 
 

@@ -79,7 +79,7 @@ class Host:
 
     def _startSession(self):
         import slicer
-        from hrcam.mrml import MRMLSession
+        from hrcam.output.mrml import MRMLSession
 
         self._session = MRMLSession(Path(self._application._temporaryPath))
         slicer.mrmlScene = self._session.scene

@@ -9,7 +9,7 @@ pytestmark = pytest.mark.gui
 @pytest.fixture
 def scene(tmp_path, blob_volume, bright_blob_bundle):
     from hrcam.localize import localize
-    from hrcam.scene import write_scene
+    from hrcam.output.scene import write_scene
 
     volume = blob_volume()
     result = localize(volume, bright_blob_bundle)
@@ -35,7 +35,7 @@ def test_module_takes_up_a_scene_written_without_slicer(scene, panel, logic, sli
 
 
 def test_scene_uses_the_module_s_names(panel):
-    from hrcam import scene
+    from hrcam.output import scene
     from HRCAMModuleLib import localization, volume_nodes
 
     assert scene.ROLE_ATTRIBUTE == volume_nodes.RESULT_ATTRIBUTE

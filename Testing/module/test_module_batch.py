@@ -29,7 +29,7 @@ def batch(panel):
 @pytest.fixture
 def scans(tmp_path, blob_volume):
     """A folder with two good scans and one that is no image."""
-    from hrcam.volume import to_sitk
+    from hrcam.scan.volume import to_sitk
 
     folder = tmp_path / "scans"
     folder.mkdir()
@@ -108,7 +108,7 @@ def test_a_file_of_a_finished_case_that_is_missing_is_written_again(batch, scans
 
 def test_options_have_the_names_that_they_have_in_the_command(batch):
     import typer.main
-    from hrcam.cli import build_app
+    from hrcam.cli.app import build_app
 
     own = {"--input", "--output", "--usage", "--install", "--screenshots"}
     command = typer.main.get_command(build_app("batch")).commands["batch"]
@@ -151,7 +151,7 @@ def test_what_the_file_says_of_itself_reaches_the_result(batch, scans, tmp_path,
     import dataclasses
     import json
 
-    import hrcam.volume
+    import hrcam.scan.volume
 
     read = hrcam.volume.read_volume
     monkeypatch.setattr(hrcam.volume, "read_volume", lambda path: dataclasses.replace(

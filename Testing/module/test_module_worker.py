@@ -58,7 +58,7 @@ def client(panel, tmp_path):
 
 
 def test_the_request_follows_the_engines_own_schema(client):
-    from hrcam.worker_protocol import parse_request
+    from hrcam.worker.protocol import parse_request
 
     client.localize(classLabel="lesion", device="cpu", plane="axial", fusion="sum")
     request = parse_request(json.dumps(client.process.lines[-1]).encode())
@@ -69,7 +69,7 @@ def test_the_request_follows_the_engines_own_schema(client):
 
 
 def test_the_engine_is_told_where_a_scan_comes_from_and_its_modality(client):
-    from hrcam.worker_protocol import parse_request
+    from hrcam.worker.protocol import parse_request
 
     client.localize(source="/scans/a.nrrd", modality="CT")
     sent = parse_request(json.dumps(client.process.lines[-1]).encode())
@@ -84,7 +84,7 @@ def test_the_process_is_started_once_beside_the_engine_and_stays_warm(client):
         number = client.localize()
         client.process.say(event="error", id=number, code="input", message="No.", hint="Try.")
     (_, arguments, folder), = client.process.started
-    assert arguments == ["-u", "-m", "hrcam.worker"]
+    assert arguments == ["-u", "-m", "hrcam.worker.worker"]
     from pathlib import Path
 
     assert (Path(folder) / "hrcam" / "worker.py").is_file()

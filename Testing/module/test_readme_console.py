@@ -11,7 +11,7 @@ pytestmark = pytest.mark.gui
 def paste(logic, blob_volume, tmp_path, monkeypatch):
     """Run blocks in one namespace, in a folder with scan.nii.gz, with the fast model in the place of t1ce-tumor."""
     import slicer
-    from hrcam.volume import to_sitk
+    from hrcam.scan.volume import to_sitk
 
     sitk = pytest.importorskip("SimpleITK")
     volume = blob_volume()

@@ -87,7 +87,7 @@ def _class(path, name):
 
 def _commands():
     import typer.main
-    from hrcam.cli import COMMANDS, build_app
+    from hrcam.cli.app import COMMANDS, build_app
 
     lines = []
     for name in sorted(set(COMMANDS) - {"worker"}):

@@ -22,7 +22,7 @@ IN_FULL = "t1ce-tumor"
 
 def tables():
     """Markdown between the markers."""
-    from hrcam.bundle import read_bundle
+    from hrcam.bundle.bundle import read_bundle
 
     folder = REPOSITORY / "HRCAMExtension" / "hrcam" / "models"
     bundles = [read_bundle(path.parent) for path in sorted(folder.glob("*/metadata.json"))]

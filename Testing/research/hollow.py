@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from hrcam.bundle import load_bundle
-from hrcam.evaluate.localization import MapMaker
-from hrcam.evaluate.run import find_sets
+from hrcam.bundle.bundle import load_bundle
+from hrcam_research.evaluate.localization import MapMaker
+from hrcam_research.evaluate.run import find_sets
 from rich.progress import track
 from scipy import ndimage
 

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from hrcam.bundle import load_bundle
-from hrcam.evaluate import lesions
-from hrcam.evaluate.data import spacing_of
-from hrcam.evidence import at_peak
-from hrcam.fusion import fuse
-from hrcam.train.config import load_config
-from hrcam.train.paired import draw_pair, split_heads
+from hrcam.bundle.bundle import load_bundle
+from hrcam.cam.fusion import fuse
+from hrcam.run.evidence_levels import at_peak
+from hrcam_research.evaluate import lesions
+from hrcam_research.evaluate.data import spacing_of
+from hrcam_train.config import load_config
+from hrcam_train.paired import draw_pair, split_heads
 from rich.progress import track
 from scipy import ndimage
 from sklearn.metrics import average_precision_score, roc_auc_score

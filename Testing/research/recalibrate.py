@@ -11,16 +11,16 @@ import re
 from functools import partial
 from pathlib import Path
 
-from hrcam.bundle import load_bundle
-from hrcam.bundle_write import save_bundle
-from hrcam.recipes.t1ce_tumor import bundle as tumor_bundle
-from hrcam.recipes.t1ce_tumor import calibration as tumor_calibration
-from hrcam.recipes.t1ce_tumor.data import normal_slices, tumor_slices, volume_images
-from hrcam.train.calibrate import calibrate
-from hrcam.train.config import load_config
-from hrcam.train.paired import split_heads, validation_pairs
-from hrcam.train.predict import predict
-from hrcam.train.run import device_of
+from hrcam.bundle.bundle import load_bundle
+from hrcam.bundle.write import save_bundle
+from hrcam_research.t1ce_tumor import bundle as tumor_bundle
+from hrcam_research.t1ce_tumor import calibration as tumor_calibration
+from hrcam_research.t1ce_tumor.data import normal_slices, tumor_slices, volume_images
+from hrcam_train.calibrate import calibrate
+from hrcam_train.config import load_config
+from hrcam_train.paired import split_heads, validation_pairs
+from hrcam_train.predict import predict
+from hrcam_train.run import device_of
 
 CARD = "MODEL_CARD.md"
 

@@ -10,10 +10,10 @@ import matplotlib
 import numpy as np
 import torch
 from hrcam import HRCAM
-from hrcam.evidence import fit_evidence_levels, label_levels
-from hrcam.fusion import upsample
-from hrcam.head import fit_head
-from hrcam.networks import build_network
+from hrcam.cam.fusion import upsample
+from hrcam.cam.head import fit_head
+from hrcam.networks.registry import build_network
+from hrcam.run.evidence_levels import fit_evidence_levels, label_levels
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt

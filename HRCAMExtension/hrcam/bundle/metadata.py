@@ -1,0 +1,87 @@
+"""The words of a bundle: JSON from a stranger, parsed with limits, checked against the schema and against itself."""
+
+import json
+import math
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from ..errors import BundleError
+from ..scan.intensity import HIGH_PERCENTILE, LOW_PERCENTILE
+from ..scan.io.formats import safe_name
+
+
+def parse(content: bytes) -> Any:
+    """Parse a bundle's metadata.
+
+    Raises
+    ------
+    ValueError, RecursionError : not JSON, or with numbers and letters that nothing can hold.
+    """
+    metadata = json.loads(content, parse_constant=_finite, parse_float=_finite, parse_int=_plain_integer)
+    json.dumps(metadata, ensure_ascii=False).encode("utf-8")  # refuses halves of letters, which nothing can write
+    return metadata
+
+
+def check_document(metadata: Any) -> None:
+    """Raise `BundleError` naming the first thing that breaks the schema, or contradicts another."""
+    import jsonschema
+
+    problem = jsonschema.exceptions.best_match(_validator().iter_errors(metadata))
+    if problem is not None:
+        where = ".".join(map(str, problem.absolute_path)) or "the top level"
+        raise BundleError(
+            f"The model's metadata are not valid at {where}: {problem.message[:300]}.",
+            "Compare with schemas/bundle.schema.json.",
+        )
+    for wrong, what in _contradictions(metadata):
+        if wrong:
+            raise BundleError(
+                f"The model's metadata contradict themselves: {what}.", "Correct them or get the model again."
+            )
+
+
+def _contradictions(metadata: Mapping[str, Any]) -> list[tuple[bool, str]]:
+    names = [c["name"] for c in metadata["classes"]]
+    dimension = metadata["dimension"]
+    spacing = metadata["input"]["spacing_mm"]
+    bias = metadata.get("volume_rule", {}).get("bias")
+    thresholds = [level["threshold"] for level in metadata["evidence_levels"]]
+    shares = [level.get("of_peak", 0.0) for level in metadata["evidence_levels"]]
+    intensity = metadata["input"]["intensity"]
+    low, high = intensity.get("low", LOW_PERCENTILE), intensity.get("high", HIGH_PERCENTILE)
+    ranges = metadata.get("input_statistics", {}).values()
+    return [
+        (safe_name(metadata["name"]) != metadata["name"], "the name cannot be a folder's on every system"),
+        (len(set(names)) != len(names), "two classes have the same name"),
+        (not any(c["pathology"] for c in metadata["classes"]), "no class is a pathology"),
+        (len(metadata["input"]["size"]) != dimension, f"input.size must have {dimension} numbers"),
+        (isinstance(spacing, list) and len(spacing) != dimension, f"input.spacing_mm must have {dimension} numbers"),
+        (bias is not None and len(bias) != len(names), "volume_rule.bias must have one number a class"),
+        (thresholds != sorted(set(thresholds)), "evidence_levels must rise from weak to strong"),
+        (shares != sorted(shares), "evidence_levels.of_peak must not fall from weak to strong"),
+        (any(first > last for first, last in ranges), "a range of input_statistics ends before it begins"),
+        (low >= high, "input.intensity.low must be below high"),
+    ]
+
+
+@cache
+def _validator() -> Any:
+    import jsonschema
+
+    schema = json.loads((Path(__file__).parent.parent / "schemas" / "bundle.schema.json").read_text(encoding="utf-8"))
+    return jsonschema.Draft202012Validator(schema)
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text[:40]} is not a finite number")
+    return number
+
+
+def _plain_integer(text: str) -> int:
+    if len(text) > 18:  # what a float and a 64-bit integer hold
+        raise ValueError(f"{text[:40]}… is too long a number")
+    return int(text)

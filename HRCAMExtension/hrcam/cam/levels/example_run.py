@@ -1,0 +1,149 @@
+"""A trial run of a CNN: it is watched once on an image that it accepts, and given back as it was."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+
+from ...errors import ModelError
+from .trace import Recording, record
+
+# Not square, so that a map is not mistaken for its transpose; then the sizes that fixed-size heads are made for.
+_SIZES: dict[int, tuple[tuple[int, ...], ...]] = {
+    2: ((128, 160), (224, 224), (256, 256), (299, 299), (128, 128), (96, 96), (64, 64), (32, 32), (28, 28)),
+    3: ((64, 64, 80), (64, 64, 64), (96, 96, 96), (128, 128, 128), (32, 32, 32), (16, 16, 16)),
+}
+_CONVOLUTIONS = (nn.Conv2d, nn.Conv3d)
+
+_MOST_CHANNELS = 16
+"""A layer that takes more is hardly the one that takes the image."""
+
+
+def unwrap(cnn: nn.Module) -> nn.Module:
+    """Return the plain network inside a data-parallel wrapper; raise `ModelError` for what cannot be hooked."""
+    while isinstance(cnn, nn.DataParallel | nn.parallel.DistributedDataParallel):
+        cnn = cnn.module
+    if not isinstance(cnn, nn.Module):
+        raise ModelError(f"The network is a {type(cnn).__name__}.", "Give a torch.nn.Module.")
+    for name, module in cnn.named_modules():
+        called = name or "The network"
+        if isinstance(module, torch.jit.ScriptModule):
+            raise ModelError(
+                f"{called} is a TorchScript module, whose layers cannot be read.", "Wrap the original Python network."
+            )
+        if hasattr(module, "_orig_mod"):
+            raise ModelError(
+                f"{called} is compiled, and its layers may be fused away.",
+                "Wrap the network first; torch.compile what HRCAM gives, if you must.",
+            )
+        if _is_quantized_convolution(module):
+            raise ModelError(f"{called} is quantized and gives integers.", "Wrap the network before it is quantized.")
+        if any(is_lazy(value) for value in (*module._parameters.values(), *module._buffers.values())):
+            raise ModelError(
+                f"{called} is a lazy layer without weights.", "Run the network on an image once, then wrap it."
+            )
+    return cnn
+
+
+def trial_run(cnn: nn.Module, example: Tensor | None = None, num_dims: int | None = None) -> Recording:
+    """Record a run on the example, or on the first made-up input that the network accepts.
+
+    A head of fixed size may refuse all of them. As HR-CAM does not use it, a run that got as far as the head, all
+    convolutions done, will do.
+
+    Raises
+    ------
+    ModelError : the network fails on the example, or accepts no made-up input.
+    """
+    with _undisturbed(cnn):
+        if example is not None:
+            if not isinstance(example, Tensor) or example.ndim not in (4, 5) or len(example) < 1:
+                raise ModelError("The example is not an image.", "Give a tensor B×C×H×W or B×C×D×H×W.")
+            try:
+                return record(cnn, example[:1])
+            except Exception as error:
+                raise ModelError(
+                    f"The network fails on the example of shape {tuple(example.shape)}: {_first_line(error)}",
+                    "Give an example that it accepts.",
+                ) from error
+        first: Exception | None = None
+        up_to_head: Recording | None = None
+        tried = []
+        for image in _examples(cnn, num_dims):
+            recording = record(cnn, image, allow_failure=True)
+            if recording.error is None:
+                return recording
+            first = first or recording.error
+            tried.append("×".join(map(str, image.shape[1:])))
+            if up_to_head is None and _convolutions_of(cnn) <= recording.finished:
+                up_to_head = recording
+        if up_to_head is not None:
+            return up_to_head
+        raise ModelError(
+            f"The network accepts none of the inputs tried ({', '.join(tried[:9])}{', …' * (len(tried) > 9)}): "
+            f"{_first_line(first)}",
+            "Give example=, a tensor that it accepts.",
+        )
+
+
+@contextmanager
+def _undisturbed(cnn: nn.Module) -> Iterator[None]:
+    """Put the network into evaluation mode, and give it back as it was: training flags, buffers, random numbers."""
+    training = {module: module.training for module in cnn.modules()}
+    buffers = [
+        (module, name, buffer, buffer.clone())
+        for module in cnn.modules()
+        for name, buffer in module._buffers.items()
+        if buffer is not None
+    ]
+    devices = {p.device.index for p in cnn.parameters() if p.device.type == "cuda" and p.device.index is not None}
+    cnn.eval()
+    try:
+        with torch.random.fork_rng(devices=sorted(devices)):
+            yield
+    finally:
+        for module, flag in training.items():
+            module.training = flag
+        with torch.no_grad():
+            for module, name, buffer, before in buffers:
+                module._buffers[name] = buffer  # the network may have put another tensor in its place
+                if not buffer.is_meta and not torch.equal(buffer, before):
+                    buffer.copy_(before)
+
+
+def _examples(cnn: nn.Module, num_dims: int | None) -> Iterator[Tensor]:
+    """Made-up inputs, the likeliest first."""
+    convolutions = [m for m in cnn.modules() if isinstance(m, _CONVOLUTIONS)]
+    kernels = [m.weight for m in convolutions] or [p for p in cnn.parameters() if p.ndim in (4, 5)]
+    if not kernels:
+        raise ModelError(
+            "The network has no 2D or 3D convolution.",
+            "HR-CAM needs a CNN; layers that are kept in a plain list belong into a torch.nn.ModuleList.",
+        )
+    declared = getattr(cnn, "num_dims", None)  # of one that looks at volumes in planes
+    dims = num_dims or (declared if declared in _SIZES else kernels[0].ndim - 2)
+    if dims not in _SIZES:
+        raise ModelError(f"num_dims is {num_dims!r}.", "Give 2 or 3.")
+    taken = [m.in_channels for m in convolutions] or [kernels[0].shape[1]]
+    # The layer registered first need not be the one that takes the image.
+    channels = dict.fromkeys((taken[0], 1, 3, *sorted(c for c in set(taken) if c <= _MOST_CHANNELS)))
+    generator = torch.Generator().manual_seed(0)
+    for count in channels:
+        for size in _SIZES[dims]:
+            image = torch.randn(1, count, *size, generator=generator)
+            yield image.to(device=kernels[0].device, dtype=kernels[0].dtype)
+
+
+def _convolutions_of(cnn: nn.Module) -> set[str]:
+    return {name for name, module in cnn.named_modules() if isinstance(module, _CONVOLUTIONS)}
+
+
+def _is_quantized_convolution(module: nn.Module) -> bool:
+    kind = type(module)
+    return "quantized" in kind.__module__ and "Conv" in kind.__name__
+
+
+def _first_line(error: Exception | None) -> str:
+    return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}."

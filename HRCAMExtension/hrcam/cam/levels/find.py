@@ -1,0 +1,201 @@
+"""Find the last feature map at each resolution of any CNN classifier, by running it once.
+
+What "last" means, on the graph of data that `dataflow.record` sees:
+
+* A feature map's resolution is its stride, followed from operator to operator, so unpadded convolutions and odd sizes
+  do not split a resolution. Global pools, tokens, dead branches and auxiliary outputs are no feature maps.
+* Where a network returns to a resolution (U-Net, feature pyramid, hourglass), the last visit counts. Where a map of
+  that visit feeds the classifier directly, it is the level.
+* Otherwise the level is the last map that *everything* leaving the resolution passes through (the nearest common
+  dominator): the end of a stage, not a layer inside one branch of the next stage's first block.
+* Parallel streams of one resolution that never merge have no such map: that is ambiguous, and an error. Streams that
+  merge at a coarser resolution give the one computed last.
+* A map that does not lie on the image, because the network cut a part out of it, mirrored or warped it, is an error:
+  its evidence would be shown at the wrong place.
+* A map that is padded beyond the image is passed over for the one next to it, which lies on the image.
+* Hooks see what modules take and give: a purely functional result is read where the next module takes it
+  (``pool:input``), else the map before it is taken. A shared module's calls are told apart (``relu#3``). Of several
+  modules with the same result the outermost is named.
+* What is put together anew (slices that become a volume again) cannot be followed. The module that gives it says its
+  stride itself, as ``level_stride``, one number an axis, and is then named by the user.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from torch import Tensor, nn
+
+from ...errors import ModelError
+from ..feature_maps import Tap, find_module
+from .example_run import trial_run, unwrap
+from .graph import Graph, spell
+from .trace import Node, Recording, is_convolution
+
+
+@dataclass(frozen=True)
+class Level:
+    """A feature map that HR-CAM reads.
+
+    Attributes
+    ----------
+    name : ``module[#call][:input]``, see `taps`.
+    channels : C.
+    size : spatial size for the example that was run, axis order of the input.
+    stride : input voxels per voxel, per axis.
+    """
+
+    name: str
+    channels: int
+    size: tuple[int, ...]
+    stride: tuple[float, ...]
+
+
+def find_levels(cnn: nn.Module, example: Tensor | None = None, num_dims: int | None = None) -> tuple[Level, ...]:
+    """Find the last feature map at each resolution (see the module's text), fine → coarse.
+
+    Parameters
+    ----------
+    cnn : a classifier of B×C×H×W or B×C×D×H×W inputs.
+    example : an input that it accepts. None: channels and dimension are read off its first convolution and a few usual
+        sizes are tried.
+    num_dims : 2 or 3; only needed where the network has no convolution module to tell.
+
+    Raises
+    ------
+    ModelError : no input size works, no feature map is found, streams never merge, or the network works on token
+        sequences; the message names the candidates.
+
+    Notes
+    -----
+    The network runs once in evaluation mode without gradients; training flags and buffers are restored.
+    """
+    cnn = unwrap(cnn)
+    recording = trial_run(cnn, example, num_dims)
+    return _choose_levels(recording)
+
+
+def resolve_levels(
+    cnn: nn.Module, levels: Sequence[str | nn.Module], example: Tensor | None = None
+) -> tuple[Level, ...]:
+    """Measure the levels that the user names, fine → coarse (levels of equal size keep their order).
+
+    Parameters
+    ----------
+    levels : names as in `taps`, or submodules of `cnn`.
+
+    Raises
+    ------
+    ModelError : an unknown or repeated name, a module called several times without ``#call``, an output that is no
+        feature map.
+    """
+    cnn = unwrap(cnn)
+    if isinstance(levels, str) or not levels:
+        raise ModelError(f"levels is {levels!r}.", "Give 'auto' or a list of module names or modules.")
+    names = [level if isinstance(level, str) else _name_of(cnn, level) for level in levels]
+    if len(set(names)) != len(names):
+        raise ModelError(f"A level is named twice: {', '.join(names)}.", "Name each level once.")
+    for name in names:
+        find_module(cnn, Tap.parse(name).module)
+    recording = trial_run(cnn, example)
+    found: list[Level] = []
+    for name in names:
+        tap = Tap.parse(name)
+        calls = recording.calls.get(tap.module, 0)
+        if calls > 1 and "#" not in name:
+            choices = ", ".join(f"{tap.module}#{call}" for call in range(1, calls + 1))
+            raise ModelError(f"Module {tap.module!r} is called {calls} times.", f"Say which call: {choices}.")
+        nodes = [
+            recording.nodes[s.node]
+            for s in recording.sightings
+            if (s.module, s.call, s.at_input) == (tap.module, tap.call, tap.at_input)
+        ]
+        if not nodes:
+            raise ModelError(
+                f"{name!r} gives no tensor computed from the image (it is called {calls} times).",
+                _candidates(recording),
+            )
+        node = nodes[0]
+        if node.stride is None:
+            node = replace(node, stride=_declared_stride(cnn, tap, node, recording))
+        if node.stride is None:
+            raise ModelError(f"{name!r} has shape {node.shape}, not a feature map's.", _candidates(recording))
+        _refuse_moved(recording, name, node)
+        found.append(_level(name, node))
+    return tuple(sorted(found, key=_fineness))
+
+
+def _choose_levels(recording: Recording) -> tuple[Level, ...]:
+    graph = Graph(recording)
+    found: list[Level] = []
+    for stride in graph.strides():
+        name_and_node = graph.level_at(stride)
+        if name_and_node is not None:
+            _refuse_moved(recording, *name_and_node)
+            found.append(_level(*name_and_node))
+    axes = len(recording.nodes[0].shape)
+    if not found and any(is_convolution(n.operator) and len(n.shape) != axes for n in recording.nodes):
+        raise ModelError(
+            f"The network's convolutions do not work on its {axes - 2}D input as a whole, but on slices of it.",
+            "Wrap the part that takes one of these, for example HRCAM(cnn.encoder, …).",
+        )
+    if not found:
+        raise ModelError(
+            "No module of the network gives a feature map that its output depends on.",
+            "Build it of modules (torch.nn.Conv2d, …) instead of functions, or name levels yourself.",
+        )
+    graph.refuse_token_networks([level.name for level in found])
+    return tuple(sorted(found, key=_fineness))
+
+
+def _refuse_moved(recording: Recording, name: str, node: Node) -> None:
+    """Raise `ModelError` where a map's evidence would be shown at the wrong place."""
+    if node.moved:
+        raise ModelError(
+            f"{name!r} shows the image {' and '.join(sorted(node.moved))}, so its evidence cannot be placed on it.",
+            "Wrap the part of the network that sees the image as it is, or choose other maps with levels=[…]. "
+            + _candidates(recording, "No other module gives one."),
+        )
+
+
+def _declared_stride(cnn: nn.Module, tap: Tap, node: Node, recording: Recording) -> tuple[float, ...] | None:
+    """The ``level_stride`` that a module says its output has, where that fits the image."""
+    declared = getattr(find_module(cnn, tap.module), "level_stride", None)
+    image = recording.nodes[0].shape
+    if declared is None or tap.at_input or len(node.shape) != len(image) or len(declared) != len(image) - 2:
+        return None
+    stride = tuple(map(float, declared))
+    covered = (abs(n * step - whole) < step for n, step, whole in zip(node.shape[2:], stride, image[2:], strict=True))
+    return stride if all(covered) else None
+
+
+def _level(name: str, node: Node) -> Level:
+    assert node.stride is not None
+    return Level(name, node.shape[1], node.shape[2:], node.stride)
+
+
+def _fineness(level: Level) -> float:
+    voxels = 1.0
+    for n in level.size:
+        voxels *= n
+    return -voxels
+
+
+def _name_of(cnn: nn.Module, module: nn.Module) -> str:
+    for name, candidate in cnn.named_modules():
+        if candidate is module:
+            return name
+    raise ModelError(f"The {type(module).__name__} given as a level is not part of the network.", "Give a submodule.")
+
+
+def _candidates(recording: Recording, none: str = "No module gives a feature map.") -> str:
+    """Name the modules that give feature maps, the outermost of each map."""
+    names: dict[int, str] = {}
+    for seen in recording.sightings:
+        if not seen.at_input and seen.module and _is_level(recording.nodes[seen.node]):
+            names[seen.node] = spell(recording, seen.module, seen.call, seen.at_input)
+    shown = list(names.values())[-12:]
+    return f"Feature maps are given by: {', '.join(shown)}." if shown else none
+
+
+def _is_level(node: Node) -> bool:
+    return node.stride is not None and not node.moved

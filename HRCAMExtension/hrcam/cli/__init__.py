@@ -1,0 +1,1 @@
+"""The command `hrcam`, one file a sub-command; `app.COMMANDS` lists them."""

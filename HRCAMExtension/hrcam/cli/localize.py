@@ -1,0 +1,203 @@
+"""The command ``hrcam localize``: any number of scans, one folder of results, a failure never stops the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..bundle.bundle import Bundle, load_bundle
+from ..errors import HRCAMError, OutputError
+from ..run.result import Result
+from ..scan.io.discovery import Case, discover
+from ..scan.io.formats import printable, shown
+from . import options as given
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ..localize import Options
+
+DEFAULT_MODEL = "t1ce-tumor"
+
+USAGE_ERROR = 2
+
+
+def localize_files(
+    inputs: Annotated[
+        list[str],
+        typer.Argument(metavar="INPUT...", help="NRRD, NIfTI, MetaImage, PNG, JPEG, DICOM folders, folders, patterns."),
+    ],
+    model: given.Model = DEFAULT_MODEL,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")] = Path("hrcam-output"),
+    device: given.Device = "auto",
+    class_name: given.ClassName = None,
+    plane: given.PlaneChoice = given.Plane.auto,
+    scene: given.Scene = False,
+    fusion: given.Fusion = None,
+    precision: given.PrecisionChoice = given.Precision.fp32,
+    batch_size: given.BatchSize = None,
+    engine: given.Engine = "auto",
+    keep_levels: given.KeepLevels = False,
+    minimum_region: given.MinimumRegion = 0.0,
+    faithfulness: given.TestFaithfulness = False,
+    no_overview: given.NoOverview = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace earlier results in the folder.")] = False,
+    quiet: given.Quiet = False,
+) -> None:
+    """Localize pathology: per scan the class probabilities, an evidence map on its own grid, regions and a picture.
+
+    Writes NAME_map.nii.gz (evidence in logits), NAME_levels.seg.nrrd and NAME_labels.nii.gz (evidence levels),
+    NAME_overview.png and NAME_result.json. Exit codes: 0 all scans done, 1 a scan failed, 2 wrong usage.
+    """
+    from rich.console import Console
+
+    from ..localize import Options
+    from ..output.writers import DEFAULT_OUTPUTS
+    from .app import debugging, describe
+
+    console, errors = Console(quiet=quiet, highlight=False), Console(stderr=True, highlight=False, soft_wrap=True)
+    options = Options(
+        class_name, plane.value, device, precision.value, batch_size, fusion, keep_levels, engine,
+        minimum_region_ml=minimum_region, faithfulness=faithfulness,
+    )
+    outputs = [kind for kind in DEFAULT_OUTPUTS if not (no_overview and kind == "overview")] + ["scene"] * scene
+    bundle = load_checked(model, options, errors)
+    cases = discover(inputs)
+    failed = 0
+    for number, case in enumerate(cases, start=1):
+        label = case.name if len(cases) == 1 else f"{case.name} ({number}/{len(cases)})"
+        try:
+            with _progress(errors, label, quiet) as progress:
+                result, files = localize_case(case, bundle, options, out, outputs, overwrite, progress)
+        except Exception as error:  # whatever it is, the other scans are not to blame
+            if debugging() and not isinstance(error, HRCAMError):
+                raise
+            failed += 1
+            errors.print(f"{case.name}: {describe(error)}", markup=False)
+        else:
+            _print_result(console, result, files)
+    if len(cases) > 1:
+        console.print(f"{len(cases) - failed} of {len(cases)} scans done, in {shown(out)}", markup=False)
+    if failed:
+        raise typer.Exit(1)
+
+
+def localize_case(
+    case: Case,
+    bundle: Bundle,
+    options: Options,
+    out: Path,
+    outputs: Sequence[str],
+    overwrite: bool,
+    progress: Callable[[str, float], None] | None = None,
+) -> tuple[Result, dict[str, Path]]:
+    """Read, localize and write one case; returns the result and its files.
+
+    Raises ``HRCAMError`` for anything expected to go wrong; nothing of the case is left behind then.
+    """
+    from ..localize import STAGES, localize
+    from ..output.writers import RESULT_SUFFIX, write_result
+    from ..scan.volume import read_volume
+
+    if case.error is not None:
+        raise case.error
+    if not overwrite and (out / f"{case.name}{RESULT_SUFFIX}").exists():
+        raise OutputError(f"There are results of {case.name} in {out} already.",
+                          "Choose another folder with --out, or add --overwrite.")
+    if progress is not None:
+        progress("Reading", STAGES["Reading"])
+    volume = replace(read_volume(case.path), name=case.name)
+    result = localize(volume, bundle, options, progress)
+    if progress is not None:
+        progress("Writing", STAGES["Writing"])
+    return result, write_result(result, volume, out, outputs, overwrite)
+
+
+def load_checked(model: str, options: Options, errors: Console) -> Bundle:
+    """Load the model and check the options against it; what is wrong here is wrong usage, and ends with code 2."""
+    from ..cam.fusion import check_fusion
+    from ..localize import ENGINES
+    from ..run.inference import choose_device
+    from ..run.openvino_engine import is_wanted
+    from .app import describe
+
+    try:
+        bundle = load_bundle(model)
+        if options.class_name is not None and options.class_name not in bundle.class_names:
+            raise HRCAMError(f'Model {bundle.name} has no class "{options.class_name}".',
+                             f"Choose one of: {', '.join(bundle.class_names)}.")
+        if bundle.dimension == 3 and options.plane != "auto":
+            raise HRCAMError(f"Model {bundle.name} sees the whole volume and takes no plane.",
+                             "Leave the plane at auto.")
+        if options.fusion is not None:
+            check_fusion(options.fusion)
+        device = choose_device(options.device)
+        if options.precision == "fp16" and device.type == "cpu":
+            raise HRCAMError('The precision "fp16" is not available on cpu.', "Choose fp32 or bf16.")
+        if options.engine not in ENGINES:
+            raise HRCAMError(f'There is no engine "{options.engine}".', f"Choose one of: {', '.join(ENGINES)}.")
+        is_wanted(options.engine, device, options.precision, bundle.dimension, None)
+    except HRCAMError as error:
+        errors.print(describe(error), markup=False)
+        raise typer.Exit(USAGE_ERROR) from None
+    return bundle
+
+
+class _progress:  # noqa: N801 - used as a function
+    """A progress bar on a terminal, nothing elsewhere."""
+
+    def __init__(self, console: Console, label: str, quiet: bool) -> None:
+        from rich.markup import escape
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+        self._label = escape(label)
+        self._bar = Progress(
+            TextColumn("{task.description}"), BarColumn(bar_width=32), TextColumn("{task.fields[stage]}"),
+            TimeElapsedColumn(), console=console, transient=True, disable=quiet or not console.is_terminal,
+        )
+
+    def __enter__(self) -> Callable[[str, float], None]:
+        self._bar.start()
+        task = self._bar.add_task(self._label, total=1.0, stage="")
+        return lambda stage, fraction: self._bar.update(task, completed=fraction, stage=stage)
+
+    def __exit__(self, *_: Any) -> None:
+        self._bar.stop()
+
+
+def _print_result(console: Console, result: Result, files: dict[str, Path]) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    from ..run.result import faithfulness_in_words, percent
+
+    chances = "  ".join(
+        f"{escape(name.replace('_', ' '))} {percent(chance)}"
+        for name, chance in sorted(result.probabilities.items(), key=lambda item: -item[1])
+    )
+    console.print(f"[bold]{escape(result.case)}[/]   {chances}")
+    for warning in result.warnings:
+        console.print(f"  [yellow]Note:[/] {escape(printable(warning))}")
+    class_name = escape(result.shown_class.replace("_", " "))
+    if result.regions:
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+        for heading in (f"  evidence for {class_name}", "level", "volume", "peak", "RAS (mm)", "slice"):
+            table.add_column(heading)
+        for region in result.regions[:5]:
+            place = " ".join(f"{value:.0f}" for value in region.peak_ras)
+            table.add_row(f"  region {region.label}", region.level, f"{region.volume_ml:.2f} ml", f"{region.peak:.1f}",
+                          place, f"{region.plane} {region.slice_index}")
+        console.print(table)
+        if len(result.regions) > 5:
+            console.print(f"  … and {len(result.regions) - 5} more in {escape(files['result'].name)}")
+    else:
+        console.print(f"  No evidence for {class_name} above the lowest level.")
+    if result.faithfulness is not None:
+        console.print(f"  {faithfulness_in_words(result.faithfulness, class_name)}")
+    folder = files["result"].parent
+    names = "  ".join(path.name for path in files.values())
+    console.print(f"  [dim]in {escape(printable(str(folder)))}:[/] {escape(names)}\n", soft_wrap=True)

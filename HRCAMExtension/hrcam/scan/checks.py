@@ -1,0 +1,214 @@
+"""Is this a scan that can be read at all, and is it one that the model was made for?"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..errors import InputError
+from .intensity import otsu_threshold
+from .statistics import distances, intensity_statistics
+from .volume import MAX_VOXELS, Volume
+
+if TYPE_CHECKING:
+    from .sampling import HasMetadata
+
+SMALLEST_SIDE = 8
+"""Voxels that the two longer axes must have at least; fewer show no anatomy."""
+
+SPACING_LIMITS_MM = (0.01, 50.0)
+EXTENT_LIMITS_MM = (5.0, 3000.0)
+"""Of the two longer axes: from a mouse's brain to a whole body."""
+
+EMPTY_SHARE = 0.001
+"""A scan with a smaller share of voxels that differ from the most usual value shows nothing."""
+
+LABEL_VALUES = 64
+LABEL_SAMENESS = 0.75
+"""Whole numbers, at most 64 of them, with 75 % of the foreground's neighbours equal: a label map, not a scan."""
+
+WARNING_SCORE = 0.25
+"""Out-of-range score from which a warning is given; ranges hold 98 % of the training images."""
+
+_COARSE = 2.0
+_FIELD_OF_VIEW = (0.4, 2.5)
+_OBJECT_SIZE = (0.3, 1.4)
+"""Foreground's longer side against the model's field of view; an adult head fills 0.6 to 1.0 of a head model's."""
+
+_SCANNERS = {"MR": "MR", "MRI": "MR", "CT": "CT", "PT": "PET", "PET": "PET", "US": "ultrasound", "CR": "radiography",
+             "DX": "radiography", "NM": "nuclear medicine", "MG": "mammography"}
+_SEQUENCES = {"flair": "FLAIR", "t2": "T2", "t2w": "T2", "t2star": "T2*", "dwi": "DWI", "adc": "ADC", "swi": "SWI",
+              "bold": "BOLD", "t1": "T1", "t1w": "T1", "t1ce": "T1", "t1gd": "T1", "t1c": "T1", "mprage": "T1"}
+
+
+def check_volume(volume: Volume) -> None:
+    """Raise ``InputError`` for what no model can read: nothing shown, impossible sizes, a label map.
+
+    One slice is fine; two axes of one voxel are not.
+    """
+    array, geometry = volume.array, volume.geometry
+    name = f'"{volume.name}"'
+    voxels = " x ".join(str(n) for n in geometry.size_ijk)
+    if array.size > MAX_VOXELS:
+        raise InputError(f"{name} has {voxels} voxels, more than the limit of {MAX_VOXELS:,}.",
+                         "Crop or resample it first.")
+    if sorted(geometry.size_ijk)[1] < SMALLEST_SIDE:
+        raise InputError(f"{name} has only {voxels} voxels.",
+                         f"Give a scan of at least {SMALLEST_SIDE} x {SMALLEST_SIDE} voxels a slice.")
+    if volume.spacing_known:
+        _check_millimetres(volume)
+    finite = np.isfinite(array)
+    if not finite.all():
+        raise InputError(f"{name} holds {int(array.size - np.count_nonzero(finite)):,} voxels that are not finite "
+                         "numbers.", "Replace them, for example by the background value, and try again.")
+    if array.min() == array.max():
+        raise InputError(f"{name} has the same value ({float(array.flat[0]):g}) in every voxel.",
+                         "Check that the right file was exported.")
+    usual = float(np.median(array[:: max(1, array.shape[0] // 64)]))
+    if np.count_nonzero(array != usual) < EMPTY_SHARE * array.size:
+        raise InputError(f"{name} is almost entirely empty (value {usual:g}).",
+                         "Check that the right file was exported.")
+    if _is_label_map(volume):
+        raise InputError(f"{name} looks like a label map (few whole numbers in uniform areas), not a scan.",
+                         "Give the scan that it belongs to.")
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How a scan compares with what a model was made for.
+
+    Parameters
+    ----------
+    warnings : in words; empty where it fits.
+    out_of_range_score : how unlike the training images the scan is: the largest distance of an intensity statistic
+        from its range, in widths of that range. 0 inside all ranges; above ``WARNING_SCORE`` a result deserves
+        mistrust; None where the bundle states no ranges.
+    """
+
+    warnings: tuple[str, ...]
+    out_of_range_score: float | None
+
+
+def assess_fit(volume: Volume, bundle: HasMetadata) -> Fit:
+    """Compare a usable scan with a bundle's metadata.
+
+    What the file itself leaves open, modality and sequence (of DICOM, or named in the file name), plane, spacing, field
+    of view, size of what is shown, and the intensity statistics.
+    """
+    found = _distances(volume, bundle)
+    return Fit((*volume.notes, *_modality(volume, bundle), *_grid(volume, bundle), *_looks(found)),
+               max(found.values()) if found else None)
+
+
+def check_fit(volume: Volume, bundle: HasMetadata) -> list[str]:
+    """The warnings of ``assess_fit``."""
+    return list(assess_fit(volume, bundle).warnings)
+
+
+def _check_millimetres(volume: Volume) -> None:
+    geometry = volume.geometry
+    spacing = " x ".join(f"{s:g}" for s in geometry.spacing)
+    low, high = SPACING_LIMITS_MM
+    if min(geometry.spacing) < low or max(geometry.spacing) > high:
+        raise InputError(f'"{volume.name}" has a spacing of {spacing} mm, outside of {low:g} to {high:g} mm.',
+                         "Correct the header (is it in metres or micrometres?) and try again.")
+    shortest, longest = EXTENT_LIMITS_MM
+    extents = sorted(geometry.extent_mm)
+    if extents[1] < shortest or extents[2] > longest:
+        extent = " x ".join(f"{e:.4g}" for e in geometry.extent_mm)
+        raise InputError(f'"{volume.name}" measures {extent} mm, which no scan does.',
+                         "Correct the spacing in the header and try again.")
+
+
+def _is_label_map(volume: Volume) -> bool:
+    axis = 2 - volume.geometry.acquisition_axis
+    slices = np.moveaxis(volume.array, axis, 0)[:: max(1, volume.array.shape[axis] // 32)]
+    if np.any(slices != np.rint(slices)) or len(np.unique(slices)) > LABEL_VALUES:
+        return False
+    left, right = slices[..., :-1], slices[..., 1:]
+    shown = (left != slices.min()) & (right != slices.min())
+    return bool(np.count_nonzero(shown)) and float((left == right)[shown].mean()) >= LABEL_SAMENESS
+
+
+def _modality(volume: Volume, bundle: HasMetadata) -> list[str]:
+    wanted = _words(str(bundle.metadata["modality"]))
+    given = _words(f"{volume.modality or ''} {volume.name}")
+    scanner = next((_SCANNERS[w.upper()] for w in _words(volume.modality or "")[:1] if w.upper() in _SCANNERS), None)
+    expected = next((_SCANNERS[w.upper()] for w in wanted if w.upper() in _SCANNERS), None)
+    if scanner and expected and scanner != expected:
+        return [f"This is a {scanner} scan; the model was made for {bundle.metadata['modality']}."]
+    sequences = {_SEQUENCES[w] for w in given if w in _SEQUENCES}
+    right = {_SEQUENCES[w] for w in wanted if w in _SEQUENCES}
+    if sequences and right and not sequences & right:
+        return [f"By its name this is a {' '.join(sorted(sequences))} scan; the model was made for "
+                f"{bundle.metadata['modality']}."]
+    return []
+
+
+def _words(text: str) -> list[str]:
+    return [word for word in re.split(r"[^a-z0-9*]+", text.lower()) if word]
+
+
+def _grid(volume: Volume, bundle: HasMetadata) -> list[str]:
+    """Warnings on plane, spacing and sizes."""
+    if not volume.spacing_known:
+        return ["The image states no spacing and no position: sizes in mm and ml, and left and right, are not real; it "
+                "was scaled to the model's size."]
+    inputs, geometry = bundle.metadata["input"], volume.geometry
+    warnings = []
+    flat = len(inputs["size"]) == 2
+    if flat and geometry.acquisition_plane not in inputs["planes"]:
+        warnings.append(f"The slices are {geometry.acquisition_plane}; the model was made for "
+                        f"{', '.join(inputs['planes'])} ones.")
+    across = geometry.acquisition_axis
+    kept = [n for n in range(3) if n != across or not flat]
+    stated = inputs["spacing_mm"]
+    spacings = list(stated) if isinstance(stated, (list, tuple)) else [stated] * len(inputs["size"])
+    model_spacing = float(max(spacings))
+    coarsest = max(geometry.spacing[n] for n in kept)
+    if coarsest > _COARSE * model_spacing:
+        warnings.append(f"The voxels are {coarsest:.2g} mm wide; the model was made for {model_spacing:.2g} mm.")
+    field = float(max(n * s for n, s in zip(inputs["size"], spacings, strict=True)))
+    seen = max(geometry.extent_mm[n] for n in kept)
+    if not _FIELD_OF_VIEW[0] * field <= seen <= _FIELD_OF_VIEW[1] * field:
+        warnings.append(f"The field of view is {seen:.0f} mm; the model was made for about {field:.0f} mm.")
+    else:
+        size = max(_foreground_mm(volume)[n] for n in kept)
+        if not _OBJECT_SIZE[0] * field <= size <= _OBJECT_SIZE[1] * field:
+            warnings.append(f"What is shown measures {size:.0f} mm; the model expects {_OBJECT_SIZE[0] * field:.0f} to "
+                            f"{_OBJECT_SIZE[1] * field:.0f} mm.")
+    return warnings
+
+
+def _foreground_mm(volume: Volume) -> tuple[float, float, float]:
+    """Length along i, j, k of the part where at least 2 % of a slice's voxels lie above Otsu's threshold."""
+    array = volume.array
+    step = max(1, round((array.size / 5e5) ** (1 / 3)))
+    coarse = array[::step, ::step, ::step]
+    above = coarse > otsu_threshold(coarse)
+    lengths = []
+    for axis in range(3):
+        others = tuple(n for n in range(3) if n != 2 - axis)
+        found = np.flatnonzero(above.mean(axis=others) > 0.02)
+        span = (found[-1] - found[0] + 1) * step if len(found) else 0
+        lengths.append(float(min(span, volume.geometry.size_ijk[axis]) * volume.geometry.spacing[axis]))
+    return lengths[0], lengths[1], lengths[2]
+
+
+def _looks(found: dict[str, float]) -> list[str]:
+    worst = max(found, key=lambda name: found[name], default=None)
+    if worst is None or found[worst] <= WARNING_SCORE:
+        return []
+    return [f"The scan looks unlike those that the model was trained on ({worst.replace('_', ' ')}; out-of-range score "
+            f"{found[worst]:.2g}). Mistrust the result."]
+
+
+def _distances(volume: Volume, bundle: HasMetadata) -> dict[str, float]:
+    expected = bundle.metadata.get("input_statistics") or {}
+    if not expected:
+        return {}
+    slices = np.moveaxis(volume.array, 2 - volume.geometry.acquisition_axis, 0)
+    return distances(intensity_statistics(slices), expected)

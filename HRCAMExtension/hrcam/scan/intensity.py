@@ -1,0 +1,115 @@
+"""Scanner units to the network's range: the one intensity recipe that training and inference share. Pure numpy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import BundleError
+
+Array = npt.NDArray[np.float32]
+
+CEILING = 1.5
+"""Normalized values end here: vessels and artifacts brighter than the recipe's high percentile keep some contrast."""
+
+LOW_PERCENTILE, HIGH_PERCENTILE = 1.0, 99.5
+"""Of a recipe that names none."""
+
+FOREGROUNDS = ("otsu", "nonzero", "none")
+
+_BINS = 256
+_SAMPLE = 1 << 22
+"""Larger arrays are thinned to about this many voxels for their percentiles, which are then exact to 0.1 %."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A linear map of intensities: ``low`` becomes 0, ``high`` becomes 1."""
+
+    low: float
+    high: float
+
+    def apply(self, array: npt.ArrayLike) -> Array:
+        """Float32 copy of ``array`` in [0, `CEILING`]; values that are not finite become 0."""
+        values = np.array(array, dtype=np.float32)
+        values -= np.float32(self.low)
+        values *= np.float32(1.0 / (self.high - self.low)) if self.high > self.low else np.float32(0.0)
+        np.nan_to_num(values, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
+        return np.clip(values, 0.0, CEILING, out=values)
+
+
+def normalize(array: npt.ArrayLike, recipe: Mapping[str, Any]) -> Array:
+    """Normalise one image or volume of any shape by a bundle's ``input.intensity``.
+
+    The recipe's ``high`` percentile of the *foreground* becomes 1 and its ``low`` percentile of *all* voxels (air in a
+    scan of a head) becomes 0. The low one is not taken within the foreground on purpose: there it would be Otsu's
+    threshold itself, and dark tissue such as ventricles would turn into background.
+
+    Parameters
+    ----------
+    array : any shape and axis order, scanner units.
+    recipe : ``{"kind": "percentile", "low": 1.0, "high": 99.5, "foreground": "otsu" | "nonzero" | "none", …}``; its
+        "per" ("volume" or "slice") is the caller's matter: give what belongs together.
+
+    Returns
+    -------
+    float32 array of the same shape in [0, 1.5], tissue mostly below 1; all 0 where the image is constant.
+
+    Raises
+    ------
+    BundleError : the recipe is of an unknown kind.
+    """
+    return find_scale(array, recipe).apply(array)
+
+
+def find_scale(array: npt.ArrayLike, recipe: Mapping[str, Any]) -> Scale:
+    """The scale that `normalize` applies, to be measured once on a volume and applied slice by slice."""
+    if recipe.get("kind") != "percentile":
+        raise BundleError(f"The model's intensity recipe is of the unknown kind {recipe.get('kind')!r}.",
+                          "Use a bundle made for this version of hrcam.")
+    values = np.asarray(array).ravel()
+    values = values[:: max(1, values.size // _SAMPLE)].astype(np.float32)
+    values = values[np.isfinite(values)]
+    if values.size == 0:
+        return Scale(0.0, 0.0)
+    low = float(np.percentile(values, float(recipe.get("low", LOW_PERCENTILE))))
+    foreground = _foreground(values, str(recipe.get("foreground", "otsu")))
+    high = float(np.percentile(foreground, float(recipe.get("high", HIGH_PERCENTILE)))) if foreground.size else low
+    return Scale(low, high)
+
+
+def otsu_threshold(values: npt.ArrayLike) -> float:
+    """Otsu's threshold (1979) over 256 bins: the value that best separates two groups by their between-variance.
+
+    The histogram ends at the 99.9th percentile, so that one bright voxel cannot squeeze all tissue into a few bins.
+    Returns the lowest value for a constant array.
+    """
+    numbers = np.asarray(values, dtype=np.float32).ravel()
+    lowest, highest = float(numbers.min()), float(np.percentile(numbers, 99.9))
+    if not highest > lowest:
+        highest = float(numbers.max())
+    if not highest > lowest:
+        return lowest
+    counts, edges = np.histogram(np.minimum(numbers, highest), bins=_BINS, range=(lowest, highest))
+    centers = (edges[:-1] + edges[1:]) / 2
+    below = np.cumsum(counts, dtype=np.float64)
+    above = below[-1] - below
+    sum_below = np.cumsum(counts * centers)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        between = below * above * (sum_below / below - (sum_below[-1] - sum_below) / above) ** 2
+    return float(edges[1 + int(np.nanargmax(between[:-1]))])
+
+
+def _foreground(values: Array, kind: str) -> Array:
+    if kind == "otsu":
+        return values[values >= otsu_threshold(values)]
+    if kind == "nonzero":
+        return values[values != 0]
+    if kind == "none":
+        return values
+    raise BundleError(f"The model's intensity recipe names an unknown foreground {kind!r}.",
+                      f"Known are: {', '.join(FOREGROUNDS)}.")

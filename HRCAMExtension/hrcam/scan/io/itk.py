@@ -1,0 +1,63 @@
+"""SimpleITK's readers, with their exceptions turned into words."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import SimpleITK as sitk  # noqa: N813 - its customary name
+
+from ...errors import InputError
+from .formats import shown
+from .integrity import damaged
+
+sitk.ProcessObject.SetGlobalWarningDisplay(False)  # our own errors say it, in words
+
+_FAILURES = (RuntimeError, ValueError, TypeError, OverflowError)
+"""What SimpleITK and its bindings raise for bad files."""
+
+
+def read_header(path: Path, image_io: str) -> sitk.ImageFileReader:
+    """Reader that has read the header (not the voxels) of ``path`` with the named ITK reader.
+
+    Raises ``InputError`` where it cannot.
+    """
+    try:
+        str(path).encode("utf-8")
+    except UnicodeEncodeError:  # SimpleITK would end the whole process
+        raise InputError(f'The name of "{shown(path)}" is not valid UTF-8.', "Rename the file or folder.") from None
+    reader = sitk.ImageFileReader()
+    reader.SetImageIO(image_io)
+    try:
+        reader.SetFileName(str(path))
+        reader.ReadImageInformation()
+    except _FAILURES as error:
+        if "orthonormal" in str(error):
+            raise InputError(f'The axes of "{shown(path.name)}" are not perpendicular (sheared or singular).',
+                             "Correct the header, or resample the volume to an orthogonal grid first.") from None
+        raise damaged(path, _words(error, path)) from None
+    return reader
+
+
+def read_voxels(reader: sitk.ImageFileReader | sitk.ImageSeriesReader, path: Path) -> sitk.Image:
+    """The image of a prepared reader; ``path`` is named in the ``InputError`` where that fails."""
+    try:
+        return reader.Execute()
+    except MemoryError:
+        raise _too_little_memory(path) from None
+    except _FAILURES as error:
+        if "bad_alloc" in str(error) or "allocate memory" in str(error):
+            raise _too_little_memory(path) from None
+        raise damaged(path, _words(error, path)) from None
+
+
+def _too_little_memory(path: Path) -> InputError:
+    return InputError(f'There is not enough memory to read "{shown(path.name)}".',
+                      "Close other programs, or crop or resample the volume.")
+
+
+def _words(error: BaseException, path: Path) -> str:
+    """The readable part of an ITK message: its last line, without addresses, folders and non-printing characters."""
+    text = re.sub(r"\w+\(0x[0-9a-f]+\): *", "", str(error).split("ITK ERROR:")[-1]).replace(str(path), path.name)
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return "".join(c for c in (lines[-1] if lines else "unreadable")[:160] if c.isprintable())

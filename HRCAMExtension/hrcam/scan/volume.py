@@ -1,0 +1,248 @@
+"""A scan in memory and how it gets there: any supported file or DICOM series becomes one float32 array on one grid."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from stat import S_ISDIR
+
+import numpy as np
+import numpy.typing as npt
+import SimpleITK as sitk  # noqa: N813 - its customary name
+
+from ..errors import InputError
+from .geometry import Geometry
+from .io.dicom import Series, is_dicom, series_at, single_series
+from .io.discovery import Case, discover
+from .io.formats import (
+    PICTURE_SUFFIXES,
+    SUPPORTED,
+    VOLUME_SUFFIXES,
+    check_file,
+    safe_name,
+    shown,
+    stat_path,
+    stem_of,
+    suffix_of,
+)
+from .io.integrity import SIDES_UNKNOWN, check_integrity
+from .io.itk import read_header, read_voxels
+
+__all__ = ["MAX_VOXELS", "Case", "Volume", "discover", "read_volume", "to_sitk", "volume_from_array"]
+
+Array = npt.NDArray[np.float32]
+
+MAX_VOXELS = 512 * 512 * 1024
+"""Largest accepted volume: 1 GiB as float32; a header that claims more is refused before anything is allocated."""
+
+GRAY_TOLERANCE = 3
+"""Largest difference of the colour channels (of 255) in a picture that is gray; JPEG's colour transform rounds."""
+
+_NIFTI_LABEL_INTENTS = {"1002": "a label map", "1005": "RGB vectors", "1006": "displacement vectors",
+                        "1007": "vectors", "1011": "a shape", "2001": "a time series"}
+
+@dataclass(frozen=True, eq=False)
+class Volume:
+    """One scan.
+
+    Parameters
+    ----------
+    array : KJI (slices, rows, columns), float32, contiguous, finite.
+    geometry : the grid, kept exactly as it was read.
+    name : short, safe as part of a file name.
+    source : where it was read from; empty for arrays.
+    spacing_known : false for pictures (PNG, JPEG, …), whose spacing of 1 mm means nothing.
+    modality : DICOM modality (``MR``, ``CT``, …) and series description, where the file states them.
+    notes : what the file leaves open, such as which side is left; they become warnings of the result.
+    """
+
+    array: Array
+    geometry: Geometry
+    name: str
+    source: str = ""
+    spacing_known: bool = True
+    modality: str | None = None
+    notes: tuple[str, ...] = ()
+
+    @cached_property
+    def content_hash(self) -> str:
+        """SHA-256 of the voxels and the grid, independent of file name and format; computed when first asked for."""
+        # "+ 0.0" turns the -0.0 of some formats into 0.0.
+        digest = hashlib.sha256(np.asarray(self.array.shape, "<i8").tobytes())
+        digest.update(np.ascontiguousarray(self.geometry.ijk_to_lps + 0.0, "<f8").tobytes())
+        digest.update(np.ascontiguousarray(self.array, "<f4").data)
+        return digest.hexdigest()
+
+
+def read_volume(path: str | Path) -> Volume:
+    """Read a scan: NRRD, NIfTI, MetaImage, a DICOM series, or a 2D gray picture.
+
+    A DICOM folder must hold one series; of several, name one as ``folder#SeriesInstanceUID`` or ``folder#number``
+    (SeriesNumber). One DICOM file stands for its whole series. Rescale slope and intercept are applied; values keep
+    the scanner's units otherwise. The grid is ITK's reading of the header (for NIfTI: sform or qform as in Slicer).
+
+    Raises
+    ------
+    InputError : the path does not exist, is damaged or incomplete, or is not one real-valued 3D (or 2D) image.
+    """
+    path = Path(path)
+    series = series_at(path)
+    if series is not None:
+        return _read_series(series)
+    if S_ISDIR(stat_path(path)):
+        return _read_series(single_series(path))
+    check_file(path)
+    suffix = suffix_of(path)
+    reader_name = VOLUME_SUFFIXES.get(suffix) or PICTURE_SUFFIXES.get(suffix)
+    if reader_name is not None:
+        notes = check_integrity(path)
+        return replace(_read_file(path, reader_name), notes=notes)
+    if is_dicom(path):
+        return _read_series(single_series(path))
+    raise InputError(f'"{shown(path.name)}" is of no supported format.', f"Give {SUPPORTED}.")
+
+
+def volume_from_array(array: npt.ArrayLike, ijk_to_ras: npt.ArrayLike, name: str, source: str = "",
+                      spacing_known: bool = True, modality: str | None = None) -> Volume:
+    """Volume of an array KJI and a 4x4 index-to-RAS matrix, as Slicer's nodes give them; the array is copied.
+
+    Raises ``InputError`` for anything but a real-valued 2D or 3D array with finite values and an orthogonal grid.
+    """
+    values = np.asarray(array)
+    if values.ndim == 2:
+        values = values[np.newaxis]
+    if values.ndim != 3 or not (np.issubdtype(values.dtype, np.number) or values.dtype == bool):
+        raise InputError(f"An array of shape {values.shape} and type {values.dtype} is not a volume.",
+                         "Give a real-valued array with the axes K, J, I.")
+    if np.iscomplexobj(values):
+        raise InputError("The volume holds complex numbers.", "Give its magnitude.")
+    geometry = Geometry.from_ijk_to_ras(ijk_to_ras, values.shape[::-1])
+    return _volume(values, geometry, name, source, spacing_known, modality)
+
+
+def to_sitk(array: npt.NDArray[np.generic], geometry: Geometry) -> sitk.Image:
+    """SimpleITK image of an array KJI on a grid (voxels copied, numbers of the grid exact)."""
+    if array.shape != geometry.shape_kji:
+        raise ValueError(f"array of shape {array.shape} does not lie on a grid of shape {geometry.shape_kji}")
+    image = sitk.GetImageFromArray(array)
+    image.SetOrigin(geometry.origin_lps)
+    image.SetSpacing(geometry.spacing)
+    image.SetDirection(geometry.direction_lps.ravel().tolist())
+    return image
+
+
+def _volume(values: npt.NDArray[np.generic], geometry: Geometry, name: str, source: str, spacing_known: bool,
+            modality: str | None) -> Volume:
+    with np.errstate(over="ignore", invalid="ignore"):
+        array = np.array(values, dtype=np.float32, order="C").reshape(geometry.shape_kji)
+    bad = int(array.size - np.count_nonzero(np.isfinite(array)))
+    if bad:
+        raise InputError(f'"{shown(name)}" holds {bad:,} voxels that are not finite numbers (NaN or infinite).',
+                         "Replace them, for example by the background value, and try again.")
+    return Volume(array, geometry, safe_name(name), source, spacing_known, modality)
+
+
+def _read_file(path: Path, reader_name: str) -> Volume:
+    reader = read_header(path, reader_name)
+    picture = suffix_of(path) in PICTURE_SUFFIXES
+    _refuse_by_metadata(path, reader)
+    geometry = _geometry_of(path, reader, picture)
+    channels = _channels(path, reader, colour_allowed=picture)
+    image = read_voxels(reader, path)
+    values = sitk.GetArrayViewFromImage(image)
+    if channels > 1:
+        values = _gray(path, values)
+    return _volume(values, geometry, stem_of(path), str(path), not picture, None)
+
+
+def _read_series(series: Series) -> Volume:
+    """Read the checked, sorted slices; float output, because each slice may have its own rescale slope."""
+    first = Path(series.files[0])
+    if len(series.files) == 1:
+        reader = read_header(first, "GDCMImageIO")
+        geometry = _geometry_of_series(series, len(series.frame_order)) if series.frame_order \
+            else _geometry_of(first, reader, False)
+        _check_size(first, reader.GetSize())
+        channels = _channels(first, reader, colour_allowed=True)
+        image = read_voxels(reader, first)
+        values = sitk.GetArrayViewFromImage(image)
+        if channels > 1:
+            values = _gray(first, values)
+        if series.frame_order:
+            values = values[list(series.frame_order)]
+    else:
+        _check_size(first, (series.columns, series.rows, len(series.files)))
+        stack = sitk.ImageSeriesReader()
+        stack.SetImageIO("GDCMImageIO")
+        stack.SetFileNames(list(series.files))
+        stack.SetOutputPixelType(sitk.sitkFloat32)
+        image = read_voxels(stack, first)
+        geometry = _geometry_of_series(series, len(series.files))
+        values = sitk.GetArrayViewFromImage(image)
+    volume = _volume(values, geometry, series.name, series.source, series.spacing_known, series.modality)
+    return volume if series.oriented else replace(volume, notes=(SIDES_UNKNOWN.format(why="it has no orientation"),))
+
+
+def _geometry_of_series(series: Series, slices: int) -> Geometry:
+    return Geometry((series.columns, series.rows, slices), series.origin, (*series.pixel_spacing, series.slice_spacing),
+                    np.asarray(series.direction))
+
+
+def _refuse_by_metadata(path: Path, reader: sitk.ImageFileReader) -> None:
+    """Refuse what the header itself declares to be something other than a scan."""
+    kind = None
+    if reader.HasMetaDataKey("intent_code"):
+        kind = _NIFTI_LABEL_INTENTS.get(reader.GetMetaData("intent_code"))
+    if any(re.match(r"Segment\d+_", key) for key in reader.GetMetaDataKeys()):
+        kind = "a segmentation"
+    if kind:
+        raise InputError(f'"{shown(path.name)}" holds {kind}, not a scan.', "Give the scan that it belongs to.")
+
+
+def _geometry_of(path: Path, reader: sitk.ImageFileReader, picture: bool) -> Geometry:
+    """The grid of a header; 2D images become one slice, trailing axes of one frame are dropped."""
+    size, dimension = reader.GetSize(), reader.GetDimension()
+    frames = [n for n in size[3:] if n != 1]
+    if frames:
+        raise InputError(f'"{shown(path.name)}" has {dimension} dimensions with {frames[0]} frames or channels, '
+                         "not one volume.", "Extract one 3D volume from it first.")
+    _check_size(path, size)
+    kept = min(dimension, 3)
+    origin, spacing = [0.0] * 3, [1.0] * 3
+    direction = np.eye(3)
+    if not picture:
+        origin[:kept] = reader.GetOrigin()[:kept]
+        spacing[:kept] = reader.GetSpacing()[:kept]
+        direction[:kept, :kept] = np.reshape(reader.GetDirection(), (dimension, dimension))[:kept, :kept]
+    i, j, k = (*size, 1, 1)[:3]
+    return Geometry((i, j, k), (origin[0], origin[1], origin[2]), (spacing[0], spacing[1], spacing[2]), direction)
+
+
+def _check_size(path: Path, size: Sequence[int]) -> None:
+    voxels = int(np.prod([int(n) for n in size], dtype=object))
+    if voxels > MAX_VOXELS:
+        raise InputError(f'"{shown(path.name)}" has {" x ".join(str(n) for n in size)} voxels, more than the limit of '
+                         f"{MAX_VOXELS:,}.", "Crop or resample it first.")
+
+
+def _channels(path: Path, reader: sitk.ImageFileReader, colour_allowed: bool) -> int:
+    channels = reader.GetNumberOfComponents()
+    if "complex" in sitk.GetPixelIDValueAsString(reader.GetPixelID()):
+        raise InputError(f'"{shown(path.name)}" holds complex numbers.', "Give its magnitude image.")
+    if channels > 1 and not colour_allowed:
+        raise InputError(f'"{shown(path.name)}" holds {channels} values a voxel (colour or vectors), not one.',
+                         "Give a volume with one gray value a voxel.")
+    return channels
+
+
+def _gray(path: Path, values: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+    """First channel of a picture whose colours are equal; its alpha, if any, must be constant."""
+    colours = values[..., :3].astype(np.float32) if values.shape[-1] >= 3 else values[..., :1].astype(np.float32)
+    alpha = values[..., 3:] if values.shape[-1] >= 3 else values[..., 1:]
+    if np.ptp(colours, axis=-1).max() > GRAY_TOLERANCE or (alpha.size and alpha.min() != alpha.max()):
+        raise InputError(f'"{shown(path.name)}" is a colour picture.', "Give a gray-scale image without annotations.")
+    return values[..., 0]

@@ -1,0 +1,1 @@
+"""The warm process that Slicer's panel talks to in JSON lines: `python -m hrcam.worker`."""

@@ -1,0 +1,5 @@
+"""``python -m hrcam.worker``."""
+
+from .worker import main
+
+main()

@@ -1,0 +1,60 @@
+"""What the worker leaves for the GUI: raw NRRD arrays, quick to write and to load, and the result's JSON, last."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import OutputError
+from ..output.provenance import origin_of
+from ..run.result import Result, validate_result
+from ..scan.io.formats import reason, safe_name, shown
+from ..scan.io.raw_nrrd import write_raw
+
+
+def write_arrays(result: Result, folder: Path) -> dict[str, object]:
+    """Write map, labels, level maps and JSON into a folder, each complete or absent, the JSON last.
+
+    Returns
+    -------
+    ``{"document": NAME_result.json, "map": NAME_map.nrrd, "labels": NAME_labels.nrrd, "level_maps": {level: file}}``,
+    file names within ``folder``. Arrays are uncompressed NRRD on the input's grid: float32 logits, uint8 levels.
+
+    Raises
+    ------
+    OutputError : the folder cannot be written, or the disk is full; nothing is left behind then.
+    """
+    stem = safe_name(result.case)
+    level_files = {level: f"{stem}_level{number}.nrrd" for number, level in enumerate(result.level_maps or {}, start=1)}
+    arrays: dict[str, npt.NDArray[np.generic]] = {f"{stem}_map.nrrd": result.map, f"{stem}_labels.nrrd": result.labels}
+    arrays |= {level_files[level]: array for level, array in (result.level_maps or {}).items()}
+    document = result.to_json({"map": f"{stem}_map.nrrd", "labels": f"{stem}_labels.nrrd",
+                               **{f"map_{level}": name for level, name in level_files.items()}})
+    validate_result(document)
+    json_name, origin = f"{stem}_result.json", origin_of(result)
+    moved: list[Path] = []
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / json_name).unlink(missing_ok=True)
+        holder = Path(tempfile.mkdtemp(prefix=".hrcam-", dir=folder))
+        try:
+            for name, array in arrays.items():
+                write_raw(holder / name, array, result.geometry.ijk_to_lps, origin)
+            (holder / json_name).write_text(json.dumps(document, allow_nan=False), encoding="utf-8")
+            for name in (*arrays, json_name):
+                (holder / name).replace(folder / name)
+                moved.append(folder / name)
+        finally:
+            shutil.rmtree(holder, ignore_errors=True)
+    except OSError as error:
+        for path in moved:
+            path.unlink(missing_ok=True)
+        raise OutputError(f'The result cannot be written to "{shown(folder)}": {reason(error)[-200:]}.',
+                          "Is the disk full, or the folder read-only?") from None
+    return {"document": json_name, "map": f"{stem}_map.nrrd", "labels": f"{stem}_labels.nrrd",
+            "level_maps": level_files}

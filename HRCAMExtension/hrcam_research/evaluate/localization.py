@@ -1,0 +1,382 @@
+"""Every method's maps on the same cases, measured: the table behind docs/RESULTS.md."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import torch
+from hrcam.errors import InputError
+from hrcam.run.evidence_levels import at_peak
+from hrcam.run.result import EvidenceLevel
+
+from hrcam_research.evaluate import metrics, thresholds
+from hrcam_research.evaluate.case import Case, Pixels, batches, spread
+from hrcam_research.evaluate.ours import SCALED, Ours
+from hrcam_research.evaluate.rivals import Family, Maps, Method, rival_families
+from hrcam_research.evaluate.statistics import patient_folds
+from hrcam_research.evaluate.store import MapStore
+from hrcam_research.evaluate.tapped import SharedPass
+
+if TYPE_CHECKING:
+    from hrcam.cam.model import HRCAM
+
+Progress = Callable[[str, float], None]
+Row = dict[str, Any]
+SLOW_CASES = 12
+FALSE_PEAKS = (0.5, 1.0, 2.0)
+_OVERLAY = ("threshold", "dice", "iou", "hd95_mm", "lesions", "lesions_found", "false_regions")
+"""Unknown where there is no other patient to choose a threshold on."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """What is known of a method over all its cases rather than for each.
+
+    `pooled_ap`, `precision`, `recall` : all pixels of all cases pooled. `froc` : false peaks a case → share of lesions
+    found. `thresholds` : label → threshold fitted on all its cases, for images that take no part in the fit.
+    """
+
+    pooled_ap: float
+    precision: list[float]
+    recall: list[float]
+    froc: dict[float, float]
+    thresholds: dict[str, float]
+
+
+@dataclass(frozen=True)
+class MapTable:
+    """Results of `evaluate_maps`.
+
+    Attributes
+    ----------
+    rows : one row a case and method. Of the case: case, patient, label, plane, grade, site, size_px, diameter_mm
+        (of the disc or ball of equal size), size (small, medium or large third). Without a threshold: ap, best_dice,
+        pointing, pointing_15px, flat (1 where all values are equal, else 0), completeness (|mean map + bias − logit|,
+        HR-CAM's fusions only). At the cross-fitted threshold: threshold, dice, iou, hd95_mm, lesions, lesions_found,
+        false_regions; of the default also dice@LEVEL. Of each further tracing: ap_NAME, pointing_NAME, dice_NAME.
+    curves : by method.
+    normals : one row a normal image and method: case, patient, label (of the class shown), area (share of pixels above
+        that class's threshold); the default's rows at an evidence level have the method DEFAULT@LEVEL.
+    methods : what was run. default : name of the network's default fusion.
+    """
+
+    rows: pd.DataFrame
+    curves: dict[str, Curve]
+    normals: pd.DataFrame
+    methods: tuple[Method, ...]
+    default: str
+
+
+class MapMaker:
+    """The chosen methods of one network.
+
+    Parameters
+    ----------
+    methods : names, or groups ("layercam" stands for every "layercam/…"); None for all.
+
+    Raises
+    ------
+    InputError : a name that no method has.
+    """
+
+    def __init__(self, model: HRCAM, methods: Sequence[str] | None = None) -> None:
+        self.model = model
+        own = Ours(model)
+        self.default = own.default
+        self._shared = SharedPass(model)
+        self._families: list[Family] = [own, *rival_families(model, self._shared)]
+        everything = tuple(method for family in self._families for method in family.methods)
+        names = {method.name for method in everything} | {method.group for method in everything}
+        for name in methods or ():
+            if name not in names:
+                choice = ", ".join(method.name for method in everything)
+                raise InputError(f"There is no method named {name!r}.", f"Choose from: {choice}.")
+        self.methods = tuple(m for m in everything if methods is None or m.name in methods or m.group in methods)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return next(self.model.parameters()).device
+
+    def names(self, slow: bool) -> list[str]:
+        """Names of the chosen methods that are slow, or that are not."""
+        return [method.name for method in self.methods if method.slow is slow]
+
+    def stack(self, batch: Iterable[tuple[int, Pixels]]) -> torch.Tensor:
+        """Images of a batch as B×C×*size on the network's device."""
+        return torch.from_numpy(np.stack([pixels.image for _, pixels in batch])).to(self.device)
+
+    def make(self, x: torch.Tensor, classes: torch.Tensor, names: Iterable[str]) -> Maps:
+        """B×*size float32 on the CPU for each named method, finite; classes is one index a case.
+
+        Several families share one pass through the network where they can; one alone goes its own way, as its users'.
+        """
+        names = set(names)
+        wanted = {family: names & {method.name for method in family.methods} for family in self._families}
+        chosen = [family for family, here in wanted.items() if here]
+        # Frozen parameters build no graph: a gradient on the input lets rivals differentiate all the same.
+        images = x.detach().clone().requires_grad_(True)
+        made: Maps = {}
+        with self._shared.of(images) if len(chosen) > 1 else nullcontext(), torch.enable_grad():
+            for family in chosen:
+                found = family.maps(images, classes, wanted[family])
+                made.update({name: _finite(maps.detach().float().cpu()) for name, maps in found.items()})
+        return made
+
+
+def _finite(maps: torch.Tensor) -> torch.Tensor:
+    """Maps that hold a number which is none become 0 everywhere, so that they say nothing.
+
+    MONAI's Grad-CAM++ takes the exponential of the logit, which overflows float32 above 88.
+    """
+    bad = ~maps.isfinite().flatten(1).all(1)
+    return maps.masked_fill(bad.view(-1, *[1] * (maps.ndim - 1)), 0.0)
+
+
+def check_labels(cases: Sequence[Case], class_names: Sequence[str]) -> None:
+    """Raise InputError when a case's label is no class of the network."""
+    unknown = sorted({case.label for case in cases} - set(class_names))
+    if unknown:
+        raise InputError(f"The network does not know the class {unknown[0]!r}.", f"It knows: {', '.join(class_names)}.")
+
+
+def evaluate_maps(
+    model: HRCAM,
+    cases: Sequence[Case],
+    class_names: Sequence[str],
+    methods: Sequence[str] | None = None,
+    *,
+    normals: Sequence[Case] = (),
+    pathologies: Sequence[str] | None = None,
+    evidence_levels: Sequence[EvidenceLevel] = (),
+    batch_size: int = 8,
+    slow_cases: int = SLOW_CASES,
+    progress: Progress | None = None,
+) -> MapTable:
+    """Make and measure every method's map of each case's true class.
+
+    Parameters
+    ----------
+    model : left in the mode (train or eval) in which it came; measured in eval mode.
+    cases : images with a lesion mask under "masks" (further tracings are measured too).
+    class_names : names of the logits, in order; a case's label is one of them.
+    methods : see `MapMaker`.
+    normals : images without lesion: the area of false overlay is measured at each class's threshold, on the map of the
+        pathology with the greatest logit.
+    pathologies : class names that may be shown on a normal image; None: the labels that the cases have.
+    evidence_levels : a bundle's own, at which the default map is judged too.
+    slow_cases : how many cases (spread over classes and patients) the slow methods run on.
+
+    Raises
+    ------
+    InputError : no case, a case without mask or with an unknown label, an unknown method.
+    """
+    if not cases:
+        raise InputError("There is no case to evaluate.", "Check the data folder and the split.")
+    check_labels(cases, class_names)
+    maker = MapMaker(model, methods)
+    few = set(spread([case.label for case in cases], [case.patient for case in cases], slow_cases))
+    shown = list(pathologies or sorted({case.label for case in cases}))
+    own = Own(maker.default, tuple(evidence_levels))
+    training = model.training
+    model.eval()
+    try:
+        with MapStore() as store:
+            rows = _measure_maps(maker, cases, list(class_names), few, batch_size, store, progress)
+            curves = _measure_overlays(rows, cases, store, own, progress)
+        normal_rows = _measure_normals(maker, normals, list(class_names), shown, curves, own, batch_size, progress)
+    finally:
+        model.train(training)
+    return MapTable(_with_size(pd.DataFrame(list(rows.values()))), curves, normal_rows, maker.methods, maker.default)
+
+
+@dataclass(frozen=True)
+class Own:
+    """The evidence levels of a bundle, which its `default` map is drawn with."""
+
+    default: str
+    levels: tuple[EvidenceLevel, ...]
+
+    def limits(self, method: str, values: np.ndarray) -> dict[str, float]:
+        """Thresholds by level's name for one map; none for other methods' maps."""
+        if method != self.default:
+            return {}
+        return {level.name: level.threshold for level in at_peak(self.levels, float(values.max()))}
+
+
+def _measure_maps(
+    maker: MapMaker,
+    cases: Sequence[Case],
+    class_names: list[str],
+    few: set[int],
+    batch_size: int,
+    store: MapStore,
+    progress: Progress | None,
+) -> dict[tuple[str, int], Row]:
+    """Pass one: make the maps, keep them, and measure what needs no threshold."""
+    rows: dict[tuple[str, int], Row] = {}
+    for batch in batches(cases, batch_size):
+        for names, part in (
+            (maker.names(slow=False), batch),
+            (maker.names(slow=True), [item for item in batch if item[0] in few]),
+        ):
+            if not part or not names:
+                continue
+            x = maker.stack(part)
+            classes = torch.tensor([class_names.index(cases[at].label) for at, _ in part], device=maker.device)
+            with torch.inference_mode():
+                surplus = (maker.model(x) - maker.model.head.bias).gather(1, classes[:, None])[:, 0].cpu().numpy()
+            made = maker.make(x, classes, names)
+            jobs = [
+                (name, at, pixels, values, float(mean))
+                for name in names
+                for (at, pixels), values, mean in zip(part, made[name].numpy(), surplus, strict=True)
+            ]
+            for name, at, _, values, _ in jobs:
+                store.add(name, at, values)
+            with ThreadPoolExecutor(os.cpu_count()) as pool:
+                found = pool.map(lambda job: _describe(cases[job[1]], job[2], job[0], job[3], job[4]), jobs)
+                rows.update({(name, at): row for (name, at, *_), row in zip(jobs, found, strict=True)})
+        if progress:
+            progress("Maps", (batch[-1][0] + 1) / len(cases))
+    return rows
+
+
+def _describe(case: Case, pixels: Pixels, method: str, values: np.ndarray, surplus: float) -> Row:
+    """Measures of one map; `surplus` is the logit less the bias, which a complete map has as its mean."""
+    mask = pixels.masks.get("masks")
+    if mask is None or not mask.any():
+        raise InputError(f"{case.name} has no lesion mask.", "Give it one, or pass it as a normal image.")
+    order = metrics.ranking(values, mask)
+    row: Row = {
+        "method": method,
+        "case": case.name,
+        "patient": case.patient,
+        "label": case.label,
+        "plane": case.plane,
+        "grade": case.grade,
+        "site": case.site,
+        "size_px": int(mask.sum()),
+        "diameter_mm": metrics.equal_diameter(mask, case.spacing),
+        "ap": order.average_precision,
+        "best_dice": order.best_dice,
+        "pointing": metrics.pointing(values, mask),
+        "pointing_15px": metrics.pointing(values, mask, metrics.POINTING_TOLERANCE_PX),
+        "flat": float(np.ptp(values) == 0),
+    }
+    if method.startswith("hrcam/") and not method.endswith(SCALED):
+        row["completeness"] = abs(float(values.mean(dtype=np.float64)) - surplus)
+    for name, other in pixels.masks.items():
+        if name != "masks" and other.any():
+            row[f"ap_{name}"] = metrics.ranking(values, other).average_precision
+            row[f"pointing_{name}"] = metrics.pointing(values, other)
+    return row
+
+
+def _measure_overlays(
+    rows: dict[tuple[str, int], Row],
+    cases: Sequence[Case],
+    store: MapStore,
+    own: Own,
+    progress: Progress | None,
+) -> dict[str, Curve]:
+    """Pass two: choose thresholds by cross-fitting over patients and measure the overlays that they give."""
+    truth = [case.read().masks for case in cases]
+    curves: dict[str, Curve] = {}
+    for number, method in enumerate(store.methods):
+        known = store.cases(method)
+        labels = [cases[case].label for case in known]
+        counts = thresholds.count_pixels(store, method, [truth[case]["masks"] for case in known])
+        fitted = thresholds.cross_fit(counts, labels, patient_folds([cases[case].patient for case in known], labels))
+
+        def judge(job: tuple[int, float], method: str = method) -> tuple[metrics.Detections, Row]:
+            case, threshold = job
+            values = store.get(method, case)
+            overlay: Row = dict.fromkeys(_OVERLAY, np.nan)
+            if np.isfinite(threshold):
+                overlay = _describe_overlay(values >= threshold, truth[case], cases[case].spacing)
+                overlay["threshold"] = float(threshold)
+            for name, limit in own.limits(method, values).items():
+                overlay[f"dice@{name}"] = metrics.dice(values >= limit, truth[case]["masks"])
+            return metrics.detect(values, truth[case]["masks"]), overlay
+
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            judged = list(pool.map(judge, zip(known, fitted, strict=True)))
+        for case, (_, overlay) in zip(known, judged, strict=True):
+            rows[method, case].update(overlay)
+        found = [detections for detections, _ in judged]
+        precision, recall = counts.precision_recall()
+        curves[method] = Curve(
+            counts.pooled_average_precision(),
+            precision.tolist(),
+            recall.tolist(),
+            {rate: metrics.froc_sensitivity(found, rate) for rate in FALSE_PEAKS},
+            thresholds.fit_all(counts, labels),
+        )
+        if progress:
+            progress("Overlays", (number + 1) / len(store.methods))
+    return curves
+
+
+def _describe_overlay(prediction: np.ndarray, masks: dict[str, np.ndarray], spacing: tuple[float, ...]) -> Row:
+    mask = masks["masks"]
+    regions = metrics.count_regions(prediction, mask)
+    return {
+        "dice": metrics.dice(prediction, mask),
+        "iou": metrics.iou(prediction, mask),
+        "hd95_mm": metrics.hausdorff95(prediction, mask, spacing),
+        "lesions": regions.lesions,
+        "lesions_found": regions.found,
+        "false_regions": regions.false_regions,
+        **{f"dice_{name}": metrics.dice(prediction, other) for name, other in masks.items() if name != "masks"},
+    }
+
+
+def _measure_normals(
+    maker: MapMaker,
+    normals: Sequence[Case],
+    class_names: list[str],
+    shown: list[str],
+    curves: dict[str, Curve],
+    own: Own,
+    batch_size: int,
+    progress: Progress | None,
+) -> pd.DataFrame:
+    """False overlay on images without lesion, at the threshold of the class shown; slow methods are left out."""
+    names = maker.names(slow=False)
+    indices = torch.tensor([class_names.index(name) for name in shown], device=maker.device)
+    found: list[Row] = []
+    for batch in batches(normals, batch_size):
+        x = maker.stack(batch)
+        if len(indices) == 1:
+            classes = indices.expand(len(x))
+        else:
+            with torch.no_grad():
+                classes = indices[maker.model(x)[:, indices].argmax(1)]
+        made = maker.make(x, classes, names)
+        for name in names:
+            for (at, _), values, index in zip(batch, made[name].numpy(), classes.tolist(), strict=True):
+                label = class_names[index]
+                limits = {f"{name}@{level}": limit for level, limit in own.limits(name, values).items()}
+                if label in curves[name].thresholds:
+                    limits[name] = curves[name].thresholds[label]
+                known = {"case": normals[at].name, "patient": normals[at].patient, "label": label}
+                for overlay, limit in limits.items():
+                    found.append({"method": overlay, **known, "area": float((values >= limit).mean())})
+        if progress:
+            progress("Normal images", (batch[-1][0] + 1) / len(normals))
+    return pd.DataFrame(found, columns=["method", "case", "patient", "label", "area"])
+
+
+def _with_size(frame: pd.DataFrame) -> pd.DataFrame:
+    """Add the third (small, medium, large) of each case's lesion among all cases of the table."""
+    share = frame.drop_duplicates("case").set_index("case")["size_px"].rank(method="first", pct=True)
+    third = np.ceil(frame["case"].map(share).to_numpy() * 3).astype(int)
+    return frame.assign(size=np.array(["", "small", "medium", "large"])[third])

@@ -1,0 +1,257 @@
+"""One bundle, all evaluation data that fit it: results as JSON types, figures on disk."""
+
+from __future__ import annotations
+
+import platform
+import re
+import subprocess
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import hrcam
+import torch
+from hrcam.bundle.bundle import Bundle
+from hrcam.errors import InputError
+
+from hrcam_research.evaluate import data, figures, judge, lesions, nigra
+from hrcam_research.evaluate.answers import judge_answers
+from hrcam_research.evaluate.case import Case, spread
+from hrcam_research.evaluate.cost import measure_cost
+from hrcam_research.evaluate.localization import MapMaker, MapTable, Progress, evaluate_maps
+from hrcam_research.evaluate.report import FORMAT, FORMAT_VERSION, Results
+from hrcam_research.evaluate.summary import pick_cases, summarize
+
+if TYPE_CHECKING:
+    from hrcam.cam.model import HRCAM
+
+NORMALS = 100
+MONTAGE_ROWS = 2
+_COST_SIDE = 96
+_PACKAGES = ("torch", "torchcam", "captum", "monai", "scikit-learn", "scipy", "numpy")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the command's options say.
+
+    `cases` limits the images of each set (None takes all); `judged` is how many images faithfulness and
+    randomisation are measured on (0 leaves both out); `split` is taken of a folder with a table of its own (None: all).
+    """
+
+    cases: int | None = None
+    judged: int = judge.CASES
+    methods: tuple[str, ...] | None = None
+    split: str | None = "val"
+    batch_size: int = 8
+    device: str = "cpu"
+
+
+@dataclass(frozen=True)
+class EvaluationSet:
+    """Images with lesion, images without, and what a report must say about them."""
+
+    name: str
+    cases: list[Case]
+    normals: list[Case]
+    note: str = ""
+    few_methods: bool = False
+    midbrains: nigra.Midbrains | None = None
+
+
+def find_sets(bundle: Bundle, folder: Path, split: str | None = "val") -> list[EvaluationSet]:
+    """The sets of a data folder whose labels the bundle knows.
+
+    A folder with a table of its own (see `data`) is one set, of which `split` is taken (None: all). Else `t1ce_slices`
+    (val), with the held-out `no_tumor` images as normal ones, and `t1ce_volumes`, whose slices beside the tumour are
+    the normal ones. For a model of `lesion` lesions are simulated in the folder's heads (`lesions`). For a 3D model of
+    `nigral_loss` midbrains are generated; it needs no data.
+    """
+    known = set(bundle.class_names)
+    healthy = [kind.name for kind in bundle.classes if not kind.pathology]
+
+    def fitting(cases: Sequence[Case]) -> list[Case]:
+        return [case for case in cases if case.label in known]
+
+    if data.table_of(folder):
+        cases = fitting(data.slice_cases(folder, bundle, split))
+        normals = [case for case in cases if case.label in healthy]
+        traced = [case for case in cases if case.traced]
+        return [EvaluationSet(folder.resolve().name, traced, normals, f"split {split or 'all'}")] if traced else []
+    if lesions.LABEL in known and len(known) == 2:
+        found = lesions.lesion_sets(bundle, folder)
+        big = bundle.dimension == 3  # all methods' maps of 24 volumes would take 9 GB of scratch
+        return [EvaluationSet(one.name, one.cases, one.normals, one.note, big or n > 0) for n, one in enumerate(found)]
+    if bundle.dimension != 2:
+        return [_midbrains(bundle)] if nigra.LABEL in known and len(known) == 2 else []
+    sets = []
+    if (folder / "t1ce_slices").is_dir():
+        cases = fitting(data.slice_cases(folder / "t1ce_slices", bundle))
+        apart = (folder / "no_tumor").is_dir()
+        normals = data.normal_cases(folder / "no_tumor", bundle, *healthy[:1]) if apart else []
+        if cases:
+            sets.append(
+                EvaluationSet("t1ce_slices", [case for case in cases if case.traced], normals, "split val, by patient")
+            )
+    if (folder / "t1ce_volumes").is_dir() and "glioma" in known:
+        slices = data.volume_slices(folder / "t1ce_volumes", bundle, "glioma", (healthy or ["no tumor"])[0])
+        used = next(
+            (one.get("use", "") for one in bundle.metadata["data"] if one["name"] == "t1ce_volumes"), "not used"
+        )
+        traced = [case for case in slices if case.traced]
+        rest = [case for case in slices if not case.traced]
+        sets.append(EvaluationSet("t1ce_volumes", traced, rest, f"the model's training: {used}", few_methods=True))
+    return [one for one in sets if one.cases]
+
+
+def _midbrains(bundle: Bundle) -> EvaluationSet:
+    note = "generated, of seeds that were never trained on; controls are the twins without loss"
+    midbrains = nigra.Midbrains(bundle)
+    return EvaluationSet(nigra.NAME, *midbrains.cases(), note, few_methods=True, midbrains=midbrains)
+
+
+def evaluate_bundle(
+    bundle: Bundle, folder: Path, out: Path, settings: Settings, progress: Progress | None = None
+) -> Results:
+    """Evaluate a bundle and draw its figures under `out`/figures.
+
+    Raises
+    ------
+    InputError : no data in the folder fit the bundle; an unknown method.
+    """
+    sets = find_sets(bundle, folder, settings.split)
+    if not sets:
+        raise InputError(
+            f"{folder} holds no image of a class that {bundle.name} knows ({', '.join(bundle.class_names)}).",
+            "Give a folder with t1ce_slices, or one with slices.csv.",
+        )
+    torch.manual_seed(0)
+    model = bundle.build().to(settings.device)
+    results: Results = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "model": {
+            "name": bundle.name,
+            "version": bundle.version,
+            "title": bundle.title,
+            "sha256": bundle.sha256,
+            "fusion": model.fusion,
+            "levels": [level.name for level in model.levels],
+            "classes": list(bundle.class_names),
+        },
+        "commit": commit(),
+        "versions": {
+            "hrcam": hrcam.__version__,
+            "Python": platform.python_version(),
+            **{package: version(package) for package in _PACKAGES},
+        },
+        "data": {},
+        "localization": {},
+        "figures": {},
+    }
+    for one in sets:
+        _localize(results, bundle, model, one, out, settings, progress)
+    first = sets[0]
+    maker = MapMaker(model, settings.methods)
+    if first.midbrains:
+        first.midbrains.count = min(first.midbrains.count, settings.cases or first.midbrains.count)
+        answers = nigra.judge_nigra(first.midbrains, model, folder, settings.batch_size, progress)
+    elif lesions.LABEL in bundle.class_names and not data.table_of(folder):
+        chosen = [(one.name, _some(one.cases, settings.cases), _some(one.normals, settings.cases)) for one in sets]
+        answers = lesions.judge_lesions(bundle, model, chosen, settings.batch_size, progress)
+    else:
+        answers = judge_answers(bundle, model, folder, settings.split, settings.batch_size, progress)
+    results["classification"] = answers
+    calibration = results["classification"].pop("calibration", None)
+    if calibration:
+        path = f"figures/{bundle.name}-reliability.png"
+        figures.reliability(calibration, out / path)
+        results["classification"]["figure"] = path
+    if settings.judged and judge.can_be_judged(first.cases[0]):
+        judged = judge.chosen_cases(first.cases, settings.judged)
+        results["faithfulness"] = judge.judge_faithfulness(maker, judged, bundle.class_names, progress)
+        results["randomization"] = judge.judge_randomization(maker, judged, bundle.class_names, progress)
+    results["cost"] = _cost(maker, first.cases[0], bundle)
+    return results
+
+
+def _localize(
+    results: Results, bundle: Bundle, model: HRCAM, one: EvaluationSet, out: Path, settings: Settings,
+    progress: Progress | None,
+) -> None:  # fmt: skip
+    cases, normals = _some(one.cases, settings.cases), _some(one.normals, min(NORMALS, settings.cases or NORMALS))
+    methods = settings.methods
+    if methods is None and one.few_methods:
+        maker = MapMaker(model)
+        methods = (*judge.main_methods(maker), f"{maker.default} 0–1")
+    table = evaluate_maps(
+        model, cases, bundle.class_names, methods, normals=normals, batch_size=settings.batch_size, progress=progress,
+        evidence_levels=bundle.evidence_levels,
+        pathologies=[kind.name for kind in bundle.classes if kind.pathology and kind.name in {c.label for c in cases}],
+    )  # fmt: skip
+    summary = summarize(table)
+    results["data"][one.name] = {**data.describe(cases), "note": one.note}
+    if normals:
+        results["data"][f"{one.name}, without lesion"] = data.describe(normals)
+    results["localization"][one.name] = summary
+    results["figures"][one.name] = _draw(bundle, model, one.name, cases, table, summary, out)
+
+
+def _some(cases: list[Case], count: int | None) -> list[Case]:
+    if count is None or count >= len(cases):
+        return cases
+    return [cases[at] for at in spread([case.label for case in cases], [case.patient for case in cases], count)]
+
+
+def _draw(
+    bundle: Bundle, model: HRCAM, name: str, cases: list[Case], table: MapTable, summary: dict[str, Any], out: Path
+) -> dict[str, str]:
+    """Draw the figures of one set; returns their titles and paths relative to `out`."""
+    stem = f"figures/{bundle.name}-{re.sub(r'[^A-Za-z0-9_.]+', '-', name)}"  # a link in the report
+    shown = summary["shown"]
+    titles = {
+        f"Best, median and worst cases of {shown[0]} by AP": f"{stem}-cases.png",
+        "Precision and recall of pixels": f"{stem}-precision-recall.png",
+        "Dice and lesion size": f"{stem}-size.png",
+    }
+    montage, curves, sizes = (out / path for path in titles.values())
+    ranked_by = summary["default"] if summary["default"] in summary["metrics"] else shown[0]
+    precision = {
+        method: dict(zip(part["case"], part["ap"], strict=True))
+        for method, part in table.rows[table.rows["method"].isin(shown)].groupby("method")
+    }
+    groups = pick_cases(table.rows, ranked_by, MONTAGE_ROWS)
+    figures.montage(MapMaker(model, shown), cases, bundle.class_names, groups, shown, precision, montage)
+    figures.curves(summary, curves)
+    figures.sizes(summary, sizes)
+    return {title.replace(shown[0], ranked_by): path for title, path in titles.items()}
+
+
+def _cost(maker: MapMaker, case: Case, bundle: Bundle) -> dict[str, Any]:
+    pixels = case.read()
+    x = maker.stack([(0, pixels)])
+    if bundle.dimension == 3:  # ratios are the same, and gradients of whole volumes take minutes each
+        for axis in (2, 3, 4):
+            side = min(x.shape[axis], _COST_SIDE)
+            x = x.narrow(axis, (x.shape[axis] - side) // 2, side)
+    costs = measure_cost(maker, x, list(bundle.class_names).index(case.label))
+    size = " × ".join(map(str, x.shape[2:]))
+    what = f"one image of {size}, {x.device.type}, {torch.get_num_threads()} thread(s)"
+    return {"what": what, "methods": {name: asdict(cost) for name, cost in costs.items()}}
+
+
+def commit() -> str:
+    """Short hash of the source's commit, "+" where the engine's tracked files differ; "unknown" without git."""
+    here = Path(hrcam.__file__).parent
+
+    def git(*arguments: str) -> str:
+        done = subprocess.run(["git", "-C", str(here), *arguments], capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    try:
+        changed = git("status", "--porcelain", "--untracked-files=no", "--", str(here))
+        return git("rev-parse", "--short=12", "HEAD") + ("+" if changed else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"

@@ -1,0 +1,228 @@
+"""Write a simulated data set: images, masks, table, recipe; resumable, and the same for any number of jobs."""
+
+from __future__ import annotations
+
+import csv
+import json
+import multiprocessing
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk  # noqa: N813 - its customary name
+from hrcam.errors import OutputError
+from PIL import Image
+
+from .case import simulate_case
+from .head import Head, phantom_head, read_head
+from .neuromelanin import simulate_midbrain
+from .recipe import Recipe
+
+Array = np.ndarray
+
+COLUMNS = ("path", "label", "patient", "split", "mask", "seed", "plane", "style", "spacing_mm", "mask_voxels", "spec")
+_CHUNK = 32
+_GAIN = 16  # stored = 16 x intensity, the same for all images of a set, so that twins stay twins
+# Columns of the direction matrix (LPS) of a picture's i, j and k axis.
+_DIRECTIONS = {
+    None: (1, 0, 0, 0, 1, 0, 0, 0, 1),
+    "axial": (1, 0, 0, 0, 1, 0, 0, 0, 1),
+    "coronal": (1, 0, 0, 0, 0, 1, 0, -1, 0),
+    "sagittal": (0, 0, 1, 1, 0, 0, 0, -1, 0),
+}
+
+
+@contextmanager
+def _atomic(path: Path) -> Iterator[Path]:
+    """Give a name to write to; the file appears under its own name only when whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{os.getpid()}-{path.name}")
+    try:
+        yield part
+        part.replace(path)
+    except (OSError, RuntimeError) as error:  # ITK's writers raise RuntimeError
+        reason = str(getattr(error, "strerror", None) or error).strip().splitlines()[-1]
+        raise OutputError(f"{path} cannot be written: {reason}.", "Free space or choose another --out.") from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    with _atomic(path) as part:
+        part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def _write_image(path: Path, array: Array, spacing_mm: tuple[float, ...], plane: str | None) -> None:
+    """Write intensities (float) as 16 bits, masks and labels as 8 bits."""
+    if array.dtype in (np.dtype(bool), np.dtype(np.uint8)):
+        stored = array.astype(np.uint8) * (255 if path.suffix == ".png" else 1)
+    else:
+        stored = np.clip(np.rint(array * _GAIN), 0, 65535).astype(np.uint16)
+    with _atomic(path) as part:
+        if path.suffix == ".png":
+            Image.fromarray(stored).save(part, format="PNG")
+            return
+        volume = sitk.GetImageFromArray(stored if stored.ndim == 3 else stored[None])
+        spacing = spacing_mm if len(spacing_mm) == 3 else (max(spacing_mm), *spacing_mm)
+        volume.SetSpacing([float(s) for s in spacing[::-1]])
+        volume.SetDirection([float(d) for d in _DIRECTIONS[plane]])
+        corner = np.array(_DIRECTIONS[plane], float).reshape(3, 3) @ (
+            np.array(volume.GetSpacing()) * (np.array(volume.GetSize()) - 1) / 2
+        )
+        volume.SetOrigin((-corner).tolist())  # the picture's center is the origin of space
+        sitk.WriteImage(volume, str(part), useCompression=True)
+
+
+@lru_cache(maxsize=1)
+def _head(recipe: Recipe, number: int) -> Head:
+    if recipe.heads:
+        return read_head(recipe.heads[number])
+    return phantom_head(np.random.default_rng((recipe.seed, 2, number)), name=recipe.head_names()[number])
+
+
+def _make(recipe: Recipe, out: Path, image: int) -> None:
+    """Draw and write one image, its mask and, last, its record."""
+    sick, key = recipe.pathological(image), recipe.key(image)
+    seed = (recipe.seed, 0, key)
+    spec: dict[str, Any] = {}
+    plane, style = None, ""
+    spacing: tuple[float, ...]
+    if recipe.kind == "lesion":
+        case = simulate_case(
+            _head(recipe, recipe.head_of(image)), seed, dims=recipe.dims, size=recipe.size, lesion=sick,
+            spacing_mm=recipe.spacing_mm, diameter_mm=recipe.diameter_mm, contrast=recipe.contrast,
+            least_change=recipe.least_change, style=recipe.style,
+        )  # fmt: skip
+        pixels, mask, spacing, plane, style = case.image, case.mask, case.spacing_mm, case.plane, case.style
+        spec = case.spec.to_dict() if case.spec else {}
+    else:
+        volume = simulate_midbrain(seed, parkinson=sick)
+        pixels, mask, spacing = volume.image, volume.mask, volume.spacing_mm
+        spec = volume.loss.to_dict() if volume.loss else {}
+        _write_image(out / "anatomy" / _file(recipe, image), volume.labels, spacing, plane)
+    name = _file(recipe, image)
+    _write_image(out / "masks" / name, mask, spacing, plane)
+    _write_image(out / "images" / name, pixels, spacing, plane)
+    record = {
+        "path": f"images/{name}", "label": recipe.labels[0 if sick else 1], "patient": recipe.subject(image),
+        "mask": f"masks/{name}", "seed": f"{recipe.seed}-0-{key}", "plane": plane or "", "style": style,
+        "spacing_mm": " ".join(f"{s:g}" for s in spacing), "mask_voxels": int(mask.sum()), "spec": json.dumps(spec),
+    }  # fmt: skip
+    _write_json(_record(out, image), record)
+
+
+def _file(recipe: Recipe, image: int) -> str:
+    return f"{recipe.kind}_{image:06d}" + (".png" if recipe.file_format == "png" else ".nii.gz")
+
+
+def _record(out: Path, image: int) -> Path:
+    return out / "records" / f"{image:06d}.json"
+
+
+def _make_all(recipe: Recipe, out: Path, images: Iterable[int]) -> int:
+    made = 0
+    for image in images:
+        _make(recipe, out, image)
+        made += 1
+    return made
+
+
+def _chunks(recipe: Recipe, images: list[int]) -> list[list[int]]:
+    """Groups of images of one head each, so that a head is read once a group."""
+    groups: dict[int, list[int]] = {}
+    for image in images:
+        groups.setdefault(recipe.head_of(image) if recipe.kind == "lesion" else 0, []).append(image)
+    return [group[n : n + _CHUNK] for group in groups.values() for n in range(0, len(group), _CHUNK)]
+
+
+def make_dataset(recipe: Recipe, out: Path, jobs: int = 1, progress: Callable[[int, int], None] | None = None) -> Path:
+    """Make a data set, or finish one that was interrupted.
+
+    ``out`` gets ``images/``, ``masks/``, ``cases.csv`` (readable by ``hrcam train``) and ``recipe.json``; neuromelanin
+    sets also ``anatomy/``, label maps of the crus cerebri (1) and the nigra (2).
+
+    Parameters
+    ----------
+    recipe : what to make.
+    out : folder, new or begun with the same recipe.
+    jobs : processes.
+    progress : told (images done, images in all).
+
+    Returns
+    -------
+    Path of ``cases.csv``.
+
+    Raises
+    ------
+    InputError : a head cannot be used.
+    OutputError : the folder holds something else, or cannot be written.
+    """
+    table = out / "cases.csv"
+    content = recipe.to_dict()
+    if (out / "recipe.json").exists():
+        if _read_recipe(out) != content:
+            raise OutputError(f"{out} holds a set made by another recipe.", "Choose another --out, or delete it.")
+    elif out.exists() and any(out.iterdir()):
+        raise OutputError(f"{out} is not empty.", "Choose a new folder for --out.")
+    report = progress or (lambda done, total: None)
+    if table.exists():
+        report(recipe.count, recipe.count)
+        return table
+    _write_json(out / "recipe.json", content)
+    todo = [image for image in range(recipe.count) if not _record(out, image).exists()]
+    done = recipe.count - len(todo)
+    report(done, recipe.count)
+    try:
+        for made in _make_chunks(recipe, out, _chunks(recipe, todo), jobs):
+            done += made
+            report(done, recipe.count)
+    except BaseException:
+        if [path.name for path in out.iterdir()] == ["recipe.json"]:  # nothing was made: the folder is free again
+            (out / "recipe.json").unlink()
+        raise
+    _write_table(recipe, out, table)
+    shutil.rmtree(out / "records")
+    for part in out.glob("*/.*"):  # left by a run that was killed
+        part.unlink()
+    return table
+
+
+def _make_chunks(recipe: Recipe, out: Path, chunks: list[list[int]], jobs: int) -> Iterator[int]:
+    """Make groups of images and tell the size of each that is done."""
+    if jobs <= 1:
+        for chunk in chunks:
+            yield _make_all(recipe, out, chunk)
+        return
+    # Spawned, not forked: forking a process with threads (torch, ITK) may hang.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(jobs, max(len(chunks), 1)), mp_context=context) as pool:
+        futures = [pool.submit(_make_all, recipe, out, chunk) for chunk in chunks]
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _read_recipe(out: Path) -> Any:
+    try:
+        return json.loads((out / "recipe.json").read_text(encoding="utf-8"))
+    except ValueError:
+        return None
+
+
+def _write_table(recipe: Recipe, out: Path, table: Path) -> None:
+    splits = recipe.splits()
+    with _atomic(table) as part, part.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, COLUMNS)
+        writer.writeheader()
+        for image in range(recipe.count):
+            row = json.loads(_record(out, image).read_text(encoding="utf-8"))
+            writer.writerow({**row, "split": splits[row["patient"]]})

@@ -1,0 +1,91 @@
+"""What the bundle knows beside its weights, measured on images that taught nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+import numpy as np
+import torch
+from hrcam.cam.model import HRCAM
+from hrcam.run.evidence_levels import fit_bias, fit_evidence_levels, fit_volume_rule, level_rates
+from hrcam_train.calibrate import Calibration, slice_temperature, strongest_evidence
+from hrcam_train.predict import Floats, Prediction, predict
+from hrcam_train.prepare_cases import PreparedCase
+
+from .data import CLASSES, NORMAL, TUMORS, Images
+
+BATCH = 16
+VOLUME_SLICES = 48
+TUMOR_SHARE = (0.06, 0.5)
+COMPOSED = 60
+"""Composed volumes a class: few real volumes with a known class can be had, and all of them gliomas."""
+
+_CPU = torch.device("cpu")
+_PATHOLOGY = [name != NORMAL for name in CLASSES]
+
+
+def prepared(name: str, images: Images) -> list[PreparedCase]:
+    """Each image a case of its own."""
+    return [
+        PreparedCase(f"{name}-{n}", patient, int(label), pixels[None], np.array([label]))
+        for n, (pixels, label, patient) in enumerate(zip(images.pixels, images.labels, images.patients, strict=True))
+    ]
+
+
+def calibrate(hrcam: HRCAM, tumors: Images, normals: Images, scans: Images, seed: int = 0) -> Calibration:
+    """The head's bias, temperature, volume rule and evidence levels, from validation tumors and held-out normal slices.
+
+    The bias is that of classes that occur equally often: in training, views and shares were others. It is changed in
+    `hrcam`; no map changes with it.
+
+    The volume rule is fitted on **composed** volumes: slices of one validation patient among slices without tumor, in
+    shares as tumors have of a head, and volumes of slices without tumor alone. Half of them have for surroundings the
+    tumor-free slices of a real scan (of `scans`): vessels and the pituitary gland, which enhance in every head, are
+    rare in single slices without tumor. Surroundings are drawn alike for all classes and hence tell none apart.
+    """
+    cases = prepared("tumor", tumors) + prepared("normal", normals)
+    predictions = predict(hrcam, cases, _CPU, BATCH)
+    shift = fit_bias(_logits(predictions), [case.label for case in cases])
+    shift -= shift[CLASSES.index(NORMAL)]
+    with torch.no_grad():
+        hrcam.head.bias.add_(torch.from_numpy(shift).to(hrcam.head.bias))
+    predictions = [replace(p, logits=p.logits + shift) for p in predictions]
+    temperature = slice_temperature(predictions)
+    free = predict(hrcam, prepared("scan", scans.chosen(scans.labels == CLASSES.index(NORMAL))), _CPU, BATCH)
+    around = [_logits(p for p in free if p.patient == patient) for patient in sorted({p.patient for p in free})]
+    volumes = list(_compose(predictions, around, np.random.default_rng(seed)))
+    rule = fit_volume_rule([logits for logits, _ in volumes], [label for _, label in volumes], _PATHOLOGY)
+    absent = [
+        strongest_evidence(hrcam, case, int(np.argmax(p.logits[0, : len(TUMORS)])), _CPU, BATCH)
+        for case, p in zip(cases, predictions, strict=True)
+        if not _PATHOLOGY[case.label]
+    ]
+    levels = fit_evidence_levels(absent)
+    return Calibration(temperature, rule, levels, level_rates(absent, levels))
+
+
+def _logits(predictions: Iterable[Prediction]) -> Floats:
+    return np.concatenate([p.logits for p in predictions])
+
+
+def _compose(
+    predictions: list[Prediction], around: list[Floats], rng: np.random.Generator
+) -> Iterator[tuple[Floats, int]]:
+    """Logits of composed volumes and their class; every second one lies in a scan of `around`."""
+    normal = _logits(p for p in predictions if p.label == CLASSES.index(NORMAL))
+
+    def surroundings(number: int, count: int) -> Floats:
+        return around[rng.integers(len(around))] if number % 2 else normal[rng.choice(len(normal), count)]
+
+    for label in range(len(TUMORS)):
+        patients = sorted({p.patient for p in predictions if p.label == label})
+        for n in range(COMPOSED):
+            patient = patients[n % len(patients)]
+            own = _logits(p for p in predictions if p.label == label and p.patient == patient)
+            share = rng.uniform(*TUMOR_SHARE)
+            others = surroundings(n, round((1 - share) * VOLUME_SLICES))
+            count = max(1, round(share / (1 - share) * len(others)))
+            yield np.concatenate([own[rng.choice(len(own), count)], others]), label
+    for n in range(COMPOSED):
+        yield surroundings(n, VOLUME_SLICES), CLASSES.index(NORMAL)
