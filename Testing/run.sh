@@ -5,7 +5,7 @@ set -uo pipefail
 cd "$(dirname "$0")/.."
 python=$1
 shift
-alone=(Testing/engine/test_engines.py Testing/engine/test_faults_kill.py Testing/module/test_*.py)
+alone=(Testing/engine/run/test_engines.py Testing/faults/test_faults_kill.py HRCAMModule/Testing/Python/test_*.py)
 status=0
 ignored=()
 

@@ -29,15 +29,13 @@ from faults.survivors import EXPLAINED
 
 ROOT = Path(__file__).resolve().parents[2]
 ENGINE = ROOT / "HRCAMExtension" / "hrcam"
-_KINDS = ("bundle", "bundle_faults", "bundle_install", "bundle_limits", "security_model")
-BUNDLES = [f"test_{kind}.py" for kind in _KINDS]
 TESTS = {
-    "fusion.py": ["test_fusion.py"],
-    "geometry.py": ["test_geometry.py"],
-    "bundle.py": BUNDLES,
-    "bundle_metadata.py": BUNDLES,
-    "bundle_network.py": BUNDLES,
-    "bundle_write.py": BUNDLES,
+    "cam/fusion.py": ["cam/test_fusion.py"],
+    "scan/geometry.py": ["scan/test_geometry.py"],
+    "bundle/bundle.py": ["bundle"],
+    "bundle/metadata.py": ["bundle"],
+    "bundle/network.py": ["bundle"],
+    "bundle/write.py": ["bundle"],
 }
 """File of the engine to the tests that must notice."""
 
@@ -128,7 +126,7 @@ class _Mutated(importlib.abc.MetaPathFinder, importlib.machinery.SourceFileLoade
     """Gives one module of the engine from a changed source."""
 
     def __init__(self, path: Path, source: str) -> None:
-        super().__init__(f"hrcam.{path.stem}", str(path))
+        super().__init__(".".join(("hrcam", *path.relative_to(ENGINE).with_suffix("").parts)), str(path))
         self._changed = source
 
     def find_spec(self, fullname, path, target=None):  # type: ignore[no-untyped-def]
@@ -156,7 +154,7 @@ def lives(path: Path, source: str) -> bool:
         sys.meta_path.insert(0, _Mutated(path, source))
         import pytest
 
-        tests = [str(ROOT / "Testing" / "engine" / name) for name in TESTS[path.name]]
+        tests = [str(ROOT / "Testing" / "engine" / name) for name in TESTS[path.relative_to(ENGINE).as_posix()]]
         code = pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", "-k", SLOW, *tests])
     except BaseException:
         os._exit(1)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parents[1] / "bench" / "large.py"
+SCRIPT = Path(__file__).parents[2] / "bench" / "large.py"
 SIZE = (192, 192, 256)
 OVERHEAD_GIB = 0.06
 """Of a network's passes and of the libraries, whatever the volume's size."""

@@ -23,7 +23,7 @@ READ = """
 import json, sys, tempfile
 from pathlib import Path
 import numpy as np
-from hrcam.mrml import MRMLSession
+from hrcam.output.mrml import MRMLSession
 import slicer
 from vtkmodules.util.numpy_support import vtk_to_numpy
 

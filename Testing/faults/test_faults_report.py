@@ -4,6 +4,7 @@ import json
 
 import pytest
 from corpus.make import KINDS
+
 from faults import reliability
 from faults.catalog import CORPUS_TEST, FAULTS, FUZZED, SECURITY
 

@@ -11,7 +11,7 @@ pytest_plugins = ("module_host",)
 pytestmark = pytest.mark.gui
 
 slicer = pytest.importorskip("slicer")
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def test_the_module_introduces_itself(_loadedModule, slicerHost):

@@ -19,7 +19,7 @@ CPU = Options(device="cpu")
 DEADLY = """
 import json
 import os
-from hrcam.networks import VGGSmall
+from hrcam.networks.registry import VGGSmall
 
 class Deadly(VGGSmall):
     def forward(self, x):

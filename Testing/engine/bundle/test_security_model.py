@@ -20,8 +20,9 @@ from hrcam.cli import app as cli
 from hrcam.localize import Options, localize
 from hrcam.scan.volume import to_sitk
 
-ROOT = Path(__file__).resolve().parents[2]
-SOURCES = [*sorted((ROOT / "HRCAMExtension" / "hrcam").rglob("*.py")), *sorted((ROOT / "HRCAMModule").rglob("*.py"))]
+ROOT = Path(__file__).resolve().parents[3]
+SOURCES = [*sorted((ROOT / "HRCAMExtension" / "hrcam").rglob("*.py")), *sorted(
+    path for path in (ROOT / "HRCAMModule").rglob("*.py") if "Testing" not in path.parts)]
 
 FORBIDDEN_MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "shelve", "marshal", "joblib", "telnetlib", "ftplib",
                      "smtplib", "requests", "httpx", "aiohttp", "urllib3", "socket", "http", "xmlrpc"}
@@ -80,7 +81,7 @@ def watch(event, arguments):
         seen.append((event, str(arguments)[:200]))
         raise PermissionError(f"{event} in a process that may not speak to anyone")
 sys.addaudithook(watch)
-from hrcam.cli import main
+from hrcam.cli.app import main
 code = main(sys.argv[1:])
 print("CONNECTIONS", seen)
 sys.exit(code)

@@ -27,7 +27,7 @@ from worker_peer import Peer, wait_until
 
 FAKE_ENGINE = """
 import ctypes, os, sys, time
-import hrcam.bundle, hrcam.localize, hrcam.worker
+import hrcam.bundle.bundle, hrcam.localize, hrcam.worker.worker
 from hrcam.errors import Cancelled
 
 def localize(volume, bundle, options, progress, cancelled):
@@ -46,8 +46,8 @@ def localize(volume, bundle, options, progress, cancelled):
     raise ZeroDivisionError("division by zero")
 
 hrcam.localize.localize = localize
-hrcam.bundle.load_bundle = lambda name: None
-hrcam.worker.main()
+hrcam.bundle.bundle.load_bundle = lambda name: None
+hrcam.worker.worker.main()
 """
 
 

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.gui
 
 slicer = pytest.importorskip("slicer")
 sitk = pytest.importorskip("SimpleITK")
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture
@@ -153,8 +153,8 @@ def test_what_the_file_says_of_itself_reaches_the_result(batch, scans, tmp_path,
 
     import hrcam.scan.volume
 
-    read = hrcam.volume.read_volume
-    monkeypatch.setattr(hrcam.volume, "read_volume", lambda path: dataclasses.replace(
+    read = hrcam.scan.volume.read_volume
+    monkeypatch.setattr(hrcam.scan.volume, "read_volume", lambda path: dataclasses.replace(
         read(path), modality="CT", notes=("Left may be right.",)))
     (scans / "broken.nrrd").unlink()
     output = tmp_path / "out"

@@ -131,11 +131,11 @@ LIMITED = """
 import resource, signal, sys
 import numpy as np
 from hrcam.errors import OutputError
-from hrcam.geometry import Geometry
-from hrcam.result import EvidenceLevel, Result, SliceEvidence
-from hrcam.volume import Volume
-from hrcam.worker_files import write_arrays
-from hrcam.writers import write_result
+from hrcam.scan.geometry import Geometry
+from hrcam.run.result import EvidenceLevel, Result, SliceEvidence
+from hrcam.scan.volume import Volume
+from hrcam.worker.files import write_arrays
+from hrcam.output.writers import write_result
 from pathlib import Path
 
 writer, folder, limit = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])

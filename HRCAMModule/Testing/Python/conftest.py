@@ -4,8 +4,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from fixtures import blob_volume, bright_blob_bundle  # noqa: F401
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+REPOSITORY = Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(REPOSITORY))
 
 

@@ -1,6 +1,7 @@
 """What a file's header leaves open is said; what it states wrongly never ends the process."""
 
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,8 +13,9 @@ from hrcam.scan.checks import check_fit
 from hrcam.scan.volume import read_volume
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_checks import FINE
 
+FINE = SimpleNamespace(metadata={
+    "modality": "MR T1", "input": {"planes": ["axial"], "size": [112, 112], "spacing_mm": 2.0}})
 SIDES, SIZES = "left and right may be swapped", "voxel sizes that contradict"
 WORDS = [b"-1", b"0", b"-3", b"99", b"1000000000", b"2147483648", b"4294967297", b"18446744073709551617", b"nan",
          b"inf", b"1e308", b"", b"x" * 3000, b"%n%s", b"\0", b"none", b"()", b"LOCAL", b"MET_SHORT_ARRAY", b"block",

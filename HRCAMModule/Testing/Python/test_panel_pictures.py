@@ -11,7 +11,7 @@ pytest_plugins = ("module_host",)
 pytestmark = pytest.mark.gui
 
 pytest.importorskip("slicer")
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 WIDTH, HEIGHT = 144, 90
 CURSOR, LEVEL = (46, 134, 222), (1.0, 0.0, 0.0)

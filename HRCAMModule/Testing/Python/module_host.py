@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from module_scene import MODEL
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+REPOSITORY = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture(scope="session")
