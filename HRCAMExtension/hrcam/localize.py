@@ -18,9 +18,11 @@ import numpy.typing as npt
 
 from .bundle.bundle import Bundle
 from .errors import Cancelled, InputError, ModelError
-from .run.evidence_levels import at_peak, label_levels, softmax, volume_logits
-from .run.regions import drop_small, find_regions
+from .run.evidence_levels import softmax, volume_logits
+from .run.marking import mark
+from .run.regions import find_regions
 from .run.result import FloatArray, Result, SliceEvidence
+from .run.withholding import is_withheld, withheld_in_words
 from .scan.checks import Fit, assess_fit, check_volume
 from .scan.geometry import PLANES
 from .scan.sampling import Plan, SlicePlan, plan_slices, plan_volume
@@ -62,7 +64,8 @@ class Options:
     Parameters
     ----------
     class_name : class whose evidence is shown; None: the predicted class if it is a pathology, otherwise the pathology
-        with the highest probability, whose map is given but not labelled: a scan called normal shows no overlay.
+        with the highest probability, whose map is given but not marked where the scan is called normal
+        (``withholding.is_withheld``).
     plane : "auto" (acquisition plane), "axial", "coronal", "sagittal", or "all" (mean of the three planes' maps and
         logits). 3D models see the whole volume and take "auto" alone.
     device : "auto" (CUDA where there is one), "cpu", "cuda", "cuda:N".
@@ -150,11 +153,14 @@ def localize(
         } if options.keep_levels else None
         slices = _slice_evidence(volume, bundle, plans, outputs, evidence)
     with clock.stage("Finding regions"):
-        levels, geometry = at_peak(bundle.evidence_levels, float(evidence.max())), volume.geometry
-        labels = drop_small(label_levels(evidence, levels), geometry, options.minimum_region_ml)
-        notes = _withhold(labels, bundle, options, logits)
+        levels, geometry = bundle.evidence_levels, volume.geometry
+        withheld = options.class_name is None and is_withheld(probabilities, bundle.pathology, bundle.withholding)
+        labels = mark(evidence, geometry, levels, options.minimum_region_ml, withheld)
+        notes = []
+        if withheld and evidence.max() >= levels[0].threshold:
+            notes.append(withheld_in_words(probabilities, bundle.pathology, bundle.withholding))
         plane = plans[0].plane if len(plans) == 1 and isinstance(plans[0], SlicePlan) else geometry.acquisition_plane
-        regions = [] if notes else find_regions(evidence, geometry, levels, plane, options.minimum_region_ml)
+        regions = find_regions(evidence, labels, geometry, levels, plane)
     result = Result(
         case=volume.name,
         probabilities=probabilities,
@@ -162,6 +168,7 @@ def localize(
         shown_class=bundle.class_names[shown],
         map=evidence,
         labels=labels,
+        withheld=withheld,
         evidence_levels=levels,
         regions=tuple(regions),
         slices=slices,
@@ -307,22 +314,6 @@ def _refuse_nonsense(*values: npt.ArrayLike) -> None:
 def _shown_class(bundle: Bundle, options: Options, logits: npt.NDArray[np.float64]) -> int:
     """Index of `Options.class_name`, else of the likeliest pathology (the predicted class, if it is one)."""
     return max(_candidates(bundle, options), key=lambda index: float(logits[index]))
-
-
-def _withhold(
-    labels: npt.NDArray[np.uint8], bundle: Bundle, options: Options, logits: npt.NDArray[np.float64]
-) -> list[str]:
-    """Clear the labels of a scan that the model as a whole calls normal, unless a class was asked for; say so.
-
-    Levels bound false evidence a slice; a scan of many slices has more chances to show some, and the scan's own
-    probabilities, which weigh all slices, are the better judge of whether there is anything to show.
-    """
-    predicted = bundle.classes[int(np.argmax(logits))]
-    if options.class_name is not None or predicted.pathology or not labels.any():
-        return []
-    labels[:] = 0
-    return [f'The most probable class is "{predicted.name}", so spots where the map exceeds the evidence levels are '
-            "not marked. Choose a class to see them."]
 
 
 def _mean_map(plans: Sequence[Plan], maps: Sequence[Parts]) -> tuple[FloatArray, list[npt.NDArray[np.float64]]]:

@@ -32,7 +32,7 @@ PARTS = {  # functions whose time, callees included, is what the profile shows; 
     "preparing (scale, slices)": ("plan_slices", "load"),
     "forward pass with evidence": ("native_maps", "__call__:engine_openvino"),
     "map: up-sampling, fusing, back to the grid": ("_mean_map",),
-    "levels and regions": ("label_levels", "drop_small", "find_regions"),
+    "levels and regions": ("mark", "find_regions"),
     "hash of the input": ("content_hash",),
     "writing map, segmentation, labels, JSON": ("write_result",),
 }

@@ -38,10 +38,27 @@ def test_a_scan_called_normal_is_not_marked_unless_a_class_is_asked_for(bright_b
     found = localize(small, bright_blob_bundle, CPU)
     assert found.predicted == "no_lesion" and found.map.max() > found.evidence_levels[0].threshold
     assert not found.labels.any() and found.regions == ()
-    assert any("are not marked. Choose a class" in warning for warning in found.warnings)
+    assert found.withheld and any("are not marked" in warning for warning in found.warnings)
     asked = localize(small, bright_blob_bundle, dataclasses.replace(CPU, class_name="lesion"))
-    assert asked.labels.any() and asked.regions and not asked.warnings
+    assert asked.labels.any() and asked.regions and not asked.warnings and not asked.withheld
     np.testing.assert_array_equal(asked.map, found.map)
+
+
+def test_a_bundle_says_above_which_probability_of_no_pathology_nothing_is_marked(bright_blob_bundle, blob_volume):
+    small = blob_volume(radius_mm=1.0)
+    chance = localize(small, bright_blob_bundle, CPU).probabilities["no_lesion"]
+
+    def with_rule(above):
+        rule = {"above": above, "pathology_withheld": 0.02, "normal_marked": 0.1, "scans": 40}
+        return dataclasses.replace(bright_blob_bundle, metadata={**bright_blob_bundle.metadata, "withholding": rule})
+
+    kept = localize(small, with_rule(chance + 0.001), CPU)
+    assert kept.predicted == "no_lesion" and kept.labels.any() and kept.regions and not kept.withheld
+    taken = localize(small, with_rule(chance - 0.001), CPU)
+    assert not taken.labels.any() and taken.regions == () and taken.withheld
+    words, = taken.warnings
+    assert "2 % of the scans with pathology" in words and "10 % of those without" in words
+    assert Result.from_json(taken.to_json(), taken.map, taken.labels).withheld
 
 
 def test_the_map_is_in_logit_units_and_complete(result, bright_blob_bundle, blob_volume):
@@ -87,7 +104,8 @@ def test_the_json_document_is_valid_and_brings_the_result_back(result):
     document = result.to_json({"map": "blob_map.nii.gz"})
     validate_result(document)
     back = Result.from_json(document, result.map, result.labels)
-    for name in ("case", "probabilities", "regions", "slices", "evidence_levels", "plane", "geometry", "provenance"):
+    for name in ("case", "probabilities", "regions", "slices", "evidence_levels", "plane", "geometry", "provenance",
+                 "withheld"):
         assert getattr(back, name) == getattr(result, name), name
     with pytest.raises(InputError, match="shape"):
         Result.from_json(document, result.map[1:], result.labels)

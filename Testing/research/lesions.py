@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from hrcam.bundle.bundle import load_bundle
 from hrcam.cam.fusion import fuse
-from hrcam.run.evidence_levels import at_peak
+from hrcam.run.marking import label_levels
 from hrcam_research.evaluate import lesions
 from hrcam_research.evaluate.data import spacing_of
 from hrcam_train.config import load_config
@@ -70,7 +70,7 @@ def judge(bundle, network, pair, mask):
         row[f"AP {name}"] = average_precision_score(mask.ravel(), flat)
         row[f"pointing {name}"] = float(mask.ravel()[flat.argmax()])
     shown = fused[bundle.fusion][0, 0].numpy()
-    marked = shown >= at_peak(bundle.evidence_levels, float(shown.max()))[0].threshold
+    marked = label_levels(shown, bundle.evidence_levels) > 0
     row["overlay"] = 2 * int((marked & mask).sum()) / int(marked.sum() + mask.sum())
     return row
 

@@ -13,7 +13,8 @@ from hrcam import HRCAM
 from hrcam.cam.fusion import upsample
 from hrcam.cam.head import fit_head
 from hrcam.networks.registry import build_network
-from hrcam.run.evidence_levels import fit_evidence_levels, label_levels
+from hrcam.run.evidence_levels import fit_evidence_levels
+from hrcam.run.marking import label_levels
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt

@@ -160,6 +160,17 @@ class Bundle:
         return dict(self.metadata.get("volume_rule", {}))
 
     @property
+    def pathology(self) -> Mapping[str, bool]:
+        """Class name to whether it is a pathology, in the order of the logits."""
+        return {one.name: one.pathology for one in self.classes}
+
+    @property
+    def withholding(self) -> Mapping[str, Any] | None:
+        """Above which probability of no pathology nothing is marked; None where the bundle states none."""
+        rule = self.metadata.get("withholding")
+        return None if rule is None else dict(rule)
+
+    @property
     def evidence_levels(self) -> tuple[EvidenceLevel, ...]:
         """Calibrated evidence levels, weakest first."""
         return tuple(

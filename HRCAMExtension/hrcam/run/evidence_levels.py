@@ -6,7 +6,6 @@ Both are measured on validation scans and stored in the bundle, so that a map me
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,7 @@ LEVEL_RULES = (
     ("probable", 0.0005, 0.99, (1.00, 0.52, 0.10), 0.60),
     ("strong", 0.0, 1.00, (0.88, 0.10, 0.16), 0.80),
 )
-"""Level, largest share of the head it may cover, on which share of normal scans, color, share of a scan's peak."""
+"""Level, largest share of the head it may cover, on which share of normal scans, color, share of a region's peak."""
 
 MINIMUM_STEP = 0.1
 """Least distance between neighbouring thresholds, logits: levels that coincide say nothing."""
@@ -112,23 +111,6 @@ def softmax(logits: npt.ArrayLike) -> Logits:
     return np.asarray(exponents / exponents.sum(axis=-1, keepdims=True))
 
 
-def label_levels(evidence: npt.ArrayLike, levels: Sequence[EvidenceLevel]) -> npt.NDArray[np.uint8]:
-    """Evidence of any shape to level numbers: 0 below all levels, n from ``levels[n - 1].threshold`` on."""
-    values = np.asarray(evidence)
-    labels = np.zeros(values.shape, np.uint8)
-    for level in levels:
-        labels += values >= level.threshold
-    return labels
-
-
-def at_peak(levels: Sequence[EvidenceLevel], peak: float) -> tuple[EvidenceLevel, ...]:
-    """The levels for a scan whose greatest evidence is `peak`: thresholds raised to each level's share of it.
-
-    The calibrated thresholds keep normal scans empty; the share keeps the halo of strong evidence out of the overlay.
-    """
-    return tuple(replace(v, threshold=round(max(v.threshold, v.of_peak * peak), 4)) for v in levels)
-
-
 def fit_evidence_levels(normals: Iterable[npt.ArrayLike], exponent: int = 1) -> tuple[EvidenceLevel, ...]:
     """Choose absolute thresholds from normal validation scans alone: no mask is needed.
 
@@ -140,8 +122,8 @@ def fit_evidence_levels(normals: Iterable[npt.ArrayLike], exponent: int = 1) -> 
     ----------
     normals : per normal scan (or slice) the evidence, in logits, of the class that would be shown (the strongest
         pathology), inside the head; any shape.
-    exponent : power that the network raises its feature maps to. Shares of a scan's peak are raised to it too: a third
-        of the peak of maps is a ninth of that of their squares.
+    exponent : power that the network raises its feature maps to. Shares of a region's peak are raised to it too: a
+        third of the peak of maps is a ninth of that of their squares.
 
     Raises
     ------

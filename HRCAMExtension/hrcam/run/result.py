@@ -35,9 +35,10 @@ class EvidenceLevel:
     Parameters
     ----------
     name : "possible", "probable", ….
-    threshold : evidence in logits from which a voxel belongs to the level; in a result never below `of_peak` × peak.
+    threshold : evidence in logits from which something is marked.
     color : red, green, blue, 0–1.
-    of_peak : share of the scan's greatest evidence, 0–1, that a voxel must reach too: strong evidence has a wide halo.
+    of_peak : share of its own region's greatest evidence, 0–1, that a voxel must reach too: strong evidence has a wide
+        halo. See ``marking.label_levels``.
     """
 
     name: str
@@ -48,12 +49,12 @@ class EvidenceLevel:
 
 @dataclass(frozen=True)
 class Region:
-    """One connected component of evidence above the lowest level.
+    """One connected component of what is marked.
 
     Parameters
     ----------
     label : 1 for the strongest region, 2 for the next, ….
-    level : name of the highest evidence level that the region reaches.
+    level : name of the highest evidence level that marks one of its voxels.
     volume_ml : volume of the whole component.
     peak, mean : highest and mean evidence, logits.
     centroid_ras, peak_ras : RAS mm; the centroid is weighted by evidence.
@@ -123,7 +124,7 @@ class Result:
     predicted : most probable class.
     shown_class : class whose evidence ``map`` shows.
     map : float32 KJI, evidence for ``shown_class`` in logits, on the input's grid.
-    labels : uint8 KJI; 0 below all levels, n = ``evidence_levels[n - 1]`` reached.
+    labels : uint8 KJI, what is marked: 0 nothing, n at ``evidence_levels[n - 1]``; see ``marking.mark``.
     evidence_levels : lowest threshold first.
     regions : strongest peak first.
     slices : in order of index, one for every slice of ``plane``.
@@ -136,6 +137,7 @@ class Result:
     timings : stage to seconds.
     provenance : versions, checksums, options, model.
     faithfulness : of the map for this scan, where it was asked for.
+    withheld : nothing is marked, whatever the map holds, because the scan is called normal; see ``withholding.py``.
     """
 
     case: str
@@ -155,6 +157,7 @@ class Result:
     timings: dict[str, float] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
     faithfulness: Faithfulness | None = None
+    withheld: bool = False
 
     def to_json(self, files: Mapping[str, str] | None = None) -> dict[str, Any]:
         """The result without its arrays, as a document that ``schemas/result.schema.json`` accepts.
@@ -172,6 +175,7 @@ class Result:
             "shown_class": self.shown_class,
             "probabilities": _plain(self.probabilities),
             "plane": self.plane,
+            "withheld": self.withheld,
             "evidence_levels": [_plain(asdict(level)) for level in self.evidence_levels],
             "regions": [_plain(asdict(region)) for region in self.regions],
             "slices": [_plain(asdict(one)) for one in self.slices],
@@ -225,6 +229,7 @@ class Result:
             timings=dict(document["timings"]),
             provenance=dict(document["provenance"]),
             faithfulness=read_faithfulness(document.get("faithfulness")),
+            withheld=bool(document.get("withheld", False)),
         )
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import torch
 from hrcam.errors import InputError
-from hrcam.run.evidence_levels import at_peak
+from hrcam.run.marking import label_levels
 from hrcam.run.result import EvidenceLevel
 
 from hrcam_research.evaluate import metrics, thresholds
@@ -204,11 +204,12 @@ class Own:
     default: str
     levels: tuple[EvidenceLevel, ...]
 
-    def limits(self, method: str, values: np.ndarray) -> dict[str, float]:
-        """Thresholds by level's name for one map; none for other methods' maps."""
+    def overlays(self, method: str, values: np.ndarray) -> dict[str, np.ndarray]:
+        """What each level marks, by its name, on one map; nothing for other methods' maps."""
         if method != self.default:
             return {}
-        return {level.name: level.threshold for level in at_peak(self.levels, float(values.max()))}
+        labels = label_levels(values, self.levels)
+        return {level.name: labels >= number for number, level in enumerate(self.levels, start=1)}
 
 
 def _measure_maps(
@@ -303,8 +304,8 @@ def _measure_overlays(
             if np.isfinite(threshold):
                 overlay = _describe_overlay(values >= threshold, truth[case], cases[case].spacing)
                 overlay["threshold"] = float(threshold)
-            for name, limit in own.limits(method, values).items():
-                overlay[f"dice@{name}"] = metrics.dice(values >= limit, truth[case]["masks"])
+            for name, marked in own.overlays(method, values).items():
+                overlay[f"dice@{name}"] = metrics.dice(marked, truth[case]["masks"])
             return metrics.detect(values, truth[case]["masks"]), overlay
 
         with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -364,12 +365,12 @@ def _measure_normals(
         for name in names:
             for (at, _), values, index in zip(batch, made[name].numpy(), classes.tolist(), strict=True):
                 label = class_names[index]
-                limits = {f"{name}@{level}": limit for level, limit in own.limits(name, values).items()}
+                marked = {f"{name}@{level}": one for level, one in own.overlays(name, values).items()}
                 if label in curves[name].thresholds:
-                    limits[name] = curves[name].thresholds[label]
+                    marked[name] = values >= curves[name].thresholds[label]
                 known = {"case": normals[at].name, "patient": normals[at].patient, "label": label}
-                for overlay, limit in limits.items():
-                    found.append({"method": overlay, **known, "area": float((values >= limit).mean())})
+                for overlay, one in marked.items():
+                    found.append({"method": overlay, **known, "area": float(one.mean())})
         if progress:
             progress("Normal images", (batch[-1][0] + 1) / len(normals))
     return pd.DataFrame(found, columns=["method", "case", "patient", "label", "area"])

@@ -4,17 +4,14 @@ import numpy as np
 import pytest
 from hrcam.errors import BundleError, InputError
 from hrcam.run.evidence_levels import (
-    at_peak,
     fit_bias,
     fit_evidence_levels,
     fit_volume_rule,
-    label_levels,
     level_rates,
     pathology_score,
     softmax,
     volume_logits,
 )
-from hrcam.run.result import EvidenceLevel
 
 PATHOLOGY = [True, True, False]
 
@@ -90,12 +87,6 @@ def test_one_label_a_volume_is_asked_for():
         fit_volume_rule([np.zeros((3, 3))] * 2, [0], PATHOLOGY)
 
 
-def test_levels_are_numbered_from_their_thresholds_on():
-    levels = (EvidenceLevel("a", 1.0, (1, 1, 0)), EvidenceLevel("b", 2.0, (1, 0, 0)))
-    found = label_levels(np.array([[0.99, 1.0, 1.99, 2.0, -5.0]], np.float32), levels)
-    assert found.dtype == np.uint8 and found.tolist() == [[0, 1, 1, 2, 0]]
-
-
 def test_fitted_levels_leave_normal_scans_empty_and_show_lesions():
     rng = np.random.default_rng(1)
     normals = [rng.normal(0, rng.uniform(0.5, 1.0), 4000) for _ in range(60)]
@@ -127,11 +118,3 @@ def test_shares_of_the_peak_are_those_of_the_maps_before_they_were_raised():
 def test_levels_cannot_be_fitted_to_nothing():
     with pytest.raises(InputError, match="no normal scan"):
         fit_evidence_levels([])
-
-
-def test_strong_evidence_raises_the_levels_and_weak_evidence_leaves_them():
-    rules = (("a", 1.0, 0.35), ("b", 2.0, 0.6), ("c", 3.0, 0.8))
-    levels = tuple(EvidenceLevel(name, threshold, (1, 0, 0), share) for name, threshold, share in rules)
-    assert [v.threshold for v in at_peak(levels, 2.5)] == [1.0, 2.0, 3.0]
-    assert [v.threshold for v in at_peak(levels, 10.0)] == [3.5, 6.0, 8.0]
-    assert [v.threshold for v in at_peak(levels, -4.0)] == [1.0, 2.0, 3.0], "no evidence at all"

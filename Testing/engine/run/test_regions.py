@@ -2,12 +2,17 @@
 
 import numpy as np
 import pytest
-from hrcam.run.regions import drop_small, find_regions
+from hrcam.run.marking import mark
+from hrcam.run.regions import find_regions
 from hrcam.run.result import EvidenceLevel
 from hrcam.scan.geometry import Geometry
 
 LEVELS = (EvidenceLevel("possible", 1.0, (1, 1, 0)), EvidenceLevel("strong", 3.0, (1, 0, 0)))
 GEOMETRY = Geometry((20, 24, 10), (10.0, -20.0, 30.0), (0.5, 0.5, 4.0), np.diag([-1.0, 1.0, -1.0]))
+
+
+def regions_of(found, plane=None, minimum_ml=0.0):
+    return find_regions(found, mark(found, GEOMETRY, LEVELS, minimum_ml), GEOMETRY, LEVELS, plane)
 
 
 def evidence():
@@ -19,7 +24,7 @@ def evidence():
 
 
 def test_regions_are_sorted_by_peak_and_measured_in_millilitres_and_ras():
-    strong, weak = find_regions(evidence(), GEOMETRY, LEVELS)
+    strong, weak = regions_of(evidence())
     assert (strong.label, strong.level, weak.label, weak.level) == (1, "strong", 2, "possible")
     assert strong.volume_ml == pytest.approx(9 * 0.001) and weak.volume_ml == pytest.approx(16 * 0.001)
     assert (strong.peak, strong.mean) == (5.0, pytest.approx((8 * 2 + 5) / 9))
@@ -29,33 +34,33 @@ def test_regions_are_sorted_by_peak_and_measured_in_millilitres_and_ras():
 
 
 def test_the_slice_of_the_asked_plane_is_reported():
-    strong, _ = find_regions(evidence(), GEOMETRY, LEVELS, plane="sagittal")
+    strong, _ = regions_of(evidence(), "sagittal")
     assert (strong.plane, strong.slice_index) == ("sagittal", 11)
 
 
 def test_touching_corners_belong_together_and_gaps_do_not():
     found = np.zeros(GEOMETRY.shape_kji, np.float32)
     found[1, 1, 1] = found[2, 2, 2] = 2.0
-    assert len(find_regions(found, GEOMETRY, LEVELS)) == 1
+    assert len(regions_of(found)) == 1
     found[2, 2, 2], found[3, 3, 3] = 0.0, 2.0
-    assert len(find_regions(found, GEOMETRY, LEVELS)) == 2
+    assert len(regions_of(found)) == 2
 
 
 def test_no_evidence_means_no_region():
-    assert find_regions(np.full(GEOMETRY.shape_kji, 0.99, np.float32), GEOMETRY, LEVELS) == []
+    assert regions_of(np.full(GEOMETRY.shape_kji, 0.99, np.float32)) == []
 
 
 def test_the_whole_volume_may_be_one_region():
-    region, = find_regions(np.full(GEOMETRY.shape_kji, 4.0, np.float32), GEOMETRY, LEVELS)
+    region, = regions_of(np.full(GEOMETRY.shape_kji, 4.0, np.float32))
     assert region.volume_ml == pytest.approx(20 * 24 * 10 * 0.001)
     assert region.centroid_ras == pytest.approx(GEOMETRY.points_to_ras([9.5, 11.5, 4.5]))
 
 
 def test_small_regions_can_be_left_out_of_table_and_labels_alike():
     found = evidence()
-    regions = find_regions(found, GEOMETRY, LEVELS, minimum_ml=0.012)
+    regions = regions_of(found, minimum_ml=0.012)
     assert [(region.label, region.level) for region in regions] == [(1, "possible")]
     labels = (found >= 1).astype(np.uint8) + (found >= 3)
-    kept = drop_small(labels, GEOMETRY, 0.012)
+    kept = mark(found, GEOMETRY, LEVELS, 0.012)
     assert not kept[7].any() and (kept[2] == labels[2]).all()
-    assert drop_small(labels, GEOMETRY, 0.0) is labels
+    assert np.array_equal(mark(found, GEOMETRY, LEVELS), labels)

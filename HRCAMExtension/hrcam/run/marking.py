@@ -1,0 +1,121 @@
+"""What is marked on a scan: the one place where a map becomes level numbers.
+
+The command, the module's views, segmentations, exports, tables and pictures all show what `mark` returns. A range that
+a user hides is taken from these labels afterwards; nobody compares the map with thresholds a second time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from ..scan.geometry import Geometry
+from .result import EvidenceLevel, LabelArray
+
+Components = npt.NDArray[np.uint32]
+Box = tuple[slice, slice, slice]
+
+
+def mark(
+    evidence: npt.NDArray[np.float32],
+    geometry: Geometry,
+    levels: Sequence[EvidenceLevel],
+    minimum_ml: float = 0.0,
+    withheld: bool = False,
+) -> LabelArray:
+    """The label map of a scan: what is marked, and at which level.
+
+    Parameters
+    ----------
+    evidence : float32 KJI, logits of the class that is shown.
+    geometry : its grid.
+    levels : the bundle's, lowest threshold first; in a result ``Result.evidence_levels``.
+    minimum_ml : smaller regions are not marked.
+    withheld : the scan as a whole is called normal and no class was asked for (``Result.withheld``, see
+        ``withholding.is_withheld``): nothing is marked.
+
+    Returns
+    -------
+    uint8 KJI : 0 not marked, n marked at ``levels[n - 1]`` and all below it, see `label_levels`.
+    """
+    if withheld:
+        return np.zeros(evidence.shape, np.uint8)
+    return _drop_small(label_levels(evidence, levels), geometry, minimum_ml)
+
+
+def label_levels(evidence: npt.ArrayLike, levels: Sequence[EvidenceLevel]) -> LabelArray:
+    """Level numbers of a map: 0 not marked, n where ``levels[n - 1]`` is the highest level that marks the voxel.
+
+    A level's calibrated threshold decides whether something is marked. Where voxels above it are connected (by a face,
+    an edge or a corner), the level's share ``of_peak`` of their own highest evidence must be reached too, which trims
+    the halo of strong evidence. What lies apart is never measured by the scan's strongest evidence, so that a weak
+    lesion beside a strong one stays.
+
+    Parameters
+    ----------
+    evidence : 1D to 3D, logits.
+    levels : lowest threshold first.
+    """
+    values = np.asarray(evidence)
+    labels = np.zeros(values.shape, np.uint8)
+    volume = (1,) * (3 - values.ndim) + values.shape
+    reached = values.reshape(volume) >= min((level.threshold for level in levels), default=np.inf)
+    if not reached.any():
+        return labels
+    box = _bounds(reached)  # most of a scan holds no evidence: only the box is looked at
+    inside, target = values.reshape(volume)[box], labels.reshape(volume)[box]
+    peak = float(inside.max())
+    for number, level in enumerate(levels, start=1):
+        reached = inside >= level.threshold
+        if peak >= level.threshold and level.of_peak * peak > level.threshold:
+            _trim(inside, reached, level)
+        np.copyto(target, number, where=reached)
+    return labels
+
+
+def connected(mask: npt.NDArray[np.bool_]) -> tuple[Box, Components]:
+    """The bounding box of a mask that holds something, and within it component numbers from 1 on; 3D.
+
+    Voxels that touch at a face, edge or corner belong together.
+    """
+    import SimpleITK as sitk  # noqa: N813 - its customary name
+
+    box = _bounds(mask)
+    image = sitk.GetImageFromArray(np.ascontiguousarray(mask[box]).view(np.uint8))
+    found: Components = sitk.GetArrayFromImage(sitk.ConnectedComponent(image, True))
+    return box, found
+
+
+def _bounds(mask: npt.NDArray[np.bool_]) -> Box:
+    bounds = []
+    for axis in range(3):
+        rest = tuple(n for n in range(3) if n != axis)
+        where = np.flatnonzero(mask.any(axis=rest))
+        bounds.append(slice(int(where[0]), int(where[-1]) + 1))
+    return bounds[0], bounds[1], bounds[2]
+
+
+def _trim(values: npt.NDArray[np.floating], reached: npt.NDArray[np.bool_], level: EvidenceLevel) -> None:
+    """Clear, in each component of ``reached``, what lies below the level's share of the component's peak.
+
+    Slice by slice: lists of a large volume's voxels would be larger than the volume.
+    """
+    box, components = connected(reached)
+    peaks = np.full(int(components.max()) + 1, -np.inf, values.dtype)
+    for numbers, rows in zip(components, values[box], strict=True):
+        np.maximum.at(peaks, numbers, rows)
+    limits = level.of_peak * peaks
+    for numbers, rows, target in zip(components, values[box], reached[box], strict=True):
+        target &= rows >= limits[numbers]
+
+
+def _drop_small(labels: LabelArray, geometry: Geometry, minimum_ml: float) -> LabelArray:
+    """Labels without the components that are smaller than ``minimum_ml``."""
+    if minimum_ml <= 0 or not labels.any():
+        return labels
+    box, components = connected(labels > 0)
+    sizes = np.bincount(components.ravel()) * geometry.voxel_volume_ml
+    labels[box] *= (sizes >= minimum_ml)[components]
+    return labels

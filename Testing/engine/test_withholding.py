@@ -1,0 +1,48 @@
+"""When marks are withheld, what that costs, and how the rule is fitted."""
+
+import numpy as np
+import pytest
+from hrcam.errors import InputError
+from hrcam.run.withholding import fit_withholding, is_withheld, withheld_in_words
+
+PATHOLOGY = {"glioma": True, "meningioma": True, "no_tumor": False}
+
+
+def test_without_a_rule_the_most_probable_class_decides():
+    assert is_withheld({"glioma": 0.3, "meningioma": 0.3, "no_tumor": 0.4}, PATHOLOGY, None)
+    assert not is_withheld({"glioma": 0.45, "meningioma": 0.15, "no_tumor": 0.4}, PATHOLOGY, None)
+
+
+def test_with_a_rule_the_probability_of_no_pathology_decides():
+    answer = {"glioma": 0.2, "meningioma": 0.2, "no_tumor": 0.6}
+    assert is_withheld(answer, PATHOLOGY, {"above": 0.5}) and not is_withheld(answer, PATHOLOGY, {"above": 0.7})
+
+
+def test_a_model_of_pathologies_alone_withholds_nothing():
+    assert not is_withheld({"a": 0.5, "b": 0.5}, {"a": True, "b": True}, {"above": 0.0})
+
+
+def test_the_fitted_rule_recovers_scans_with_pathology_and_leaves_normal_ones_empty():
+    absent = [0.1, 0.2, 0.62, 0.95, 0.8, 0.9, 0.97, 0.99]
+    sick = [True] * 4 + [False] * 4
+    rule = fit_withholding(absent, sick, [True] * 8)
+    assert 0.62 < rule["above"] < 0.8
+    assert (rule["pathology_withheld"], rule["normal_marked"], rule["scans"]) == (0.25, 0.0, 8)
+
+
+def test_scans_whose_map_reaches_no_level_cost_nothing():
+    rule = fit_withholding([0.99, 0.99], [True, False], [False, False])
+    assert (rule["pathology_withheld"], rule["normal_marked"]) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize("sick", [[True, True], [False, False], [True]])
+def test_both_kinds_of_scans_are_asked_for(sick):
+    with pytest.raises(InputError, match="with and without pathology"):
+        fit_withholding([0.5, 0.5], sick, [True, True])
+
+
+def test_the_words_name_probability_limit_and_cost():
+    rule = fit_withholding(np.linspace(0, 1, 40), [True] * 20 + [False] * 20, [True] * 40)
+    words = withheld_in_words({"glioma": 0.1, "meningioma": 0.1, "no_tumor": 0.8}, PATHOLOGY, rule)
+    assert "80 %" in words and "Choose a class" in words and "In validation" in words
+    assert '"no_tumor"' in withheld_in_words({"glioma": 0.1, "meningioma": 0.1, "no_tumor": 0.8}, PATHOLOGY, None)
