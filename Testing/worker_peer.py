@@ -17,7 +17,7 @@ import jsonschema
 
 EVENTS = jsonschema.Draft202012Validator(
     json.loads(resources.files("hrcam").joinpath("schemas/worker-event.schema.json").read_text()))
-WORKER = (sys.executable, "-m", "hrcam.worker.worker")
+WORKER = (sys.executable, "-m", "hrcam.worker")
 
 
 class Peer:

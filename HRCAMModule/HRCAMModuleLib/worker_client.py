@@ -73,7 +73,7 @@ class WorkerClient:
             if not self._process.running:
                 self._lastLines.clear()
                 onProgress(_("Starting the engine"), 0.0)
-                self._process.start(pythonExecutable(), ["-u", "-m", "hrcam.worker.worker"], str(ensureEngineOnPath()))
+                self._process.start(pythonExecutable(), ["-u", "-m", "hrcam.worker"], str(ensureEngineOnPath()))
         except RuntimeError as error:
             self._fail(str(error))
             return

@@ -84,7 +84,7 @@ def test_the_process_is_started_once_beside_the_engine_and_stays_warm(client):
         number = client.localize()
         client.process.say(event="error", id=number, code="input", message="No.", hint="Try.")
     (_, arguments, folder), = client.process.started
-    assert arguments == ["-u", "-m", "hrcam.worker.worker"]
+    assert arguments == ["-u", "-m", "hrcam.worker"]
     from pathlib import Path
 
     assert (Path(folder) / "hrcam" / "worker.py").is_file()

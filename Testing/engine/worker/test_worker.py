@@ -285,7 +285,7 @@ def test_the_worker_ends_with_its_parent_though_another_process_holds_its_input(
 import os, subprocess, sys, time
 read, write = os.pipe()
 out = open({str(tmp_path / "events")!r}, "wb")
-worker = subprocess.Popen([sys.executable, "-m", "hrcam.worker.worker"], stdin=read, stdout=out)
+worker = subprocess.Popen([sys.executable, "-m", "hrcam.worker"], stdin=read, stdout=out)
 sleeper = subprocess.Popen(["sleep", "60"], pass_fds=[write])
 print(worker.pid, sleeper.pid, flush=True)
 time.sleep(60)
