@@ -87,7 +87,7 @@ def test_the_process_is_started_once_beside_the_engine_and_stays_warm(client):
     assert arguments == ["-u", "-m", "hrcam.worker"]
     from pathlib import Path
 
-    assert (Path(folder) / "hrcam" / "worker.py").is_file()
+    assert (Path(folder) / "hrcam" / "worker" / "__main__.py").is_file()
 
 
 def test_progress_is_told_in_words_and_other_requests_events_are_ignored(client):
