@@ -43,9 +43,10 @@ test: setup  ## run the tests (installs GL and Xvfb with Testing/install_system_
 	bash Testing/install_system_packages.sh
 	bash Testing/run.sh $(BIN)/python
 
-lint: setup  ## ruff and mypy
+lint: setup  ## ruff, mypy, and that rooms depend downwards alone
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	cd HRCAMExtension && ../$(BIN)/lint-imports --config ../pyproject.toml --no-cache
 
 evaluate: setup  ## the tables of docs/RESULTS.md, on the real data in $(HRCAM_DATA); slow
 	$(BIN)/hrcam evaluate --data $(HRCAM_DATA) --out docs

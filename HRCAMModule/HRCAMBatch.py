@@ -244,7 +244,7 @@ def _saveScene(logic, result, path):
 
 
 def _writeSummary(rows, path):
-    from hrcam.scan.io.formats import spreadsheet_cell
+    from hrcam.words import spreadsheet_cell
 
     partial = path.with_name(f".{path.name}")
     with partial.open("w", newline="", encoding="utf-8") as file:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from .bundle.bundle import Bundle, list_bundles, load_bundle
 from .bundle.write import install_bundle, save_bundle
 from .errors import BundleError, Cancelled, HRCAMError, InputError, ModelError, OutputError
+from .version import __version__
 
 if TYPE_CHECKING:
     from .cam.levels.find import Level, find_levels
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from .localize import Options
     from .run.result import Region, Result, SliceEvidence
     from .scan.volume import Volume, read_volume
-
-__version__ = "0.1.0"
 
 _LAZY = {
     "HRCAM": "cam.model",

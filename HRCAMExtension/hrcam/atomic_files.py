@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from .errors import OutputError
-from .scan.io.formats import shown
+from .words import shown
 
 PATIENCE_S = 30.0
 """Longest wait for another process's renames, which take milliseconds."""

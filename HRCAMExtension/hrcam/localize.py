@@ -184,8 +184,11 @@ def localize(
         return result
     from .run.faithfulness import deletion_test
 
+    asked = replace(options, class_name=result.shown_class, keep_levels=False, faithfulness=False)
     with clock.stage(FAITHFULNESS_STAGE):
-        return replace(result, faithfulness=deletion_test(volume, bundle, result, options, cancelled=cancelled))
+        found = deletion_test(
+            volume, result, lambda changed: localize(changed, bundle, asked, cancelled=cancelled).probabilities)
+    return replace(result, faithfulness=found)
 
 
 def warm_up(bundle: Bundle, device: str = "auto") -> None:
@@ -356,7 +359,7 @@ def _provenance(
 ) -> dict[str, Any]:
     import torch
 
-    from . import __version__
+    from .version import __version__
 
     return {
         "hrcam_version": __version__,

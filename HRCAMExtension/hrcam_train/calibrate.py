@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from hrcam.bundle.evidence_level import EvidenceLevel
 from hrcam.cam.head import fit_temperature
 from hrcam.cam.model import HRCAM
 from hrcam.networks.efficientnet_lite0 import map_exponent
@@ -18,7 +19,6 @@ from hrcam.run.evidence_levels import (
     softmax,
     volume_logits,
 )
-from hrcam.run.result import EvidenceLevel
 from hrcam.scan.sampling import FOREGROUND_VALUE
 
 from hrcam_train.predict import Floats, Prediction, batches

@@ -56,7 +56,8 @@ def train(
     overrides = {key: value for key, value in given.items() if value is not None}
     loaded = load_config(config, **overrides | _parse(settings or []))
     sys.path.insert(0, os.getcwd())  # noqa: PTH109 - where `python -m` would look for the user's own module
-    from hrcam.bundle.bundle import ALLOW_IMPORT_VARIABLE, IMPORT_PREFIX, imported_module
+    from hrcam.bundle.bundle import ALLOW_IMPORT_VARIABLE, imported_module
+    from hrcam.bundle.metadata import IMPORT_PREFIX
 
     from hrcam_train.run import run_training
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import safetensors.torch
 import torch
-from hrcam.bundle.bundle import IMPORT_PREFIX, WEIGHTS, load_bundle
+from hrcam.bundle.bundle import WEIGHTS, load_bundle
+from hrcam.bundle.metadata import IMPORT_PREFIX
 from hrcam.cam.model import HRCAM
 from hrcam.errors import ModelError
 from hrcam.networks.efficientnet_lite0 import Lite0Pyramid, load_pretrained

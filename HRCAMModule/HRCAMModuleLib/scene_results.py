@@ -154,7 +154,7 @@ def _dressMap(mapNode: Any, localization: Localization) -> None:
 
 def _segmentSteps(segmentation: Any, reference: Any, data: EvidenceData, levels: list[dict]) -> Steps:
     """One segment per level on one shared label map, cropped to where it is not empty."""
-    from hrcam.output.writers import DEFAULT_TERMINOLOGY
+    from hrcam.output.terminology import DEFAULT_TERMINOLOGY
 
     segmentation.SetReferenceImageGeometryParameterFromVolumeNode(reference)
     segmentation.CreateDefaultDisplayNodes()

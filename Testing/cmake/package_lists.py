@@ -18,7 +18,7 @@ LISTS = {
 }
 """CMake file to the names of its lists: Python files, everything else."""
 
-_IGNORED_FOLDERS = {"__pycache__", "hrcam_train", "hrcam_research", "Testing"}
+_IGNORED_FOLDERS = {"__pycache__", "hrcam_train", "hrcam_research", "simulate", "Testing"}
 """Training and research belong to the Python package alone; a run in Slicer needs neither, and no tests."""
 
 _IGNORED_NAMES = {"CMakeLists.txt", "README.md"}

@@ -28,7 +28,7 @@ def test_version_is_the_same_everywhere():
     changelog = re.search(r"^## (\d\S*)", (REPOSITORY / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
     assert re.fullmatch(r"\d+\.\d+\.\d+", hrcam.__version__)
     assert citation.group(1) == changelog.group(1) == hrcam.__version__
-    assert 'version = { attr = "hrcam.__version__" }' in PYPROJECT
+    assert 'version = { attr = "hrcam.version.__version__" }' in PYPROJECT
 
 
 @pytest.mark.parametrize("path", ["CMakeLists.txt", "HRCAMExtension.s4ext", "HRCAMExtension.json"])

@@ -13,7 +13,7 @@ import re
 import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -21,19 +21,15 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from ..bundle.bundle import Bundle, load_bundle
-from ..errors import BundleError, HRCAMError, InputError, ModelError, OutputError
-from ..localize import Options, localize
+from ..errors import BundleError, InputError, ModelError, OutputError
+from ..localize import localize
 from ..output.writers import OUTPUTS, RESULT_SUFFIX, write_result
 from ..scan.io.discovery import Case
-from ..scan.io.formats import reason, safe_name, shown
+from ..scan.io.formats import safe_name
 from ..scan.volume import Volume, read_volume
+from ..words import describe, reason, shown
+from .records import BUSY, DONE, FAILED, KEPT, STATE_FOLDER, Job, Row
 from .resume import finished, read_document
-
-DONE, KEPT, FAILED, BUSY, NOT_RUN = "done", "kept", "failed", "busy", "not run"
-"""Statuses: computed now; finished earlier; failed; claimed by another process; not reached before the end."""
-
-STATE_FOLDER = ".hrcam-batch"
-"""Of claims, in the folder of results; it may be deleted while no batch runs."""
 
 PATIENCE_S = 3600.0
 """Longest wait for a case that another process works on."""
@@ -41,54 +37,6 @@ PATIENCE_S = 3600.0
 _PAUSE_S = 1.0
 _HOPELESS = (InputError, ModelError, BundleError)
 """Trying again cannot help: the same input and model fail the same way."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """What all cases of a batch have in common; it travels to other processes and machines.
-
-    Parameters
-    ----------
-    model : absolute folder of the bundle.
-    sha256 : of its weights.
-    options : as for ``localize``.
-    out : absolute folder of the results.
-    outputs : keys of ``writers.OUTPUTS``.
-    overwrite : compute finished cases too.
-    retries : further tries of a case after an error that may pass (a full disk, a dropped network drive).
-    threads : CPU threads of the process that runs the case; None leaves them as they are.
-    allow_import : the bundle may import a network of the user's own.
-    patience_s : how long to wait for a case that another process has claimed.
-    """
-
-    model: str
-    sha256: str
-    options: Options
-    out: str
-    outputs: tuple[str, ...]
-    overwrite: bool = False
-    retries: int = 1
-    threads: int | None = None
-    allow_import: bool = False
-    patience_s: float = 0.0
-
-
-@dataclass(frozen=True)
-class Row:
-    """What became of one case.
-
-    ``found`` holds the parts of its result document that a table shows (see `_found`), empty unless done or kept;
-    ``error`` says what was wrong and ``hint`` what to do, empty unless failed.
-    """
-
-    case: str
-    path: str
-    status: str
-    seconds: float = 0.0
-    attempts: int = 0
-    found: Mapping[str, Any] = field(default_factory=dict)
-    error: str = ""
-    hint: str = ""
 
 
 def run_case(case: Case, job: Job) -> Row:
@@ -120,20 +68,8 @@ def run_case(case: Case, job: Job) -> Row:
         return row(BUSY, error="Another process is working on this case.",
                    hint="Wait for it to end, or end it, and run the batch again.")
     except Exception as error:
-        message, hint = words_of(error)
+        message, hint = describe(error)
         return row(FAILED, error=message, hint=hint)
-
-
-def words_of(error: BaseException) -> tuple[str, str]:
-    """What was wrong and what to do next."""
-    if isinstance(error, HRCAMError):
-        return error.message, error.hint
-    if isinstance(error, MemoryError):
-        return "There is not enough memory for this case.", "Use fewer --jobs, or crop or resample the volume."
-    if isinstance(error, OSError):
-        return f"The system says: {reason(error)}.", "Check the folders and the free space, and run the batch again."
-    return (f"Unexpected error: {type(error).__name__}: {' '.join(str(error).split())[:300]}",
-            "Run hrcam localize --debug on this case, and please report it.")
 
 
 def signature_of(path: str) -> str | None:

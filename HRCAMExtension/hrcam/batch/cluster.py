@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 
 from ..errors import HRCAMError, OutputError
 from ..scan.io.discovery import Case
-from .case import FAILED, STATE_FOLDER, Job, Row, bundle_of, run_case
+from .case import bundle_of, run_case
+from .records import FAILED, STATE_FOLDER, Job, Row
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -66,7 +67,7 @@ class ClusterExecutor:
 
     def check(self, job: Job) -> None:
         """Raise ``OutputError`` unless every worker has this hrcam, the model and the folder of results."""
-        from .. import __version__
+        from ..version import __version__
 
         state = Path(job.out) / STATE_FOLDER
         state.mkdir(parents=True, exist_ok=True)
@@ -174,7 +175,7 @@ def _scheduler_in_words() -> Iterator[None]:
 
 def _what_is_missing(job: Job, token: str, version: str) -> str:
     """On a worker: why it cannot run the job, or an empty text."""
-    from .. import __version__
+    from ..version import __version__
 
     if __version__ != version:
         return f"it has hrcam {__version__} instead of {version}."

@@ -12,17 +12,14 @@ from functools import lru_cache
 from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 from urllib.parse import quote
 
 from ..errors import OutputError
 from ..output.writers import RESULT_SUFFIX
 from ..run.result import RESEARCH_USE, faithfulness_in_words, percent, read_faithfulness
-from ..scan.io.formats import reason, shown, spreadsheet_cell
-from .case import DONE, KEPT, STATE_FOLDER, Row
-
-if TYPE_CHECKING:
-    from .run import Batch
+from ..words import reason, shown, spreadsheet_cell
+from .records import DONE, KEPT, STATE_FOLDER, Batch, Row
 
 CSV_NAME, PARQUET_NAME, REPORT_NAME = "summary.csv", "summary.parquet", "report.html"
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from ..bundle.bundle import Bundle
@@ -16,41 +15,14 @@ from ..errors import InputError, OutputError
 from ..localize import Options
 from ..output.writers import DEFAULT_OUTPUTS
 from ..scan.io.discovery import Case, discover
-from ..scan.io.formats import reason, shown
-from .case import BUSY, DONE, FAILED, KEPT, NOT_RUN, PATIENCE_S, Job, Row, run_case
+from ..words import reason, shown
+from .case import PATIENCE_S, run_case
+from .records import BUSY, NOT_RUN, Batch, Job, Row
 
 Executor = Callable[[Sequence[Case], Job], Iterator[Row]]
 Progress = Callable[[int, int, Row], None]
 
 _TABLES_EVERY_S = 30.0
-
-
-@dataclass(frozen=True)
-class Batch:
-    """What became of all cases.
-
-    Attributes
-    ----------
-    rows : one a case, in the order of the inputs.
-    bundle, options : what they were localized with.
-    out : folder of the results.
-    seconds : wall time.
-    """
-
-    rows: tuple[Row, ...]
-    bundle: Bundle
-    options: Options
-    out: Path
-    seconds: float
-
-    def count(self, *statuses: str) -> int:
-        """Number of cases with one of these statuses."""
-        return sum(row.status in statuses for row in self.rows)
-
-    @property
-    def exit_code(self) -> int:
-        """0 where every case is done or kept, else 1."""
-        return int(self.count(DONE, KEPT) != len(self.rows))
 
 
 def run_batch(
@@ -188,11 +160,3 @@ def _all_rows(execute: Executor, cases: Sequence[Case], job: Job) -> Iterator[Ro
             yield row
     if claimed:
         yield from execute([case for case in cases if case.name in claimed], replace(job, patience_s=PATIENCE_S))
-
-
-def summarize(batch: Batch) -> str:
-    """One line: how many cases are done, kept, failed."""
-    counts = Counter(row.status for row in batch.rows)
-    words = {DONE: "done", KEPT: "kept from an earlier run", FAILED: "failed", BUSY: "busy elsewhere",
-             NOT_RUN: "not run"}
-    return ", ".join(f"{counts[status]} {word}" for status, word in words.items() if counts[status])

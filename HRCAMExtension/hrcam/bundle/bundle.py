@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import BundleError
-from ..run.result import EvidenceLevel
-from ..scan.io.formats import reason, shown
-from .metadata import check_document, parse
+from ..words import reason, shown
+from .evidence_level import EvidenceLevel
+from .metadata import IMPORT_PREFIX, check_document, parse
 
 if TYPE_CHECKING:
     from ..cam.model import HRCAM
@@ -27,7 +27,6 @@ METADATA, WEIGHTS, CARD = "metadata.json", "model.safetensors", "MODEL_CARD.md"
 MAX_METADATA_BYTES = 1 << 20
 MAX_WEIGHTS_BYTES = 512 << 20
 MODELS_VARIABLE = "HRCAM_MODELS"
-IMPORT_PREFIX = "import:"
 ALLOW_IMPORT_VARIABLE = "HRCAM_ALLOW_IMPORT"
 """Names, separated by commas, of the modules (with all inside them) that a user lets bundles import."""
 
@@ -227,7 +226,7 @@ class Bundle:
         """
         from .network import build_hrcam
 
-        return build_hrcam(self)
+        return build_hrcam(self.metadata, self.weights())
 
 
 def load_bundle(name_or_path: str | os.PathLike[str], allow_import: bool = False) -> Bundle:

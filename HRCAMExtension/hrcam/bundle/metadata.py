@@ -3,13 +3,15 @@
 import json
 import math
 from collections.abc import Mapping
-from functools import cache
-from pathlib import Path
 from typing import Any
 
+from .. import schemas
 from ..errors import BundleError
 from ..scan.intensity import HIGH_PERCENTILE, LOW_PERCENTILE
 from ..scan.io.formats import safe_name
+
+IMPORT_PREFIX = "import:"
+"""Begins the name of an architecture that is a user's own code: ``import:MODULE:CALLABLE``."""
 
 
 def parse(content: bytes) -> Any:
@@ -26,13 +28,11 @@ def parse(content: bytes) -> Any:
 
 def check_document(metadata: Any) -> None:
     """Raise `BundleError` naming the first thing that breaks the schema, or contradicts another."""
-    import jsonschema
-
-    problem = jsonschema.exceptions.best_match(_validator().iter_errors(metadata))
+    problem = schemas.first_problem(schemas.BUNDLE, metadata)
     if problem is not None:
-        where = ".".join(map(str, problem.absolute_path)) or "the top level"
+        where, what = problem
         raise BundleError(
-            f"The model's metadata are not valid at {where}: {problem.message[:300]}.",
+            f"The model's metadata are not valid at {where or 'the top level'}: {what}.",
             "Compare with schemas/bundle.schema.json.",
         )
     for wrong, what in _contradictions(metadata):
@@ -64,14 +64,6 @@ def _contradictions(metadata: Mapping[str, Any]) -> list[tuple[bool, str]]:
         (any(first > last for first, last in ranges), "a range of input_statistics ends before it begins"),
         (low >= high, "input.intensity.low must be below high"),
     ]
-
-
-@cache
-def _validator() -> Any:
-    import jsonschema
-
-    schema = json.loads((Path(__file__).parent.parent / "schemas" / "bundle.schema.json").read_text(encoding="utf-8"))
-    return jsonschema.Draft202012Validator(schema)
 
 
 def _finite(text: str) -> float:

@@ -1,6 +1,7 @@
 """From a bundle's weights to a running network: checked before anything large is allocated. Needs torch."""
 
 import importlib
+from collections.abc import Mapping
 from typing import Any
 
 import safetensors
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from ..cam.model import HRCAM
 from ..errors import BundleError, ModelError
 from ..networks.registry import build_network
-from .bundle import IMPORT_PREFIX, Bundle
+from .metadata import IMPORT_PREFIX
 
 CNN, HEAD_WEIGHT, HEAD_BIAS = "cnn.", "head.weight", "head.bias"
 _FORMER_MODULES = {"hrcam.train.library": "hrcam.networks.library"}
@@ -20,75 +21,75 @@ _EXACT = (torch.int64, torch.int32, torch.uint8, torch.bool)
 _FLOATING = (torch.float16, torch.bfloat16, torch.float32)
 
 
-def build_hrcam(bundle: Bundle) -> HRCAM:
-    """Build a bundle's network; see `Bundle.build`."""
-    tensors = read_tensors(bundle)
-    architecture = bundle.metadata["architecture"]
-    name, arguments = architecture["name"], architecture["arguments"]
+def build_hrcam(metadata: Mapping[str, Any], weights: bytes) -> HRCAM:
+    """Build the network that a bundle's checked metadata name, with its verified weights; see `Bundle.build`."""
+    model = str(metadata["name"])
+    tensors = read_tensors(model, weights)
+    name, arguments = metadata["architecture"]["name"], metadata["architecture"]["arguments"]
     imported = name.startswith(IMPORT_PREFIX)
     try:
         if not imported:
             # On the meta device first: shapes are compared before a hostile bundle can ask for memory.
             with torch.device("meta"):
-                check_tensors(bundle, build_network(name, arguments), tensors)
+                check_tensors(model, build_network(name, arguments), tensors)
         cnn = _imported_network(name, arguments) if imported else build_network(name, arguments)
-        check_tensors(bundle, cnn, tensors)
-        example = torch.zeros(1, 1, *bundle.input.size) if imported else None
+        check_tensors(model, cnn, tensors)
+        example = torch.zeros(1, 1, *metadata["input"]["size"]) if imported else None
         cnn.load_state_dict({k.removeprefix(CNN): v for k, v in tensors.items() if k.startswith(CNN)})
-        hrcam = HRCAM(cnn, len(bundle.classes), levels=bundle.levels, example=example, fusion=bundle.fusion)
+        hrcam = HRCAM(cnn, len(metadata["classes"]), metadata["levels"], example, metadata["fusion"])
     except ModelError as error:
-        raise BundleError(f"Model {bundle.name!r} cannot be built: {error}", "Get the model again.") from error
-    names = tuple(level.name for level in hrcam.levels)
-    if names != bundle.levels or hrcam.num_dims != bundle.dimension:
+        raise BundleError(f"Model {model!r} cannot be built: {error}", "Get the model again.") from error
+    names = [level.name for level in hrcam.levels]
+    if names != metadata["levels"] or hrcam.num_dims != metadata["dimension"]:
         raise BundleError(
-            f"Model {bundle.name!r} names levels {', '.join(bundle.levels)}; the network has {', '.join(names)}.",
+            f"Model {model!r} names levels {', '.join(metadata['levels'])}; the network has {', '.join(names)}.",
             "Get the model again.",
         )
     head = {"weight": tensors[HEAD_WEIGHT], "bias": tensors[HEAD_BIAS]}
-    _compare(bundle, "head", {k: v.shape for k, v in hrcam.head.state_dict().items()}, head)
+    _compare(model, "head", {k: v.shape for k, v in hrcam.head.state_dict().items()}, head)
     hrcam.head.load_state_dict(head)
     return hrcam.float().eval().requires_grad_(False)
 
 
-def read_tensors(bundle: Bundle) -> dict[str, Tensor]:
-    """Return a bundle's verified tensors, floating ones as float32.
+def read_tensors(model: str, weights: bytes) -> dict[str, Tensor]:
+    """Return the tensors of a bundle's weights, floating ones as float32; `model` is its name, for messages.
 
     Raises
     ------
     BundleError : not a safetensors file, a type that no network has, or values that are not finite.
     """
     try:
-        tensors = safetensors.torch.load(bundle.weights())
+        tensors = safetensors.torch.load(weights)
     except safetensors.SafetensorError as error:
         raise BundleError(
-            f"The weights of model {bundle.name!r} cannot be read: {error}.", "Get the model again."
+            f"The weights of model {model!r} cannot be read: {error}.", "Get the model again."
         ) from error
     for name, tensor in tensors.items():
         if tensor.dtype not in (*_EXACT, *_FLOATING):
             raise BundleError(
-                f"Tensor {name!r} of model {bundle.name!r} is of type {tensor.dtype}.", "Get the model again."
+                f"Tensor {name!r} of model {model!r} is of type {tensor.dtype}.", "Get the model again."
             )
         if tensor.dtype in _FLOATING and not bool(torch.isfinite(tensor).all()):
-            raise BundleError(f"Tensor {name!r} of model {bundle.name!r} is not finite.", "Get the model again.")
+            raise BundleError(f"Tensor {name!r} of model {model!r} is not finite.", "Get the model again.")
     return {name: t.float() if t.dtype in _FLOATING else t for name, t in tensors.items()}
 
 
-def check_tensors(bundle: Bundle, cnn: nn.Module, tensors: dict[str, Tensor]) -> None:
+def check_tensors(model: str, cnn: nn.Module, tensors: dict[str, Tensor]) -> None:
     """Raise `BundleError` unless the tensors are exactly those of the network and a head."""
     expected = {CNN + name: tensor.shape for name, tensor in cnn.state_dict().items()}
     given = {name: tensor for name, tensor in tensors.items() if name not in (HEAD_WEIGHT, HEAD_BIAS)}
-    _compare(bundle, "network", expected, given)
+    _compare(model, "network", expected, given)
     if len(given) != len(tensors) - 2:
-        raise BundleError(f"Model {bundle.name!r} has no head.", "Get the model again.")
+        raise BundleError(f"Model {model!r} has no head.", "Get the model again.")
 
 
-def _compare(bundle: Bundle, what: str, expected: dict[str, torch.Size], given: dict[str, Tensor]) -> None:
+def _compare(model: str, what: str, expected: dict[str, torch.Size], given: dict[str, Tensor]) -> None:
     for name in sorted(expected.keys() | given.keys()):
         wanted = tuple(expected[name]) if name in expected else "nothing"
         found = tuple(given[name].shape) if name in given else "nothing"
         if wanted != found:
             raise BundleError(
-                f"The weights of model {bundle.name!r} do not fit its {what}: {name!r} is {found}, expected {wanted}.",
+                f"The weights of model {model!r} do not fit its {what}: {name!r} is {found}, expected {wanted}.",
                 "Get the model again.",
             )
 

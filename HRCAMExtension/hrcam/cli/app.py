@@ -19,7 +19,7 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import HRCAMError
-from ..scan.io.formats import printable
+from ..words import printable
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "localize": ("hrcam.cli.localize:localize_files", "Localize pathology in scans: classes, evidence maps, regions."),
@@ -126,7 +126,7 @@ def describe(error: BaseException) -> str:
 
 def _print_version(asked: bool) -> None:
     if asked:
-        from .. import __version__
+        from ..version import __version__
 
         print(f"hrcam {__version__}")
         raise typer.Exit

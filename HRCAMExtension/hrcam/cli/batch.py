@@ -52,13 +52,13 @@ def batch(
     """
     from rich.console import Console
 
-    from ..batch.case import FAILED, KEPT, Row
+    from ..batch.records import FAILED, KEPT, Row, summarize
     from ..batch.report import CSV_NAME, REPORT_NAME
-    from ..batch.run import run_batch, summarize
+    from ..batch.run import run_batch
     from ..errors import InputError
     from ..localize import Options
     from ..output.writers import DEFAULT_OUTPUTS
-    from ..scan.io.formats import printable, shown
+    from ..words import printable, shown
     from .app import describe
     from .localize import load_checked
 

@@ -13,7 +13,7 @@ from ..bundle.bundle import Bundle, load_bundle
 from ..errors import HRCAMError, OutputError
 from ..run.result import Result
 from ..scan.io.discovery import Case, discover
-from ..scan.io.formats import printable, shown
+from ..words import printable, shown
 from . import options as given
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import typer
 from ..bundle.bundle import Bundle, list_bundles, model_folders, user_model_folder
 from ..bundle.write import install_bundle
 from ..errors import BundleError
-from ..scan.io.formats import printable, shown
+from ..words import printable, shown
 
 
 def models(

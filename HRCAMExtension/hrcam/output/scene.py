@@ -20,7 +20,7 @@ from ..run.result import Result
 from ..scan.geometry import Geometry
 from ..scan.volume import Volume
 from .mrml import MRMLSession, import_slicer
-from .writers import DEFAULT_TERMINOLOGY
+from .terminology import DEFAULT_TERMINOLOGY
 
 ROLE_ATTRIBUTE = "HRCAM.Role"
 MODEL_ATTRIBUTE = "HRCAM.Model"

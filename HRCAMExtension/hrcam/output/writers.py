@@ -21,12 +21,15 @@ import numpy as np
 import SimpleITK as sitk  # noqa: N813 - its customary name
 
 from ..atomic_files import settle, settle_folder, turn_in
+from ..bundle.evidence_level import EvidenceLevel
 from ..errors import HRCAMError, OutputError
-from ..run.result import RESEARCH_USE, EvidenceLevel, LabelArray, Result, validate_result
+from ..run.result import RESEARCH_USE, LabelArray, Result, validate_result
 from ..scan.geometry import Geometry
-from ..scan.io.formats import reason, safe_name, shown
+from ..scan.io.formats import safe_name
 from ..scan.volume import Volume, to_sitk
+from ..words import reason, shown
 from .provenance import origin_of
+from .terminology import DEFAULT_TERMINOLOGY
 
 OUTPUTS: Mapping[str, str] = {
     "map": "_map.nii.gz",
@@ -42,12 +45,6 @@ RESULT_SUFFIX = "_result.json"
 
 MAX_RESULT_BYTES = 64 << 20
 """Longer ones are no results: the schema's hundred thousand regions and slices take less."""
-
-DEFAULT_TERMINOLOGY = (
-    "Segmentation category and type - DICOM master list~SCT^49755003^Morphologically Altered Structure"
-    "~SCT^52988006^Lesion~^^~Anatomic codes - DICOM master list~^^~^^"
-)
-"""Of segments whose model class names no terminology of its own."""
 
 _NIFTI_NOTE_LENGTH = 79
 _NIFTI_HEADER = 352
@@ -111,7 +108,7 @@ def write_result(
     except HRCAMError:
         raise
     except (OSError, RuntimeError) as error:
-        raise OutputError(f'The results of "{result.case}" cannot be written to "{shown(target)}": {_words(error)}.',
+        raise OutputError(f'The results of "{result.case}" cannot be written to "{shown(target)}": {reason(error)}.',
                           "Is the disk full?") from error
     finally:
         shutil.rmtree(holder, ignore_errors=True)
@@ -320,8 +317,3 @@ def _extent(mask: np.ndarray[Any, np.dtype[np.bool_]]) -> str:
         where = np.flatnonzero(mask.any(axis=tuple(n for n in range(3) if n != axis)))
         bounds += [int(where[0]), int(where[-1])] if len(where) else [0, -1]
     return " ".join(str(one) for one in bounds)
-
-
-def _words(error: BaseException) -> str:
-    """The readable end of an operating system's or ITK's message."""
-    return reason(error).split("ITK ERROR:")[-1].strip()[-200:]

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..bundle.evidence_level import EvidenceLevel
 from ..errors import BundleError, InputError
-from .result import EvidenceLevel
 
 Logits = npt.NDArray[np.float64]
 

@@ -16,8 +16,6 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk  # noqa: N813 - its customary name
 
-from ..bundle.bundle import Bundle
-from ..localize import Options, localize
 from ..scan.intensity import otsu_threshold
 from ..scan.volume import Volume, to_sitk
 from .result import Faithfulness, Result
@@ -37,43 +35,35 @@ _SMALLEST = 1e-12
 
 def deletion_test(
     volume: Volume,
-    bundle: Bundle,
     result: Result,
-    options: Options | None = None,
+    localize_again: Callable[[Volume], Mapping[str, float]],
     places: int = PLACES,
     seed: int = 0,
-    cancelled: Callable[[], bool] | None = None,
 ) -> Faithfulness | None:
     """Fill the strongest region, and as many voxels of the same shape at other places, and see what the answer loses.
 
     Parameters
     ----------
-    volume, bundle, options : those that gave ``result``.
+    volume, result : a scan and what was found in it.
+    localize_again : the probability of each class that the same model with the same options gives a changed scan.
     places : other places, drawn in tissue outside all regions; fewer where there is no room for the shape.
     seed : of the places.
-    cancelled : see ``localize``.
 
     Returns
     -------
     Faithfulness : what the log-odds of the shown class lose; None where no voxel reaches the lowest evidence level, or
         all do.
-
-    Raises
-    ------
-    HRCAMError : see ``localize``, which runs once for each hole.
     """
     found = result.labels > 0
     if not found.any() or found.all():
         return None
     region = _strongest(found, result.map)
     tissue = volume.array >= otsu_threshold(volume.array)
-    options = replace(options or Options(), class_name=result.shown_class, keep_levels=False, faithfulness=False)
     before = log_odds(result.probabilities, result.shown_class)
 
     def drop(hole: Mask) -> float:
         filled = replace(volume, array=fill(volume, hole, tissue & ~found))
-        answer = localize(filled, bundle, options, cancelled=cancelled)
-        return before - log_odds(answer.probabilities, result.shown_class)
+        return before - log_odds(localize_again(filled), result.shown_class)
 
     others = _other_places(region, tissue, found, places, np.random.default_rng(seed))
     millilitres = float(np.count_nonzero(region)) * volume.geometry.voxel_volume_ml

@@ -15,6 +15,7 @@ from ..cam.level_maps import Output, Store, adopt, in_half, make_room
 from ..cam.model import HRCAM
 from ..errors import ModelError, stop_if
 from ..scan.sampling import Plan, VolumePlan
+from ..words import is_out_of_memory
 from . import windows
 
 if TYPE_CHECKING:
@@ -214,7 +215,7 @@ def run_plan(
         try:
             logits[chosen], levels = runner.forward(plan, chosen, classes, within)
         except (RuntimeError, MemoryError) as error:
-            if not _ran_out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
             runner.shrink(plan)
             continue
@@ -266,11 +267,6 @@ def _evidence_voxels(network: HRCAM, plan: Plan) -> int:
     """Voxels of all levels' maps of one class and item."""
     return sum(round(math.prod(side / stride for side, stride in zip(plan.size, level.stride, strict=True)))
                for level in network.levels)
-
-
-def _ran_out_of_memory(error: BaseException) -> bool:
-    known = isinstance(error, torch.cuda.OutOfMemoryError | MemoryError)
-    return known or any(words in str(error) for words in ("allocate memory", "bad_alloc"))
 
 
 def _to_numpy(tensor: torch.Tensor) -> Array:

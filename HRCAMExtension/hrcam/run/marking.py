@@ -11,8 +11,9 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from ..bundle.evidence_level import EvidenceLevel
 from ..scan.geometry import Geometry
-from .result import EvidenceLevel, LabelArray
+from .result import LabelArray
 
 Components = npt.NDArray[np.uint32]
 Box = tuple[slice, slice, slice]

@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from ..bundle.evidence_level import EvidenceLevel
 from ..scan.geometry import Geometry
 from .marking import Box, Components, connected
-from .result import EvidenceLevel, LabelArray, Point, Region
+from .result import LabelArray, Point, Region
 
 
 def find_regions(

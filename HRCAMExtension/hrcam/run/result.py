@@ -5,17 +5,16 @@ Arrays are ``KJI`` on exactly the input's grid; positions are RAS mm; evidence a
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import lru_cache
-from importlib import resources
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from .. import schemas
+from ..bundle.evidence_level import EvidenceLevel
 from ..errors import InputError
 from ..scan.geometry import Geometry
 
@@ -26,25 +25,6 @@ RESEARCH_USE = "Research use only. Not a medical device; not for diagnosis or tr
 Point = tuple[float, float, float]
 FloatArray = npt.NDArray[np.float32]
 LabelArray = npt.NDArray[np.uint8]
-
-
-@dataclass(frozen=True)
-class EvidenceLevel:
-    """One step of the label overlay.
-
-    Parameters
-    ----------
-    name : "possible", "probable", ….
-    threshold : evidence in logits from which something is marked.
-    color : red, green, blue, 0–1.
-    of_peak : share of its own region's greatest evidence, 0–1, that a voxel must reach too: strong evidence has a wide
-        halo. See ``marking.label_levels``.
-    """
-
-    name: str
-    threshold: float
-    color: tuple[float, float, float]
-    of_peak: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -233,14 +213,6 @@ class Result:
         )
 
 
-@lru_cache(maxsize=1)
-def result_schema() -> dict[str, Any]:
-    """The JSON schema of ``Result.to_json``."""
-    text = resources.files("hrcam").joinpath("schemas/result.schema.json").read_text(encoding="utf-8")
-    schema: dict[str, Any] = json.loads(text)
-    return schema
-
-
 def percent(probability: float) -> str:
     """A probability for people: never quite certain."""
     return ">99 %" if probability > 0.99 else "<1 %" if probability < 0.01 else f"{probability:.0%}".replace("%", " %")
@@ -264,21 +236,11 @@ def faithfulness_in_words(found: Faithfulness, class_name: str) -> str:
 
 def validate_result(document: Mapping[str, Any]) -> None:
     """Raise ``InputError`` naming the field when ``document`` is not a result."""
-    import jsonschema
-
-    error = jsonschema.exceptions.best_match(_validator().iter_errors(document))
-    if error is not None:
-        where = "/".join(str(part) for part in error.absolute_path) or "the document"
-        raise InputError(f"This is not an HR-CAM result: {where}: {error.message[:200]}.",
+    problem = schemas.first_problem(schemas.RESULT, document)
+    if problem is not None:
+        where, what = problem
+        raise InputError(f"This is not an HR-CAM result: {where or 'the document'}: {what}.",
                          "Run hrcam localize again to write a fresh one.")
-
-
-@lru_cache(maxsize=1)
-def _validator() -> Any:
-    """Built once: ``jsonschema.validate`` would check the schema itself each time, ten times the work."""
-    import jsonschema
-
-    return jsonschema.Draft202012Validator(result_schema())
 
 
 def _plain(value: Any) -> Any:

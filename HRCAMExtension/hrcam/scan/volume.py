@@ -15,6 +15,7 @@ import numpy.typing as npt
 import SimpleITK as sitk  # noqa: N813 - its customary name
 
 from ..errors import InputError
+from ..words import shown
 from .geometry import Geometry
 from .io.dicom import Series, is_dicom, series_at, single_series
 from .io.discovery import Case, discover
@@ -24,7 +25,6 @@ from .io.formats import (
     VOLUME_SUFFIXES,
     check_file,
     safe_name,
-    shown,
     stat_path,
     stem_of,
     suffix_of,

@@ -13,8 +13,9 @@ import numpy.typing as npt
 from ..errors import OutputError
 from ..output.provenance import origin_of
 from ..run.result import Result, validate_result
-from ..scan.io.formats import reason, safe_name, shown
+from ..scan.io.formats import safe_name
 from ..scan.io.raw_nrrd import write_raw
+from ..words import reason, shown
 
 
 def write_arrays(result: Result, folder: Path) -> dict[str, object]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
-from functools import cache
-from importlib import resources
 from typing import IO, Any
 
+from .. import schemas, words
 from ..errors import BundleError, Cancelled, HRCAMError, InputError, ModelError, OutputError
+from ..words import is_out_of_memory
 
 PROTOCOL = 1
 MAX_LINE_BYTES = 1 << 20
@@ -61,13 +61,7 @@ def describe(error: BaseException) -> tuple[str, str, str]:
         return error.code, error.message, error.hint
     if isinstance(error, HRCAMError):
         return _CODES.get(type(error), "internal"), error.message, error.hint
-    text = str(error)
-    if isinstance(error, MemoryError) or any(sign in text.lower() for sign in ("out of memory", "can't allocate memory",
-                                                                               "not enough memory", "bad_alloc")):
-        return ("memory", "The computer's memory did not suffice.",
-                "Close other programs, crop or resample the volume, or choose a smaller batch size.")
-    return ("internal", f"The engine failed: {type(error).__name__}: {' '.join(text.split())[:300]}.",
-            "Please report this with the log.")
+    return "memory" if is_out_of_memory(error) else "internal", *words.describe(error)
 
 
 def read_requests(stream: IO[bytes]) -> Iterator[dict[str, Any] | ProtocolError]:
@@ -106,20 +100,12 @@ def parse_request(line: bytes) -> dict[str, Any]:
         raise ProtocolError("version", f"Protocol {str(request.get('protocol'))[:50]!r} is not spoken here.",
                             f"This is version {PROTOCOL}; use an extension and an engine of the same release.",
                             request_id)
-    problem = next(iter(sorted(_validator().iter_errors(request), key=lambda e: len(e.absolute_path))), None)
+    problem = schemas.first_problem(schemas.WORKER_REQUEST, request)
     if problem is not None:
-        where = "/".join(map(str, problem.absolute_path)) or "the request"
-        raise ProtocolError("protocol", f"The request is not valid at {where}: {problem.message[:200]}.",
+        where, what = problem
+        raise ProtocolError("protocol", f"The request is not valid at {where or 'the request'}: {what}.",
                             request_id=request_id)
     return request
-
-
-@cache
-def _validator() -> Any:
-    import jsonschema
-
-    text = resources.files("hrcam").joinpath("schemas/worker-request.schema.json").read_text(encoding="utf-8")
-    return jsonschema.Draft202012Validator(json.loads(text))
 
 
 def _no_constant(text: str) -> float:

@@ -65,7 +65,7 @@ class Worker:
 
     def serve(self) -> int:
         """Answer requests until shutdown or the end of the stream; returns the exit code."""
-        from .. import __version__
+        from ..version import __version__
 
         self.events.send("ready", None, version=__version__, pid=os.getpid())
         threading.Thread(target=self._read, name="requests", daemon=True).start()
@@ -162,7 +162,7 @@ class Worker:
         import platform
         from importlib.metadata import PackageNotFoundError, version
 
-        from .. import __version__
+        from ..version import __version__
 
         try:
             torch = version("torch")

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import torch
+from hrcam.bundle.evidence_level import EvidenceLevel
 from hrcam.errors import InputError
 from hrcam.run.marking import label_levels
-from hrcam.run.result import EvidenceLevel
 
 from hrcam_research.evaluate import metrics, thresholds
 from hrcam_research.evaluate.case import Case, Pixels, batches, spread

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from hrcam import __version__
 from hrcam.errors import InputError
+from hrcam.version import __version__
 
 from .case import LEAST_CHANGE
 from .head import find_heads

@@ -151,7 +151,7 @@ def test_the_largest_half_is_stored_as_half_and_counts_as_whole_numbers(tmp_path
     variance, count = (f"cnn.stages.0.0.1.{name}" for name in ("running_var", "num_batches_tracked"))
     assert stored[variance].dtype == torch.float16 and float(stored[variance][0]) == 65504.0
     assert stored[count].dtype == torch.int64 and int(stored[count]) == 70_001
-    read = read_tensors(saved)
+    read = read_tensors(saved.name, saved.weights())
     assert read[variance].dtype == torch.float32 and read[count].dtype == torch.int64
 
 

@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hrcam.bundle.evidence_level import EvidenceLevel
 from hrcam.errors import HRCAMError, OutputError
-from hrcam.run.result import EvidenceLevel, Region, Result
+from hrcam.run.result import Region, Result
 from hrcam.scan.geometry import Geometry
 from hrcam.scan.volume import Volume
 

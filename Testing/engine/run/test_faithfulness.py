@@ -17,6 +17,15 @@ from hrcam.scan.volume import to_sitk
 CPU = Options(device="cpu")
 
 
+def delete_and_localize(volume, bundle, result, options, cancelled=None, **more):
+    asked = replace(options, class_name=result.shown_class)
+
+    def localize_again(changed):
+        return localize(changed, bundle, asked, cancelled=cancelled).probabilities
+
+    return deletion_test(volume, result, localize_again, **more)
+
+
 @pytest.fixture(scope="module")
 def scan(blob_volume):
     return blob_volume((48, 52, 7), (1.0, 1.0, 5.0))
@@ -28,7 +37,7 @@ def result(bright_blob_bundle, scan):
 
 
 def test_the_answer_rests_on_the_lesion_and_on_no_other_place(bright_blob_bundle, scan, result):
-    found = deletion_test(scan, bright_blob_bundle, result, CPU)
+    found = delete_and_localize(scan, bright_blob_bundle, result, CPU)
     assert found.drop > 5 and len(found.random_drops) == faithfulness.PLACES
     assert max(map(abs, found.random_drops)) < 0.2 * found.drop
     assert found.score == pytest.approx(found.drop - np.mean(found.random_drops))
@@ -38,26 +47,26 @@ def test_the_answer_rests_on_the_lesion_and_on_no_other_place(bright_blob_bundle
 def test_a_map_that_points_elsewhere_is_found_out(bright_blob_bundle, scan, result):
     """The same result with its map turned round: the hole misses the lesion, the other places may hit it."""
     turned = replace(result, map=result.map[:, :, ::-1].copy(), labels=result.labels[:, :, ::-1].copy())
-    found = deletion_test(scan, bright_blob_bundle, turned, CPU)
+    found = delete_and_localize(scan, bright_blob_bundle, turned, CPU)
     assert found.drop < 1
 
 
 def test_the_same_seed_gives_the_same_score(bright_blob_bundle, scan, result):
-    runs = [deletion_test(scan, bright_blob_bundle, result, CPU, places=2, seed=3) for _ in range(2)]
+    runs = [delete_and_localize(scan, bright_blob_bundle, result, CPU, places=2, seed=3) for _ in range(2)]
     assert runs[0] == runs[1] and runs[0].seed == 3
 
 
 def test_without_a_region_there_is_nothing_to_test(bright_blob_bundle, blob_volume):
     normal = blob_volume((48, 52, 7), (1.0, 1.0, 5.0), lesion_ras=None)
-    assert deletion_test(normal, bright_blob_bundle, localize(normal, bright_blob_bundle, CPU), CPU) is None
+    assert delete_and_localize(normal, bright_blob_bundle, localize(normal, bright_blob_bundle, CPU), CPU) is None
 
 
 def test_without_room_elsewhere_there_is_a_drop_but_no_score(bright_blob_bundle, scan, result):
     head = replace(result, labels=(scan.array > 500).astype(np.uint8))
-    found = deletion_test(scan, bright_blob_bundle, head, CPU)
+    found = delete_and_localize(scan, bright_blob_bundle, head, CPU)
     assert found.drop > 5 and found.random_drops == () and found.score is None
     everywhere = replace(result, labels=np.ones_like(result.labels))
-    assert deletion_test(scan, bright_blob_bundle, everywhere, CPU) is None, "nothing is left to fill it with"
+    assert delete_and_localize(scan, bright_blob_bundle, everywhere, CPU) is None, "nothing is left to fill it with"
 
 
 def test_a_hole_takes_the_mean_of_the_tissue_around_it(scan):
@@ -73,7 +82,7 @@ def test_a_hole_takes_the_mean_of_the_tissue_around_it(scan):
 
 def test_a_single_slice_can_be_tested(bright_blob_bundle, blob_volume):
     flat = blob_volume((48, 52, 1), lesion_ras=(6.0, -5.0, 0.0), radius_mm=4.0)
-    found = deletion_test(flat, bright_blob_bundle, localize(flat, bright_blob_bundle, CPU), CPU, places=1)
+    found = delete_and_localize(flat, bright_blob_bundle, localize(flat, bright_blob_bundle, CPU), CPU, places=1)
     assert found.drop > 5
 
 
@@ -84,13 +93,13 @@ def test_log_odds_stay_finite():
 
 def test_it_can_be_cancelled(bright_blob_bundle, scan, result):
     with pytest.raises(Cancelled):
-        deletion_test(scan, bright_blob_bundle, result, CPU, cancelled=lambda: True)
+        delete_and_localize(scan, bright_blob_bundle, result, CPU, cancelled=lambda: True)
 
 
 def test_as_an_option_it_is_part_of_the_result(bright_blob_bundle, blob_volume, scan, result):
     asked, stages = replace(CPU, faithfulness=True), []
     found = localize(scan, bright_blob_bundle, asked, lambda stage, fraction: stages.append((stage, fraction)))
-    assert found.faithfulness == deletion_test(scan, bright_blob_bundle, result, CPU)
+    assert found.faithfulness == delete_and_localize(scan, bright_blob_bundle, result, CPU)
     assert stages[-1][0] == "Testing faithfulness" and stages == sorted(stages, key=lambda one: one[1])
     assert found.timings["Testing faithfulness"] > 0 and found.provenance["options"]["faithfulness"] is True
     normal = blob_volume((48, 52, 7), (1.0, 1.0, 5.0), lesion_ras=None)

@@ -4,9 +4,9 @@ import time
 
 import numpy as np
 import pytest
+from hrcam.bundle.evidence_level import EvidenceLevel
 from hrcam.run.marking import label_levels, mark
 from hrcam.run.regions import find_regions
-from hrcam.run.result import EvidenceLevel
 from hrcam.scan.geometry import Geometry
 
 LEVELS = tuple(

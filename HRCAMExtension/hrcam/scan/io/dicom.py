@@ -14,10 +14,10 @@ import numpy.typing as npt
 import SimpleITK as sitk  # noqa: N813 - its customary name
 
 from ...errors import InputError
+from ...words import reason, shown
 from ..geometry import ORTHONORMAL_TOLERANCE
 from .dicom_elements import check_elements
 from .dicom_frames import Frames, read_frames
-from .formats import reason, shown
 from .integrity import damaged
 from .itk import read_header
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import InputError
+from ...words import reason, shown
 from .dicom import is_dicom, list_series
-from .formats import PICTURE_SUFFIXES, SUPPORTED, VOLUME_SUFFIXES, reason, safe_name, shown, stem_of, suffix_of
+from .formats import PICTURE_SUFFIXES, SUPPORTED, VOLUME_SUFFIXES, safe_name, stem_of, suffix_of
 
 SKIPPED_FOLDERS = {"derivatives", "sourcedata", "code"}
 """Folders of a BIDS data set that hold no raw scans; hidden folders are skipped too."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 import stat
 from pathlib import Path
-from typing import Any
 
 from ...errors import InputError
+from ...words import printable, reason, shown
 
 VOLUME_SUFFIXES = {
     ".nii.gz": "NiftiImageIO",
@@ -60,22 +60,6 @@ def safe_name(name: str) -> str:
     return f"{stem}_{point}{rest}" if stem.lower() in _RESERVED else cleaned  # Windows looks at what precedes the point
 
 
-def printable(text: str, instead: str = "?") -> str:
-    """The text without what would steer a terminal: escape sequences, line ends, marks of direction."""
-    return "".join(c if c.isprintable() else instead for c in text)
-
-
-def shown(path: Path | str) -> str:
-    """The path for a message: printable, on one line, shortened in the middle."""
-    text = printable(str(path))
-    return text if len(text) <= 160 else f"{text[:60]} … {text[-90:]}"
-
-
-def spreadsheet_cell(value: Any) -> Any:
-    """A value for a CSV table; a text that a spreadsheet would take for a formula gets an apostrophe in front."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@")) else value
-
-
 def stat_path(path: Path) -> int:
     """File mode of an existing path.
 
@@ -101,8 +85,3 @@ def check_file(path: Path) -> None:
         raise InputError(f'"{shown(path)}" cannot be read: {reason(error)}.', "Check its permissions.") from None
     if empty:
         raise InputError(f'"{shown(path)}" is empty (0 bytes).', "Copy or export it again from its source.")
-
-
-def reason(error: BaseException) -> str:
-    """The words of an operating system error, without number and path."""
-    return str(getattr(error, "strerror", None) or error).rstrip(".").replace("\n", " ")

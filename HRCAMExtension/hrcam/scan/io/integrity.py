@@ -19,7 +19,8 @@ from typing import IO
 import numpy as np
 
 from ...errors import InputError
-from .formats import check_file, shown, suffix_of
+from ...words import shown
+from .formats import check_file, suffix_of
 from .jpeg import check_jpeg
 
 _CHUNK = 1 << 20  # a multiple of every voxel size

@@ -8,7 +8,7 @@ from pathlib import Path
 import SimpleITK as sitk  # noqa: N813 - its customary name
 
 from ...errors import InputError
-from .formats import shown
+from ...words import is_out_of_memory, shown
 from .integrity import damaged
 
 sitk.ProcessObject.SetGlobalWarningDisplay(False)  # our own errors say it, in words
@@ -43,17 +43,11 @@ def read_voxels(reader: sitk.ImageFileReader | sitk.ImageSeriesReader, path: Pat
     """The image of a prepared reader; ``path`` is named in the ``InputError`` where that fails."""
     try:
         return reader.Execute()
-    except MemoryError:
-        raise _too_little_memory(path) from None
-    except _FAILURES as error:
-        if "bad_alloc" in str(error) or "allocate memory" in str(error):
-            raise _too_little_memory(path) from None
+    except (MemoryError, *_FAILURES) as error:
+        if is_out_of_memory(error):
+            raise InputError(f'There is not enough memory to read "{shown(path.name)}".',
+                             "Close other programs, or crop or resample the volume.") from None
         raise damaged(path, _words(error, path)) from None
-
-
-def _too_little_memory(path: Path) -> InputError:
-    return InputError(f'There is not enough memory to read "{shown(path.name)}".',
-                      "Close other programs, or crop or resample the volume.")
 
 
 def _words(error: BaseException, path: Path) -> str:

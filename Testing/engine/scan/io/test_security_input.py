@@ -21,9 +21,10 @@ from hrcam.localize import Options
 from hrcam.output.writers import MAX_RESULT_BYTES
 from hrcam.scan.io import integrity
 from hrcam.scan.io.discovery import discover
-from hrcam.scan.io.formats import printable, safe_name, shown
+from hrcam.scan.io.formats import safe_name
 from hrcam.scan.io.integrity import check_integrity
 from hrcam.scan.volume import read_volume, to_sitk
+from hrcam.words import printable, shown
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
