@@ -11,6 +11,7 @@ import numpy as np
 from ..errors import InputError
 from .intensity import otsu_threshold
 from .statistics import distances, intensity_statistics
+from .thinning import positions, thin
 from .volume import MAX_VOXELS, Volume
 
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ EMPTY_SHARE = 0.001
 LABEL_VALUES = 64
 LABEL_SAMENESS = 0.75
 """Whole numbers, at most 64 of them, with 75 % of the foreground's neighbours equal: a label map, not a scan."""
+
+_LABEL_SLICES = 64
+"""So many slices of a volume tell whether it is a label map."""
 
 WARNING_SCORE = 0.25
 """Out-of-range score from which a warning is given; ranges hold 98 % of the training images."""
@@ -67,7 +71,7 @@ def check_volume(volume: Volume) -> None:
     if array.min() == array.max():
         raise InputError(f"{name} has the same value ({float(array.flat[0]):g}) in every voxel.",
                          "Check that the right file was exported.")
-    usual = float(np.median(array[:: max(1, array.shape[0] // 64)]))
+    usual = float(np.median(thin(array)))
     if np.count_nonzero(array != usual) < EMPTY_SHARE * array.size:
         raise InputError(f"{name} is almost entirely empty (value {usual:g}).",
                          "Check that the right file was exported.")
@@ -125,7 +129,7 @@ def _check_millimetres(volume: Volume) -> None:
 
 def _is_label_map(volume: Volume) -> bool:
     axis = 2 - volume.geometry.acquisition_axis
-    slices = np.moveaxis(volume.array, axis, 0)[:: max(1, volume.array.shape[axis] // 32)]
+    slices = np.moveaxis(volume.array, axis, 0)[positions(volume.array.shape[axis], _LABEL_SLICES)]
     if np.any(slices != np.rint(slices)) or len(np.unique(slices)) > LABEL_VALUES:
         return False
     left, right = slices[..., :-1], slices[..., 1:]
@@ -186,14 +190,15 @@ def _grid(volume: Volume, bundle: HasMetadata) -> list[str]:
 def _foreground_mm(volume: Volume) -> tuple[float, float, float]:
     """Length along i, j, k of the part where at least 2 % of a slice's voxels lie above Otsu's threshold."""
     array = volume.array
-    step = max(1, round((array.size / 5e5) ** (1 / 3)))
-    coarse = array[::step, ::step, ::step]
+    step = max(1.0, (array.size / 5e5) ** (1 / 3))
+    looked_at = [positions(side, max(1, round(side / step))) for side in array.shape]
+    coarse = array[np.ix_(*looked_at)]
     above = coarse > otsu_threshold(coarse)
     lengths = []
     for axis in range(3):
         others = tuple(n for n in range(3) if n != 2 - axis)
-        found = np.flatnonzero(above.mean(axis=others) > 0.02)
-        span = (found[-1] - found[0] + 1) * step if len(found) else 0
+        found = looked_at[2 - axis][above.mean(axis=others) > 0.02]
+        span = found[-1] - found[0] + step if len(found) else 0
         lengths.append(float(min(span, volume.geometry.size_ijk[axis]) * volume.geometry.spacing[axis]))
     return lengths[0], lengths[1], lengths[2]
 

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import BundleError
+from .thinning import thin
 
 Array = npt.NDArray[np.float32]
 
@@ -22,8 +23,6 @@ LOW_PERCENTILE, HIGH_PERCENTILE = 1.0, 99.5
 FOREGROUNDS = ("otsu", "nonzero", "none")
 
 _BINS = 256
-_SAMPLE = 1 << 22
-"""Larger arrays are thinned to about this many voxels for their percentiles, which are then exact to 0.1 %."""
 
 
 @dataclass(frozen=True)
@@ -67,12 +66,14 @@ def normalize(array: npt.ArrayLike, recipe: Mapping[str, Any]) -> Array:
 
 
 def find_scale(array: npt.ArrayLike, recipe: Mapping[str, Any]) -> Scale:
-    """The scale that `normalize` applies, to be measured once on a volume and applied slice by slice."""
+    """The scale that `normalize` applies, to be measured once on a volume and applied slice by slice.
+
+    Percentiles of more than `thinning.MOST` voxels are those of a sample, whose ranks are exact to 0.12 %.
+    """
     if recipe.get("kind") != "percentile":
         raise BundleError(f"The model's intensity recipe is of the unknown kind {recipe.get('kind')!r}.",
                           "Use a bundle made for this version of hrcam.")
-    values = np.asarray(array).ravel()
-    values = values[:: max(1, values.size // _SAMPLE)].astype(np.float32)
+    values = thin(array).astype(np.float32)
     values = values[np.isfinite(values)]
     if values.size == 0:
         return Scale(0.0, 0.0)

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .intensity import otsu_threshold
+from .thinning import positions
 
 Array = npt.NDArray[np.float32]
 
@@ -19,7 +20,7 @@ STATISTICS = ("foreground_fraction", "foreground_mean", "foreground_spread", "fo
               "dark_fraction", "gradient")
 
 MOST_SLICES = 24
-"""So many slices, evenly chosen, describe a volume; more change the medians by less than slices differ."""
+"""So many slices, evenly spread, describe a volume; more change the medians by less than slices differ."""
 
 _BINS = 64
 _SMALLEST_FOREGROUND = 16
@@ -74,11 +75,11 @@ def distances(statistics: Mapping[str, float], expected: Mapping[str, Sequence[f
 
 def _fuller(stack: Array) -> Array:
     """Slices with at least half of the foreground of the fullest one, at most ``MOST_SLICES``, evenly spread."""
-    threshold = otsu_threshold(stack[:, ::2, ::2])
-    shares = (stack[:, ::2, ::2] > threshold).mean(axis=(1, 2))
+    rows, columns = (positions(side, max(1, side // 2)) for side in stack.shape[1:])
+    coarse = stack[:, rows[:, None], columns]
+    shares = (coarse > otsu_threshold(coarse)).mean(axis=(1, 2))
     full = np.flatnonzero(shares >= 0.5 * shares.max())
-    picked = np.unique(np.linspace(0, len(full) - 1, min(MOST_SLICES, len(full))).round().astype(int))
-    return stack[full[picked]]
+    return stack[full[positions(len(full), MOST_SLICES)]]
 
 
 def _describe(image: Array) -> dict[str, float]:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from hrcam.scan.thinning import thin
 
 from hrcam_research.evaluate.store import MapStore
 
@@ -42,11 +43,7 @@ class Counts:
 
 def _grid(store: MapStore, method: str, size: int) -> np.ndarray:
     """Quantiles of all cases' values, dense towards the top where lesions are: ascending, without duplicates."""
-    sample = []
-    for case in store.cases(method):
-        values = store.get(method, case).ravel()
-        sample.append(values[:: max(1, values.size // _SAMPLE)])
-    pooled = np.concatenate(sample)
+    pooled = np.concatenate([thin(store.get(method, case), _SAMPLE) for case in store.cases(method)])
     steps = np.concatenate([np.linspace(0, 0.5, size // 8), 1 - np.geomspace(0.5, 1e-4, size - size // 8)])
     return np.unique(np.append(np.quantile(pooled, steps), pooled.max()))
 

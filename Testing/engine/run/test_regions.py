@@ -38,6 +38,15 @@ def test_the_slice_of_the_asked_plane_is_reported():
     assert (strong.plane, strong.slice_index) == ("sagittal", 11)
 
 
+@pytest.mark.parametrize("threshold", [0.7, np.float64(0.7), 0.1, 1.1])
+def test_a_peak_that_equals_a_threshold_in_single_precision_has_that_level(threshold):
+    levels = (EvidenceLevel("possible", threshold, (1, 1, 0)), EvidenceLevel("strong", 3.0, (1, 0, 0)))
+    found = np.zeros(GEOMETRY.shape_kji, np.float32)
+    found[3, 3, 3] = np.float32(threshold)  # 0.7 is a little more than the float32 nearest to it
+    labels = mark(found, GEOMETRY, levels)
+    assert [one.level for one in find_regions(found, labels, GEOMETRY, levels)] == ["possible"] * int(labels.max())
+
+
 def test_touching_corners_belong_together_and_gaps_do_not():
     found = np.zeros(GEOMETRY.shape_kji, np.float32)
     found[1, 1, 1] = found[2, 2, 2] = 2.0
