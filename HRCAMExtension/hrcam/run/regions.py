@@ -61,6 +61,29 @@ def find_regions(
     return [replace(region, label=n) for n, region in enumerate(regions, start=1)]
 
 
+def number_regions(
+    labels: LabelArray, geometry: Geometry, regions: Sequence[Region]
+) -> npt.NDArray[np.uint16]:
+    """Number of the region (its ``label``) that each marked voxel belongs to, KJI; 0 where nothing is marked.
+
+    Parameters
+    ----------
+    labels, geometry : what is marked, and its grid.
+    regions : what `find_regions` found in it.
+    """
+    numbers = np.zeros(labels.shape, np.uint16)
+    marked = labels > 0
+    if not marked.any() or not regions:
+        return numbers
+    box, components = connected(marked)
+    names = np.zeros(int(components.max()) + 1, np.uint16)
+    for region in regions:
+        i, j, k = np.rint(geometry.points_from_ras(region.peak_ras)).astype(int)
+        names[components[tuple(n - part.start for n, part in zip((k, j, i), box, strict=True))]] = region.label
+    numbers[box] = names[components]
+    return numbers
+
+
 @dataclass(frozen=True)
 class _Measures:
     """Of each component by its number (0 is background): voxels, sums, and where its first greatest voxel lies."""

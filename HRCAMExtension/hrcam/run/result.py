@@ -153,19 +153,19 @@ class Result:
             "case": self.case,
             "predicted": self.predicted,
             "shown_class": self.shown_class,
-            "probabilities": _plain(self.probabilities),
+            "probabilities": plain(self.probabilities),
             "plane": self.plane,
             "withheld": self.withheld,
-            "evidence_levels": [_plain(asdict(level)) for level in self.evidence_levels],
-            "regions": [_plain(asdict(region)) for region in self.regions],
-            "slices": [_plain(asdict(one)) for one in self.slices],
+            "evidence_levels": [plain(asdict(level)) for level in self.evidence_levels],
+            "regions": [plain(asdict(region)) for region in self.regions],
+            "slices": [plain(asdict(one)) for one in self.slices],
             "warnings": list(self.warnings),
-            "completeness_error": _plain(self.completeness_error),
-            "faithfulness": None if self.faithfulness is None else _plain(
+            "completeness_error": plain(self.completeness_error),
+            "faithfulness": None if self.faithfulness is None else plain(
                 {**asdict(self.faithfulness), "score": self.faithfulness.score}
             ),
-            "timings": _plain(self.timings),
-            "provenance": _plain(self.provenance),
+            "timings": plain(self.timings),
+            "provenance": plain(self.provenance),
             "geometry": {
                 "size_ijk": list(self.geometry.size_ijk),
                 "origin_lps": list(self.geometry.origin_lps),
@@ -243,14 +243,14 @@ def validate_result(document: Mapping[str, Any]) -> None:
                          "Run hrcam localize again to write a fresh one.")
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Python numbers, lists and dictionaries alone; a number that is not finite becomes None, as JSON has none."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(one) for key, one in value.items()}
+        return {str(key): plain(one) for key, one in value.items()}
     if isinstance(value, np.ndarray):
-        return _plain(value.tolist())
+        return plain(value.tolist())
     if isinstance(value, (list, tuple)):
-        return [_plain(one) for one in value]
+        return [plain(one) for one in value]
     if isinstance(value, np.generic):
         value = value.item()
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,136 @@
+"""The rules: what became of a region between two dates.
+
+A region with a counterpart is *growing* or *shrinking* where the diameter (of a ball of its volume) changed by more
+than two runs on one scan differ (`Repeatability`), else *stable*. One without is *new* or *resolved*, unless the other
+date's map has, at that place, evidence that differs from its peak by no more than two runs do: then it is *stable* and
+stayed below the level by chance. What the other scan does not show at all is *not covered*.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from ..run.result import FloatArray, Point, Region
+from .matching import Match, Numbers, by_label
+from .repeatability import Repeatability, diameter_of
+
+NEW, GROWING, STABLE, SHRINKING, RESOLVED, NOT_COVERED = (
+    "new", "growing", "stable", "shrinking", "resolved", "not covered"
+)
+CALLS: Mapping[str, tuple[float, float, float]] = {
+    NEW: (0.90, 0.10, 0.55), GROWING: (0.95, 0.45, 0.10), STABLE: (0.65, 0.68, 0.72), SHRINKING: (0.25, 0.60, 0.95),
+    RESOLVED: (0.30, 0.75, 0.40), NOT_COVERED: (0.45, 0.40, 0.55),
+}
+"""Call to its color (red, green, blue, 0–1), worst first."""
+
+LEAST_COVERED = 0.5
+"""Share of a region that the other scan must show for its absence there to mean anything."""
+
+
+@dataclass(frozen=True)
+class RegionChange:
+    """One region through time. What is of a date on which it was not found is None, or 0 for volumes.
+
+    Parameters
+    ----------
+    number : 1 for the region with the strongest peak of either date.
+    call : key of `CALLS`.
+    earlier, later : labels of the regions in the two results; several where regions merged or split.
+    volume_earlier_ml, volume_later_ml : sums of theirs.
+    diameter_change_mm : of a ball of that volume, later minus earlier.
+    peak_earlier, peak_later : strongest evidence, logits; where there is no region, the map's highest value there.
+    evidence_change : mean of the change map over the region of either date, logits.
+    overlap : Dice coefficient of the matched regions.
+    peak_ras : strongest voxel in the later scan's space, RAS mm, on the later date where the region is found then.
+    plane, slice_index : the later scan's slice through it.
+    """
+
+    number: int
+    call: str
+    earlier: tuple[int, ...]
+    later: tuple[int, ...]
+    volume_earlier_ml: float
+    volume_later_ml: float
+    diameter_change_mm: float
+    peak_earlier: float | None
+    peak_later: float | None
+    evidence_change: float
+    overlap: float
+    peak_ras: Point
+    plane: str
+    slice_index: int
+
+
+@dataclass(frozen=True, eq=False)
+class Dates:
+    """What both dates hold, on the later scan's grid (KJI), and the regions with places in the later scan's space.
+
+    Parameters
+    ----------
+    earlier_map, later_map : evidence, logits.
+    earlier_numbers, later_numbers : label of each voxel's region.
+    covered : voxels that the earlier scan shows.
+    earlier_regions, later_regions : as measured on their own grids, the earlier ones' points moved to the later space.
+    """
+
+    earlier_map: FloatArray
+    later_map: FloatArray
+    earlier_numbers: Numbers
+    later_numbers: Numbers
+    covered: npt.NDArray[np.bool_]
+    earlier_regions: Sequence[Region]
+    later_regions: Sequence[Region]
+
+
+def call_changes(dates: Dates, matches: Sequence[Match], repeatability: Repeatability) -> list[RegionChange]:
+    """Apply the rules to matched regions; strongest peak first."""
+    ours, theirs = by_label(dates.later_regions), by_label(dates.earlier_regions)
+    matched = {n for match in matches for n in match.earlier}
+    # Regions of the earlier date that the later scan's grid does not reach have no voxel on it.
+    lost = [Match((n,), ()) for n in theirs if n not in matched]
+    found = [_change(dates, match, theirs, ours, repeatability) for match in (*matches, *lost)]
+    found.sort(key=lambda one: -max(one.peak_earlier or -math.inf, one.peak_later or -math.inf))
+    return [replace(one, number=number) for number, one in enumerate(found, start=1)]
+
+
+def _change(
+    dates: Dates, match: Match, theirs: Mapping[int, Region], ours: Mapping[int, Region], limits: Repeatability
+) -> RegionChange:
+    before, after = [theirs[n] for n in match.earlier], [ours[n] for n in match.later]
+    where = np.isin(dates.earlier_numbers, match.earlier) | np.isin(dates.later_numbers, match.later)
+    seen = where & dates.covered
+    volume_e, volume_l = sum(r.volume_ml for r in before), sum(r.volume_ml for r in after)
+    peak_e = max(r.peak for r in before) if before else _highest(dates.earlier_map, seen)
+    peak_l = max(r.peak for r in after) if after else _highest(dates.later_map, where)
+    growth = diameter_of(volume_l) - diameter_of(volume_e)
+    covered = bool(where.any()) and seen.sum() >= LEAST_COVERED * where.sum()
+    strongest = max(after or before, key=lambda region: region.peak)
+    return RegionChange(
+        0, _call(before, after, growth, peak_e, peak_l, covered, limits), match.earlier, match.later, volume_e,
+        volume_l, growth, peak_e, peak_l,
+        float((dates.later_map[seen] - dates.earlier_map[seen]).mean(dtype=np.float64)) if seen.any() else 0.0,
+        match.overlap, strongest.peak_ras, strongest.plane, strongest.slice_index,
+    )
+
+
+def _call(
+    before: Sequence[Region], after: Sequence[Region], growth: float, peak_e: float | None, peak_l: float | None,
+    covered: bool, limits: Repeatability,
+) -> str:
+    if before and after:
+        return STABLE if abs(growth) <= limits.diameter_mm else GROWING if growth > 0 else SHRINKING
+    if not covered:
+        return NOT_COVERED
+    if peak_e is not None and peak_l is not None and min(peak_e, peak_l) > 0 \
+            and abs(math.log(peak_l / peak_e)) <= limits.log_peak:
+        return STABLE
+    return NEW if after else RESOLVED
+
+
+def _highest(evidence: FloatArray, where: npt.NDArray[np.bool_]) -> float | None:
+    return float(evidence[where].max()) if where.any() else None

@@ -1,0 +1,132 @@
+"""What a comparison found: a frozen record, and the JSON document that describes it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from functools import lru_cache
+from importlib import resources
+from typing import Any
+
+from ..align.rigid import Alignment
+from ..errors import InputError
+from ..run.result import RESEARCH_USE, FloatArray, LabelArray, Result, plain
+from ..scan.geometry import LPS_TO_RAS
+from .acquisition import Acquisition
+from .changes import CALLS, RegionChange
+from .repeatability import Repeatability
+
+FORMAT = "hrcam-comparison"
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Two dates of one person. Arrays are KJI on the later scan's grid; evidence is logits.
+
+    Parameters
+    ----------
+    earlier, later : what was found in each scan, on its own grid; both show the same class.
+    earlier_scan : the earlier scan's intensities on the later scan's grid.
+    earlier_map, earlier_labels : the earlier evidence and levels there; 0 where the earlier scan shows nothing.
+    change : later minus earlier evidence; 0 where only one scan shows the place.
+    change_labels : n where the region's call is the n-th of `CALLS`; 0 outside regions.
+    changes : one a region, strongest peak first.
+    alignment : how the scans lie to one another.
+    repeatability : what a change had to exceed.
+    earlier_acquisition, later_acquisition : dates, where DICOM states them.
+    warnings : what the reader must know.
+    timings : stage to seconds.
+    provenance : of the comparison; each result has its own.
+    """
+
+    earlier: Result
+    later: Result
+    earlier_scan: FloatArray
+    earlier_map: FloatArray
+    earlier_labels: LabelArray
+    change: FloatArray
+    change_labels: LabelArray
+    changes: tuple[RegionChange, ...]
+    alignment: Alignment
+    repeatability: Repeatability
+    earlier_acquisition: Acquisition = Acquisition()
+    later_acquisition: Acquisition = Acquisition()
+    warnings: tuple[str, ...] = ()
+    timings: dict[str, float] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    def count(self, call: str) -> int:
+        """Number of regions with this call."""
+        return sum(change.call == call for change in self.changes)
+
+    def to_json(self, files: Mapping[str, str] | None = None) -> dict[str, Any]:
+        """The comparison without its arrays, as ``schemas/comparison.schema.json`` has it.
+
+        Parameters
+        ----------
+        files : kind of output to file name, for comparisons on disk.
+        """
+        document: dict[str, Any] = plain({
+            "format": FORMAT,
+            "format_version": FORMAT_VERSION,
+            "intended_use": RESEARCH_USE,
+            "case": self.later.case,
+            "shown_class": self.later.shown_class,
+            "earlier": _date(self.earlier, self.earlier_acquisition),
+            "later": _date(self.later, self.later_acquisition),
+            "alignment": {
+                "method": self.alignment.method,
+                "later_to_earlier_ras": (LPS_TO_RAS @ self.alignment.later_to_earlier @ LPS_TO_RAS).tolist(),
+                "agreement_mm": self.alignment.agreement_mm,
+                "similarity": self.alignment.similarity,
+                "common": self.alignment.common,
+            },
+            "repeatability": asdict(self.repeatability),
+            "calls": {call: self.count(call) for call in CALLS},
+            "changes": [asdict(change) for change in self.changes],
+            "warnings": list(self.warnings),
+            "timings": self.timings,
+            "provenance": self.provenance,
+            "files": dict(files or {}),
+        })
+        return document
+
+
+def summary_of(comparison: Comparison) -> str:
+    """One line for people: "1 new, 2 stable"."""
+    counts = [f"{comparison.count(call)} {call}" for call in CALLS if comparison.count(call)]
+    return ", ".join(counts) or "no region on either date"
+
+
+@lru_cache(maxsize=1)
+def comparison_schema() -> dict[str, Any]:
+    """The JSON schema of ``Comparison.to_json``."""
+    text = resources.files("hrcam").joinpath("schemas/comparison.schema.json").read_text(encoding="utf-8")
+    schema: dict[str, Any] = json.loads(text)
+    return schema
+
+
+def validate_comparison(document: Mapping[str, Any]) -> None:
+    """Raise ``InputError`` naming the field when ``document`` is not a comparison."""
+    import jsonschema
+
+    error = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(comparison_schema()).iter_errors(document))
+    if error is not None:
+        where = "/".join(str(part) for part in error.absolute_path) or "the document"
+        raise InputError(f"This is not an HR-CAM comparison: {where}: {error.message[:200]}.",
+                         "Run hrcam compare again to write a fresh one.")
+
+
+def _date(result: Result, acquisition: Acquisition) -> dict[str, Any]:
+    return {
+        "case": result.case,
+        "date": acquisition.shown or None,
+        "predicted": result.predicted,
+        "probabilities": result.probabilities,
+        "withheld": result.withheld,
+        "regions": [asdict(region) for region in result.regions],
+        "warnings": list(result.warnings),
+        "provenance": result.provenance,
+    }

@@ -1,0 +1,205 @@
+"""Compare two scans of one person: localize both, bring them to one another, match regions, call what became of them."""
+
+from __future__ import annotations
+
+import datetime
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..align.rigid import Alignment, align, check_alignment
+from ..align.transforms import Matrix, carried, moved
+from ..bundle.bundle import Bundle
+from ..errors import InputError
+from ..localize import Options, Progress, localize
+from ..run.result import Point, Region, Result
+from ..scan.geometry import LPS_TO_RAS, Geometry
+from ..scan.volume import Volume
+from .acquisition import Acquisition, acquisition_of
+from .changes import CALLS, Dates, RegionChange, call_changes
+from .comparison import Comparison
+from .matching import Numbers, match_regions, numbered
+from .repeatability import measure_repeatability
+
+SHARED, GIVEN = "shared frame of reference", "given"
+
+_SHARES = {"earlier": (0.0, 0.3), "later": (0.3, 0.6), "aligning": (0.6, 0.8), "repeating": (0.8, 0.97)}
+"""Part of the work to its share of the whole job, first and last."""
+
+
+def compare(
+    earlier: Volume,
+    later: Volume,
+    bundle: Bundle,
+    options: Options = Options(),
+    *,
+    aligned: bool = False,
+    copies: int = 1,
+    progress: Progress | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> Comparison:
+    """Say what became of each region between two dates.
+
+    Parameters
+    ----------
+    earlier, later : two scans of one person; where DICOM dates say otherwise, they change places, with a warning.
+    bundle, options : the model and how to localize, as for ``localize``; both scans alike.
+    aligned : the scans lie in one space already and are not registered; so are those whose DICOM frame of reference
+        is the same.
+    copies : of one of the scans, localized to measure repeatability.
+    progress, cancelled : as for ``localize``.
+
+    Raises
+    ------
+    InputError : a scan cannot be used, or the two cannot be brought to one another.
+    Cancelled : ``cancelled`` said so.
+
+    Examples
+    --------
+    >>> from hrcam import load_bundle
+    >>> from hrcam.compare.run import compare
+    >>> from hrcam.scan.volume import read_volume
+    >>> found = compare(read_volume("may.nii.gz"), read_volume("july.nii.gz"), load_bundle("t1ce-tumor"))  # doctest: +SKIP
+    >>> [change.call for change in found.changes]                                                # doctest: +SKIP
+    """
+    for volume in (earlier, later):
+        _refuse_pictures(volume)
+    first, second = acquisition_of(earlier), acquisition_of(later)
+    warnings: list[str] = []
+    if first.date and second.date and (first.date, first.time) > (second.date, second.time):
+        earlier, later, first, second = later, earlier, second, first
+        warnings.append(f"By their DICOM dates the scans were given in the wrong order: {first.shown} comes before "
+                        f"{second.shown}. They changed places.")
+    report, clock = progress or (lambda stage, done: None), _Clock()
+    with clock.stage("Aligning"):  # it takes less than localizing, and may end the job
+        report("Aligning", 0.0)
+        alignment = _alignment(earlier, later, first, second, aligned, warnings)
+    with clock.stage("Localizing"):
+        found = _localize_both(earlier, later, bundle, options, report, cancelled)
+    with clock.stage("Repeating"):
+        sure, scan = (found[1], later) if found[1].regions else (found[0], earlier)
+        same = replace(options, class_name=sure.shown_class, faithfulness=False, keep_levels=False)
+        limits = measure_repeatability(
+            scan, sure, lambda copy: localize(copy, bundle, same, _part(report, "repeating"), cancelled), copies)
+    with clock.stage("Comparing"):
+        report("Comparing", 0.97)
+        dates, there = _on_later_grid(earlier, later, *found, alignment.later_to_earlier), alignment.later_to_earlier
+        changes = call_changes(dates, match_regions(dates.earlier_numbers, dates.later_numbers, later.geometry), limits)
+        change = np.where(dates.covered, dates.later_map - dates.earlier_map, np.float32(0))
+    return Comparison(
+        earlier=found[0], later=found[1],
+        earlier_scan=carried(earlier.array, earlier.geometry, later.geometry, there).astype(np.float32),
+        earlier_map=dates.earlier_map,
+        earlier_labels=carried(found[0].labels, earlier.geometry, later.geometry, there, nearest=True).astype(np.uint8),
+        change=change, change_labels=_label(dates, changes), changes=tuple(changes), alignment=alignment,
+        repeatability=limits, earlier_acquisition=first, later_acquisition=second, warnings=tuple(warnings),
+        timings=clock.timings,
+        provenance={
+            "hrcam_version": found[1].provenance["hrcam_version"],
+            "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+            "model": found[1].provenance["model"], "options": found[1].provenance["options"],
+            "earlier": found[0].provenance["input"], "later": found[1].provenance["input"], "copies": copies,
+        },
+    )
+
+
+@dataclass
+class _Clock:
+    """Times stages."""
+
+    def __post_init__(self) -> None:
+        self.timings: dict[str, float] = {}
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self.timings[name] = time.perf_counter() - start
+
+
+def _refuse_pictures(volume: Volume) -> None:
+    if 1 in volume.geometry.size_ijk or not volume.spacing_known:
+        raise InputError(f'"{volume.name}" is a single slice or picture, which cannot be brought to another scan.',
+                         "Give two volumes of several slices.")
+
+
+def _alignment(
+    earlier: Volume, later: Volume, first: Acquisition, second: Acquisition, aligned: bool, warnings: list[str]
+) -> Alignment:
+    shared = bool(first.frame_of_reference) and first.frame_of_reference == second.frame_of_reference
+    if not aligned and not shared:
+        return align(earlier, later)
+    found = check_alignment(earlier, later, np.eye(4), GIVEN if aligned else SHARED)
+    if not found.trusted:
+        said = "they were said to be aligned" if aligned else "DICOM says that they share a frame of reference"
+        warnings.append(f"The scans are compared where they lie, because {said}, but a registration would move them by "
+                        f"{found.agreement_mm:.1f} mm. Look at the pictures before you believe a change.")
+    return found
+
+
+def _localize_both(
+    earlier: Volume, later: Volume, bundle: Bundle, options: Options, report: Progress,
+    cancelled: Callable[[], bool] | None,
+) -> tuple[Result, Result]:
+    """Both scans' evidence for one class: the likelier pathology of the two dates where none is asked for."""
+    found = [localize(volume, bundle, options, _part(report, name), cancelled)
+             for name, volume in (("earlier", earlier), ("later", later))]
+    if found[0].shown_class != found[1].shown_class:
+        classes = {one.shown_class for one in found}
+        chosen = max(sorted(classes), key=lambda name: sum(one.probabilities[name] for one in found))
+        asked = replace(options, class_name=chosen)
+        for n, volume in enumerate((earlier, later)):
+            if found[n].shown_class != chosen:
+                again = localize(volume, bundle, asked, cancelled=cancelled)
+                found[n] = _withhold(again) if found[n].withheld else again
+    return found[0], found[1]
+
+
+def _withhold(result: Result) -> Result:
+    """What was called normal stays unmarked when another class is shown."""
+    return replace(result, labels=np.zeros_like(result.labels), regions=(), withheld=True)
+
+
+def _part(report: Progress, part: str) -> Progress:
+    start, end = _SHARES[part]
+    return lambda stage, done: report(stage, start + done * (end - start))
+
+
+def _on_later_grid(earlier: Volume, later: Volume, before: Result, after: Result, there: Matrix) -> Dates:
+    source, target = earlier.geometry, later.geometry
+    covered = carried(np.ones(source.shape_kji, np.uint8), source, target, there, nearest=True) > 0
+    numbers: Numbers = carried(numbered(before), source, target, there, nearest=True).astype(np.uint16)
+    back = LPS_TO_RAS @ np.linalg.inv(there) @ LPS_TO_RAS
+    return Dates(
+        carried(before.map, source, target, there).astype(np.float32), after.map, numbers, numbered(after), covered,
+        [_moved_region(region, back, target) for region in before.regions], after.regions,
+    )
+
+
+def _moved_region(region: Region, there_ras: Matrix, target: Geometry) -> Region:
+    """A region of the earlier scan with its places, and the slice through its peak, in the later scan's space."""
+    peak, centroid = _point(moved(there_ras, region.peak_ras)), _point(moved(there_ras, region.centroid_ras))
+    axis = target.axis_of(region.plane)
+    index = int(np.clip(math.floor(target.points_from_ras(peak)[axis] + 0.5), 0, target.size_ijk[axis] - 1))
+    return replace(region, peak_ras=peak, centroid_ras=centroid, slice_index=index)
+
+
+def _label(dates: Dates, changes: Sequence[RegionChange]) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    """Number of each voxel's call; where regions of both dates lie, the later one's."""
+    order = list(CALLS)
+    labels = np.zeros(dates.later_map.shape, np.uint8)
+    for numbers, side in ((dates.earlier_numbers, "earlier"), (dates.later_numbers, "later")):
+        names = np.zeros(int(numbers.max()) + 1, np.uint8)
+        for change in changes:
+            names[list(getattr(change, side))] = order.index(change.call) + 1
+        labels = np.where(numbers > 0, names[numbers], labels)
+    return labels
+
+
+def _point(position: Matrix) -> Point:
+    r, a, s = position.tolist()
+    return r, a, s
