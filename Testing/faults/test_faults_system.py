@@ -17,7 +17,7 @@ from hrcam.batch.run import run_batch
 from hrcam.cli import app as cli
 from hrcam.errors import Cancelled, OutputError
 from hrcam.localize import Options, localize
-from hrcam.output import writers
+from hrcam.output import files_together, nifti
 from hrcam.output.writers import write_result
 from hrcam.scan import volume as reading
 from hrcam.scan.volume import to_sitk
@@ -149,7 +149,7 @@ def test_whichever_call_the_system_refuses_nothing_is_left(
 
             return called
 
-        owner = {"mkdtemp": writers.tempfile, "mkdir": os, "replace": os, "fsync": os}[call]
+        owner = {"mkdtemp": files_together.tempfile, "mkdir": os, "replace": os, "fsync": os}[call]
         target = tmp_path / f"{after}"
         with monkeypatch.context() as patch:
             patch.setattr(owner, call, refuse(getattr(owner, call)))
@@ -172,7 +172,7 @@ STAGE_CALLS = {
     "Computing": (steps, "_run"),
     "Mapping": (steps, "_mean_map"),
     "Finding regions": (steps, "find_regions"),
-    "Writing": (writers, "_write_json"),
+    "Writing": (files_together, "_write_json"),
 }
 
 
@@ -202,7 +202,7 @@ def test_an_interruption_in_any_stage_leaves_nothing(
 def test_a_request_to_end_while_files_are_written_leaves_nothing(
     name, tmp_path, scan_file, bright_blob_bundle, monkeypatch, capsys, record_property
 ):
-    number, pack = getattr(signal, name), writers._pack
+    number, pack = getattr(signal, name), nifti._pack
 
     def told_to_end(*paths):
         pack(*paths)
@@ -210,7 +210,7 @@ def test_a_request_to_end_while_files_are_written_leaves_nothing(
 
     before = signal.signal(number, signal.SIG_DFL)
     try:
-        monkeypatch.setattr(writers, "_pack", told_to_end)
+        monkeypatch.setattr(nifti, "_pack", told_to_end)
         assert command(scan_file, bright_blob_bundle, tmp_path / "out", "--quiet") == 128 + number
         assert signal.getsignal(number) is signal.SIG_DFL
     finally:
@@ -272,7 +272,7 @@ def test_folders_of_intermediate_files_are_private(tmp_path, scan, result, monke
 
     mask = os.umask(0)
     try:
-        monkeypatch.setattr(writers.tempfile, "mkdtemp", watched)
+        monkeypatch.setattr(files_together.tempfile, "mkdtemp", watched)
         write_result(result, scan, tmp_path / "a", FILES_ONLY)
         write_arrays(result, tmp_path / "b")
     finally:

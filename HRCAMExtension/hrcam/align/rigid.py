@@ -16,7 +16,7 @@ import SimpleITK as sitk  # noqa: N813 - its customary name
 from ..errors import InputError
 from ..scan.volume import Volume
 from .register import COARSE, FINE, optimize, rigid_starts, similarity
-from .transforms import Matrix, distance_mm, matrix_of, moved, transform_of
+from .transforms import Matrix, distance_mm, inverse, matrix_of, moved, transform_of
 from .working import WorkingImage, working_image
 
 COARSE_MM, FINE_MM = 5.0, 2.0
@@ -104,10 +104,10 @@ def _check(fixed: WorkingImage, moving: WorkingImage, transform: sitk.Transform,
     nudge.SetCenter(moving.center.tolist())
     nudge.SetRotation(_NUDGE_RADIANS, -_NUDGE_RADIANS, _NUDGE_RADIANS)
     nudge.SetTranslation([_NUDGE_MM, -_NUDGE_MM, _NUDGE_MM])
-    start = _rigid(np.linalg.inv(there) @ matrix_of(nudge), moving)
+    start = _rigid(inverse(there) @ matrix_of(nudge), moving)
     back, _ = optimize(moving, fixed, start, FINE)
-    agreement = distance_mm(np.linalg.inv(matrix_of(back)), there, fixed.points)
-    common = max(_covered(fixed, moving, there), _covered(moving, fixed, np.linalg.inv(there)))
+    agreement = distance_mm(inverse(matrix_of(back)), there, fixed.points)
+    common = max(_covered(fixed, moving, there), _covered(moving, fixed, inverse(there)))
     return Alignment(there, method, agreement, similarity(fixed, moving, transform), common)
 
 

@@ -30,6 +30,11 @@ def transform_of(matrix: npt.ArrayLike) -> sitk.AffineTransform:
     return transform
 
 
+def inverse(matrix: Matrix) -> Matrix:
+    """The way back."""
+    return np.asarray(np.linalg.inv(matrix), np.float64)
+
+
 def moved(matrix: Matrix, points: npt.ArrayLike) -> Matrix:
     """Points (…, 3) carried by a 4x4."""
     return np.asarray(np.asarray(points, np.float64) @ matrix[:3, :3].T + matrix[:3, 3])

@@ -12,7 +12,8 @@ from typing import Any
 from ..bundle.bundle import Bundle
 from ..errors import InputError
 from ..localize import Options
-from ..output.writers import MAX_RESULT_BYTES, RESULT_SUFFIX
+from ..output.files_together import MAX_DOCUMENT_BYTES
+from ..output.writers import RESULT_SUFFIX
 from ..run.result import validate_result
 from ..scan.io.formats import safe_name
 
@@ -57,8 +58,8 @@ def read_document(path: Path) -> dict[str, Any] | None:
     """A result's JSON, or None where it is none: another program, or a stranger, may have put anything there."""
     try:
         with path.open("rb") as file:
-            content = file.read(MAX_RESULT_BYTES + 1)
-        if len(content) > MAX_RESULT_BYTES:
+            content = file.read(MAX_DOCUMENT_BYTES + 1)
+        if len(content) > MAX_DOCUMENT_BYTES:
             return None
         document = json.loads(content.decode("utf-8"))
         validate_result(document)

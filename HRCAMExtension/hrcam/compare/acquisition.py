@@ -22,7 +22,8 @@ class Acquisition:
 
     Parameters
     ----------
-    date : YYYYMMDD. ``time`` : HHMMSS and parts of a second.
+    date : YYYYMMDD.
+    time : HHMMSS and parts of a second.
     frame_of_reference : UID; scans that share it lie in one space, as long as nobody moved.
     """
 
@@ -36,6 +37,9 @@ class Acquisition:
         return f"{self.date[:4]}-{self.date[4:6]}-{self.date[6:8]}" if len(self.date) == 8 else ""
 
 
+NOT_STATED = Acquisition()
+
+
 def acquisition_of(volume: Volume) -> Acquisition:
     """Read it from the first file of the volume's source."""
     try:
@@ -44,10 +48,10 @@ def acquisition_of(volume: Volume) -> Acquisition:
         if series is None and volume.source and (path.is_dir() or (path.is_file() and is_dicom(path))):
             series = single_series(path)
         if series is None:
-            return Acquisition()
+            return NOT_STATED
         reader = read_header(Path(series.files[0]), "GDCMImageIO")
     except (HRCAMError, OSError, ValueError):
-        return Acquisition()
+        return NOT_STATED
 
     def first(keys: tuple[str, ...]) -> str:
         found = (reader.GetMetaData(key).strip() for key in keys if reader.HasMetaDataKey(key))

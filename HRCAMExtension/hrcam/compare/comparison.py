@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from functools import lru_cache
-from importlib import resources
 from typing import Any
 
+from .. import schemas
 from ..align.rigid import Alignment
 from ..errors import InputError
 from ..run.result import RESEARCH_USE, FloatArray, LabelArray, Result, plain
 from ..scan.geometry import LPS_TO_RAS
-from .acquisition import Acquisition
+from .acquisition import NOT_STATED, Acquisition
 from .changes import CALLS, RegionChange
 from .repeatability import Repeatability
 
@@ -51,8 +49,8 @@ class Comparison:
     changes: tuple[RegionChange, ...]
     alignment: Alignment
     repeatability: Repeatability
-    earlier_acquisition: Acquisition = Acquisition()
-    later_acquisition: Acquisition = Acquisition()
+    earlier_acquisition: Acquisition = NOT_STATED
+    later_acquisition: Acquisition = NOT_STATED
     warnings: tuple[str, ...] = ()
     timings: dict[str, float] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
@@ -100,22 +98,12 @@ def summary_of(comparison: Comparison) -> str:
     return ", ".join(counts) or "no region on either date"
 
 
-@lru_cache(maxsize=1)
-def comparison_schema() -> dict[str, Any]:
-    """The JSON schema of ``Comparison.to_json``."""
-    text = resources.files("hrcam").joinpath("schemas/comparison.schema.json").read_text(encoding="utf-8")
-    schema: dict[str, Any] = json.loads(text)
-    return schema
-
-
 def validate_comparison(document: Mapping[str, Any]) -> None:
     """Raise ``InputError`` naming the field when ``document`` is not a comparison."""
-    import jsonschema
-
-    error = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(comparison_schema()).iter_errors(document))
-    if error is not None:
-        where = "/".join(str(part) for part in error.absolute_path) or "the document"
-        raise InputError(f"This is not an HR-CAM comparison: {where}: {error.message[:200]}.",
+    problem = schemas.first_problem(schemas.COMPARISON, document)
+    if problem is not None:
+        where, what = problem
+        raise InputError(f"This is not an HR-CAM comparison: {where or 'the document'}: {what}.",
                          "Run hrcam compare again to write a fresh one.")
 
 

@@ -61,7 +61,8 @@ def match_regions(earlier: Numbers, later: Numbers, geometry: Geometry) -> list[
     pairs = {theirs[r]: ours[c] for r, c in zip(rows, columns, strict=True) if worth[r, c] > 0}
     parts_e: dict[int, list[int]] = {v: [] for v in pairs.values()}
     parts_l: dict[int, list[int]] = {e: [] for e in pairs}
-    alone_e, alone_l = [], []
+    alone_e: list[int] = []
+    alone_l: list[int] = []
     for e in (e for e in theirs if e not in pairs):
         whole = max(pairs.values(), key=lambda v: common.get((e, v), 0), default=0)
         inside = whole and common.get((e, whole), 0) >= MOSTLY * size_e[e]

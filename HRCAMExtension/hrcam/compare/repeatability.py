@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.spatial.transform import Rotation
 
-from ..align.transforms import Matrix, carried
+from ..align.transforms import Matrix, carried, inverse
 from ..run.result import Result
 from ..scan.geometry import Geometry
 from ..scan.volume import Volume
@@ -109,13 +109,13 @@ def copy_of(volume: Volume, seed: int) -> tuple[Volume, Matrix]:
     """
     rng = np.random.default_rng(seed)
     motion = _motion(rng, volume.geometry)
-    moved = carried(volume.array, volume.geometry, volume.geometry, np.linalg.inv(motion)).astype(np.float32)
+    moved = carried(volume.array, volume.geometry, volume.geometry, inverse(motion)).astype(np.float32)
     moved += noise_of(volume.array) * rng.standard_normal(moved.shape, dtype=np.float32)
     return replace(volume, array=np.maximum(moved, min(0.0, float(volume.array.min())), dtype=np.float32)), motion
 
 
 def noise_of(array: npt.NDArray[np.float32]) -> float:
-    """Standard deviation of a scan's noise: the median size of second differences along rows, which edges hardly change.
+    """Standard deviation of a scan's noise: the median size of second differences along rows.
 
     Voxels at the scan's lowest value (air that was cut to 0) hold none.
     """
@@ -139,4 +139,4 @@ def _motion(rng: np.random.Generator, geometry: Geometry) -> Matrix:
     turned[:3, 3] = geometry.direction_lps @ (shift * far)
     to_center = np.eye(4)
     to_center[:3, 3] = -geometry.points_to_lps([(n - 1) / 2 for n in geometry.size_ijk])
-    return np.asarray(np.linalg.inv(to_center) @ turned @ to_center)
+    return np.asarray(inverse(to_center) @ turned @ to_center)

@@ -1,4 +1,4 @@
-"""Compare two scans of one person: localize both, bring them to one another, match regions, call what became of them."""
+"""Compare two scans of one person: localize both, align them, match regions, and call what became of each."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..align.rigid import Alignment, align, check_alignment
-from ..align.transforms import Matrix, carried, moved
+from ..align.transforms import Matrix, carried, inverse, moved
 from ..bundle.bundle import Bundle
 from ..errors import InputError
 from ..localize import Options, Progress, localize
@@ -35,7 +35,7 @@ def compare(
     earlier: Volume,
     later: Volume,
     bundle: Bundle,
-    options: Options = Options(),
+    options: Options | None = None,
     *,
     aligned: bool = False,
     copies: int = 1,
@@ -63,9 +63,10 @@ def compare(
     >>> from hrcam import load_bundle
     >>> from hrcam.compare.run import compare
     >>> from hrcam.scan.volume import read_volume
-    >>> found = compare(read_volume("may.nii.gz"), read_volume("july.nii.gz"), load_bundle("t1ce-tumor"))  # doctest: +SKIP
-    >>> [change.call for change in found.changes]                                                # doctest: +SKIP
+    >>> may, july = read_volume("may.nii.gz"), read_volume("july.nii.gz")              # doctest: +SKIP
+    >>> [one.call for one in compare(may, july, load_bundle("t1ce-tumor")).changes]   # doctest: +SKIP
     """
+    options = options or Options()
     for volume in (earlier, later):
         _refuse_pictures(volume)
     first, second = acquisition_of(earlier), acquisition_of(later)
@@ -171,9 +172,9 @@ def _part(report: Progress, part: str) -> Progress:
 
 def _on_later_grid(earlier: Volume, later: Volume, before: Result, after: Result, there: Matrix) -> Dates:
     source, target = earlier.geometry, later.geometry
-    covered = carried(np.ones(source.shape_kji, np.uint8), source, target, there, nearest=True) > 0
+    covered = carried(np.ones(source.shape_kji, np.uint8), source, target, there, nearest=True).astype(bool)
     numbers: Numbers = carried(numbered(before), source, target, there, nearest=True).astype(np.uint16)
-    back = LPS_TO_RAS @ np.linalg.inv(there) @ LPS_TO_RAS
+    back = LPS_TO_RAS @ inverse(there) @ LPS_TO_RAS
     return Dates(
         carried(before.map, source, target, there).astype(np.float32), after.map, numbers, numbered(after), covered,
         [_moved_region(region, back, target) for region in before.regions], after.regions,

@@ -7,7 +7,8 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-RESULT, BUNDLE, WORKER_REQUEST, WORKER_EVENT = "result", "bundle", "worker-request", "worker-event"
+RESULT, BUNDLE, COMPARISON = "result", "bundle", "comparison"
+WORKER_REQUEST, WORKER_EVENT = "worker-request", "worker-event"
 
 
 @cache

@@ -18,7 +18,7 @@ from hrcam.batch.run import run_batch
 from hrcam.cli import app as cli
 from hrcam.errors import InputError
 from hrcam.localize import Options
-from hrcam.output.writers import MAX_RESULT_BYTES
+from hrcam.output.files_together import MAX_DOCUMENT_BYTES
 from hrcam.scan.io import integrity
 from hrcam.scan.io.discovery import discover
 from hrcam.scan.io.formats import safe_name
@@ -203,7 +203,7 @@ def test_a_result_of_gigabytes_is_not_read(tmp_path, blob_volume, bright_blob_bu
     scans = write_scans(tmp_path / "in", blob_volume, 1)
     (tmp_path / "out").mkdir()
     with (tmp_path / "out" / "scan0_result.json").open("wb") as file:
-        file.truncate(MAX_RESULT_BYTES * 40)  # sparse
+        file.truncate(MAX_DOCUMENT_BYTES * 40)  # sparse
     batch = run_batch([scans], bright_blob_bundle, tmp_path / "out", CPU, FILES_ONLY, report=False)
     assert batch.rows[0].status == "done"
 
