@@ -347,10 +347,12 @@ def _slice_evidence(
         plan, output = read[plane]
         for index, one in zip(plan.indices, softmax(output.logits / bundle.temperature).tolist(), strict=True):
             probabilities[index] = dict(zip(bundle.class_names, one, strict=True))
-    means = evidence.mean(axis=tuple(n for n in range(3) if n != 2 - axis), dtype=np.float64)
+    within = tuple(n for n in range(3) if n != 2 - axis)
+    means, peaks = evidence.mean(axis=within, dtype=np.float64), evidence.max(axis=within)
     return tuple(
-        SliceEvidence(index, geometry.slice_centre_ras(axis, index), float(mean), probabilities.get(index, {}))
-        for index, mean in enumerate(means)
+        SliceEvidence(index, geometry.slice_centre_ras(axis, index), float(mean), probabilities.get(index, {}),
+                      float(peak))
+        for index, (mean, peak) in enumerate(zip(means, peaks, strict=True))
     )
 
 
@@ -369,6 +371,7 @@ def _provenance(
         "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "model": {"name": bundle.name, "version": bundle.version, "title": bundle.title, "sha256": bundle.sha256},
         "shown_terminology": bundle.classes[shown].terminology,
+        "level_mm": _level_sizes(bundle, runner),
         "input": {
             "source": volume.source,
             "content_hash": volume.content_hash,
@@ -379,3 +382,10 @@ def _provenance(
         "engine": runner.engine_used,
         "precision": runner.precision,
     }
+
+
+def _level_sizes(bundle: Bundle, runner: Runner) -> dict[str, float]:
+    """CNN level name to the size of one of its pixels, mm."""
+    stated = bundle.metadata["input"]["spacing_mm"]
+    spacing = max(stated) if isinstance(stated, (list, tuple)) else stated
+    return {level.name: round(float(max(level.stride) * spacing), 2) for level in runner.network.levels}

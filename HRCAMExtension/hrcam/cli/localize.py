@@ -174,6 +174,7 @@ def _print_result(console: Console, result: Result, files: dict[str, Path]) -> N
     from rich.table import Table
 
     from ..run.result import faithfulness_in_words, percent
+    from ..run.units import in_units, spell_units
 
     chances = "  ".join(
         f"{escape(name.replace('_', ' '))} {percent(chance)}"
@@ -185,17 +186,20 @@ def _print_result(console: Console, result: Result, files: dict[str, Path]) -> N
     class_name = escape(result.shown_class.replace("_", " "))
     if result.regions:
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-        for heading in (f"  evidence for {class_name}", "level", "volume", "peak", "RAS (mm)", "slice"):
+        for heading in (f"  evidence for {class_name}", "level", "volume", "evidence", "RAS (mm)", "slice"):
             table.add_column(heading)
         for region in result.regions[:5]:
             place = " ".join(f"{value:.0f}" for value in region.peak_ras)
-            table.add_row(f"  region {region.label}", region.level, f"{region.volume_ml:.2f} ml", f"{region.peak:.1f}",
-                          place, f"{region.plane} {region.slice_index}")
+            table.add_row(f"  region {region.label}", region.level, f"{region.volume_ml:.2f} ml",
+                          spell_units(in_units(region.peak, result.evidence_levels)), place,
+                          f"{region.plane} {region.slice_index + 1}")
         console.print(table)
         if len(result.regions) > 5:
             console.print(f"  … and {len(result.regions) - 5} more in {escape(files['result'].name)}")
     else:
-        console.print(f"  No evidence for {class_name} above the lowest level.")
+        exceeds = float(result.map.max()) >= result.evidence_levels[0].threshold
+        console.print("  Nothing is marked." if result.withheld and exceeds
+                      else f"  No evidence for {class_name} above the lowest level.")
     if result.faithfulness is not None:
         console.print(f"  {faithfulness_in_words(result.faithfulness, class_name)}")
     folder = files["result"].parent

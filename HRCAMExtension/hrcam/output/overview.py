@@ -20,6 +20,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from ..run.result import RESEARCH_USE, Region, Result, percent
+from ..run.units import in_units, spell_units, unit_of
 from ..scan.geometry import PLANES
 from ..scan.intensity import find_scale
 from ..scan.sampling import display_position, display_spacing, displayed
@@ -30,6 +31,9 @@ BACKGROUND, PANEL, TEXT, FAINT, ACCENT = "#101418", "#171d23", "#e8ecef", "#8b98
 
 PANELS = 3
 NOTHING_FOUND = "No evidence above the lowest level"
+NOTHING_MARKED = "Nothing is marked: see the note"
+"""Evidence reaches the levels, and is withheld."""
+
 _TRUTH_LINE: dict[str, Any] = {"color": "white", "linewidth": 1.0, "linestyle": "--"}
 _DISPLAY_RECIPE = {"kind": "percentile", "low": 1.0, "high": 99.7, "foreground": "otsu"}
 _LEFT_RIGHT = {"axial": ("R", "L"), "coronal": ("R", "L"), "sagittal": ("A", "P")}
@@ -101,7 +105,7 @@ def _header(figure: Figure, result: Result) -> None:
     _write(figure, 0.02, 0.945, _shorten(result.case, 60), size=21, weight="bold")
     _write(figure, 0.98, 0.945, prediction, size=21, weight="bold", ha="right", color=ACCENT)
     strongest = f"{len(result.regions)} region{'s' if len(result.regions) != 1 else ''}" if result.regions \
-        else "no evidence above the lowest level"
+        else _nothing(result)[0].lower() + _nothing(result)[1:]
     planes = {"all": "three planes averaged", "volume": "whole volume"}.get(result.plane, f"{result.plane} slices")
     _write(figure, 0.02, 0.905, f"Evidence for {_readable(result.shown_class)}: {strongest}   ·   {planes}", size=12,
            color=FAINT)
@@ -115,23 +119,25 @@ def _views(volume: Volume, result: Result) -> list[_View]:
     geometry = volume.geometry
     if not result.regions:
         return _views_of_nothing(volume, result)
-    views = [_region_view(region, region.plane, region.slice_index) for region in result.regions[:PANELS]]
+    spelled = {region: spell_units(in_units(region.peak, result.evidence_levels))
+               for region in result.regions[:PANELS]}
+    views = [_region_view(region, region.plane, region.slice_index, spelled[region]) for region in spelled]
     first = result.regions[0]
     ijk = np.rint(geometry.points_from_ras(first.peak_ras)).astype(int)
     for plane in reversed(PLANES):
         axis = geometry.axis_of(plane)
         flat = any(geometry.size_ijk[n] == 1 for n in range(3) if n != axis)
         if len(views) < PANELS and plane != first.plane and not flat:
-            views.append(_region_view(first, plane, int(ijk[axis])))
+            views.append(_region_view(first, plane, int(ijk[axis]), spelled[first]))
     return views
 
 
-def _region_view(region: Region, plane: str, index: int) -> _View:
+def _region_view(region: Region, plane: str, index: int, evidence: str) -> _View:
     r, a, s = region.peak_ras
     place = f"{'R' if r >= 0 else 'L'} {abs(r):.0f}  {'A' if a >= 0 else 'P'} {abs(a):.0f}  " \
             f"{'S' if s >= 0 else 'I'} {abs(s):.0f} mm"
-    title = f"Region {region.label}: {region.level}, {_millilitres(region.volume_ml)}"
-    return _View(plane, index, title, f"{plane} slice {index}  ·  peak at {place}", region)
+    title = f"Region {region.label}: {region.level} {evidence}, {_millilitres(region.volume_ml)}"
+    return _View(plane, index, title, f"{plane} slice {index + 1}  ·  peak at {place}", region)
 
 
 def _views_of_nothing(volume: Volume, result: Result) -> list[_View]:
@@ -145,7 +151,7 @@ def _views_of_nothing(volume: Volume, result: Result) -> list[_View]:
             continue
         index = (i, j, k)[axis]
         title = "Middle of the scan" if geometry.size_ijk[axis] > 1 else "The slice"
-        views.append(_View(plane, index, title, f"{plane} slice {index}", None))
+        views.append(_View(plane, index, title, f"{plane} slice {index + 1}", None))
     return views
 
 
@@ -180,7 +186,7 @@ def _draw_slice(
         _outline(axes, labels, result, right, down)
         if not result.regions:
             plate = {"facecolor": BACKGROUND, "edgecolor": "none", "alpha": 0.75, "pad": 4.0}
-            _write(axes, 0.5, 0.04, NOTHING_FOUND, size=11, ha="center", transform=axes.transAxes, color="#9fd39f",
+            _write(axes, 0.5, 0.04, _nothing(result), size=11, ha="center", transform=axes.transAxes, color="#9fd39f",
                    bbox=plate)
     elif view.region is not None:
         ijk = geometry.points_from_ras(view.region.peak_ras)
@@ -245,7 +251,8 @@ def _frame(axes: Axes, plane: str) -> None:
     for x, letter, align in ((0.02, _LEFT_RIGHT[plane][0], "left"), (0.98, _LEFT_RIGHT[plane][1], "right")):
         _write(axes, x, 0.5, letter, size=10, color=FAINT, ha=align, transform=axes.transAxes)
     for y, letter in ((0.965, _TOP_BOTTOM[plane][0]), (0.035, _TOP_BOTTOM[plane][1])):
-        if not (letter == _TOP_BOTTOM[plane][1] and any(text.get_text() == NOTHING_FOUND for text in axes.texts)):
+        taken = any(text.get_text() in (NOTHING_FOUND, NOTHING_MARKED) for text in axes.texts)
+        if letter != _TOP_BOTTOM[plane][1] or not taken:
             _write(axes, 0.5, y, letter, size=10, color=FAINT, ha="center", transform=axes.transAxes)
 
 
@@ -276,7 +283,7 @@ def _draw_legend(axes: Axes, volume: Volume, result: Result, truth: npt.NDArray[
     for number, level in reversed(list(enumerate(result.evidence_levels, start=1))):
         ml = float(np.count_nonzero(result.labels >= number)) * volume.geometry.voxel_volume_ml
         amount = _millilitres(ml) if volume.spacing_known else f"{np.count_nonzero(result.labels >= number)} pixels"
-        label = f"{level.name}   from {_logits(level.threshold)}   ({amount})"
+        label = f"{level.name}   from {spell_units(in_units(level.threshold, result.evidence_levels))}   ({amount})"
         patches.append(Patch(color=to_rgb(level.color), label=label))
     if truth is not None:
         ml = float(np.count_nonzero(truth)) * volume.geometry.voxel_volume_ml
@@ -285,23 +292,29 @@ def _draw_legend(axes: Axes, volume: Volume, result: Result, truth: npt.NDArray[
                 fontsize=10.5, handlelength=1.2, handleheight=1.1, borderaxespad=0.0)
     axes.set_xticks([])
     axes.set_yticks([])
-    _plain(axes, "Evidence levels (logits)")
+    _plain(axes, f"Evidence (1.0 is {_logits(_unit(result))} logits)")
 
 
 def _draw_profile(axes: Axes, result: Result) -> None:
-    index = [one.index for one in result.slices]
-    evidence = [one.evidence for one in result.slices]
+    index = [one.index + 1 for one in result.slices]
+    evidence = [in_units(one.evidence if one.peak is None else one.peak, result.evidence_levels)
+                for one in result.slices]
     axes.set_facecolor(PANEL)
     axes.axhline(0, color=FAINT, linewidth=0.7)
     axes.fill_between(index, evidence, 0, color=ACCENT, alpha=0.22, linewidth=0)
     axes.plot(index, evidence, color=ACCENT, linewidth=1.6, marker="o" if len(index) < 3 else "")
+    for level in result.evidence_levels:
+        at = in_units(level.threshold, result.evidence_levels)
+        if at <= 1.1 * max(evidence):
+            axes.axhline(at, color=level.color, linewidth=0.8)
     plane = result.plane if result.plane in PLANES else result.geometry.acquisition_plane
     colors = {level.name: level.color for level in result.evidence_levels}
     marked: dict[int, list[Region]] = {}  # regions of (nearly) the same slice share a mark, strongest first
     apart = max(1, len(index) // 20)
     for region in result.regions[:PANELS]:
         if region.plane == plane:
-            near = next((at for at in marked if abs(at - region.slice_index) < apart), region.slice_index)
+            number = region.slice_index + 1
+            near = next((at for at in marked if abs(at - number) < apart), number)
             marked.setdefault(near, []).append(region)
     for at, regions in marked.items():
         color = colors[regions[0].level]
@@ -315,7 +328,7 @@ def _draw_profile(axes: Axes, result: Result) -> None:
     axes.yaxis.set_major_locator(MaxNLocator(nbins=5))
     axes.tick_params(colors=FAINT, labelsize=9, length=3)
     axes.set_xlabel(f"{plane} slice", color=FAINT, fontsize=10)
-    _plain(axes, "Mean evidence of each slice", pad=16)
+    _plain(axes, "Strongest evidence of each slice", pad=16)
 
 
 def _plain(axes: Axes, title: str, pad: float = 7) -> None:
@@ -342,6 +355,16 @@ def _readable(name: str) -> str:
 
 def _shorten(text: str, length: int) -> str:
     return text if len(text) <= length else text[: length // 2] + " … " + text[-(length // 2 - 3):]
+
+
+def _nothing(result: Result) -> str:
+    """Why nothing is marked."""
+    exceeds = float(result.map.max()) >= result.evidence_levels[0].threshold
+    return NOTHING_MARKED if result.withheld and exceeds else NOTHING_FOUND
+
+
+def _unit(result: Result) -> float:
+    return unit_of([level.threshold for level in result.evidence_levels])
 
 
 def _logits(evidence: float) -> str:

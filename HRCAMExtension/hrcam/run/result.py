@@ -62,12 +62,14 @@ class SliceEvidence:
     position_ras : center of the slice, RAS mm.
     evidence : mean evidence of the shown class over the slice, logits; 0 for an empty slice.
     probabilities : class probabilities of this slice alone; empty for an empty slice and for 3D models.
+    peak : strongest evidence in the slice, logits; None in results of before 0.2.
     """
 
     index: int
     position_ras: Point
     evidence: float
     probabilities: dict[str, float]
+    peak: float | None = None
 
 
 @dataclass(frozen=True)

@@ -40,8 +40,10 @@ def assert_readable(figure):
 
 def test_the_picture_names_class_region_model_and_use(found):
     text = assert_readable(draw_overview(*found))
-    for word in ("lesion", "Region 1: strong", "axial slice", "coronal slice", "bright-blob 1.0.0", "Research use"):
-        assert word in text
+    i, j, k = np.rint(found[0].geometry.points_from_ras(found[1].regions[0].peak_ras)).astype(int)
+    for word in ("lesion", "Region 1: strong 4.8, ", f"axial slice {k + 1} ", f"coronal slice {j + 1} ",
+                 f"sagittal slice {i + 1} ", "bright-blob 1.0.0", "Research use"):
+        assert word in text, "slices are counted from 1"
 
 
 def test_without_evidence_the_picture_says_so(bright_blob_bundle, blob_volume):
@@ -71,7 +73,7 @@ def test_single_slices_and_thick_slices_are_drawn(size, bright_blob_bundle, blob
     text = assert_readable(figure)
     single = size[2] == 1
     assert len(figure.axes) == (2 + 2 if single else 6 + 3)
-    assert ("Mean evidence of each slice" in text) is not single, "one slice has no profile"
+    assert ("Strongest evidence of each slice" in text) is not single, "one slice has no profile"
     assert bool(figure.axes[0].get_position().height > 0.6) is single, "and is shown large, beside its evidence"
 
 
@@ -94,8 +96,9 @@ def test_numbers_are_as_exact_as_one_reads_them(found):
     figure = draw_overview(scan, replace(result, probabilities=sure, evidence_levels=levels))
     legend = next(axes.get_legend() for axes in figure.axes if axes.get_legend())
     shown = " ".join(text.get_text() for text in legend.get_texts())
-    assert "from 348 " in shown and "from 27.5 " in shown and "from 0.123 " in shown
+    assert "from 1.0 " in shown and "from 223 " in shown and "from 2820 " in shown
     text = assert_readable(figure)
+    assert "Evidence (1.0 is 0.123 logits)" in text
     assert ">99 %" in text and "<1 %" in text and "100" not in text
 
 
