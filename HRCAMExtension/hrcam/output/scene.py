@@ -19,8 +19,16 @@ from ..errors import OutputError
 from ..run.result import Result
 from ..scan.geometry import Geometry
 from ..scan.volume import Volume
+from .evidence_colors import evidence_span, map_colors
 from .mrml import MRMLSession, import_slicer
-from .terminology import DEFAULT_TERMINOLOGY
+from .scene_nodes import (
+    OVERLAY_OPACITY,
+    dress_legend,
+    dress_map,
+    fill_level_table,
+    fill_map_table,
+    fill_segmentation,
+)
 
 ROLE_ATTRIBUTE = "HRCAM.Role"
 MODEL_ATTRIBUTE = "HRCAM.Model"
@@ -34,20 +42,12 @@ REFERENCES = {
 }
 """Part of the scene to the result node's reference role, as in the Slicer module."""
 
-LABEL_OPACITY = 0.45
-SCENE_THRESHOLD_MAX = 1e6  # the top of the color scale means "and above"
 VIEWS = {  # name → orientation, label, color; as in Slicer's own layouts
     "Red": ("Axial", "R", (0.953, 0.290, 0.200)),
     "Yellow": ("Sagittal", "Y", (0.929, 0.835, 0.298)),
     "Green": ("Coronal", "G", (0.431, 0.690, 0.294)),
 }
 VIEW_SIZE = 512  # pixels for which the field of view is fitted; Slicer fits again as its views have another shape
-
-# Nine even samples of matplotlib's Inferno (CC0), the first lifted so that faint evidence shows on dark tissue.
-EVIDENCE_COLORS = (
-    (0.16, 0.04, 0.33), (0.26, 0.04, 0.41), (0.42, 0.09, 0.43), (0.58, 0.15, 0.40), (0.74, 0.22, 0.33),
-    (0.87, 0.32, 0.23), (0.96, 0.49, 0.08), (0.99, 0.71, 0.15), (0.99, 1.00, 0.64),
-)  # fmt: skip
 
 
 def write_scene(result: Result, volume: Volume, path: str | Path) -> None:
@@ -98,18 +98,19 @@ class _Scene:
 
     def fill(self, result: Result, volume: Volume) -> None:
         """Add every node, then arrange the views."""
-        base = f"{volume.name} HR-CAM"
-        span = _evidence_span(result)
+        base = f"{volume.name} HR-CAM {result.shown_class.replace('_', ' ')}"
         self._add_volume("input", volume.name, volume.array, volume.geometry)
         self._add_colors(result, base)
         self._add_volume("map", f"{base} evidence", result.map, result.geometry)
-        self._dress_map(span)
+        levels = result.evidence_levels
+        dress_map(self.nodes["map"].GetDisplayNode(), self.nodes["map colors"], evidence_span(levels),
+                  levels[0].threshold)
         label_map = "vtkMRMLLabelMapVolumeNode"
         labels = self._add_volume("labels", f"{base} levels", result.labels, result.geometry, label_map)
         labels.GetDisplayNode().SetAndObserveColorNodeID(self.nodes["level colors"].GetID())
         self._add_segmentation(result, base)
         self._add_result(result, base)
-        self._place_in_hierarchy()
+        self._place_in_hierarchy(base)
         self._add_legend(len(result.evidence_levels))
         self._arrange_views(result)
 
@@ -135,52 +136,18 @@ class _Scene:
         return node
 
     def _add_colors(self, result: Result, base: str) -> None:
-        positions, anchors = np.linspace(0, 1, 256), np.linspace(0, 1, len(EVIDENCE_COLORS))
-        even = np.stack([np.interp(positions, anchors, channel) for channel in np.transpose(EVIDENCE_COLORS)], axis=1)
-        self._add_table("map colors", f"{base} evidence colors", [(str(i), rgb, 1.0) for i, rgb in enumerate(even)])
-        levels = [(level.name, level.color, 1.0) for level in result.evidence_levels]
-        table = self._add_table("level colors", f"{base} level colors", [("background", (0, 0, 0), 0.0), *levels])
-        table.SetColorDefined(0, False)  # no legend entry
-
-    def _add_table(self, part: str, name: str, colors: list[tuple[str, Any, float]]) -> Any:
-        node = self._add("vtkMRMLColorTableNode", part, name, "colors")
-        node.SetTypeToUser()
-        node.SetAttribute("Category", "HR-CAM")
-        node.SetNumberOfColors(len(colors))
-        for entry, (label, rgb, opacity) in enumerate(colors):
-            node.SetColor(entry, label, *(float(value) for value in rgb), opacity)
-        return node
-
-    def _dress_map(self, span: tuple[float, float]) -> None:
-        display = self.nodes["map"].GetDisplayNode()
-        display.SetAndObserveColorNodeID(self.nodes["map colors"].GetID())
-        display.AutoWindowLevelOff()
-        display.SetWindowLevelMinMax(*span)
-        display.SetThreshold(span[0], SCENE_THRESHOLD_MAX)
-        display.SetApplyThreshold(1)
+        table = "vtkMRMLColorTableNode"
+        fill_map_table(self._add(table, "map colors", f"{base} evidence colors", "colors"),
+                       map_colors(result.evidence_levels))
+        fill_level_table(self._add(table, "level colors", f"{base} level colors", "colors"), result.evidence_levels)
 
     def _add_segmentation(self, result: Result, base: str) -> None:
-        """One segment a level on one shared label map: empty levels are segments too."""
-        slicer, name = self.slicer, f"{base} segmentation"
-        node = self._add("vtkMRMLSegmentationNode", "segmentation", name, "segmentation")
-        node.SetReferenceImageGeometryParameterFromVolumeNode(self.nodes["map"])
-        node.CreateDefaultDisplayNodes()
-        node.GetDisplayNode().SetVisibility2D(False)  # the label map is what the slices show
-        node.GetDisplayNode().SetVisibility3D(False)
-        node.GetDisplayNode().SetOpacity3D(LABEL_OPACITY)
-        shared = slicer.vtkOrientedImageData()
+        node = self._add("vtkMRMLSegmentationNode", "segmentation", f"{base} segmentation", "segmentation")
+        shared = self.slicer.vtkOrientedImageData()
         shared.ShallowCopy(self.nodes["labels"].GetImageData())
         shared.SetImageToWorldMatrix(_vtk_matrix(result.geometry.ijk_to_ras))
-        representation = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
-        terminology = result.provenance.get("shown_terminology") or DEFAULT_TERMINOLOGY
-        for value, level in enumerate(result.evidence_levels, start=1):
-            segment = slicer.vtkSegment()
-            segment.SetName(f"{result.shown_class}: {level.name}")
-            segment.SetColor(*(float(c) for c in level.color))
-            segment.SetTag(slicer.vtkSegment.GetTerminologyEntryTagName(), terminology)
-            segment.AddRepresentation(representation, shared)
-            segment.SetLabelValue(value)
-            node.GetSegmentation().AddSegment(segment, f"evidence_{value}")
+        fill_segmentation(node, shared, self.nodes["input"], result.shown_class, result.evidence_levels,
+                          result.provenance.get("shown_terminology"))
 
     def _add_result(self, result: Result, base: str) -> None:
         node = self._add("vtkMRMLTextNode", "result", f"{base} result", "result")
@@ -189,22 +156,18 @@ class _Scene:
         for part, role in REFERENCES.items():
             node.SetNodeReferenceID(role, self.nodes[part].GetID())
 
-    def _place_in_hierarchy(self) -> None:
-        """Everything beside the scan. Slicer's own plugins adopt the items when the scene is opened."""
+    def _place_in_hierarchy(self, base: str) -> None:
+        """The scan, and beside it a folder with what was found. Slicer's own plugins adopt the items on loading."""
         hierarchy = self.slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(self.session.scene)
+        top = hierarchy.GetSceneItemID()
+        folder = hierarchy.CreateFolderItem(top, base)
         plugins = {"input": "Volumes", "map": "Volumes", "labels": "LabelMaps", "segmentation": "Segmentations"}
         for part, plugin in {**plugins, "result": "Texts"}.items():
-            item = hierarchy.CreateItem(hierarchy.GetSceneItemID(), self.nodes[part])
+            item = hierarchy.CreateItem(top if part == "input" else folder, self.nodes[part])
             hierarchy.SetItemOwnerPluginName(item, plugin)
 
     def _add_legend(self, levels: int) -> None:
-        legend = self.session.logics["Colors"].AddDefaultColorLegendDisplayNode(self.nodes["labels"])
-        legend.SetTitleText("Evidence level")
-        legend.SetUseColorNamesForLabels(True)
-        legend.SetMaxNumberOfColors(levels + 1)
-        legend.SetNumberOfLabels(levels + 1)
-        legend.SetSize(0.12, 0.5)
-        legend.SetPosition(0.97, 0.5)
+        dress_legend(self.session.logics["Colors"].AddDefaultColorLegendDisplayNode(self.nodes["labels"]), levels)
 
     def _arrange_views(self, result: Result) -> None:
         slicer, scene, application = self.slicer, self.session.scene, self.session.application_logic
@@ -226,7 +189,7 @@ class _Scene:
             shown.SetForegroundVolumeID(self.nodes["map"].GetID())
             shown.SetForegroundOpacity(0.0)
             shown.SetLabelVolumeID(self.nodes["labels"].GetID())
-            shown.SetLabelOpacity(LABEL_OPACITY)
+            shown.SetLabelOpacity(OVERLAY_OPACITY)
             logic.ResizeSliceNode(VIEW_SIZE, VIEW_SIZE)
             logic.FitSliceToBackground()
             logic.SetMRMLScene(None)
@@ -235,13 +198,6 @@ class _Scene:
             slicer.vtkMRMLSliceNode.JumpAllSlices(scene, *result.regions[0].peak_ras, centered)
         application.GetSelectionNode().SetActiveVolumeID(self.nodes["input"].GetID())
         layout.SetMRMLScene(None)
-
-
-def _evidence_span(result: Result) -> tuple[float, float]:
-    """Ends of the color scale: from no evidence to well above the strongest level; the same for all scans."""
-    thresholds = [level.threshold for level in result.evidence_levels] or [1.0]
-    low = min(0.0, thresholds[0])
-    return low, thresholds[-1] + 0.75 * max(thresholds[-1] - low, 1e-3)
 
 
 def _vtk_image(array: npt.NDArray[Any]) -> Any:

@@ -46,20 +46,23 @@ def physical(n):
     toRas = m.vtkMatrix4x4(); n.GetIJKToRASMatrix(toRas)
     return [round(v, 3) for v in toRas.MultiplyPoint((i, j, k, 1))[:3]]
 
-segmentation = node("case HR-CAM segmentation").GetSegmentation()
+segmentationNode = node("case HR-CAM lesion segmentation")
+segmentation = segmentationNode.GetSegmentation()
 segments = [segmentation.GetNthSegment(i) for i in range(segmentation.GetNumberOfSegments())]
 red = scene.GetSingletonNode("Red", "vtkMRMLSliceNode")
 composite = scene.GetSingletonNode("Red", "vtkMRMLSliceCompositeNode")
 layers = composite.GetBackgroundVolumeID(), composite.GetForegroundVolumeID(), composite.GetLabelVolumeID()
-result = node("case HR-CAM result")
-table = node("case HR-CAM levels").GetDisplayNode().GetColorNode()
-display = node("case HR-CAM evidence").GetDisplayNode()
+result = node("case HR-CAM lesion result")
+table = node("case HR-CAM lesion levels").GetDisplayNode().GetColorNode()
+display = node("case HR-CAM lesion evidence").GetDisplayNode()
 hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
-items = [hierarchy.GetItemByDataNode(node(n)) for n in ("case", "case HR-CAM evidence", "case HR-CAM segmentation")]
+scan, *items = [hierarchy.GetItemByDataNode(node(n)) for n in ("case", *(f"case HR-CAM lesion {what}" for what in (
+    "evidence", "levels", "segmentation", "result")))]
+folder = hierarchy.GetItemParent(items[0])
 print(json.dumps({
-    "scan": physical(node("case")), "map": physical(node("case HR-CAM evidence")),
-    "map values": [float(array(node("case HR-CAM evidence")).min()), float(array(node("case HR-CAM evidence")).max())],
-    "labels": np.bincount(array(node("case HR-CAM levels")).ravel()).tolist(),
+    "scan": physical(node("case")), "map": physical(node("case HR-CAM lesion evidence")),
+    "map values": [float(f(array(node("case HR-CAM lesion evidence")))) for f in (np.min, np.max)],
+    "labels": np.bincount(array(node("case HR-CAM lesion levels")).ravel()).tolist(),
     "segments": [[s.GetName(), [round(c, 2) for c in s.GetColor()], s.GetLabelValue()] for s in segments],
     "reference": bool(segmentation.GetConversionParameter("Reference image geometry")),
     "colors": [table.GetColorName(i) for i in range(table.GetNumberOfColors())],
@@ -70,7 +73,9 @@ print(json.dumps({
     "layout": scene.GetFirstNodeByClass("vtkMRMLLayoutNode").GetViewArrangement(),
     "legends": scene.GetNumberOfNodesByClass("vtkMRMLColorLegendDisplayNode"),
     "case": json.loads(result.GetText())["case"], "input": result.GetNodeReference("hrcamInput").GetName(),
-    "siblings": len({hierarchy.GetItemParent(i) for i in items}) == 1 and all(items),
+    "folder": hierarchy.GetItemName(folder), "in folder": {hierarchy.GetItemParent(i) for i in items} == {folder},
+    "beside": hierarchy.GetItemParent(folder) == hierarchy.GetItemParent(scan) == hierarchy.GetSceneItemID(),
+    "segments on": segmentationNode.GetNodeReference("referenceImageGeometryRef").GetName(),
 }))
 session.close()
 """
@@ -131,13 +136,15 @@ def test_scene_holds_everything_where_it_belongs(case, tmp_path):
         ["lesion: strong", [0.88, 0.1, 0.16], 3],
     ]
     assert found["reference"]
-    assert found["colors"][1:] == ["possible", "probable", "strong"]
-    assert found["threshold"] == [1, 0.0]
-    assert found["layers"] == ["case", "case HR-CAM evidence", "case HR-CAM levels"]
+    assert found["colors"][1:] == ["possible 1.0", "probable 2.0", "strong 4.0"]
+    assert found["threshold"] == [1, 1.0]
+    assert found["layers"] == ["case", "case HR-CAM lesion evidence", "case HR-CAM lesion levels"]
     assert found["label opacity"] == pytest.approx(0.45)
     assert found["red"] == ["Axial", [round(v, 2) for v in peak]]
     assert (found["layout"], found["legends"]) == (3, 1)
-    assert (found["case"], found["input"], found["siblings"]) == ("case", "case", True)
+    assert (found["case"], found["input"]) == ("case", "case")
+    assert (found["folder"], found["in folder"], found["beside"]) == ("case HR-CAM lesion", True, True)
+    assert found["segments on"] == "case", "what the Segment Editor works on"
 
 
 def test_empty_levels_are_segments_too(case, tmp_path):

@@ -1,0 +1,137 @@
+"""How a result's nodes look in a scene: color tables, maps, segmentation, legend. Built here for both who make scenes.
+
+`scene.py` fills a scene of its own with them, the Slicer module the user's. The nodes are given; nothing here knows of
+a current scene, of Qt, or of arrays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..run.result import EvidenceLevel
+from ..run.units import in_units, spell_units
+from .mrml import import_slicer
+from .terminology import DEFAULT_TERMINOLOGY
+
+OVERLAY_OPACITY = 0.45
+
+AND_ABOVE = 1e6
+"""Upper threshold of a map that is shown to the end of its scale: the end's color means "and above"."""
+
+LEGEND_SIZE = (0.07, 0.3)
+"""Width and height, shares of the view: small."""
+
+LEGEND_POSITION = (0.99, 0.98)
+"""Shares of the free space to the left and below: the upper right corner, which a head seldom fills."""
+
+LEGEND_FONT_SIZE = 12
+
+
+def level_name(level: EvidenceLevel, levels: Sequence[EvidenceLevel]) -> str:
+    """A level's entry in legend and Data Probe: its name and where it begins, in units of the weakest level."""
+    return f"{level.name} {spell_units(in_units(level.threshold, levels))}"
+
+
+def fill_map_table(node: Any, colors: npt.NDArray[np.float64]) -> None:
+    """Give a color table node the colors of a map, N×3 RGB 0–1, lowest evidence first."""
+    _fill_table(node, [(str(entry), rgb, 1.0) for entry, rgb in enumerate(colors.tolist())])
+
+
+def fill_level_table(node: Any, levels: Sequence[EvidenceLevel]) -> None:
+    """Give a color table node the label map's entries: 0 transparent, n the nth level."""
+    named = [(level_name(level, levels), level.color, 1.0) for level in levels]
+    _fill_table(node, [("background", (0.0, 0.0, 0.0), 0.0), *named])
+    node.SetColorDefined(0, False)  # no entry in the legend
+
+
+def dress_map(display: Any, colors: Any, span: tuple[float, float], lowest: float) -> None:
+    """Give a map's display node its scale of colors and hide what lies below ``lowest``; all in logits.
+
+    Set up before it is attached to a volume: Slicer's default one would look at every voxel's intensity.
+    """
+    display.AutoWindowLevelOff()
+    display.AutoThresholdOff()
+    display.SetWindowLevelMinMax(*span)
+    display.SetThreshold(lowest, AND_ABOVE)
+    display.SetApplyThreshold(1)
+    display.SetInterpolate(1)
+    display.SetAndObserveColorNodeID(colors.GetID())
+
+
+def fill_segmentation(
+    node: Any,
+    image: Any,
+    scan: Any,
+    class_name: str,
+    levels: Sequence[EvidenceLevel],
+    terminology: str | None,
+) -> None:
+    """Give a segmentation node one named, colored segment a level, on one shared label map.
+
+    The segments lie beside one another, as in the label overlay: a voxel belongs to the highest level that it reaches.
+    They are hidden in the slices, where the label map is shown, and in 3D until asked for.
+
+    Parameters
+    ----------
+    node : vtkMRMLSegmentationNode in a scene.
+    image : vtkOrientedImageData of level numbers.
+    scan : volume node that was localized; its grid and its picture are what Segment Editor works on.
+    class_name : whose evidence it is.
+    terminology : of the class; None for a lesion in general.
+    """
+    slicer = import_slicer()
+    node.SetReferenceImageGeometryParameterFromVolumeNode(scan)
+    node.CreateDefaultDisplayNodes()
+    display = node.GetDisplayNode()
+    display.SetVisibility2D(False)
+    display.SetVisibility3D(False)
+    display.SetOpacity3D(OVERLAY_OPACITY)
+    representation = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
+    for value, level in enumerate(levels, start=1):
+        segment = slicer.vtkSegment()
+        segment.SetName(f"{class_name}: {level.name}")
+        segment.SetColor(*(float(part) for part in level.color))
+        segment.SetTag(slicer.vtkSegment.GetTerminologyEntryTagName(), terminology or DEFAULT_TERMINOLOGY)
+        segment.AddRepresentation(representation, image)
+        segment.SetLabelValue(value)
+        node.GetSegmentation().AddSegment(segment, segment_id(value))
+
+
+def segment_id(number: int) -> str:
+    """Id of the segment of the nth level, 1 for the weakest."""
+    return f"evidence_{number}"
+
+
+def dress_legend(legend: Any, levels: int | None) -> None:
+    """Make a color legend small, in one font, at the edge of the view.
+
+    ``levels`` is how many levels a label map's legend names; None for the legend of a CNN level's map, in logits.
+    """
+    legend.SetTitleText("Evidence" if levels is not None else "Evidence (logit)")
+    legend.SetUseColorNamesForLabels(levels is not None)
+    if levels is not None:
+        legend.SetMaxNumberOfColors(levels + 1)
+        legend.SetNumberOfLabels(levels + 1)
+    else:
+        legend.SetLabelFormat("%.0f")
+        legend.SetNumberOfLabels(3)
+    for text in (legend.GetTitleTextProperty(), legend.GetLabelTextProperty()):
+        text.SetFontFamilyToArial()
+        text.SetFontSize(LEGEND_FONT_SIZE)
+        text.SetBold(False)
+        text.SetItalic(False)
+    legend.SetSize(*LEGEND_SIZE)
+    legend.SetPosition(*LEGEND_POSITION)
+
+
+def _fill_table(node: Any, colors: Iterable[tuple[str, Sequence[float], float]]) -> None:
+    entries = list(colors)
+    node.SetTypeToUser()
+    node.SetAttribute("Category", "HR-CAM")
+    node.SetNumberOfColors(len(entries))
+    for entry, (name, rgb, opacity) in enumerate(entries):
+        node.SetColor(entry, name, *(float(part) for part in rgb), opacity)
