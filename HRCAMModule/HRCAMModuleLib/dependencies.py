@@ -12,6 +12,7 @@ import logging
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import slicer
 from slicer.i18n import tr as _
@@ -20,6 +21,7 @@ from .engine import MODULE_FOLDER
 
 REQUIREMENTS = MODULE_FOLDER / "requirements.txt"
 TORCH_REQUIREMENT = ">=2.2"
+_INSTALLED_SETTING = "HRCAM/InstalledPackages"
 
 _installing = False
 
@@ -82,18 +84,45 @@ def ensureDependencies(ask: bool = True, onProgress: Callable[[str], None] | Non
         _installing = False
 
 
+def removePackages() -> str:
+    """Uninstall the packages that HR-CAM installed; PyTorch stays, which other modules use too. Says what was done."""
+    ours = [name for name in _installedByUs() if isInstalled(name)]
+    if not ours:
+        return _("HR-CAM has installed no Python packages that are still there.")
+    if not slicer.util.confirmOkCancelDisplay(
+            _("Uninstall these packages, which HR-CAM installed?\n\n{packages}").format(packages="\n".join(ours)),
+            _("HR-CAM: remove packages")):
+        return _("Nothing was removed.")
+    for name in ours:
+        slicer.util.pip_uninstall(name)
+    slicer.app.settings().remove(_INSTALLED_SETTING)
+    return _("Removed: {packages}. Restart Slicer.").format(packages=", ".join(ours))
+
+
+def _installedByUs() -> list[str]:
+    return [name for name in str(slicer.app.settings().value(_INSTALLED_SETTING, "") or "").split(",") if name]
+
+
 def _install(missing: list[str], ask: bool, onProgress: Callable[[str], None]) -> None:
+    torch = any(requirement.startswith("torch") for requirement in missing)
+    others = [requirement for requirement in missing if not requirement.startswith("torch")]
+    utilities = _torchUtilities() if torch else None
+    if torch and utilities is None:  # nothing else is worth a download before
+        raise DependencyError(_offerTorchExtension(ask))
     if ask and not _agreed(missing):
         raise DependencyError(_("HR-CAM cannot run without these packages: {packages}. Press Localize again to install "
                                 "them.").format(packages=", ".join(missing)))
-    if any(requirement.startswith("torch") for requirement in missing):
-        _tell(_("Installing PyTorch, this may take some minutes..."), onProgress)
-        _installTorch()
-    others = [requirement for requirement in missing if not requirement.startswith("torch")]
-    if others:
-        _tell(_("Installing {packages}...").format(packages=", ".join(others)), onProgress)
-        _installOthers(others, ask)
-    slicer.util.showStatusMessage("")
+    try:
+        if torch:
+            _tell(_("Installing PyTorch, this may take some minutes..."), onProgress)
+            _installTorch(utilities)
+        if others:
+            _tell(_("Installing {packages}...").format(packages=", ".join(others)), onProgress)
+            _installOthers(others, ask)
+            names = {re.split(r"[\s<>=!~;\[]", one, maxsplit=1)[0] for one in others}
+            slicer.app.settings().setValue(_INSTALLED_SETTING, ",".join(sorted(names | set(_installedByUs()))))
+    finally:
+        slicer.util.showStatusMessage("")
     importlib.invalidate_caches()
     still = missingPackages()
     if still:
@@ -112,21 +141,42 @@ def _agreed(missing: list[str]) -> bool:
     if slicer.app.testingEnabled():
         logging.info("HR-CAM: testing mode, nothing is installed")
         return False
+    size = _("PyTorch: 200 MB to 3 GB") if any(one.startswith("torch") for one in missing) else _("a few MB")
     text = _("HR-CAM needs Python packages that are not installed yet:\n\n{packages}\n\nThey are downloaded once "
-             "(PyTorch: 200 MB to 3 GB) into Slicer's own Python. Install them now?")
-    return slicer.util.confirmOkCancelDisplay(text.format(packages="\n".join(missing)), _("HR-CAM: install packages"))
+             "({size}) into Slicer's own Python. Install them now?")
+    return slicer.util.confirmOkCancelDisplay(text.format(packages="\n".join(missing), size=size),
+                                              _("HR-CAM: install packages"))
 
 
-def _installTorch() -> None:
+def _torchUtilities() -> Any:
+    """The module of Slicer's PyTorch extension; None where the extension is absent."""
     try:
-        import PyTorchUtils
+        return importlib.import_module("PyTorchUtils")
     except ImportError:
-        raise DependencyError(_(
-            "PyTorch is installed through Slicer's PyTorch extension, which is absent. Open the Extensions Manager "
-            "(View menu), install \"PyTorch\", restart Slicer, and press Localize again."
-        )) from None
+        return None
+
+
+def _offerTorchExtension(ask: bool) -> str:
+    """Offer to install Slicer's PyTorch extension; returns what the user is to do next."""
+    byHand = _("PyTorch is installed through Slicer's PyTorch extension, which is absent. Open the Extensions Manager "
+               "(View menu), install \"PyTorch\", restart Slicer, and press Localize again.")
+    model = getattr(slicer.app, "extensionsManagerModel", lambda: None)()
+    question = _("HR-CAM needs Slicer's PyTorch extension, which is not installed.\n\nInstall it now? Slicer then "
+                 "restarts, so save your work first; press Localize again afterwards.")
+    if not ask or model is None or slicer.app.testingEnabled() or not slicer.util.confirmOkCancelDisplay(
+            question, _("HR-CAM: install the PyTorch extension")):
+        return byHand
+    model.interactive = False  # it would ask the same once more
+    model.updateExtensionsMetadataFromServer(True, True)
+    if not model.installExtensionFromServer("PyTorch"):
+        return _("The PyTorch extension could not be installed. Check the internet connection. ") + byHand
+    slicer.util.restart()
+    return _("The PyTorch extension is installed. Restart Slicer, then press Localize again.")
+
+
+def _installTorch(utilities: Any) -> None:
     try:
-        torch = PyTorchUtils.PyTorchUtilsLogic().installTorch(
+        torch = utilities.PyTorchUtilsLogic().installTorch(
             askConfirmation=False, torchVersionRequirement=TORCH_REQUIREMENT)
     except Exception as error:
         raise DependencyError(_("PyTorch could not be installed: {error}. Check the internet connection, then try the "

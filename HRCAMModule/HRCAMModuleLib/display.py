@@ -1,8 +1,7 @@
-"""Show a result in the slice views: layers, levels, evidence range, outline, legend, and jumping to a place."""
+"""Show a result in the slice views: layers, levels, range of the maps, outline, and jumping to a place."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from enum import Enum
 
@@ -10,12 +9,8 @@ import numpy as np
 import slicer
 from slicer.i18n import tr as _
 
-from .boxes import boundingBoxSteps
 from .colors import levelVisible, setLevelVisible
 from .localization import FUSED, Localization
-from .steps import Steps, slabs
-
-_BOX_ATTRIBUTE = "HRCAM.Box"
 
 
 class OverlayKind(Enum):
@@ -36,6 +31,9 @@ def showOverlay(
 ) -> None:
     """Put the scan in the background and the chosen overlay over it, in all slice views.
 
+    Under the fused map lie the labels too, unseen: Data Probe names the level under the cursor, and their legend, which
+    explains the map's colors as well, appears only where their volume is.
+
     Raises ``ValueError`` when the map of the CNN level ``source`` is not in the scene.
     """
     volume = localization.mapSource(source)
@@ -47,7 +45,7 @@ def showOverlay(
     slicer.util.setSliceViewerLayers(
         background=localization.inputVolume,
         foreground=volume if showMap else None,
-        label=localization.labelVolume if showLabels else None,
+        label=localization.shownLabels if showLabels or (showMap and source == FUSED) else None,
         foregroundOpacity=opacity if showMap else 0.0,
         labelOpacity=opacity if showLabels else 0.0,
     )
@@ -55,55 +53,24 @@ def showOverlay(
         node.SetUseLabelOutline(outline)
 
 
-def setMapRange(localization: Localization, low: float, high: float) -> None:
-    """Hide the continuous maps' evidence outside ``low`` to ``high`` (logit units); the voxels stay as they are.
+def setMapRange(localization: Localization, low: float, high: float, source: str = FUSED) -> None:
+    """Hide a map's evidence outside ``low`` to ``high``, logits; the voxels stay as they are."""
+    from hrcam.output.scene_nodes import AND_ABOVE
 
-    The top of the scale means "and above", as in the colour legend.
-    """
-    top = high if high < localization.evidenceSpan()[1] else 1e6
-    for volume in (localization.mapVolume, *localization.levelVolumes.values()):
-        display = volume.GetDisplayNode() if volume is not None else None
-        if display is not None:
-            display.SetThreshold(low, top)
-            display.SetApplyThreshold(1)
+    volume = localization.mapSource(source)
+    display = volume.GetDisplayNode() if volume is not None else None
+    if display is not None:
+        display.SetThreshold(low, high if high < localization.evidenceSpan(source)[1] else AND_ABOVE)
+        display.SetApplyThreshold(1)
 
 
-def setLabelRangeSteps(localization: Localization, low: float, high: float) -> Steps:
-    """Recompute the label map for evidence between ``low`` and ``high``; returns the number of labelled voxels.
-
-    Levels keep their calibrated thresholds: the range only hides. Work is limited to the box that holds the weakest
-    level, found once from the label map's own non-zero voxels or, after hiding, from the map.
-    """
-    evidence, node = localization.map(), localization.labelVolume
-    labels = slicer.util.arrayFromVolume(node)
-    thresholds = [float(level["threshold"]) for level in localization.evidenceLevels]
-    top = high if high < localization.evidenceSpan()[1] else np.inf
-    box = yield from _boxAbove(evidence, min(thresholds, default=np.inf), localization)
-    if box is None:
-        return 0
-    part = tuple(slice(a, b + 1) for a, b in box)
-    inside, target, count = evidence[part], labels[part], 0
-    for rows in slabs(inside):
-        values = inside[rows]
-        new = np.zeros(values.shape, np.uint8)
-        for threshold in thresholds:
-            new += values >= threshold
-        new[(values < low) | (values > top)] = 0
-        target[rows] = new
-        count += int(np.count_nonzero(new))
-        yield min(1.0, rows.stop / len(inside))
-    slicer.util.arrayFromVolumeModified(node)
-    return count
-
-
-def _boxAbove(evidence: np.ndarray, threshold: float, localization: Localization) -> Steps:
-    """Bounding box of voxels at or above ``threshold``, remembered on the result node."""
-    cached = localization.resultNode.GetAttribute(_BOX_ATTRIBUTE)
-    if cached is None:
-        box = yield from boundingBoxSteps(evidence, threshold)
-        cached = json.dumps(box)
-        localization.resultNode.SetAttribute(_BOX_ATTRIBUTE, cached)
-    return json.loads(cached)
+def mapRange(localization: Localization, source: str) -> tuple[float, float]:
+    """The evidence of a map that is shown, logits."""
+    volume = localization.mapSource(source)
+    display = volume.GetDisplayNode() if volume is not None else None
+    if display is None:
+        return localization.defaultRange(source)
+    return display.GetLowerThreshold(), min(display.GetUpperThreshold(), localization.evidenceSpan(source)[1])
 
 
 def showLevel(localization: Localization, level: str | int, visible: bool = True) -> None:
@@ -111,11 +78,14 @@ def showLevel(localization: Localization, level: str | int, visible: bool = True
 
     Raises ``ValueError`` with the names there are.
     """
+    from hrcam.output.scene_nodes import segment_id
+
     number = levelNumber(localization.evidenceLevels, level)
     setLevelVisible(localization.levelColors, number, visible)
     segmentation = localization.segmentation
-    if segmentation is not None and segmentation.GetSegmentation().GetSegment(f"evidence_{number}"):
-        segmentation.GetDisplayNode().SetSegmentVisibility(f"evidence_{number}", visible)
+    segment = segment_id(number)
+    if segmentation is not None and segmentation.GetSegmentation().GetSegment(segment):
+        segmentation.GetDisplayNode().SetSegmentVisibility(segment, visible)
 
 
 def visibleLevels(localization: Localization) -> list[bool]:
@@ -133,37 +103,6 @@ def levelNumber(levels: Sequence[dict], level: str | int) -> int:
         return level
     raise ValueError(_("There is no evidence level {level}. The levels are: {names}.").format(
         level=level, names=", ".join(names)))
-
-
-def setLegendVisible(localization: Localization, kind: OverlayKind, source: str, visible: bool) -> None:
-    """Show the colour legend of whatever overlay is shown; legends of the others are hidden."""
-    wanted = []
-    if visible and kind in (OverlayKind.MAP, OverlayKind.BOTH):
-        wanted.append((localization.mapSource(source), _("Evidence (logit)")))
-    elif visible and kind is OverlayKind.LEVELS:
-        wanted.append((localization.labelVolume, _("Evidence level")))
-    shown = [volume for volume, _title in wanted]
-    logic = slicer.modules.colors.logic()
-    for volume in (localization.mapVolume, localization.labelVolume, *localization.levelVolumes.values()):
-        legend = logic.GetColorLegendDisplayNode(volume)
-        if legend is not None and volume not in shown:
-            legend.SetVisibility(False)
-    for volume, title in wanted:
-        if volume is None:
-            continue
-        legend = logic.AddDefaultColorLegendDisplayNode(volume)
-        if legend is None:
-            continue
-        legend.SetTitleText(title)
-        if volume.IsA("vtkMRMLLabelMapVolumeNode"):
-            legend.SetUseColorNamesForLabels(True)
-            legend.SetMaxNumberOfColors(len(localization.evidenceLevels) + 1)
-            legend.SetNumberOfLabels(len(localization.evidenceLevels) + 1)
-        else:
-            legend.SetLabelFormat("%.1f")
-        legend.SetSize(0.12, 0.5)
-        legend.SetPosition(0.97, 0.5)
-        legend.SetVisibility(True)
 
 
 def jumpTo(ras: Sequence[float]) -> None:

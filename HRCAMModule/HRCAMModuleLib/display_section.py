@@ -10,6 +10,7 @@ import qt
 from slicer.i18n import tr as _
 
 from .canvas import drawOn
+from .colors import engineLevels
 from .display import visibleLevels
 from .localization import FUSED, Localization
 from .range_marks import paintMarks
@@ -40,11 +41,13 @@ class _ResizeFilter(qt.QObject):
 class DisplaySection:
     """Shows one result's display settings; the parameter node holds them, this class holds none.
 
+    Evidence is shown in units: 1.0 is the weakest calibrated level. Callbacks take logits, as everything beneath does.
+
     Parameters
     ----------
     ui : the panel's widgets.
     onSource : called with the map source that the user chose.
-    onRange : called with lowest and highest evidence.
+    onRange : called with lowest and highest evidence of the source that is shown, logits.
     onLevel : called with a level's number (1 is the weakest) and whether it is to be shown.
     """
 
@@ -52,6 +55,7 @@ class DisplaySection:
                  onLevel: Callable[[int, bool], None]) -> None:
         self._ui, self._onSource, self._onRange, self._onLevel = ui, onSource, onRange, onLevel
         self._sources: list[str] = []
+        self._source = FUSED
         self._result: Localization | None = None
         self._checks: list[Any] = []
         self._levels: tuple[Any, ...] = ()
@@ -69,17 +73,21 @@ class DisplaySection:
         self._filter.section = None
 
     def show(self, result: Localization | None, sources: list[str], source: str, low: float, high: float) -> None:
-        """Show the settings of a result; ``None`` empties the section."""
+        """Show the settings of a result, with the range of its shown source, logits; ``None`` empties the section."""
         self._result, self._sources = result, sources
+        self._source = source if source in sources else FUSED
         combo = self._ui.mapSourceCombo
         wasBlocked = combo.blockSignals(True)
         combo.clear()
         for name in sources:
-            combo.addItem(_("Fused, all levels") if name == FUSED else _("Level {name}").format(name=name))
-        combo.setCurrentIndex(sources.index(source) if source in sources else 0)
+            combo.addItem(_("All levels, fused") if name == FUSED else _("Only {words}").format(
+                words=result.levelWords(name)))
+            combo.setItemData(combo.count - 1, name, qt.Qt.ToolTipRole)
+        combo.setCurrentIndex(sources.index(self._source) if sources else -1)
         combo.blockSignals(wasBlocked)
         if result is not None:
-            start, end = result.evidenceSpan()
+            start, end = (value / result.unit for value in result.evidenceSpan(self._source))
+            low, high = low / result.unit, high / result.unit
             slider = self._ui.evidenceRangeWidget
             wasBlocked = slider.blockSignals(True)
             scale = (min(start, low), end)
@@ -98,9 +106,15 @@ class DisplaySection:
         if self._result is None or not self._result.valid:
             label.setPixmap(qt.QPixmap())
             return
-        slider, result = self._ui.evidenceRangeWidget, self._result
+        from hrcam.output.evidence_colors import even_colors, map_colors
+
+        slider, result, fused = self._ui.evidenceRangeWidget, self._result, self._source == FUSED
+        levels = engineLevels(result.evidenceLevels)
+        colors = map_colors(levels) if fused else even_colors()
+        span = tuple(value / result.unit for value in result.evidenceSpan(self._source))
+        marks = [(level.name, level.threshold / result.unit, level.color) for level in levels] if fused else []
         drawOn(label, lambda painter, width, height: paintMarks(
-            painter, width, result.evidenceSpan(), slider.minimumValue, slider.maximumValue, result.evidenceLevels))
+            painter, width, span, slider.minimumValue, slider.maximumValue, colors, marks))
 
     def _showLevels(self) -> None:
         levels = (self._result, *visibleLevels(self._result)) if self._result is not None else ()
@@ -120,7 +134,9 @@ class DisplaySection:
             pixmap.fill(qt.QColor(*(int(255 * float(v)) for v in level["color"])))
             check.setIcon(qt.QIcon(pixmap))
             check.setChecked(levels[number])
-            check.setToolTip(_("Evidence from {threshold:.2f} logits.").format(threshold=float(level["threshold"])))
+            threshold = float(level["threshold"])
+            check.setToolTip(_("Evidence from {units} times the weakest level on ({threshold:.2f} logits).").format(
+                units=self._result.inUnits(threshold), threshold=threshold))
             check.connect("toggled(bool)", lambda on, number=number: self._onLevel(number, on))
             self._levelsLayout.addWidget(check)
             self._checks.append(check)
@@ -131,7 +147,13 @@ class DisplaySection:
 
     def _rangeChanged(self, low: float, high: float) -> None:
         self.drawMarks()
-        start, end = self._result.evidenceSpan() if self._result is not None else (low, high)
-        # The widget rounds to its decimals and steps: a handle at an end means the very end.
-        close = 0.51 * self._ui.evidenceRangeWidget.singleStep
-        self._onRange(start if abs(low - start) <= close else low, end if high >= end - close else high)
+        if self._result is None:
+            return
+        unit = self._result.unit
+        start, end = self._result.evidenceSpan(self._source)
+        # The widget rounds to its decimals and steps: a handle at an end or at a level means exactly that.
+        close = 0.51 * self._ui.evidenceRangeWidget.singleStep * unit
+        low, high = low * unit, high * unit
+        exact = [start, *(float(level["threshold"]) for level in self._result.evidenceLevels)]
+        low = next((value for value in exact if abs(low - value) <= close), low)
+        self._onRange(low, end if high >= end - close else high)

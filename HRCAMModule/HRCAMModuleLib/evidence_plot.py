@@ -1,4 +1,5 @@
-"""Evidence of every slice as a small bar plot to click in, and the order of slices from strongest to weakest."""
+"""Strongest evidence of every slice as a small bar plot to click in, and the way through slices from strongest to
+weakest."""
 
 from __future__ import annotations
 
@@ -9,11 +10,14 @@ import qt
 from slicer.i18n import tr as _
 
 from .canvas import drawOn
-from .colors import evidenceColors
 
-LEFT, RIGHT, TOP, BOTTOM = 44, 8, 8, 18
+LEFT, RIGHT, TOP, BOTTOM = 34, 8, 8, 18
 _GRAY = (128, 128, 128)
+_FAINT = (0.55, 0.55, 0.62)
 _CURSOR = (46, 134, 222)
+
+Mark = tuple[str, float, Sequence[float]]
+"""Name of an evidence level, where it begins (in units), its colour (rgb 0–1)."""
 
 
 def ranking(values: Sequence[float]) -> list[int]:
@@ -34,15 +38,17 @@ def sliceAt(x: float, width: int, count: int) -> int:
 
 
 def paintPlot(
-    painter: Any, width: int, height: int, values: Sequence[float], current: int, ends: tuple[str, str]
+    painter: Any, width: int, height: int, values: Sequence[float], current: int, ends: tuple[str, str],
+    marks: Sequence[Mark] = (),
 ) -> None:
     """Paint the plot.
 
     Parameters
     ----------
-    values : evidence of each slice, logits, in slice order.
+    values : strongest evidence of each slice, in units (1.0 is the weakest calibrated level), in slice order.
     current : slice shown in the views; -1 for none.
     ends : what lies at the first and at the last slice, such as ``("Inferior", "Superior")``.
+    marks : the calibrated levels, weakest first: a line each, and the colour of bars that reach it.
     """
     gray = qt.QColor(*_GRAY)
     inner, bottom = width - LEFT - RIGHT, height - BOTTOM
@@ -52,19 +58,22 @@ def paintPlot(
     font = qt.QFont()  # PythonQt hands out the painter's own font, not a copy
     font.setPixelSize(10)
     painter.setFont(font)
-    colors = evidenceColors()
     for n, value in enumerate(values):
         left = LEFT + n * inner // len(values)
         right = max(left + 1, LEFT + (n + 1) * inner // len(values))
         top = int(bottom - (max(value, 0.0) - low) * scale)
         length = max(1, zero - top) if value >= 0 else max(1, int(-value * scale))
-        shade = colors[int((len(colors) - 40) * max(0.0, value) / high) + 20] if value >= 0 else (0.5, 0.5, 0.5)
-        color = qt.QColor(*(int(255 * float(v)) for v in shade))
-        painter.fillRect(left, top if value >= 0 else zero, right - left, length, color)
+        shade = next((color for _name, at, color in reversed(marks) if value >= at), _FAINT)
+        painter.fillRect(left, top if value >= 0 else zero, right - left, length, _color(shade))
+    for _name, at, shade in marks:
+        if at <= high:
+            y = int(bottom - (at - low) * scale)
+            painter.setPen(qt.QPen(_color(shade)))
+            painter.drawLine(LEFT, y, width - RIGHT, y)
     painter.setPen(qt.QPen(gray))
     painter.drawLine(LEFT, TOP, LEFT, bottom)
     painter.drawLine(LEFT, zero, width - RIGHT, zero)
-    painter.drawText(2, TOP + 8, f"{high:.2f}")
+    painter.drawText(2, TOP + 8, f"{high:.1f}")
     painter.drawText(2, zero + 3, "0")
     painter.drawText(LEFT, height - 4, ends[0])
     painter.drawText(width - RIGHT - 6 * len(ends[1]), height - 4, ends[1])
@@ -72,6 +81,10 @@ def paintPlot(
         x = LEFT + int((current + 0.5) * inner / len(values))
         painter.setPen(qt.QPen(qt.QColor(*_CURSOR), 2))
         painter.drawLine(x, TOP - 4, x, bottom + 3)
+
+
+def _color(rgb: Sequence[float]) -> Any:
+    return qt.QColor(*(int(255 * float(part)) for part in rgb))
 
 
 class _MouseFilter(qt.QObject):
@@ -98,7 +111,8 @@ class EvidencePlot:
     ----------
     label : QLabel that shows the plot.
     slider : QSlider with one step per slice, the keyboard's way through the slices.
-    previousButton, nextButton : step through the slices by strength, towards stronger and weaker ones.
+    previousButton, nextButton : step through the slices by strength, towards stronger and weaker ones. The walk begins
+        with the strongest and goes on where it was, wherever the views were moved meanwhile.
     text : QLabel that names the slice.
     onChosen : called with the index of the slice that the user chose.
     """
@@ -110,6 +124,9 @@ class EvidencePlot:
         self._values: list[float] = []
         self._order: list[int] = []
         self._ends = ("", "")
+        self._marks: Sequence[Mark] = ()
+        self._hints: Sequence[str] = ()
+        self._walked = -1
         self.current = -1
         self._filter = _MouseFilter()
         self._filter.plot = self
@@ -123,9 +140,12 @@ class EvidencePlot:
         """Stop listening; the label may be deleted before this object."""
         self._filter.plot = None
 
-    def show(self, values: Sequence[float], ends: tuple[str, str]) -> None:
-        """Show the evidence of the slices of one result; an empty list empties the plot."""
+    def show(
+        self, values: Sequence[float], ends: tuple[str, str], marks: Sequence[Mark] = (), hints: Sequence[str] = ()
+    ) -> None:
+        """Show the slices of one result, each with a hint for its tooltip; an empty list empties the plot."""
         self._values, self._order, self._ends = list(values), ranking(values), ends
+        self._marks, self._hints, self._walked = marks, hints, -1
         wasBlocked = self._slider.blockSignals(True)
         self._slider.setRange(0, max(0, len(values) - 1))
         self._slider.blockSignals(wasBlocked)
@@ -140,13 +160,13 @@ class EvidencePlot:
             self._slider.setValue(self.current)
             self._slider.blockSignals(wasBlocked)
             rank = self._order.index(self.current)
-            self._text.text = _("Slice {number} of {count}, evidence {evidence:.2f}, rank {rank}").format(
+            self._text.text = _("Slice {number} of {count}: evidence {evidence:.1f}, rank {rank}").format(
                 number=self.current + 1, count=len(self._values), evidence=self._values[self.current], rank=rank + 1)
         else:
             self._text.text = _("{count} slices").format(count=len(self._values)) if self._values else ""
-            rank = len(self._order)
-        self._buttons[0].enabled = bool(self._values) and rank > 0
-        self._buttons[1].enabled = bool(self._values) and (self.current < 0 or rank < len(self._order) - 1)
+        self._text.toolTip = self._hints[self.current] if 0 <= self.current < len(self._hints) else ""
+        self._buttons[0].enabled = self._walked > 0
+        self._buttons[1].enabled = bool(self._values) and self._walked < len(self._order) - 1
         self.draw()
 
     def draw(self) -> None:
@@ -155,7 +175,7 @@ class EvidencePlot:
             self._label.setPixmap(qt.QPixmap())
             return
         drawOn(self._label, lambda painter, width, height: paintPlot(
-            painter, width, height, self._values, self.current, self._ends))
+            painter, width, height, self._values, self.current, self._ends, self._marks))
 
     def clickedAt(self, x: float) -> None:
         """The user pressed or dragged at a horizontal position of the plot."""
@@ -168,11 +188,11 @@ class EvidencePlot:
             self._onChosen(index)
 
     def _step(self, direction: int) -> None:
-        if not self._values:
+        place = self._walked + direction
+        if not 0 <= place < len(self._order):
             return
-        if self.current < 0:
-            self._choose(self._order[0])
-            return
-        place = self._order.index(self.current) + direction
-        if 0 <= place < len(self._order):
-            self._choose(self._order[place])
+        if place == 0 and self._walked < 0 and self.current == self._order[0] and len(self._order) > 1:
+            place = 1  # the strongest is shown already
+        self._walked = place
+        self.setCurrent(self._order[place])
+        self._onChosen(self._order[place])

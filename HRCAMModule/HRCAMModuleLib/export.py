@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import slicer
 
 from .localization import Localization
 from .volume_nodes import engineVolume
@@ -60,17 +61,14 @@ def exportResult(
 
 
 def _engineResult(localization: Localization, levelMaps: Mapping[str, np.ndarray] | None) -> Any:
-    """The result as the engine knows it; labels anew from the map, because the panel may have hidden some.
+    """The result as the engine knows it, with the labels that it decided on, whatever part of them is shown.
 
     The scene's result always had its levels kept; a batch that reads the report asks for what is in the files.
     """
     from hrcam.run.result import Result
 
-    evidence = localization.map()
-    labels = np.zeros(evidence.shape, np.uint8)
-    for level in localization.evidenceLevels:
-        labels += evidence >= level["threshold"]
     provenance = localization.info["provenance"]
     options = {**provenance["options"], "keep_levels": levelMaps is not None}
     document = {**localization.info, "provenance": {**provenance, "options": options}}
-    return Result.from_json(document, evidence, labels, levelMaps)
+    labels = slicer.util.arrayFromVolume(localization.labelVolume)
+    return Result.from_json(document, localization.map(), labels, levelMaps)

@@ -12,15 +12,22 @@ from typing import Any
 
 import numpy as np
 import slicer
+from slicer.i18n import tr as _
 
+from .colors import engineLevels
 from .volume_nodes import RESULT_ATTRIBUTE, ijkToRas, localToWorld
 
 INPUT, MAP, LABELS, SEGMENTATION = "hrcamInput", "hrcamMap", "hrcamLabels", "hrcamSegmentation"
 MAP_COLORS, LEVEL_COLORS, LEVEL_MAP = "hrcamMapColors", "hrcamLevelColors", "hrcamLevelMap"
+LABELS_IN_RANGE, LEVEL_MAP_COLORS, HEAD = "hrcamLabelsInRange", "hrcamLevelMapColors", "hrcamHead"
 LEVEL_NAME_ATTRIBUTE = "HRCAM.Level"
+LEVEL_PEAK_ATTRIBUTE = "HRCAM.Peak"
 MODEL_ATTRIBUTE = "HRCAM.Model"
+FRAME_ATTRIBUTE = "HRCAM.Frame"
+"""Frame of a sequence that was localized, counted from 1."""
+
 FUSED = "fused"
-_OWNED = (MAP, LABELS, SEGMENTATION, LEVEL_MAP, MAP_COLORS, LEVEL_COLORS)
+_OWNED = (MAP, LABELS, LABELS_IN_RANGE, SEGMENTATION, LEVEL_MAP, HEAD, MAP_COLORS, LEVEL_COLORS, LEVEL_MAP_COLORS)
 
 
 class Localization:
@@ -74,13 +81,33 @@ class Localization:
 
     @property
     def labelVolume(self) -> Any:
-        """Label map: 0 below all evidence levels, n at level n."""
+        """Label map as the engine decided it: 0 where nothing is marked, n at level n. The panel never changes it."""
         return self.resultNode.GetNodeReference(LABELS)
+
+    @property
+    def labelsInRange(self) -> Any:
+        """Copy of the label map without what lies outside of a narrowed evidence range; None while all is shown."""
+        return self.resultNode.GetNodeReference(LABELS_IN_RANGE)
+
+    @property
+    def shownLabels(self) -> Any:
+        """The label map that the slice views show."""
+        return self.labelsInRange or self.labelVolume
 
     @property
     def segmentation(self) -> Any:
         """Segmentation with one named, coloured segment per evidence level."""
         return self.resultNode.GetNodeReference(SEGMENTATION)
+
+    @property
+    def headModel(self) -> Any:
+        """Surface of the scan for the 3D views; None until it is asked for."""
+        return self.resultNode.GetNodeReference(HEAD)
+
+    @property
+    def baseName(self) -> str:
+        """What the names of this result's nodes begin with."""
+        return self.resultNode.GetName().removesuffix(" result")
 
     @property
     def mapColors(self) -> Any:
@@ -109,6 +136,18 @@ class Localization:
     def model(self) -> str:
         """Name of the model that made the result."""
         return self.resultNode.GetAttribute(MODEL_ATTRIBUTE) or ""
+
+    @property
+    def plane(self) -> str:
+        """Plane in which the model read the scan, ``"all"`` three, or the whole ``"volume"``."""
+        return self.info["plane"]
+
+    @property
+    def scanName(self) -> str:
+        """Name of the scan, and the frame of a sequence that was localized."""
+        frame = self.resultNode.GetAttribute(FRAME_ATTRIBUTE)
+        name = self.inputVolume.GetName()
+        return name if frame is None else _("{name}, frame {frame}").format(name=name, frame=frame)
 
     @property
     def probabilities(self) -> dict[str, float]:
@@ -149,20 +188,52 @@ class Localization:
         moved = {key: localToWorld(self.mapVolume, [record[key] for record in records]) for key in keys}
         return [{**record, **{key: moved[key][n] for key in keys}} for n, record in enumerate(records)]
 
-    def evidenceSpan(self) -> tuple[float, float]:
-        """Ends of the evidence scale for sliders and colours: fixed by the model's levels, so scans compare.
+    @property
+    def withheld(self) -> bool:
+        """Whether nothing is marked because the model as a whole calls the scan normal."""
+        return bool(self.info.get("withheld", False))
 
-        It starts at no evidence and ends as far above the strongest level as that is above the scale's start.
+    @property
+    def unit(self) -> float:
+        """Logits of one unit of evidence, as people read it: 1.0 is the weakest calibrated level."""
+        from hrcam.run.units import unit_of
+
+        return unit_of([float(level["threshold"]) for level in self.evidenceLevels])
+
+    def inUnits(self, evidence: float) -> str:
+        """Evidence in logits as people read it, such as ``"1.6"``."""
+        from hrcam.run.units import spell_units
+
+        return spell_units(evidence / self.unit)
+
+    def evidenceSpan(self, source: str = FUSED) -> tuple[float, float]:
+        """Ends of a map's evidence scale for sliders and colours, logits.
+
+        The fused map's is fixed by the model's levels, so that scans compare: from no evidence to as far above the
+        strongest level as that is above the scale's start. A single CNN level's ends at that map's own peak.
         """
-        thresholds = [float(level["threshold"]) for level in self.evidenceLevels] or [1.0]
-        low = min(0.0, thresholds[0])
-        high = thresholds[-1] + 0.75 * max(thresholds[-1] - low, 1e-3)
-        return low, high
+        if source != FUSED:
+            return 0.0, float(self.levelVolumes[source].GetAttribute(LEVEL_PEAK_ATTRIBUTE))
+        from hrcam.output.evidence_colors import evidence_span
 
-    def defaultRange(self) -> tuple[float, float]:
-        """Evidence shown at first: from the weakest calibrated level to the scale's end."""
-        low, high = self.evidenceSpan()
+        return evidence_span(engineLevels(self.evidenceLevels))
+
+    def defaultRange(self, source: str = FUSED) -> tuple[float, float]:
+        """Evidence shown at first: from the weakest calibrated level, of a CNN level from a quarter of its peak."""
+        low, high = self.evidenceSpan(source)
+        if source != FUSED:
+            return high / 4, high
         return min((float(level["threshold"]) for level in self.evidenceLevels), default=low), high
+
+    def levelWords(self, level: str) -> str:
+        """A CNN level in words that mean something: what it resolves, fine to coarse, such as ``"fine, 4 mm"``."""
+        sizes = self.info["provenance"].get("level_mm") or {}
+        if level not in sizes:
+            return _("level {name}").format(name=level)
+        order = sorted(sizes, key=lambda name: sizes[name])
+        place = order.index(level)
+        kind = _("fine") if place == 0 else _("coarse") if place == len(order) - 1 else _("middle")
+        return _("{kind}, {size:.2g} mm").format(kind=kind, size=float(sizes[level]))
 
     def map(self) -> np.ndarray:
         """The fused map's voxels, KJI, a view of the node's own memory."""
@@ -190,11 +261,24 @@ class Localization:
     def remove(self) -> None:
         """Take the result and everything that belongs to it out of the slice views and the scene."""
         self.hide()
+        self._removeFolder()
         removeNodes(self.ownNodes())
+
+    def _removeFolder(self) -> None:
+        """Take the result's folder out of the subject hierarchy; what a user put there moves up."""
+        hierarchy = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLSubjectHierarchyNode")
+        own = hierarchy.GetItemByDataNode(self.resultNode) if hierarchy is not None else 0
+        folder = hierarchy.GetItemParent(own) if own else 0
+        if not folder or hierarchy.GetItemName(folder) != self.baseName:
+            return
+        for item in [hierarchy.GetItemByDataNode(node) for node in self.ownNodes()]:
+            if item:
+                hierarchy.RemoveItem(item, False, False)
+        hierarchy.RemoveItem(folder, False, False)
 
     def hide(self) -> None:
         """Take the result's volumes out of the slice views; other layers stay."""
-        volumes = (self.mapVolume, self.labelVolume, *self.levelVolumes.values())
+        volumes = (self.mapVolume, self.labelVolume, self.labelsInRange, *self.levelVolumes.values())
         own = {node.GetID() for node in volumes if node is not None}
         for node in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode"):
             if node.GetLabelVolumeID() in own:

@@ -84,7 +84,7 @@ class LocalizationRun:
         self._runner: StepRunner | None = None
         self._folder: Path | None = None
         self._data: EvidenceData | None = None
-        self._sceneObserver: int | None = None
+        self._sceneObservers: list[int] = []
         self.running = False
 
     def start(self) -> None:
@@ -92,7 +92,9 @@ class LocalizationRun:
         self._folder = Path(tempfile.mkdtemp(prefix="hrcam-", dir=slicer.app.temporaryPath))
         self.running = True
         scene = slicer.mrmlScene
-        self._sceneObserver = scene.AddObserver(scene.StartCloseEvent, lambda *_event: self._sceneClosed())
+        self._sceneObservers = [
+            scene.AddObserver(scene.StartCloseEvent, lambda *_event: self._sceneClosed()),
+            scene.AddObserver(scene.NodeRemovedEvent, lambda *_event: self._nodeRemoved())]
         self._tell("transfer", _("Preparing the volume"), 0.0)
         steps = writeVolumeSteps(self._volumeNode, self._folder / "input.nrrd")
         self._run(steps, self._handOver, lambda done: self._tell("transfer", _("Preparing the volume"), done))
@@ -124,9 +126,6 @@ class LocalizationRun:
     def _toScene(self, data: EvidenceData) -> None:
         if not self.running:
             return
-        if self._volumeNode.GetScene() is None:
-            self._fail(_("The input volume was removed while it was localized."))
-            return
         self._data = data
         self._tell("scene", _("Updating the scene"), 0.0)
         self._run(addToSceneSteps(self._volumeNode, data, self._request.keepFormer), self._finish,
@@ -149,11 +148,16 @@ class LocalizationRun:
             self.cancel()
             self._onError(_("Cancelled: the scene was closed."))
 
+    def _nodeRemoved(self) -> None:
+        if self.running and self._volumeNode.GetScene() is None:
+            self.cancel()
+            self._onError(_("Cancelled: the input volume was removed from the scene."))
+
     def _stopped(self) -> None:
         self.running = False
-        if self._sceneObserver is not None:
-            slicer.mrmlScene.RemoveObserver(self._sceneObserver)
-            self._sceneObserver = None
+        for tag in self._sceneObservers:
+            slicer.mrmlScene.RemoveObserver(tag)
+        self._sceneObservers = []
 
     def _tell(self, part: str, stage: str, done: float) -> None:
         start, end = self.SHARES[part]

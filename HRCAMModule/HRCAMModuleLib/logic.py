@@ -17,9 +17,12 @@ from .dependencies import ensureDependencies
 from .display import OverlayKind
 from .engine import DEFAULT_MODEL, ensureEngineOnPath
 from .export import exportResult
+from .label_range import setLabelRangeSteps
+from .legend import showLegend
 from .localization import FUSED, Localization, findLocalizations
 from .localization_run import LocalizationRun, Request, WorkerProtocol
-from .parameters import HRCAMParameterNode, Overlay
+from .parameters import Overlay, PanelParameters
+from .result_files import loadResult
 from .scene_results import EvidenceData, addLevelMapSteps, addToSceneSteps
 from .steps import StepRunner, runToEnd
 from .volume_nodes import checkInput, dicomModality, engineVolume, sourceFile
@@ -47,10 +50,15 @@ class HRCAMModuleLogic(ScriptedLoadableModuleLogic):
         self._run: LocalizationRun | None = None
         self._levelMaps: dict[Localization, tuple[Mapping[str, Callable[[], Any]], Path | None]] = {}
         self._relabeling: StepRunner | None = None
+        self._parameters: PanelParameters | None = None
 
-    def getParameterNode(self) -> HRCAMParameterNode:
-        """The typed parameter node of the module."""
-        return HRCAMParameterNode(super().getParameterNode())
+    def getParameterNode(self) -> PanelParameters:
+        """The typed parameter node of the module: the same object until the scene is closed."""
+        node = super().getParameterNode()
+        known = self._parameters
+        if known is None or known.parameterNode is not node or not node.GetParameterNames():
+            known = self._parameters = PanelParameters(node)
+        return known
 
     # Localization
 
@@ -211,7 +219,33 @@ class HRCAMModuleLogic(ScriptedLoadableModuleLogic):
             parameters.inputVolume = localization.inputVolume
             parameters.resultNode = localization.resultNode
             parameters.mapSource = FUSED
-            parameters.evidenceLow, parameters.evidenceHigh = localization.defaultRange()
+            self.setEvidenceRange(localization, *localization.defaultRange())
+
+    def remove(self, localization: Localization) -> None:
+        """Take a result out of the scene, with everything that belongs to it; the scan stays.
+
+        Example
+        -------
+        >>> other = logic.localize(volumeNode, model=model, keepFormer=True)
+        >>> logic.remove(other)
+        >>> other.valid
+        False
+        """
+        localization.remove()
+        self.forgetRemoved()
+
+    def loadResult(self, path: str | Path) -> Localization:
+        """Bring a result on disk, ``NAME_result.json`` with its map and labels beside it, into the scene.
+
+        Its scan is the one in the scene that was localized, or is loaded from where the result says it lay.
+
+        Example
+        -------
+        >>> written = logic.exportReport(result, folder, overview=False)
+        >>> logic.loadResult(written["report"]).regions == result.regions
+        True
+        """
+        return loadResult(path)
 
     def mapSources(self, localization: Localization) -> list[str]:
         """Maps that can be shown: ``"fused"``, then the CNN's levels, fine to coarse.
@@ -255,7 +289,7 @@ class HRCAMModuleLogic(ScriptedLoadableModuleLogic):
         if localization.mapSource(source) is None:
             self._bringIn(localization, source)
         display.showOverlay(localization, kind, source, opacity, outline)
-        display.setLegendVisible(localization, kind, source, legend)
+        showLegend(localization, source, legend and kind is not OverlayKind.NONE)
         parameters = self.getParameterNode()
         if parameters.resultNode is localization.resultNode:  # so that the panel shows the same
             with slicer.util.NodeModify(parameters.parameterNode):
@@ -264,16 +298,22 @@ class HRCAMModuleLogic(ScriptedLoadableModuleLogic):
         if evidenceRange is not None:
             self.setEvidenceRange(localization, *evidenceRange)
 
-    def setEvidenceRange(self, localization: Localization, low: float, high: float, wait: bool = True) -> None:
+    def setEvidenceRange(
+        self, localization: Localization, low: float, high: float, wait: bool = True, *, source: str = FUSED
+    ) -> None:
         """Show only evidence between two values, logits; at the scale's end, everything above too.
 
-        Levels keep their calibrated thresholds. With ``wait=False`` the label map follows in the event loop's turns.
+        The slice views hide the rest; label map, segmentation, regions and files keep what was found. With
+        ``wait=False`` the marks follow in the event loop's turns. Each ``source`` has a range of its own.
 
         Example
         -------
         >>> low, high = result.evidenceSpan()
         >>> logic.setEvidenceRange(result, low, high)
         """
+        if source != FUSED:
+            display.setMapRange(localization, low, high, source)
+            return
         display.setMapRange(localization, low, high)
         parameters = self.getParameterNode()
         if parameters.resultNode is localization.resultNode:
@@ -282,7 +322,7 @@ class HRCAMModuleLogic(ScriptedLoadableModuleLogic):
         if self._relabeling is not None:
             self._relabeling.cancel()
             self._relabeling = None
-        steps = display.setLabelRangeSteps(localization, low, high)
+        steps = setLabelRangeSteps(localization, low, high)
         if wait:
             runToEnd(steps)
             return
@@ -299,8 +339,10 @@ class HRCAMModuleLogic(ScriptedLoadableModuleLogic):
         """
         display.showLevel(localization, level, visible)
 
-    def showIn3D(self, localization: Localization, surfaces: bool = True, volumeRendering: bool = False) -> None:
-        """Show or hide the levels' surfaces and the map's volume rendering in the 3D views.
+    def showIn3D(
+        self, localization: Localization, surfaces: bool = True, volumeRendering: bool = False, head: bool = True
+    ) -> None:
+        """Show or hide the levels' surfaces and the map's volume rendering in the 3D views, the head around them.
 
         Example
         -------
@@ -309,6 +351,13 @@ class HRCAMModuleLogic(ScriptedLoadableModuleLogic):
         """
         volume_rendering.showSurfaces(localization, surfaces)
         volume_rendering.showVolumeRendering(localization, volumeRendering)
+        volume_rendering.showHead(localization, head and (surfaces or volumeRendering))
+        parameters = self.getParameterNode()
+        if parameters.resultNode is localization.resultNode:  # so that the panel shows the same
+            with slicer.util.NodeModify(parameters.parameterNode):
+                parameters.surfaces3D, parameters.cloud3D = surfaces, volumeRendering
+                if surfaces or volumeRendering:
+                    parameters.head3D = head
 
     def jumpToRegion(self, localization: Localization, number: int = 1) -> tuple[float, float, float]:
         """Center all slice views on a region's strongest voxel and return the point, world RAS, mm.
@@ -370,10 +419,14 @@ class HRCAMModuleLogic(ScriptedLoadableModuleLogic):
                 source=source, known=known))
         runToEnd(addLevelMapSteps(localization, source, maps[source]()))
 
-    def _remember(self, localization: Localization, maps: Mapping[str, Callable[[], Any]], folder: Path | None) -> None:
-        """Keep the level maps of results that are still in the scene; let go of all others."""
+    def forgetRemoved(self) -> None:
+        """Let go of the level maps, and their files, of results that are no longer in the scene."""
         for old in [old for old in self._levelMaps if not old.valid]:
-            _maps, oldFolder = self._levelMaps.pop(old)
-            if oldFolder is not None:
-                shutil.rmtree(oldFolder, ignore_errors=True)
+            _maps, folder = self._levelMaps.pop(old)
+            if folder is not None:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def _remember(self, localization: Localization, maps: Mapping[str, Callable[[], Any]], folder: Path | None) -> None:
+        """Keep the level maps of a result that is in the scene."""
+        self.forgetRemoved()
         self._levelMaps[localization] = (maps, folder)

@@ -1,7 +1,8 @@
-"""The panel's model list: names, what each model is, opening its folder, adding one; and how levels are fused."""
+"""The panel's model list: names, what each model is, opening its folder, adding and removing; how levels are fused."""
 
 from __future__ import annotations
 
+import html
 from collections.abc import Callable
 from typing import Any
 
@@ -9,9 +10,9 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from .dependencies import ensureDependencies
+from .dependencies import ensureDependencies, removePackages
 from .engine import DEFAULT_MODEL
-from .models import ModelEntry, addModel, listModels, modelEntry
+from .models import ModelEntry, addModel, listModels, modelEntry, removeModel
 
 FUSIONS = ("", "sum", "guided")
 """Values of the parameter ``fusion``, in the order of the combo box; empty for the model's own."""
@@ -38,6 +39,10 @@ class ModelSection:
         ui.modelCombo.connect("activated(int)", self._activated)
         ui.openModelFolderButton.connect("clicked()", self._openFolder)
         ui.addModelButton.connect("clicked()", self._add)
+        ui.removeModelButton.connect("clicked()", self._remove)
+        ui.removePackagesButton.connect("clicked()", self._removePackages)
+        ui.modelDetailsWidget.setVisible(False)
+        ui.modelInfoButton.connect("toggled(bool)", ui.modelDetailsWidget.setVisible)
 
     @property
     def current(self) -> ModelEntry | None:
@@ -91,9 +96,12 @@ class ModelSection:
         self._ui.modelCombo.setCurrentIndex(index if index is not None and self._entries else -1)
         self._ui.modelCombo.blockSignals(wasBlocked)
         entry = self.current
-        self._ui.modelInfoLabel.text = entry.summary() if entry else (
-            self.problem or _("No model was found. Press \"Add model...\" to add one."))
+        problem = self.problem or _("No model was found. Press \"i\", then \"Add model...\".")
+        self._ui.modelLineLabel.text = entry.line() if entry else problem
+        self._ui.modelLineLabel.toolTip = self._ui.modelLineLabel.text  # a narrow panel cuts the line
+        self._ui.modelInfoText.setHtml(entry.summary() if entry else html.escape(problem))
         self._ui.openModelFolderButton.enabled = entry is not None
+        self._ui.removeModelButton.enabled = entry is not None and entry.removable
 
     def _index(self, name: str) -> int | None:
         return next((n for n, entry in enumerate(self._entries) if name in (entry.name, str(entry.folder))), None)
@@ -123,3 +131,19 @@ class ModelSection:
                 entry = addModel(folder)
                 self.refresh(entry.name)
                 self._onChosen(entry.name)
+
+    def _remove(self) -> None:
+        entry = self.current
+        if entry is None or not slicer.util.confirmOkCancelDisplay(
+                _('Remove the model "{name}" and its files in {folder}?').format(name=entry.title, folder=entry.folder),
+                _("HR-CAM: remove a model")):
+            return
+        with slicer.util.tryWithErrorDisplay(_("The model was not removed."), waitCursor=True):
+            removeModel(entry)
+            self.refresh("")
+            if self.chosen is not None:
+                self._onChosen(self.chosen)
+
+    def _removePackages(self) -> None:
+        with slicer.util.tryWithErrorDisplay(_("The packages were not removed."), waitCursor=True):
+            slicer.util.infoDisplay(removePackages(), _("HR-CAM: remove packages"))

@@ -6,6 +6,7 @@ import html
 import importlib.util
 import json
 import logging
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,19 @@ class ModelEntry:
     def classColors(self) -> dict[str, list[float]]:
         """Class name to rgb, 0–1."""
         return {str(item["name"]): item["color"] for item in self.metadata["classes"] if item.get("color")}
+
+    @property
+    def removable(self) -> bool:
+        """Whether it lies in the user's own model folder, where HR-CAM put it."""
+        from hrcam.bundle.bundle import user_model_folder
+
+        return self.folder.parent.resolve() == user_model_folder().resolve()
+
+    def line(self) -> str:
+        """What the model tells apart, in one line."""
+        classes = [str(item.get("title") or item["name"]).replace("_", " ") for item in self.metadata["classes"]]
+        told = ", ".join(one[:1].lower() + one[1:] for one in classes)
+        return _("{classes} · {images}").format(classes=told, images=self.metadata.get("modality", "?"))
 
     def summary(self) -> str:
         """What the model is, for the panel, as rich text."""
@@ -133,3 +147,13 @@ def addModel(source: str | Path) -> ModelEntry:
 
     bundle = install_bundle(source)
     return ModelEntry(bundle.name, bundle.path, dict(bundle.metadata))
+
+
+def removeModel(entry: ModelEntry) -> None:
+    """Remove a model from the user's own model folder.
+
+    Raises ``ValueError`` for a model that lies elsewhere, ``OSError`` where files cannot be removed.
+    """
+    if not entry.removable:
+        raise ValueError(_('"{name}" does not lie in your model folder: it stays.').format(name=entry.title))
+    shutil.rmtree(entry.folder)

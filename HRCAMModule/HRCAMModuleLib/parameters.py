@@ -1,7 +1,7 @@
 """What the panel remembers, saved with the scene in one parameter node."""
 
 from enum import Enum
-from typing import Annotated
+from typing import Annotated, Any
 
 import slicer
 from slicer.i18n import tr as _
@@ -62,7 +62,7 @@ class HRCAMParameterNode:
 
     ``model`` is a bundle's name or path; ``resultNode`` the result shown; ``fusion`` empty for
     the model's own; ``mapSource`` ``"fused"`` or a CNN level;
-    ``evidenceLow`` and ``evidenceHigh`` are logits.
+    ``evidenceLow`` and ``evidenceHigh`` are the fused map's range, logits.
     """
 
     inputVolume: slicer.vtkMRMLScalarVolumeNode
@@ -79,3 +79,31 @@ class HRCAMParameterNode:
     opacity: Annotated[float, WithinRange(0.0, 1.0)] = 0.45
     outline: bool = False
     legend: bool = True
+    surfaces3D: bool = False
+    cloud3D: bool = False
+    head3D: bool = True
+
+
+class PanelParameters(HRCAMParameterNode):
+    """The parameters, and their connection to the panel's widgets.
+
+    Slicer's ``connectParametersToGui`` observes the node, and its ``disconnectGui`` leaves that observer there for good
+    (slicer/parameterNodeWrapper/wrapper.py, ``_connectParametersToGui``): one more each time the panel is opened. Here
+    it goes with the connection.
+    """
+
+    def AddObserver(self, event: Any, callback: Any, priority: float = 0.0) -> int:
+        """Observe the node, until ``disconnectWidgets``."""
+        tag = self.parameterNode.AddObserver(event, callback, priority)
+        self.__dict__.setdefault("_observers", []).append(tag)
+        return tag
+
+    def connectWidgets(self, widgets: dict) -> None:
+        """Connect widgets, by the name of the parameter that each shows."""
+        self._guiTag = self.connectParametersToGui(widgets)
+
+    def disconnectWidgets(self) -> None:
+        """Let go of the widgets and stop observing the node."""
+        self.disconnectGui(self._guiTag)
+        for tag in self.__dict__.pop("_observers", []):
+            self.parameterNode.RemoveObserver(tag)

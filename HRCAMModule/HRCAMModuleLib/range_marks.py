@@ -1,32 +1,37 @@
-"""The strip under the evidence range: the colour scale with the calibrated levels marked."""
+"""The strip under the evidence range: the colour scale of the shown map, with the calibrated levels marked."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import qt
-
-from .colors import evidenceColors
 
 MARGIN = 6
 BAR = 8
 
 
 def paintMarks(
-    painter: Any, width: int, span: tuple[float, float], low: float, high: float, levels: Sequence[dict]
+    painter: Any,
+    width: int,
+    span: tuple[float, float],
+    low: float,
+    high: float,
+    colors: np.ndarray,
+    marks: Sequence[tuple[str, float, Sequence[float]]],
 ) -> None:
     """Paint colour bar and marks, ``width`` units wide.
 
     Parameters
     ----------
-    span : evidence at both ends of the scale, logits.
-    low, high : the chosen range; outside of it the bar is grayed.
-    levels : evidence levels with ``name``, ``threshold``, ``color`` (rgb 0–1).
+    span : evidence at both ends of the scale.
+    low, high : the chosen range, on the same scale; outside of it the bar is grayed.
+    colors : N×3 RGB in 0–1, from one end of the scale to the other.
+    marks : text, place on the scale, and colour (rgb 0–1) of each level.
     """
     inner = width - 2 * MARGIN
     length = max(span[1] - span[0], 1e-6)
-    colors = evidenceColors()
 
     def position(value: float) -> int:
         return MARGIN + int(inner * min(max((value - span[0]) / length, 0.0), 1.0))
@@ -43,11 +48,10 @@ def paintMarks(
     painter.setFont(font)
     metrics = qt.QFontMetrics(font)
     taken = -1000
-    for level in levels:
-        x = position(float(level["threshold"]))
-        painter.fillRect(x - 1, 0, 3, BAR + 5, qt.QColor(*(int(255 * float(v)) for v in level["color"])))
+    for text, at, color in marks:
+        x = position(at)
+        painter.fillRect(x - 1, 0, 3, BAR + 5, qt.QColor(*(int(255 * float(v)) for v in color)))
         painter.setPen(qt.QPen(qt.QColor(128, 128, 128)))
-        text = str(level["name"])
         size = metrics.boundingRect(text).width()
         left = min(max(x - size // 2, 0), width - size - 2)
         if left > taken + 4:  # a name that would cover another is left out; the levels' list has them all

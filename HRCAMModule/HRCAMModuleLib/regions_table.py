@@ -26,6 +26,13 @@ def anatomicalPlace(ras: Sequence[float]) -> str:
     return ", ".join(f"{side} {distance:.0f}" for side, distance in sides)
 
 
+def spelled(units: float) -> str:
+    """Evidence in units, as the engine spells it everywhere."""
+    from hrcam.run.units import spell_units
+
+    return spell_units(units)
+
+
 class RegionsTable:
     """Shows regions in a QTableWidget.
 
@@ -39,15 +46,20 @@ class RegionsTable:
         self._table, self._onChosen = table, onChosen
         self._labels: list[int] = []
         self._filling = False
+        self._unit = 1.0
         table.setColumnCount(5)
-        table.setHorizontalHeaderLabels([_("#"), _("Level"), _("Volume (ml)"), _("Peak"), _("Location (mm)")])
+        table.setHorizontalHeaderLabels([_("#"), _("Level"), _("Volume (ml)"), _("Evidence"), _("Location (mm)")])
         table.verticalHeader().setVisible(False)
         table.horizontalHeader().setStretchLastSection(True)
         table.connect("cellClicked(int,int)", self._clicked)
         table.connect("currentCellChanged(int,int,int,int)", self._walked)
 
-    def showSteps(self, regions: Sequence[dict], colors: dict[str, Sequence[float]]) -> Steps:
-        """Fill the table, a few rows a step; ``colors`` gives each level's colour (rgb 0–1)."""
+    def showSteps(self, regions: Sequence[dict], colors: dict[str, Sequence[float]], unit: float = 1.0) -> Steps:
+        """Fill the table, a few rows a step.
+
+        ``colors`` gives each level's colour (rgb 0–1), ``unit`` the logits of evidence 1.0.
+        """
+        self._unit = unit
         icons = {level: _icon(color) for level, color in colors.items()}
         self._filling = True
         try:
@@ -64,12 +76,20 @@ class RegionsTable:
         finally:
             self._filling = False
 
+    def text(self) -> str:
+        """The table as tab-separated lines, to paste into a spreadsheet."""
+        headers = [self._table.horizontalHeaderItem(column).text() for column in range(self._table.columnCount)]
+        rows = [[self._table.item(row, column).text() for column in range(self._table.columnCount)]
+                for row in range(self._table.rowCount)]
+        return "\n".join("\t".join(line) for line in (headers, *rows))
+
     def _fillRow(self, row: int, region: dict, icon: Any) -> None:
-        texts = (str(region["label"]), str(region["level"]), f"{region['volume_ml']:.2f}", f"{region['peak']:.2f}",
-                 anatomicalPlace(region["centroid_ras"]))
-        hint = _("Mean evidence {mean:.2f}. Center R {r:.1f}, A {a:.1f}, S {s:.1f} mm; {plane} slice {index}.").format(
-            mean=region["mean"], r=region["centroid_ras"][0], a=region["centroid_ras"][1],
-            s=region["centroid_ras"][2], plane=region["plane"], index=region["slice_index"] + 1)
+        texts = (str(region["label"]), str(region["level"]), f"{region['volume_ml']:.2f}",
+                 spelled(region["peak"] / self._unit), anatomicalPlace(region["centroid_ras"]))
+        hint = _("Peak {peak:.2f} logits, mean {mean:.2f}. Center R {r:.1f}, A {a:.1f}, S {s:.1f} mm; {plane} slice "
+                 "{number}, counted from 1.").format(
+            peak=region["peak"], mean=region["mean"], r=region["centroid_ras"][0], a=region["centroid_ras"][1],
+            s=region["centroid_ras"][2], plane=region["plane"], number=region["slice_index"] + 1)
         for column, text in enumerate(texts):
             item = qt.QTableWidgetItem(text)
             item.setToolTip(hint)

@@ -6,14 +6,21 @@ import html
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import slicer
 from slicer.i18n import tr as _
 
 from .display import nearestSlice
 from .evidence_plot import EvidencePlot
 from .localization import Localization
+from .parameters import Plane
 from .probability_bars import ProbabilityBars
 from .regions_table import RegionsTable
 from .steps import Steps
+
+PLANES = (Plane.AXIAL, Plane.CORONAL, Plane.SAGITTAL, Plane.ALL)
+
+WARNINGS_SHOWN = 2
+"""More are in the tooltip: a wall of warnings is not read."""
 
 
 class ResultSection:
@@ -34,6 +41,9 @@ class ResultSection:
                                  ui.nextStrongestButton, ui.sliceLabel, self._sliceChosen)
         self.classes: list[str] = []
         self._slices: list[dict] = []
+        for plane in PLANES:
+            ui.readPlaneCombo.addItem(plane.label())
+        ui.copyRegionsButton.connect("clicked()", lambda: slicer.app.clipboard().setText(self.regions.text()))
 
     def close(self) -> None:
         """Stop listening to the widgets' events."""
@@ -44,11 +54,15 @@ class ResultSection:
         self.bars.show(result.probabilities if result else {}, classColors, result.shownClass if result else "")
         self._showText(result)
         yield 0.5
-        colors = {level["name"]: level["color"] for level in result.evidenceLevels} if result else {}
-        yield from self.regions.showSteps(result.regions if result else [], colors)
+        levels = result.evidenceLevels if result else []
+        unit = result.unit if result else 1.0
+        colors = {level["name"]: level["color"] for level in levels}
+        yield from self.regions.showSteps(result.regions if result else [], colors, unit)
         yield 0.7
         self._slices = result.slices if result else []
-        self.plot.show([item["evidence"] for item in self._slices], _planeEnds(self._slices))
+        marks = [(str(level["name"]), float(level["threshold"]) / unit, level["color"]) for level in levels]
+        self.plot.show([_peak(item) / unit for item in self._slices], _planeEnds(self._slices), marks,
+                       [_hint(item) for item in self._slices])
         self.follow()
         yield 1.0
 
@@ -58,13 +72,14 @@ class ResultSection:
         if index is not None and index != self.plot.current:
             self.plot.setCurrent(index)
 
-    def showClass(self, result: Localization | None) -> None:
-        """Name the class that is shown; another one may have been chosen and its run cancelled."""
-        combo = self._ui.classCombo
-        wasBlocked = combo.blockSignals(True)
+    def showChoices(self, result: Localization | None) -> None:
+        """Name the class and the plane that are shown; another one may have been chosen and its run cancelled."""
         shown = result.shownClass if result else None
-        combo.setCurrentIndex(self.classes.index(shown) if shown in self.classes else -1)
-        combo.blockSignals(wasBlocked)
+        _select(self._ui.classCombo, self.classes.index(shown) if shown in self.classes else -1)
+        planes = [plane.value for plane in PLANES]
+        read = result.plane if result else None
+        _select(self._ui.readPlaneCombo, planes.index(read) if read in planes else -1)
+        self._ui.readPlaneCombo.enabled = read in planes
 
     def _sliceChosen(self, index: int) -> None:
         if 0 <= index < len(self._slices):
@@ -78,22 +93,71 @@ class ResultSection:
         for name in self.classes:
             ui.classCombo.addItem(name.replace("_", " "))
         ui.classCombo.blockSignals(wasBlocked)
-        self.showClass(result)
+        self.showChoices(result)
         ui.classCombo.enabled = len(self.classes) > 1
+        for widget in (ui.classLabel, ui.classCombo, ui.readPlaneLabel, ui.readPlaneCombo, ui.copyRegionsButton,
+                       ui.editSegmentsButton):
+            widget.setVisible(result is not None)
         if result is None:
             ui.resultTitleLabel.text = _("No result yet. Choose a scan and press \"Localize pathology\".")
         else:
             ui.resultTitleLabel.text = _("<b>{predicted}</b> is the most probable class of <i>{volume}</i>.").format(
-                predicted=html.escape(result.predicted.replace("_", " ")),
-                volume=html.escape(result.inputVolume.GetName()))
+                predicted=html.escape(result.predicted.replace("_", " ")), volume=html.escape(result.scanName))
+        withheld = result is not None and _somethingWithheld(result)
+        ui.showMarksButton.setVisible(withheld)
+        ui.showMarksButton.text = _("Mark the evidence for {name} all the same").format(
+            name=result.shownClass.replace("_", " ")) if withheld else ""
         warnings = result.warnings if result else []
-        ui.warningsLabel.text = "<br>".join(html.escape(text) for text in warnings)
+        shown = [html.escape(text) for text in warnings[:WARNINGS_SHOWN]]
+        if len(warnings) > len(shown):
+            shown.append(_("{count} more: hold the mouse here.").format(count=len(warnings) - len(shown)))
+        ui.warningsLabel.text = "<br>".join(shown)
+        ui.warningsLabel.toolTip = "\n".join(warnings) if len(warnings) > WARNINGS_SHOWN else ""
         ui.warningsLabel.setVisible(bool(warnings))
         nothing = result is not None and not result.regions
-        ui.noRegionsLabel.text = _("No evidence for {name} reaches the weakest calibrated level: the overlay is "
-                                   "empty.").format(name=result.shownClass.replace("_", " ")) if nothing else ""
+        ui.noRegionsLabel.text = _nothingMarked(result) if nothing else ""
         ui.noRegionsLabel.setVisible(nothing)
-        ui.regionsTable.setVisible(not nothing)
+        ui.regionsTable.setVisible(result is not None and not nothing)
+        ui.copyRegionsButton.enabled = ui.editSegmentsButton.enabled = not nothing
+
+
+def _select(combo: Any, index: int) -> None:
+    wasBlocked = combo.blockSignals(True)
+    combo.setCurrentIndex(index)
+    combo.blockSignals(wasBlocked)
+
+
+def _nothingMarked(result: Localization) -> str:
+    """Why the overlay is empty: nothing is there, or what is there is withheld."""
+    name = result.shownClass.replace("_", " ")
+    if _somethingWithheld(result):
+        return _("Nothing is marked: the scan as a whole is called {predicted}. Single spots reach {units} times the "
+                 "weakest level for {name}.").format(
+            predicted=result.predicted.replace("_", " "), units=result.inUnits(_strongest(result)),
+            name=name)
+    return _("No evidence for {name} reaches the weakest calibrated level: the overlay is empty.").format(name=name)
+
+
+def _somethingWithheld(result: Localization) -> bool:
+    """Whether evidence reaches a level and is not marked, because the scan as a whole is called normal."""
+    return result.withheld and _strongest(result) >= result.unit
+
+
+def _strongest(result: Localization) -> float:
+    """Strongest evidence of the scan, logits."""
+    return max((_peak(item) for item in result.info["slices"]), default=float("-inf"))
+
+
+def _peak(item: dict) -> float:
+    """Strongest evidence of a slice, logits; results of before 0.2 state its mean alone."""
+    return float(item["evidence"] if item.get("peak") is None else item["peak"])
+
+
+def _hint(item: dict) -> str:
+    """A slice's evidence in the files' own numbers."""
+    peak = item.get("peak")
+    strongest = "" if peak is None else _("Strongest {peak:.2f} logits, ").format(peak=peak)
+    return strongest + _("mean {mean:.3f} logits.").format(mean=item["evidence"])
 
 
 def _planeEnds(slices: list[dict]) -> tuple[str, str]:

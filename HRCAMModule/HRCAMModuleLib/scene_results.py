@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,13 +13,17 @@ import vtk
 from slicer.i18n import tr as _
 
 from .boxes import boundingBoxSteps
-from .colors import addEvidenceColorNode, addLevelColorNode
+from .colors import addLevelColorNode, addMapColorNode, engineLevels
 from .localization import (
+    FRAME_ATTRIBUTE,
+    FUSED,
     INPUT,
     LABELS,
     LEVEL_COLORS,
     LEVEL_MAP,
+    LEVEL_MAP_COLORS,
     LEVEL_NAME_ATTRIBUTE,
+    LEVEL_PEAK_ATTRIBUTE,
     MAP,
     MAP_COLORS,
     MODEL_ATTRIBUTE,
@@ -30,7 +34,7 @@ from .localization import (
     removeNodes,
 )
 from .steps import Steps
-from .volume_nodes import RESULT_ATTRIBUTE, ijkToRas, setVoxelsSteps
+from .volume_nodes import RESULT_ATTRIBUTE, ijkToRas, sequenceFrame, setVoxelsSteps
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,7 @@ def addToSceneSteps(volumeNode: Any, data: EvidenceData, keepFormer: bool = Fals
     slicer.mrmlScene.SaveStateForUndo()
     nodes: list[Any] = []
     try:
-        localization = yield from _build(volumeNode, data, nodes)
+        localization = yield from _build(volumeNode, data, nodes, former)
     except BaseException:
         removeNodes([one for node in nodes for one in (node, *helperNodes(node))])
         raise
@@ -76,23 +80,25 @@ def addToSceneSteps(volumeNode: Any, data: EvidenceData, keepFormer: bool = Fals
 
 def addLevelMapSteps(localization: Localization, level: str, array: np.ndarray) -> Steps:
     """Add the map of one CNN level to a result already in the scene; returns its volume node."""
-    name = f"{localization.inputVolume.GetName()} HR-CAM level {level}"
+    name = f"{localization.inputVolume.GetName()} HR-CAM {localization.levelWords(level)}"
     node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
     try:
         node.SetAttribute(RESULT_ATTRIBUTE, "level map")
         node.SetAttribute(LEVEL_NAME_ATTRIBUTE, level)
-        yield from setVoxelsSteps(node, np.asarray(array, dtype=np.float32), localization.geometryMatrix())
-        _dressMap(node, localization)
-        _placeBeside(localization.inputVolume, node)
+        voxels = np.asarray(array, dtype=np.float32)
+        node.SetAttribute(LEVEL_PEAK_ATTRIBUTE, repr(max(float(voxels.max()), 1e-3)))
+        yield from setVoxelsSteps(node, voxels, localization.geometryMatrix())
+        placeBeside(localization.mapVolume, node)
         localization.resultNode.AddNodeReferenceID(LEVEL_MAP, node.GetID())
+        _dressMap(node, localization, level)
     except BaseException:
         removeNodes([node, *helperNodes(node)])
         raise
     return node
 
 
-def _build(volumeNode: Any, data: EvidenceData, nodes: list[Any]) -> Steps:
-    base = f"{volumeNode.GetName()} HR-CAM"
+def _build(volumeNode: Any, data: EvidenceData, nodes: list[Any], former: Sequence[Localization]) -> Steps:
+    base = _freeName(f"{volumeNode.GetName()} HR-CAM {data.info['shown_class'].replace('_', ' ')}", former)
     matrix = ijkToRas(volumeNode)
     levels = list(data.info["evidence_levels"])
 
@@ -105,8 +111,11 @@ def _build(volumeNode: Any, data: EvidenceData, nodes: list[Any]) -> Steps:
     resultNode = add("vtkMRMLTextNode", "result", "result")
     resultNode.SetAttribute(MODEL_ATTRIBUTE, data.model)
     resultNode.SetText(json.dumps(dict(data.info)))
+    frame = sequenceFrame(volumeNode)
+    if frame is not None:
+        resultNode.SetAttribute(FRAME_ATTRIBUTE, str(frame))
     yield 0.0
-    nodes.append(addEvidenceColorNode(f"{base} evidence colors"))
+    nodes.append(addMapColorNode(f"{base} evidence colors", levels))
     mapColors = nodes[-1]
     nodes.append(addLevelColorNode(f"{base} level colors", levels))
     levelColors = nodes[-1]
@@ -117,10 +126,9 @@ def _build(volumeNode: Any, data: EvidenceData, nodes: list[Any]) -> Steps:
     labelNode = add("vtkMRMLLabelMapVolumeNode", "levels", "labels")
     yield from setVoxelsSteps(labelNode, data.labels, matrix)
     yield 0.8
-    labelNode.CreateDefaultDisplayNodes()
-    labelNode.GetDisplayNode().SetAndObserveColorNodeID(levelColors.GetID())
+    dressLabels(labelNode, levelColors)
     segmentation = add("vtkMRMLSegmentationNode", "segmentation", "segmentation")
-    yield from _segmentSteps(segmentation, mapNode, data, levels)
+    yield from _segmentSteps(segmentation, volumeNode, mapNode, data)
 
     references = {INPUT: volumeNode, MAP: mapNode, LABELS: labelNode, SEGMENTATION: segmentation,
                   MAP_COLORS: mapColors, LEVEL_COLORS: levelColors}
@@ -129,51 +137,44 @@ def _build(volumeNode: Any, data: EvidenceData, nodes: list[Any]) -> Steps:
     localization = Localization(resultNode)
     yield 0.9
     _dressMap(mapNode, localization)
-    for node in (mapNode, labelNode, segmentation, resultNode):
-        yield 0.95
-        _placeBeside(volumeNode, node)
+    yield from _placeSteps(volumeNode, (mapNode, labelNode, segmentation, resultNode), base)
     yield 1.0
     return localization
 
 
-def _dressMap(mapNode: Any, localization: Localization) -> None:
-    """Give a map its display node, which hides what is below the weakest level.
+def dressLabels(labelNode: Any, levelColors: Any) -> None:
+    """Give a label map its display node, in the colors of the levels."""
+    labelNode.CreateDefaultDisplayNodes()
+    labelNode.GetDisplayNode().SetAndObserveColorNodeID(levelColors.GetID())
 
-    It is set up beforehand: Slicer's default one would look at every voxel's intensity.
-    """
+
+def _dressMap(mapNode: Any, localization: Localization, source: str = FUSED) -> None:
+    """Give a map its display node: the source's own scale of colours, and what lies below its default range hidden."""
+    from hrcam.output.scene_nodes import dress_map
+
     display = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeDisplayNode")
-    display.AutoWindowLevelOff()
-    display.AutoThresholdOff()
-    display.SetWindowLevelMinMax(*localization.evidenceSpan())
-    display.SetThreshold(localization.defaultRange()[0], 1e6)
-    display.SetApplyThreshold(1)
-    display.SetInterpolate(1)
-    display.SetAndObserveColorNodeID(localization.mapColors.GetID())
+    colors = localization.mapColors if source == FUSED else _levelMapColors(localization)
+    dress_map(display, colors, localization.evidenceSpan(source), localization.defaultRange(source)[0])
     mapNode.SetAndObserveDisplayNodeID(display.GetID())
 
 
-def _segmentSteps(segmentation: Any, reference: Any, data: EvidenceData, levels: list[dict]) -> Steps:
-    """One segment per level on one shared label map, cropped to where it is not empty."""
-    from hrcam.output.terminology import DEFAULT_TERMINOLOGY
+def _levelMapColors(localization: Localization) -> Any:
+    """Colour table that the maps of single CNN levels share, made for the first of them."""
+    node = localization.resultNode.GetNodeReference(LEVEL_MAP_COLORS)
+    if node is None:
+        node = addMapColorNode(f"{localization.mapVolume.GetName()} of one level colors", ())
+        localization.resultNode.SetNodeReferenceID(LEVEL_MAP_COLORS, node.GetID())
+    return node
 
-    segmentation.SetReferenceImageGeometryParameterFromVolumeNode(reference)
-    segmentation.CreateDefaultDisplayNodes()
-    display = segmentation.GetDisplayNode()
-    display.SetVisibility2D(False)  # the label map is what the slices show: twice would be darker, not clearer
-    display.SetVisibility3D(False)
-    display.SetOpacity3D(0.45)
-    shared = yield from _croppedLabels(data.labels, reference)
-    terminology = data.info["provenance"].get("shown_terminology") or DEFAULT_TERMINOLOGY
-    binary = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
-    for value, level in enumerate(levels, start=1):
-        segment = slicer.vtkSegment()
-        segment.SetName(f"{data.info['shown_class']}: {level['name']}")
-        segment.SetColor(*(float(v) for v in level["color"]))
-        segment.SetTag(slicer.vtkSegment.GetTerminologyEntryTagName(), terminology)
-        segment.AddRepresentation(binary, shared)
-        segment.SetLabelValue(value)
-        segmentation.GetSegmentation().AddSegment(segment, f"evidence_{value}")
-        yield 0.9
+
+def _segmentSteps(segmentation: Any, volumeNode: Any, mapNode: Any, data: EvidenceData) -> Steps:
+    """One segment per level on one shared label map, cropped to where it is not empty."""
+    from hrcam.output.scene_nodes import fill_segmentation
+
+    shared = yield from _croppedLabels(data.labels, mapNode)
+    fill_segmentation(segmentation, shared, volumeNode, data.info["shown_class"],
+                      engineLevels(data.info["evidence_levels"]), data.info["provenance"].get("shown_terminology"))
+    yield 0.9
 
 
 def _croppedLabels(labels: np.ndarray, reference: Any) -> Steps:
@@ -192,17 +193,39 @@ def _croppedLabels(labels: np.ndarray, reference: Any) -> Steps:
     return image
 
 
-def _placeBeside(volumeNode: Any, node: Any) -> None:
-    """Same parent transform and same place in the subject hierarchy as the input."""
+def placeBeside(neighbor: Any, node: Any, folder: int = 0) -> None:
+    """Same parent transform as its neighbor, and its place in the subject hierarchy unless a folder is given."""
     if node.IsA("vtkMRMLTransformableNode"):
-        node.SetAndObserveTransformNodeID(volumeNode.GetTransformNodeID())
+        node.SetAndObserveTransformNodeID(neighbor.GetTransformNodeID())
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
     if hierarchy is None:
         return
-    source, item = hierarchy.GetItemByDataNode(volumeNode), hierarchy.GetItemByDataNode(node)
-    if not source:
+    source, item = hierarchy.GetItemByDataNode(neighbor), hierarchy.GetItemByDataNode(node)
+    parent = folder or (hierarchy.GetItemParent(source) if source else 0)
+    if not parent:
         return
     if item:
-        hierarchy.SetItemParent(item, hierarchy.GetItemParent(source))
+        hierarchy.SetItemParent(item, parent)
     else:  # no plugin made one, as in scripts that run outside the application
-        hierarchy.CreateItem(hierarchy.GetItemParent(source), node)
+        hierarchy.CreateItem(parent, node)
+
+
+def _placeSteps(volumeNode: Any, nodes: Sequence[Any], name: str) -> Steps:
+    """Put a result's nodes into a folder of their own beside the scan, where there is a subject hierarchy."""
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
+    source = hierarchy.GetItemByDataNode(volumeNode) if hierarchy is not None else 0
+    folder = hierarchy.CreateFolderItem(hierarchy.GetItemParent(source), name) if source else 0
+    try:
+        for node in nodes:
+            yield 0.95
+            placeBeside(volumeNode, node, folder)
+    except BaseException:
+        if folder:
+            hierarchy.RemoveItem(folder, False, False)
+        raise
+
+
+def _freeName(name: str, former: Sequence[Localization]) -> str:
+    """The name, with a number where results that stay have it already; those of ``former`` go."""
+    taken = {one.baseName for one in findLocalizations() if one not in former}
+    return next(free for free in (name, *(f"{name} ({n})" for n in range(2, len(taken) + 3))) if free not in taken)

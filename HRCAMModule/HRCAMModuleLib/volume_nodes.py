@@ -32,7 +32,11 @@ def checkInput(volumeNode: Any) -> tuple[bool, str]:
     if volumeNode is None:
         return False, _("Choose an input volume.")
     name = volumeNode.GetName()
-    if not volumeNode.IsA("vtkMRMLScalarVolumeNode") or volumeNode.IsA("vtkMRMLLabelMapVolumeNode"):
+    if volumeNode.IsA("vtkMRMLLabelMapVolumeNode") or volumeNode.IsA("vtkMRMLSegmentationNode"):
+        return False, _('"{name}" is a label map, not a scan. Choose the scan that it belongs to.').format(name=name)
+    if volumeNode.IsA("vtkMRMLSequenceNode"):
+        return False, _('"{name}" is a sequence. Choose the volume that shows its frames.').format(name=name)
+    if not volumeNode.IsA("vtkMRMLScalarVolumeNode"):
         return False, _('"{name}" is not a scalar volume. Choose a scan.').format(name=name)
     if volumeNode.GetAttribute(RESULT_ATTRIBUTE):
         return False, _('"{name}" is a result of HR-CAM. Choose the scan it was made from.').format(name=name)
@@ -40,9 +44,23 @@ def checkInput(volumeNode: Any) -> tuple[bool, str]:
     if image is None or image.GetNumberOfPoints() == 0:
         return False, _('"{name}" has no voxels. Load the volume again.').format(name=name)
     if image.GetNumberOfScalarComponents() != 1:
-        return False, _('"{name}" has several components per voxel. Convert it to a scalar volume first.').format(
-            name=name)
+        return False, _('"{name}" is a color picture or a field of {count} values a voxel. Make a gray volume of it '
+                        "with the module Vector to Scalar Volume, and choose that.").format(
+            name=name, count=image.GetNumberOfScalarComponents())
     return True, ""
+
+
+def scansInScene() -> list[Any]:
+    """Every volume in the scene that can be localized, in the scene's order."""
+    return [node for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode") if checkInput(node)[0]]
+
+
+def sequenceFrame(volumeNode: Any) -> int | None:
+    """Which frame of a sequence the volume shows now, counted from 1; None for a volume of no sequence."""
+    for browser in slicer.util.getNodesByClass("vtkMRMLSequenceBrowserNode"):
+        if browser.IsProxyNode(volumeNode):
+            return int(browser.GetSelectedItemNumber()) + 1
+    return None
 
 
 def ijkToRas(volumeNode: Any) -> np.ndarray:

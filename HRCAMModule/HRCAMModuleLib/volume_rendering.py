@@ -1,15 +1,20 @@
-"""The result in 3D: surfaces of the evidence levels and volume rendering of the map. Both are made when asked for."""
+"""The result in 3D: surfaces of the levels, the map as a cloud, and the head around them. Made when asked for."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import slicer
 import vtk
 from slicer.i18n import tr as _
 
-from .colors import evidenceColors
-from .localization import Localization
+from .head_surface import headSurface
+from .localization import HEAD, Localization
+from .scene_results import placeBeside
+from .volume_nodes import RESULT_ATTRIBUTE
+
+HEAD_COLOR, HEAD_OPACITY = (0.92, 0.80, 0.72), 0.18
 
 
 def showSurfaces(localization: Localization, visible: bool = True) -> None:
@@ -30,6 +35,28 @@ def surfacesVisible(localization: Localization) -> bool:
     segmentation = localization.segmentation
     display = segmentation.GetDisplayNode() if segmentation is not None else None
     return bool(display is not None and display.GetVisibility3D())
+
+
+def showHead(localization: Localization, visible: bool = True) -> Any:
+    """Show the scan's outer surface as a translucent context; returns its model node, or None where there is none."""
+    model = localization.headModel
+    if model is None:
+        surface = headSurface(localization.inputVolume) if visible else None
+        if surface is None or surface.GetNumberOfPoints() == 0:
+            return None
+        model = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLModelNode", f"{localization.baseName} head")
+        model.SetAttribute(RESULT_ATTRIBUTE, "head")
+        model.SetAndObservePolyData(surface)
+        model.CreateDefaultDisplayNodes()
+        display = model.GetDisplayNode()
+        display.SetColor(*HEAD_COLOR)
+        display.SetOpacity(HEAD_OPACITY)
+        display.SetBackfaceCulling(False)
+        display.SetVisibility2D(False)
+        placeBeside(localization.mapVolume, model)
+        localization.resultNode.SetNodeReferenceID(HEAD, model.GetID())
+    model.GetDisplayNode().SetVisibility(visible)
+    return model
 
 
 def showVolumeRendering(localization: Localization, visible: bool = True) -> Any:
@@ -60,25 +87,53 @@ def volumeRenderingVisible(localization: Localization) -> bool:
     return bool(display is not None and display.GetVisibility())
 
 
+def hide3D(localization: Localization) -> None:
+    """Take everything of a result out of the 3D views."""
+    if localization.segmentation is not None:
+        showSurfaces(localization, False)
+    showVolumeRendering(localization, False)
+    showHead(localization, False)
+
+
 def center3DViews() -> None:
     """Center the 3D views on what they show, where there are views."""
     if slicer.app.layoutManager() is not None:
         slicer.util.resetThreeDViews()
 
 
+def cloudPoints(thresholds: list[float], high: float, step: float) -> list[tuple[float, float]]:
+    """Evidence and opacity of the cloud: nothing below the weakest level, more opaque from level to level.
+
+    Points lie at least ``step`` apart: VTK draws closer ones wrongly, and warns.
+
+    Example
+    -------
+    >>> cloudPoints([10.0, 20.0], 40.0, 0.5)
+    [(9.5, 0.0), (10.0, 0.05), (20.0, 0.35), (40.0, 0.6)]
+    """
+    opacities = np.linspace(0.05, 0.35, len(thresholds)) if len(thresholds) > 1 else [0.35]
+    points = [(thresholds[0] - step, 0.0)]
+    for at, opacity in [*zip(thresholds, opacities, strict=True), (high, 0.6)]:
+        points.append((max(at, points[-1][0] + step), float(opacity)))
+    return points
+
+
 def _setTransferFunctions(localization: Localization, display: Any) -> None:
-    """Colours as in the slices; nothing below the weakest level, so that a normal scan shows an empty cloud."""
+    """The levels' colours, as in the slices; a normal scan shows an empty cloud."""
+    from hrcam.output.evidence_colors import map_colors
+
+    from .colors import engineLevels
+
     low, high = localization.evidenceSpan()
     thresholds = [float(level["threshold"]) for level in localization.evidenceLevels] or [high]
+    table = map_colors(engineLevels(localization.evidenceLevels))
     color = vtk.vtkColorTransferFunction()
-    table = evidenceColors()
-    for n in range(0, len(table), 15):
+    for n in range(0, len(table), 5):
         color.AddRGBPoint(low + (high - low) * n / (len(table) - 1), *(float(v) for v in table[n]))
+    bottom, top = localization.mapVolume.GetImageData().GetScalarRange()
     opacity = vtk.vtkPiecewiseFunction()
-    opacity.AddPoint(thresholds[0] - 1e-3, 0.0)
-    opacity.AddPoint(thresholds[0], 0.04)
-    opacity.AddPoint(max(thresholds[-1], thresholds[0] + 1e-3), 0.35)
-    opacity.AddPoint(max(high, thresholds[-1] + 2e-3), 0.6)
+    for at, value in cloudPoints(thresholds, high, max(top - bottom, high - low) / 1000):
+        opacity.AddPoint(at, value)
     propertyNode = display.GetVolumePropertyNode()  # it observes what is set through it: edits show at once
     propertyNode.SetColor(color)
     propertyNode.SetScalarOpacity(opacity)

@@ -13,19 +13,21 @@ from slicer.i18n import tr as _
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleWidget
 from slicer.util import VTKObservationMixin
 
-from . import display, volume_rendering
-from .dependencies import DependencyError, ensureDependencies
+from . import display, segment_editor
 from .display_section import DisplaySection
 from .export_section import ExportSection
 from .localization import FUSED, Localization
 from .logic import HRCAMModuleLogic
 from .logic_protocol import LogicProtocol
 from .model_section import ModelSection
-from .parameters import HRCAMParameterNode
-from .result_section import ResultSection
-from .run_section import RunSection
+from .panel_runs import PanelRuns
+from .parameters import PanelParameters
+from .result_section import PLANES, ResultSection
+from .results_section import ResultsSection
+from .shown_state import ShownState
 from .steps import StepRunner, Steps, runToEnd
-from .volume_nodes import checkInput
+from .views_watch import ViewsWatch
+from .volume_nodes import RESULT_ATTRIBUTE, checkInput, scansInScene
 
 
 class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -43,15 +45,14 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         VTKObservationMixin.__init__(self)
         self.logic: LogicProtocol | None = None
         self.ui: Any = None
-        self._parameters: HRCAMParameterNode | None = None
-        self._guiTag: Any = None
-        self._shown: tuple[Any, ...] | None = None
-        self._applied: tuple[Any, ...] | None = None
+        self._parameters: PanelParameters | None = None
+        self._listed: tuple[Any, ...] | None = None
         self._refreshQueued = False
         self._chooseFirst = True
         self._open = False
         self._watched: Any = None
         self._showing: StepRunner | None = None
+        self._editorVisit = segment_editor.SegmentEditorVisit()
 
     # Life
 
@@ -64,15 +65,24 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         panel.setMRMLScene(slicer.mrmlScene)
         self.logic = type(self).makeLogic()
         ui = self.ui
+        self.shownState = ShownState(self.logic)
         self._models = ModelSection(ui, self._modelChosen, self._fusionChosen)
-        self._run = RunSection(ui)
+        self.runs = PanelRuns(ui, self)
         self._display = DisplaySection(ui, self._sourceChosen, self._rangeChosen, self._levelToggled)
         self._result = ResultSection(ui, self._regionChosen, display.jumpTo)
+        self._results = ResultsSection(ui, self._resultChosen)
         self._export = ExportSection(ui, lambda folder, **what: self.logic.exportReport(self.result, folder, **what))
-        ui.applyButton.connect("clicked()", self.onApplyOrCancel)
+        self._views = ViewsWatch(self._result.follow, self._scanShown, self._viewAdded)
+        for button, slot in (
+            (ui.applyButton, self.runs.toggle), (ui.localizeAllButton, self.runs.localizeAll),
+            (ui.showMarksButton, self._markWithheld), (ui.editSegmentsButton, self._editSegments),
+            (ui.loadResultButton, self._loadResult), (ui.removeResultButton, self._removeResult),
+        ):
+            button.connect("clicked()", slot)
+        for box in (ui.surfacesCheckBox, ui.volumeRenderingCheckBox, ui.headCheckBox):
+            box.connect("clicked(bool)", lambda on: self.refresh())
         ui.classCombo.connect("activated(int)", self._classChosen)
-        ui.surfacesCheckBox.connect("clicked(bool)", self._show3D)
-        ui.volumeRenderingCheckBox.connect("clicked(bool)", self._show3D)
+        ui.readPlaneCombo.connect("activated(int)", self._planeChosen)
         scene = slicer.mrmlScene
         self.addObserver(scene, scene.StartCloseEvent, self._sceneStartClose)
         self.addObserver(scene, scene.EndCloseEvent, self._sceneChanged)
@@ -85,7 +95,8 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._models.refresh("")
         self._connectParameters()
         self._open = bool(getattr(self.parent, "isEntered", False))  # it is when the module was reloaded
-        self._watchSlices(self._open)
+        if self._open:
+            self._views.start()
 
     def cleanup(self) -> None:
         """The module is unloaded or reloaded."""
@@ -94,28 +105,25 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if self.logic is not None:
             self.logic.close()
         if self.ui is not None:
+            self._views.stop()
             self._display.close()
             self._result.close()
 
     def enter(self) -> None:
         """The user opened the panel."""
         self._open = True
+        if self._editorVisit.back():
+            self.shownState.forgetSlices()
         self._connectParameters()
-        self._watchSlices(True)
+        self._views.start()
 
     def exit(self) -> None:
         """The user went to another module; a run goes on."""
-        self._open = False
-        self._watchSlices(False)
+        result, self._open = self.result, False
+        self._views.stop()
         self._disconnectParameters()
-
-    def onReload(self) -> None:
-        """Reload the parts too, which Slicer's own reload leaves as they are."""
-        import sys
-
-        for name in [name for name in sys.modules if name.split(".")[0] == "HRCAMModuleLib"]:
-            del sys.modules[name]
-        ScriptedLoadableModuleWidget.onReload(self)
+        if result is not None:
+            self._editorVisit.leave(result, lambda: not self._open)
 
     # Parameter node
 
@@ -124,12 +132,11 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.refresh()
             return
         self._parameters = self.logic.getParameterNode()
-        # Slicer's connectGui returns no tag, and without its tag nothing can be disconnected.
         widgets = {widget.property("SlicerParameterName"): widget for widget in vars(self.ui).values()}
-        self._guiTag = self._parameters.connectParametersToGui({name: one for name, one in widgets.items() if name})
+        self._parameters.connectWidgets({name: widget for name, widget in widgets.items() if name})
         self.addObserver(self._parameters.parameterNode, vtk.vtkCommand.ModifiedEvent, self._parametersModified)
         self._models.show(self._parameters.model, self._parameters.fusion)
-        self._shown, self._chooseFirst = None, True
+        self._listed, self._chooseFirst = None, True
         self.refresh()
 
     def _disconnectParameters(self) -> None:
@@ -139,7 +146,7 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if parameters is None:
             return
         self.removeObserver(parameters.parameterNode, vtk.vtkCommand.ModifiedEvent, self._parametersModified)
-        parameters.disconnectGui(self._guiTag)
+        parameters.disconnectWidgets()
 
     def _parametersModified(self, *_arguments: Any) -> None:
         self._models.show(self._parameters.model, self._parameters.fusion)
@@ -150,10 +157,11 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _sceneStartClose(self, *_arguments: Any) -> None:
         if self.logic.running:
-            self.logic.cancel()
-            self._run.ended(_("Cancelled: the scene was closed."))
+            self.runs.cancel(_("Cancelled: the scene was closed."))
         self._disconnectParameters()
-        self._shown = self._applied = None
+        self._listed = None
+        self._editorVisit.forget()
+        self.shownState.forget()
 
     def _sceneStartImport(self, *_arguments: Any) -> None:
         self._disconnectParameters()
@@ -168,8 +176,6 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _nodeAdded(self, _caller: Any, _event: str, node: Any) -> None:
         if node is not None and node.IsA("vtkMRMLScalarVolumeNode"):
             self._chooseFirst = True
-        if self._open and node is not None and node.IsA("vtkMRMLSliceNode"):  # another layout has more slice views
-            self._watchSlices(True)
         self._queueRefresh()
 
     def _queueRefresh(self, *_arguments: Any) -> None:
@@ -180,17 +186,19 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _refreshNow(self) -> None:
         self._refreshQueued = False
+        self.logic.forgetRemoved()
         if self._parameters is not None and self._showing is None and not slicer.mrmlScene.IsBatchProcessing():
             self.refresh()
 
-    def _watchSlices(self, watch: bool) -> None:
-        event = vtk.vtkCommand.ModifiedEvent
-        for node in slicer.util.getNodesByClass("vtkMRMLSliceNode"):
-            if self.hasObserver(node, event, self._sliceMoved) != watch:
-                (self.addObserver if watch else self.removeObserver)(node, event, self._sliceMoved)
+    def _scanShown(self, volume: Any) -> None:
+        """A scan came into the views, usually one that was just loaded: it is the one that the button will read."""
+        if self._parameters is not None and not self.logic.running and self._showing is None:
+            self._parameters.inputVolume = volume
 
-    def _sliceMoved(self, *_arguments: Any) -> None:
-        self._result.follow()
+    def _viewAdded(self) -> None:
+        """Another layout brought a view that has no overlay yet."""
+        self.shownState.forgetSlices()
+        self._queueRefresh()
 
     def _watchTransform(self, result: Localization | None) -> None:
         """Regions and slices are shown in world coordinates: they move when the parent transform does."""
@@ -202,7 +210,7 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.addObserver(self._watched, event, self._transformed)
 
     def _transformed(self, *_arguments: Any) -> None:
-        self._shown = None
+        self._listed = None
         self._queueRefresh()
 
     # What is shown
@@ -224,26 +232,32 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Make the panel and the slice views show what the scene and the parameters say."""
         runToEnd(self._refreshSteps())
 
-    def _chooseFirstScan(self) -> None:
-        """Take the first scan when none is chosen, so that one click is enough; but leave a user's "none" alone."""
-        if not self._chooseFirst:
-            return
-        if self._parameters.inputVolume is None:
-            scans = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
-            self._parameters.inputVolume = next((node for node in scans if checkInput(node)[0]), None)
-        self._chooseFirst = self._parameters.inputVolume is None
+    def _chooseScan(self) -> None:
+        """Take the first scan when none is chosen, so that one click is enough; but leave a user's "none" alone.
+
+        Where Slicer's selector came upon one of our maps, as after a removed scan, take the scan of that map.
+        """
+        chosen = self._parameters.inputVolume
+        if chosen is not None and chosen.GetAttribute(RESULT_ATTRIBUTE):
+            owners = (one.inputVolume for one in self.logic.results() if chosen in one.ownNodes())
+            self._parameters.inputVolume = next(owners, None)
+        if self._chooseFirst:
+            if self._parameters.inputVolume is None:
+                self._parameters.inputVolume = next(iter(scansInScene()), None)
+            self._chooseFirst = self._parameters.inputVolume is None
 
     def _refreshSteps(self) -> Steps:
-        self._chooseFirstScan()
+        self._chooseScan()
         self._updateApply()
-        result = self.result
-        parameters = self._parameters
+        result, parameters = self.result, self._parameters
         node = result.resultNode if result is not None else None
         if parameters.resultNode is not node:
             parameters.resultNode = node
         yield from self._showSteps(result)
-        if result is not None and self._open:  # a script may have made the panel, to get at its logic
-            self._applyDisplay(result)
+        self._results.show([one for one in self.logic.results() if one.valid], result)
+        if self._open:  # a script may have made the panel, to get at its logic
+            self.shownState.apply(result, parameters)
+            self._showRange(result)
 
     def _updateApply(self) -> None:
         if self.logic.running or self._parameters is None:
@@ -251,89 +265,66 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         valid, reason = checkInput(self._parameters.inputVolume)
         if valid and self._models.current is None:
             valid, reason = False, self._models.problem or _("Add a model first.")
-        self._run.setReady(valid, reason)
+        self.runs.section.setReady(valid, reason)
+        self.ui.localizeAllButton.enabled = valid
 
     def _showSteps(self, result: Localization | None) -> Steps:
-        parameters = self._parameters
-        sources = self.logic.mapSources(result) if result else []
-        state = (result, result.resultNode.GetMTime() if result else 0)
-        for name in ("displayCollapsibleButton", "regionsCollapsibleButton", "slicesCollapsibleButton",
-                     "volumeCollapsibleButton", "exportCollapsibleButton"):
+        for name in ("displayCollapsibleButton", "slicesCollapsibleButton", "volumeCollapsibleButton",
+                     "exportCollapsibleButton"):
             getattr(self.ui, name).enabled = result is not None
-        self._display.show(result, sources, parameters.mapSource, parameters.evidenceLow, parameters.evidenceHigh)
-        if result is not None:
-            self.ui.surfacesCheckBox.checked = volume_rendering.surfacesVisible(result)
-            self.ui.volumeRenderingCheckBox.checked = volume_rendering.volumeRenderingVisible(result)
-        if state == self._shown:
+        self._showRange(result)
+        state = (result, result.resultNode.GetMTime() if result else 0)
+        if state == self._listed:
             if not self.logic.running:
-                self._result.showClass(result)
+                self._result.showChoices(result)
             return
-        self._shown = state
+        self._listed = state
         yield 0.3
         self._watchTransform(result)
         entry = self._models.find(result.model) if result else None
         yield from self._result.showSteps(result, entry.classColors if entry else {})
 
-    def _applyDisplay(self, result: Localization) -> None:
+    def _showRange(self, result: Localization | None) -> None:
         parameters = self._parameters
-        source = parameters.mapSource if parameters.mapSource in self.logic.mapSources(result) else FUSED
-        options = {"kind": parameters.overlay.value, "source": source, "opacity": parameters.opacity,
-                   "outline": parameters.outline, "legend": parameters.legend}
-        state = (result, *options.values())
-        if state != self._applied:  # layers that the user changed elsewhere stay until something changes here
-            self._applied = state
-            self.logic.showOverlay(result, **options)
+        source = self._shownSource(result)
+        shown = (parameters.evidenceLow, parameters.evidenceHigh) if source == FUSED \
+            else display.mapRange(result, source)
+        self._display.show(result, self.logic.mapSources(result) if result else [], source, *shown)
 
-    # What the user does
+    def _shownSource(self, result: Localization | None) -> str:
+        """The map whose settings are shown: the chosen CNN level's once its map is in the scene."""
+        source = self._parameters.mapSource
+        return source if result is not None and source in result.levelVolumes else FUSED
 
-    def onApplyOrCancel(self) -> None:
-        """The big button."""
-        if self.logic.running:
-            self.logic.cancel()
-            self._run.ended(_("Cancelled. The scene is as it was."))
-            self._updateApply()
-            self._queueRefresh()
-            return
-        self.startRun(None)
+    # What the runs ask for
 
-    def startRun(self, classLabel: str | None) -> None:
-        """Localize the chosen input with the chosen model in the worker process."""
+    def chosen(self) -> tuple[Any, Any]:
+        """Parameters and model that the panel holds."""
         if self._parameters is None:  # a script pressed the button of a panel that is not open
             self._connectParameters()
-        parameters, entry = self._parameters, self._models.current
-        if entry is None:
-            return
-        try:
-            ensureDependencies(onProgress=self._run.told)
-        except DependencyError as error:
-            self._runFailed(str(error))
-            return
-        try:
-            self._run.started()
-            self.logic.localize(
-                parameters.inputVolume, model=str(entry.folder), classLabel=classLabel,
-                device=parameters.device.value, plane=parameters.plane.value, fusion=parameters.fusion or None,
-                keepFormer=parameters.keepFormerResult, wait=False,
-                onProgress=self._run.progress, onDone=self._runDone, onError=self._runFailed)
-        except Exception as error:
-            self._runFailed(str(error))
+        return self._parameters, self._models.current
 
-    def _runDone(self, result: Localization) -> None:
-        self._run.ended(_("Done: {name}.").format(name=result.predicted.replace("_", " ")))
+    def runEnded(self) -> None:
+        """A run ended without a new result."""
+        self._updateApply()
+        self._queueRefresh()
+
+    def showNew(self, result: Localization) -> None:
+        """Show a result that was just made, unless the user is in another module: then when the panel is opened."""
         if self._parameters is None or not self._open:
-            return  # the user is in another module; the panel catches up when it is opened
+            return
+        self._stopShowing()
         self._showing = StepRunner(self._showNewSteps(result), self._showingEnded, self._showingEnded)
         self._showing.start()
 
     def _showNewSteps(self, result: Localization) -> Steps:
         """Show a new result, its strongest region first; in steps, because the views have much to draw."""
         self.logic.select(result)
-        self._shown = None
+        self._listed = None
         yield 0.1
         composites = slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
         backgrounds = {node.GetBackgroundVolumeID() for node in composites}
         yield from self._refreshSteps()
-        self.logic.setEvidenceRange(result, *result.defaultRange(), wait=False)
         if backgrounds != {result.inputVolume.GetID()}:
             yield 0.8
             display.fitSliceViews()
@@ -352,11 +343,7 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if runner is not None:
             runner.cancel()
 
-    def _runFailed(self, message: str) -> None:
-        self._run.ended(message)
-        self._updateApply()
-        self._queueRefresh()
-        slicer.util.errorDisplay(message, windowTitle=_("HR-CAM"))
+    # What the user does
 
     def _modelChosen(self, name: str) -> None:
         self._parameters.model = name
@@ -367,22 +354,48 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _classChosen(self, index: int) -> None:
         result = self.result
-        if result is None or self.logic.running or self._result.classes[index] == result.shownClass:
-            self._result.showClass(result)
+        same = result is not None and self._result.classes[index] == result.shownClass and not result.withheld
+        if result is None or self.logic.running or same:
+            self._result.showChoices(result)
             return
-        self._parameters.model = result.model
-        self.startRun(self._result.classes[index])
+        self.runs.again(result, classLabel=self._result.classes[index])
+
+    def _markWithheld(self) -> None:
+        if self.result is not None and not self.logic.running:
+            self.runs.again(self.result, classLabel=self.result.shownClass)
+
+    def _planeChosen(self, index: int) -> None:
+        result = self.result
+        if result is None or self.logic.running or PLANES[index].value == result.plane:
+            self._result.showChoices(result)
+            return
+        self.runs.again(result, plane=PLANES[index].value)
+
+    def _resultChosen(self, result: Localization) -> None:
+        self.logic.select(result)
+        self.refresh()
+
+    def _removeResult(self) -> None:
+        if self.result is not None:
+            self.logic.remove(self.result)
+
+    def _loadResult(self) -> None:
+        path = qt.QFileDialog.getOpenFileName(
+            self.ui.loadResultButton, _("Choose a result"), "", f"{_('HR-CAM results')} (*_result.json)")
+        if path:
+            with slicer.util.tryWithErrorDisplay(_("The result was not loaded."), waitCursor=True):
+                self.showNew(self.logic.loadResult(path))
+
+    def _editSegments(self) -> None:
+        with slicer.util.tryWithErrorDisplay(_("The Segment Editor could not be opened.")):
+            segment_editor.openSegmentEditor(self.result)
 
     def _sourceChosen(self, source: str) -> None:
         self._parameters.mapSource = source
 
     def _rangeChosen(self, low: float, high: float) -> None:
-        result = self.result
-        if result is None:
-            return
-        with slicer.util.NodeModify(self._parameters.parameterNode):
-            self._parameters.evidenceLow, self._parameters.evidenceHigh = low, high
-        self.logic.setEvidenceRange(result, low, high, wait=False)
+        if self.result is not None:
+            self.logic.setEvidenceRange(self.result, low, high, wait=False, source=self._shownSource(self.result))
 
     def _levelToggled(self, number: int, visible: bool) -> None:
         if self.result is not None:
@@ -391,14 +404,3 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _regionChosen(self, label: int) -> None:
         if self.result is not None:
             self.logic.jumpToRegion(self.result, label)
-
-    def _show3D(self, *_arguments: Any) -> None:
-        if self.result is None:
-            return
-        try:
-            with slicer.util.tryWithErrorDisplay(_("The 3D view could not be updated."), waitCursor=True):
-                self.logic.showIn3D(self.result, self.ui.surfacesCheckBox.checked,
-                                    self.ui.volumeRenderingCheckBox.checked)
-                volume_rendering.center3DViews()
-        finally:
-            self._queueRefresh()  # the boxes say what is shown, also after an error

@@ -139,15 +139,14 @@ class _ParameterNode:
         for name, connector in connectors.items():
             connector.write(self.getValue(name))
             connector.connect(lambda name=name, connector=connector: self._onGuiChanged(name, connector))
-        observer = self.parameterNode.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda *_: self._updateGui())
-        self._guis[tag] = (connectors, observer)
+        # As in Slicer, nothing takes this observer away again (wrapper.py, _connectParametersToGui).
+        self.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda *_: self._updateGui())
+        self._guis[tag] = connectors
         return tag
 
     def disconnectGui(self, tag):
         if tag in self._guis:
-            connectors, observer = self._guis.pop(tag)
-            self.parameterNode.RemoveObserver(observer)
-            for connector in connectors.values():
+            for connector in self._guis.pop(tag).values():
                 connector.disconnect()
 
     def _onGuiChanged(self, name, connector):
@@ -160,7 +159,7 @@ class _ParameterNode:
         self._updatingGui = True
         try:
             with slicer.util.NodeModify(self):
-                for connectors, _ in list(self._guis.values()):
+                for connectors in list(self._guis.values()):
                     for name, connector in connectors.items():
                         connector.write(self.getValue(name))
         finally:

@@ -68,7 +68,7 @@ def shown(ready, logic, slicerHost):
     """The panel showing a result computed in this process; gives (panel, its widgets, the result)."""
     panel, ui, volume = ready
     result = logic.localize(volume, model=MODEL)
-    panel._runDone(result)
+    panel.runs.done(result)
     slicerHost.waitUntil(lambda: panel._showing is None)
     slicerHost.processEvents()
     return panel, ui, result

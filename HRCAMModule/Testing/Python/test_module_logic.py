@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+import vtk
 
 pytest_plugins = ("module_host",)
 pytestmark = pytest.mark.gui
@@ -61,7 +62,7 @@ def test_segments_are_the_named_coloured_levels_and_hold_the_label_maps_voxels(l
     assert reference in (volume.GetID(), result.mapVolume.GetID())
 
 
-def test_results_lie_beside_the_input_and_are_named_after_it(logic, addScan):
+def test_results_lie_in_a_folder_beside_the_input_and_are_named_after_it(logic, addScan):
     volume = addScan(name="Patient 7")
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
     study = hierarchy.CreateStudyItem(hierarchy.GetSceneItemID(), "Study")
@@ -69,7 +70,13 @@ def test_results_lie_beside_the_input_and_are_named_after_it(logic, addScan):
     result = logic.localize(volume, model=MODEL)
     for node in (result.mapVolume, result.labelVolume, result.segmentation, result.resultNode):
         assert node.GetName().startswith("Patient 7 HR-CAM")
-        assert hierarchy.GetItemParent(hierarchy.GetItemByDataNode(node)) == study
+        folder = hierarchy.GetItemParent(hierarchy.GetItemByDataNode(node))
+        assert hierarchy.GetItemName(folder) == "Patient 7 HR-CAM lesion" and hierarchy.GetItemParent(folder) == study
+    logic.localize(volume, model=MODEL)
+    children = vtk.vtkIdList()
+    hierarchy.GetItemChildren(study, children)
+    names = [hierarchy.GetItemName(children.GetId(n)) for n in range(children.GetNumberOfIds())]
+    assert sorted(names) == ["Patient 7", "Patient 7 HR-CAM lesion"], "the former result's folder is gone"
 
 
 def test_a_parent_transform_moves_maps_and_regions_with_the_scan(logic, addScan):
@@ -185,14 +192,17 @@ def test_a_result_is_refused_as_input(logic, addScan):
 
 def test_the_evidence_range_hides_and_brings_back_without_moving_the_calibrated_levels(logic, addScan):
     result = logic.localize(addScan(), model=MODEL)
-    labels = slicer.util.arrayFromVolume(result.labelVolume)
-    full = labels.copy()
+    decided = slicer.util.arrayFromVolume(result.labelVolume)
+    full = decided.copy()
     low, high = result.evidenceSpan()
-    logic.setEvidenceRange(result, result.evidenceLevels[1]["threshold"], high)
-    assert np.array_equal(labels, np.where(full >= 2, full, 0))
+    probable = result.evidenceLevels[1]["threshold"]
+    logic.setEvidenceRange(result, probable, high)
+    shown = slicer.util.arrayFromVolume(result.shownLabels)
+    assert np.array_equal(shown, np.where(result.map() >= probable, full, 0)) and shown.any()
+    assert np.array_equal(decided, full)
     assert result.mapVolume.GetDisplayNode().GetLowerThreshold() == pytest.approx(result.evidenceLevels[1]["threshold"])
     logic.setEvidenceRange(result, low, high)
-    assert np.array_equal(labels, full)
+    assert result.shownLabels is result.labelVolume and np.array_equal(decided, full)
 
 
 def test_a_hidden_level_is_transparent_in_the_slices_and_hidden_in_3d(logic, addScan):
@@ -241,7 +251,7 @@ def test_a_saved_scene_brings_the_result_back(logic, addScan, tmp_path):
     assert back.info == expected[0]
     assert np.allclose(back.regions[0]["peak_ras"], expected[1][0]["peak_ras"], atol=1e-3)
     assert np.array_equal(slicer.util.arrayFromVolume(back.labelVolume), expected[2])
-    assert back.levelColors.GetColorName(1) == "possible"
+    assert back.levelColors.GetColorName(1) == "possible 1.0"
     logic.showOverlay(back, kind="both", legend=True)
 
 

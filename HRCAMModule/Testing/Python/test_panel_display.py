@@ -19,7 +19,8 @@ def test_choosing_an_overlay_changes_the_slice_layers(sliceViews, shown, slicerH
     assert layers.GetBackgroundVolumeID() == result.inputVolume.GetID()
     ui.overlayCombo.setCurrentIndex(1)
     slicerHost.processEvents()
-    assert layers.GetForegroundVolumeID() == result.mapVolume.GetID() and layers.GetLabelVolumeID() is None
+    assert layers.GetForegroundVolumeID() == result.mapVolume.GetID()
+    assert layers.GetLabelOpacity() == 0, "there for its legend and for the names in Data Probe"
     ui.mapSourceCombo.setCurrentIndex(2)
     ui.mapSourceCombo.activated(2)
     slicerHost.processEvents()
@@ -33,11 +34,11 @@ def test_choosing_an_overlay_changes_the_slice_layers(sliceViews, shown, slicerH
 
 def test_the_range_slider_hides_weak_evidence(shown, slicerHost):
     panel, ui, result = shown
-    labels = slicer.util.arrayFromVolume(result.labelVolume)
-    before = np.count_nonzero(labels)
-    ui.evidenceRangeWidget.setValues(result.evidenceLevels[1]["threshold"], result.evidenceSpan()[1])
+    before = np.count_nonzero(slicer.util.arrayFromVolume(result.shownLabels))
+    probable = result.evidenceLevels[1]["threshold"] / result.unit
+    ui.evidenceRangeWidget.setValues(probable, result.evidenceSpan()[1] / result.unit)
     slicerHost.processEvents(0.2)
-    assert 0 < np.count_nonzero(labels) < before
+    assert 0 < np.count_nonzero(slicer.util.arrayFromVolume(result.shownLabels)) < before
     assert panel._parameters.evidenceLow == pytest.approx(result.evidenceLevels[1]["threshold"])
 
 
@@ -65,10 +66,17 @@ def test_moving_the_lower_end_of_the_range_hides_nothing_at_the_upper_end(shown,
     panel.refresh()
     slider = ui.evidenceRangeWidget
     assert 100 <= (slider.maximum - slider.minimum) / slider.singleStep <= 1000
-    slider.setValues(0.6 * strongest, slider.maximumValue)
+    slider.setValues(1.2, slider.maximumValue)
     slicerHost.processEvents(0.05)
     assert panel._parameters.evidenceHigh == result.evidenceSpan()[1]
     assert result.mapVolume.GetDisplayNode().GetUpperThreshold() > 1e5
+
+
+def test_moving_a_handle_to_a_level_means_exactly_that_level(shown, slicerHost):
+    panel, ui, result = shown
+    for level in result.evidenceLevels:
+        ui.evidenceRangeWidget.setValues(level["threshold"] / result.unit, ui.evidenceRangeWidget.maximum)
+        assert panel._parameters.evidenceLow == level["threshold"]
 
 
 def test_surfaces_and_volume_rendering_appear_on_request(shown):

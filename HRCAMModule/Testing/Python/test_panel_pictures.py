@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 pytest_plugins = ("module_host",)
@@ -45,9 +46,9 @@ def test_the_strip_of_levels_reaches_the_end_of_the_label(panel, ratio):
     from HRCAMModuleLib.canvas import drawn
     from HRCAMModuleLib.range_marks import MARGIN, paintMarks
 
-    level = {"name": "strong", "threshold": 5.0, "color": LEVEL}
+    colors = np.zeros((256, 3))
     pixmap = drawn(WIDTH, HEIGHT, ratio, lambda painter, width, height: paintMarks(
-        painter, width, (0.0, 10.0), 0.0, 10.0, [level]))
+        painter, width, (0.0, 10.0), 0.0, 10.0, colors, [("strong", 5.0, LEVEL)]))
     assert colorAt(pixmap, WIDTH / 2 * ratio, 4 * ratio)[:3] == (255, 0, 0)
     assert colorAt(pixmap, (WIDTH - MARGIN - 2) * ratio, 4 * ratio)[3] == 255
     assert colorAt(pixmap, (WIDTH - MARGIN + 2) * ratio, 4 * ratio)[3] == 0

@@ -32,7 +32,7 @@ def test_the_class_bars_claim_no_certainty_and_say_what_the_overview_says(shown)
 
 def test_a_normal_scan_says_that_the_overlay_is_empty(ready, logic, addScan, slicerHost):
     panel, ui, _ = ready
-    panel._runDone(logic.localize(addScan("normal", lesion_ras=None), model=MODEL))
+    panel.runs.done(logic.localize(addScan("normal", lesion_ras=None), model=MODEL))
     slicerHost.waitUntil(lambda: panel._showing is None)
     assert not ui.noRegionsLabel.isHidden() and "empty" in ui.noRegionsLabel.text
     assert ui.regionsTable.isHidden()
@@ -44,7 +44,8 @@ def test_warnings_are_shown_and_hidden_when_there_are_none(shown, slicerHost):
     result.resultNode.SetText(json.dumps(info))
     panel.refresh()
     assert not ui.warningsLabel.isHidden() and "&lt;brighter&gt;" in ui.warningsLabel.text
-    assert panel.ui.resultsCollapsibleButton.layout().indexOf(ui.warningsLabel) == 1, "above the bars"
+    layout = panel.ui.resultsCollapsibleButton.layout()
+    assert layout.indexOf(ui.warningsLabel) < layout.indexOf(ui.probabilitiesWidget), "above the bars"
     result.resultNode.SetText(json.dumps({**info, "warnings": []}))
     panel.refresh()
     assert ui.warningsLabel.isHidden()
@@ -74,11 +75,12 @@ def test_a_click_on_a_region_moves_all_views_to_it(sliceViews, shown, slicerHost
 
 def test_stepping_through_the_strongest_slices_moves_the_views_and_the_marker(sliceViews, shown, slicerHost):
     panel, ui, result = shown
-    evidence = [item["evidence"] for item in result.slices]
-    order = np.argsort(-np.array(evidence), kind="stable")
-    panel._result.plot.setCurrent(-1)
+    order = np.argsort(-np.array([item["peak"] for item in result.slices]), kind="stable")
+    sliceViews["Red"].JumpSliceByCentering(*result.slices[3]["position_ras"])
+    slicerHost.processEvents()
+    assert panel._result.plot.current == 3
     ui.nextStrongestButton.click()
-    assert panel._result.plot.current == order[0] and not ui.previousStrongestButton.enabled
+    assert panel._result.plot.current == order[0] and not ui.previousStrongestButton.enabled, "the strongest is first"
     ui.nextStrongestButton.click()
     assert panel._result.plot.current == order[1]
     expected = result.slices[order[1]]["position_ras"][2]

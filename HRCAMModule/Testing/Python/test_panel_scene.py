@@ -44,7 +44,7 @@ def test_a_result_made_in_the_console_appears_in_the_panel_as_the_script_shows_i
     assert panel.ui.inputSelector.currentNode() is volume and panel.result == result
     assert panel.ui.overlayCombo.currentIndex == 1
     layers = composite()
-    assert layers.GetForegroundVolumeID() == result.mapVolume.GetID() and layers.GetLabelVolumeID() is None
+    assert layers.GetForegroundVolumeID() == result.mapVolume.GetID() and layers.GetLabelOpacity() == 0
     assert layers.GetForegroundOpacity() == pytest.approx(0.25)
 
 
@@ -70,7 +70,7 @@ def test_a_panel_that_a_script_made_leaves_the_views_alone_until_it_is_opened(sh
     panel, ui, result = shown
     panel.exit()
     slicer.util.setSliceViewerLayers(background=None, foreground=None, label=None)
-    panel._applied = None
+    panel.shownState.forgetSlices()
     panel._connectParameters()  # as `setup` does, which `slicer.util.getModuleLogic` calls
     slicerHost.processEvents(0.05)
     assert panel.result == result and ui.regionsTable.rowCount == 1
@@ -83,20 +83,25 @@ def test_a_panel_that_is_not_open_observes_neither_views_nor_results(shown, slic
     panel, _ui, result = shown
     transformed = slicer.vtkMRMLTransformableNode.TransformModifiedEvent
     observed = [(result.mapVolume, transformed, panel._transformed),
-                *((node, vtk.vtkCommand.ModifiedEvent, panel._sliceMoved) for node in sliceViews.values())]
-    assert all(panel.hasObserver(*one) for one in observed)
+                *((node, vtk.vtkCommand.ModifiedEvent, panel._views._moved) for node in sliceViews.values())]
+
+    def holds():
+        return [panel.hasObserver(*one) or panel._views.hasObserver(*one) for one in observed]
+
+    assert all(holds())
     panel.exit()
-    assert not any(panel.hasObserver(*one) for one in observed)
+    assert not any(holds())
     panel.enter()
-    assert all(panel.hasObserver(*one) for one in observed)
+    assert all(holds())
     slicer.mrmlScene.Clear(False)
     assert panel._watched is None, "it would keep the map's memory"
 
 
 def test_slice_views_that_come_with_another_layout_are_followed_too(panel):
     node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSliceNode")
-    assert panel.hasObserver(node, vtk.vtkCommand.ModifiedEvent, panel._sliceMoved)
+    views = panel._views
+    assert views.hasObserver(node, vtk.vtkCommand.ModifiedEvent, views._moved)
     panel.exit()
-    assert not panel.hasObserver(node, vtk.vtkCommand.ModifiedEvent, panel._sliceMoved)
+    assert not views.hasObserver(node, vtk.vtkCommand.ModifiedEvent, views._moved)
     later = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSliceNode")
-    assert not panel.hasObserver(later, vtk.vtkCommand.ModifiedEvent, panel._sliceMoved)
+    assert not views.hasObserver(later, vtk.vtkCommand.ModifiedEvent, views._moved)

@@ -14,7 +14,12 @@ def test_the_model_is_described_before_it_is_run(ready):
     names = [ui.modelCombo.itemText(n) for n in range(ui.modelCombo.count)]
     ui.modelCombo.setCurrentIndex(names.index("Bright blob (test model)"))
     ui.modelCombo.activated(ui.modelCombo.currentIndex)
-    text = ui.modelInfoLabel.text
+    assert ui.modelLineLabel.text == "lesion, no lesion · MR T1"
+    assert ui.modelDetailsWidget.isHidden()
+    ui.modelInfoButton.click()
+    assert not ui.modelDetailsWidget.isHidden()
+    ui.modelInfoButton.click()
+    text = ui.modelInfoText.plainText
     for part in ("by hand-set weights", "MR T1", "lesion, no lesion", "balanced accuracy 1.00", "Research use only"):
         assert part in text
 
@@ -37,7 +42,7 @@ def test_a_model_that_is_not_here_is_named_instead_of_taking_another_one(ready, 
     parameters = panel.logic.getParameterNode()
     parameters.model = "of-a-colleague"
     slicerHost.processEvents(0.05)
-    assert '"of-a-colleague" is not here' in ui.modelInfoLabel.text and ui.modelCombo.currentIndex == -1
+    assert '"of-a-colleague" is not here' in ui.modelLineLabel.text and ui.modelCombo.currentIndex == -1
     assert not ui.applyButton.enabled and "not here" in ui.applyButton.toolTip
     parameters.model = str(bright_blob_bundle.path)
     slicerHost.processEvents(0.05)
@@ -61,7 +66,10 @@ def test_every_widget_has_a_tooltip_or_a_label_and_is_reached_by_keyboard(panel)
                  "keepResultsCheckBox", "applyButton", "classCombo", "overlayCombo", "mapSourceCombo",
                  "outlineCheckBox",
                  "legendCheckBox", "regionsTable", "sliceSlider", "previousStrongestButton", "nextStrongestButton",
-                 "surfacesCheckBox", "volumeRenderingCheckBox", "exportButton"):
+                 "surfacesCheckBox", "volumeRenderingCheckBox", "headCheckBox", "exportButton", "modelInfoButton",
+                 "removeModelButton", "resultCombo", "readPlaneCombo", "showMarksButton", "copyRegionsButton",
+                 "editSegmentsButton", "resultsTable", "localizeAllButton", "copyResultsButton", "loadResultButton",
+                 "removeResultButton", "removePackagesButton"):
         widget = getattr(panel.ui, name)
         assert widget.toolTip, name
         assert int(widget.focusPolicy) & int(qt.Qt.TabFocus), name

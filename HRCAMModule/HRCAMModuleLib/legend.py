@@ -1,0 +1,64 @@
+"""Which color legend the views show; how it looks is written in the engine's ``scene_nodes``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import slicer
+
+from .localization import FUSED, Localization
+from .volume_nodes import RESULT_ATTRIBUTE
+
+
+def showLegend(localization: Localization, source: str, visible: bool) -> None:
+    """Show the legend of what is shown: of the levels, which the fused map's colors follow, or of one CNN level's map.
+
+    A legend appears only in views whose layers hold the volume that it belongs to.
+    """
+    of = localization.shownLabels if source == FUSED else localization.mapSource(source)
+    for volume in (localization.labelVolume, localization.labelsInRange, *localization.levelVolumes.values()):
+        _setVisible(volume, visible and volume is of, localization)
+
+
+def moveLevelLegend(localization: Localization, former: Any, node: Any) -> None:
+    """Let the legend of one label map go over to another."""
+    legend = slicer.modules.colors.logic().GetColorLegendDisplayNode(former)
+    if legend is not None and legend.GetVisibility():
+        _setVisible(former, False, localization)
+        _setVisible(node, True, localization)
+
+
+def drawLegendsAnew() -> None:
+    """Let the views look again at legends of a loaded scene: Slicer reads them before the volumes that they belong to.
+
+    (vtkMRMLColorLegendDisplayableManager, ``OnMRMLSceneNodeAdded``: the actor is updated when its node comes.)
+    """
+    for node in slicer.util.getNodesByClass("vtkMRMLColorLegendDisplayNode"):
+        owner = node.GetDisplayableNode()
+        if owner is not None and owner.GetAttribute(RESULT_ATTRIBUTE):
+            node.Modified()
+
+
+def hideLegends(localization: Localization) -> None:
+    """Take all legends of a result out of the views."""
+    showLegend(localization, FUSED, False)
+
+
+def _setVisible(volume: Any, visible: bool, localization: Localization) -> None:
+    from hrcam.output.scene_nodes import dress_legend
+
+    if volume is None:
+        return
+    logic = slicer.modules.colors.logic()
+    legend = logic.GetColorLegendDisplayNode(volume)
+    if not visible:
+        if legend is not None:
+            legend.SetVisibility(False)
+        return
+    legend = legend or logic.AddDefaultColorLegendDisplayNode(volume)
+    if legend is None:
+        return
+    labels = volume.IsA("vtkMRMLLabelMapVolumeNode")
+    dress_legend(legend, len(localization.evidenceLevels) if labels else None)
+    legend.SetVisibility(True)
+    legend.Modified()  # one that came with a scene was looked at before its volume was there

@@ -1,0 +1,93 @@
+"""The panel's list of all results in the scene: choose one, remove one, copy the table."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable
+from typing import Any
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from .localization import Localization
+
+
+def resultTitle(result: Localization) -> str:
+    """A result in the chooser: scan, class, model and time, so that two of the same scan are told apart."""
+    return " · ".join((result.scanName, result.shownClass.replace("_", " "), result.model, clockTime(result)))
+
+
+def clockTime(result: Localization) -> str:
+    """When a result was computed, on this computer's clock."""
+    created = result.info["provenance"].get("created")
+    return datetime.datetime.fromisoformat(created).astimezone().strftime("%H:%M:%S") if created else ""
+
+
+class ResultsSection:
+    """Shows every result in the scene, as a chooser above the result and as one table.
+
+    Parameters
+    ----------
+    ui : the panel's widgets.
+    onChosen : called with the result that the user chose.
+    """
+
+    def __init__(self, ui: Any, onChosen: Callable[[Localization], None]) -> None:
+        self._ui, self._onChosen = ui, onChosen
+        self._results: list[Localization] = []
+        self._shown: tuple[Any, ...] | None = None
+        table = ui.resultsTable
+        self._headers = [_("Scan"), _("Class"), _("Probability"), _("Regions"), _("Volume (ml)"), _("Evidence"),
+                         _("Model"), _("Time")]
+        table.setColumnCount(len(self._headers))
+        table.setHorizontalHeaderLabels(self._headers)
+        table.verticalHeader().setVisible(False)
+        table.horizontalHeader().setStretchLastSection(True)
+        table.connect("cellClicked(int,int)", lambda row, column: self._choose(row))
+        ui.resultCombo.connect("activated(int)", self._choose)
+        ui.copyResultsButton.connect("clicked()", lambda: slicer.app.clipboard().setText(self.text()))
+
+    def show(self, results: list[Localization], current: Localization | None) -> None:
+        """List the results, oldest first, in both places the latest first."""
+        ordered = results[::-1]
+        state = (tuple((one, one.resultNode.GetMTime(), one.scanName) for one in ordered), current)
+        if state == self._shown:
+            return
+        self._shown, self._results = state, ordered
+        combo, table = self._ui.resultCombo, self._ui.resultsTable
+        wasBlocked = combo.blockSignals(True)
+        combo.clear()
+        for result in ordered:
+            combo.addItem(resultTitle(result))
+        combo.setCurrentIndex(ordered.index(current) if current in ordered else -1)
+        combo.blockSignals(wasBlocked)
+        combo.setVisible(len(ordered) > 1)
+        table.setRowCount(len(ordered))
+        for row, result in enumerate(ordered):
+            for column, text in enumerate(self._row(result)):
+                table.setItem(row, column, qt.QTableWidgetItem(text))
+        for column in range(len(self._headers) - 1):
+            table.resizeColumnToContents(column)
+        if current in ordered:
+            table.selectRow(ordered.index(current))
+        self._ui.copyResultsButton.enabled = bool(ordered)
+        self._ui.removeResultButton.enabled = current is not None
+
+    def text(self) -> str:
+        """The table as tab-separated lines, to paste into a spreadsheet."""
+        return "\n".join("\t".join(line) for line in (self._headers, *(self._row(one) for one in self._results)))
+
+    def _row(self, result: Localization) -> list[str]:
+        from hrcam.run.result import percent
+
+        info = result.info
+        regions = info["regions"]
+        return [result.scanName, result.predicted.replace("_", " "), percent(result.probabilities[result.predicted]),
+                str(len(regions)), f"{sum(region['volume_ml'] for region in regions):.2f}",
+                result.inUnits(max(region["peak"] for region in regions)) if regions else "",
+                result.model, clockTime(result)]
+
+    def _choose(self, row: int) -> None:
+        if 0 <= row < len(self._results):
+            self._onChosen(self._results[row])

@@ -1,0 +1,82 @@
+"""What the views were last told to show, so that they are told again only when something changed.
+
+Layers that the user changed elsewhere stay until then.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import slicer
+from slicer.i18n import tr as _
+
+from . import volume_rendering
+from .legend import hideLegends
+from .localization import FUSED, Localization
+from .logic_protocol import LogicProtocol
+from .parameters import PanelParameters
+
+
+class ShownState:
+    """Applies the parameters of the shown result to the slice views and the 3D views.
+
+    Parameters
+    ----------
+    logic : shows results.
+    """
+
+    def __init__(self, logic: LogicProtocol) -> None:
+        self._logic = logic
+        self._slices: tuple[Any, ...] | None = None
+        self._threeD: tuple[Any, ...] | None = None
+
+    def forget(self) -> None:
+        """Nothing is shown any more: the scene is closed."""
+        self._slices = self._threeD = None
+
+    def forgetSlices(self) -> None:
+        """Tell the slice views anew: they were changed, or there are more of them."""
+        self._slices = None
+
+    def apply(self, result: Localization | None, parameters: PanelParameters) -> None:
+        """Make the views show a result as the parameters say; of another scan's former result nothing stays."""
+        former = self._slices[0] if self._slices else None
+        if former is not None and former != result and former.valid:
+            former.hide()
+            hideLegends(former)
+        if result is None:
+            self._slices = None
+            return
+        sources = self._logic.mapSources(result)
+        source = parameters.mapSource if parameters.mapSource in sources else FUSED
+        options = {"kind": parameters.overlay.value, "source": source, "opacity": parameters.opacity,
+                   "outline": parameters.outline, "legend": parameters.legend}
+        state = (result, *options.values())
+        if state != self._slices:
+            self._slices = state
+            self._logic.showOverlay(result, **options)
+        self._apply3D(result, parameters)
+
+    def _apply3D(self, result: Localization, parameters: PanelParameters) -> None:
+        """Show in 3D what the boxes say, of this result alone; a new result and another class keep it."""
+        surfaces, cloud, head = parameters.surfaces3D, parameters.cloud3D, parameters.head3D
+        state, former = (result, surfaces, cloud, head), self._threeD
+        if state == former:
+            return
+        self._threeD = state
+        if not (surfaces or cloud or former):
+            return  # nothing was shown, and nothing is to be
+        try:
+            with slicer.util.tryWithErrorDisplay(_("The 3D view could not be updated."), waitCursor=True):
+                for other in self._logic.results():
+                    if other.valid and other != result:
+                        volume_rendering.hide3D(other)
+                self._logic.showIn3D(result, surfaces, cloud, head)
+                if surfaces or cloud:
+                    volume_rendering.center3DViews()
+        finally:  # the boxes say what is shown, also after an error
+            shown = (volume_rendering.surfacesVisible(result), volume_rendering.volumeRenderingVisible(result))
+            if shown != (surfaces, cloud):
+                with slicer.util.NodeModify(parameters.parameterNode):
+                    parameters.surfaces3D, parameters.cloud3D = shown
+                self._threeD = (result, *shown, head)

@@ -1,0 +1,76 @@
+"""What the slice views do while the panel is open: they move, show another scan, or come with another layout."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import slicer
+import vtk
+from slicer.util import VTKObservationMixin
+
+from .volume_nodes import checkInput
+
+
+class ViewsWatch(VTKObservationMixin):
+    """Observes the slice views, those of a layout that is chosen later too.
+
+    Parameters
+    ----------
+    onMoved : called when a slice view moved.
+    onScanShown : called with the volume node of a scan that has come into a view's background.
+    onNewView : called when a view was added, which shows no overlay yet.
+    """
+
+    def __init__(
+        self, onMoved: Callable[[], None], onScanShown: Callable[[Any], None], onNewView: Callable[[], None]
+    ) -> None:
+        super().__init__()
+        self._onMoved, self._onScanShown, self._onNewView = onMoved, onScanShown, onNewView
+        self._backgrounds: dict[str, str] = {}
+        self.watching = False
+
+    def start(self) -> None:
+        """Observe all views that there are, and those to come."""
+        self.watching = True
+        scene = slicer.mrmlScene
+        if not self.hasObserver(scene, scene.NodeAddedEvent, self._nodeAdded):
+            self.addObserver(scene, scene.NodeAddedEvent, self._nodeAdded)
+        for node in (*slicer.util.getNodesByClass("vtkMRMLSliceNode"),
+                     *slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")):
+            self._observe(node)
+
+    def stop(self) -> None:
+        """Observe nothing any more."""
+        self.watching = False
+        self.removeObservers()
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def _nodeAdded(self, _caller: Any, _event: str, node: Any) -> None:
+        if node is None or not self.watching:
+            return
+        self._observe(node)
+        if node.IsA("vtkMRMLSliceCompositeNode"):
+            first = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLSliceCompositeNode")
+            node.SetLinkedControl(first.GetLinkedControl())
+            self._onNewView()
+
+    def _observe(self, node: Any) -> None:
+        event = vtk.vtkCommand.ModifiedEvent
+        if node.IsA("vtkMRMLSliceNode") and not self.hasObserver(node, event, self._moved):
+            self.addObserver(node, event, self._moved)
+        elif node.IsA("vtkMRMLSliceCompositeNode") and not self.hasObserver(node, event, self._layersChanged):
+            self._backgrounds[node.GetID()] = node.GetBackgroundVolumeID()
+            self.addObserver(node, event, self._layersChanged)
+
+    def _moved(self, *_arguments: Any) -> None:
+        self._onMoved()
+
+    def _layersChanged(self, composite: Any, _event: str) -> None:
+        shown = composite.GetBackgroundVolumeID()
+        if shown == self._backgrounds.get(composite.GetID()):
+            return
+        self._backgrounds[composite.GetID()] = shown
+        volume = slicer.mrmlScene.GetNodeByID(shown) if shown else None
+        if volume is not None and checkInput(volume)[0]:
+            self._onScanShown(volume)
