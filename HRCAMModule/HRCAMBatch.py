@@ -9,7 +9,9 @@ terminal: read ``hrcam_batch.log`` and ``summary.csv`` in the output folder.
 
 import argparse
 import csv
+import glob
 import logging
+import os
 import sys
 import tempfile
 import time
@@ -85,6 +87,9 @@ def main(argv):
         inputs = [path for group in arguments.input for path in group]
         if not inputs or not arguments.output:
             raise UsageError("--input and --output are needed")
+        absent = [path for path in inputs if not _isThere(path)]
+        if absent:
+            raise UsageError(f'there is no "{absent[0]}"')
         output = Path(arguments.output)
         output.mkdir(parents=True, exist_ok=True)
     except (UsageError, OSError) as problem:
@@ -99,6 +104,11 @@ def main(argv):
     finally:
         _log.removeHandler(handler)
         handler.close()
+
+
+def _isThere(path):
+    """Whether an input exists; a pattern is for the engine to expand, and FOLDER#SERIES names what lies within."""
+    return glob.has_magic(path) or os.path.lexists(path) or Path(path.rpartition("#")[0] or path).is_dir()
 
 
 def _run(arguments, inputs, output):
@@ -121,6 +131,8 @@ def _run(arguments, inputs, output):
         return _refuse(problem)
     if not cases:
         return _refuse("no scan was found in the input")
+    if arguments.screenshots and not _hasWindow():
+        return _refuse("--screenshots needs Slicer's main window: run without --no-main-window, or leave it out")
     if arguments.classLabel and arguments.classLabel not in bundle.class_names:
         known = ", ".join(bundle.class_names)
         return _refuse(f'model "{bundle.name}" knows no class "{arguments.classLabel}"; it knows {known}')
@@ -152,6 +164,12 @@ def _requireDependencies():
     if missing:
         raise DependencyError(f"missing packages: {', '.join(missing)}; add --install, or press \"Localize pathology\" "
                               "once in the module")
+
+
+def _hasWindow():
+    import slicer
+
+    return slicer.app.layoutManager() is not None
 
 
 def _refuse(problem):

@@ -2,11 +2,18 @@
 
 import math
 import os
+import sys
 import tempfile
 import time
 from pathlib import Path
 
 import slicer
+import vtk
+
+# Slicer's reload runs this file anew, and not its parts: taken off the list of modules, they are read anew as well.
+for _part in [name for name in sys.modules if name.split(".")[0] == "HRCAMModuleLib"]:
+    del sys.modules[_part]
+
 from HRCAMModuleLib.logic import HRCAMModuleLogic
 from HRCAMModuleLib.widget import HRCAMModuleWidget
 from slicer.i18n import tr as _
@@ -15,7 +22,7 @@ from slicer.ScriptedLoadableModule import ScriptedLoadableModule, ScriptedLoadab
 
 DOCUMENTATION_URL = "https://github.com/HRCAM/HRCAMExtension/blob/main/docs/tutorial.md"
 
-__all__ = ["HRCAMModule", "HRCAMModuleLogic", "HRCAMModuleTest", "HRCAMModuleWidget"]
+__all__ = ["HRCAMModule", "HRCAMModuleFileReader", "HRCAMModuleLogic", "HRCAMModuleTest", "HRCAMModuleWidget"]
 
 
 class HRCAMModule(ScriptedLoadableModule):
@@ -38,12 +45,52 @@ class HRCAMModule(ScriptedLoadableModule):
             "Method: S. Shinde, T. Chougule, J. Saini, M. Ingalhalikar, \"HR-CAM: Precise Localization of Pathology "
             "Using Multi-level Learning in CNNs\", MICCAI 2019, LNCS 11767 (arXiv:1909.12919). Please cite it when you "
             "publish results of this module.")
-        slicer.app.connect("startupCompleted()", self._registerSampleData)
+        slicer.app.connect("startupCompleted()", self._startupCompleted)
 
-    def _registerSampleData(self):
+    def _startupCompleted(self):
+        from HRCAMModuleLib.legend import drawLegendsAnew
         from HRCAMModuleLib.sample_data import registerSampleData
 
         registerSampleData(Path(self.resourcePath("")))
+        scene = slicer.mrmlScene
+        scene.AddObserver(scene.EndImportEvent, lambda *_event: drawLegendsAnew())
+
+
+class HRCAMModuleFileReader:
+    """Lets Slicer load ``NAME_result.json``, dropped on its window or chosen under Add Data, as if it had run here."""
+
+    def __init__(self, parent):
+        self.parent = parent
+
+    def description(self):
+        """What the files are."""
+        return "HR-CAM result"
+
+    def fileType(self):
+        """Slicer's name of the kind of file."""
+        return "HRCAMResultFile"
+
+    def extensions(self):
+        """For the file dialog."""
+        return ["HR-CAM result (*.json)"]
+
+    def canLoadFile(self, filePath):
+        """Only results: other files that end in .json belong to others."""
+        from HRCAMModuleLib.result_files import isResultFile
+
+        return isResultFile(filePath)
+
+    def load(self, properties):
+        """Add the result, and its scan where that is not in the scene, and show it in the panel."""
+        logic = slicer.util.getModuleLogic("HRCAMModule")
+        try:
+            result = logic.loadResult(properties["fileName"])
+        except Exception as error:  # Slicer shows the message; an exception would only reach the console
+            self.parent.userMessages().AddMessage(vtk.vtkCommand.ErrorEvent, str(error))
+            return False
+        logic.select(result)
+        self.parent.loadedNodes = [node.GetID() for node in (result.mapVolume, result.labelVolume)]
+        return True
 
 
 class HRCAMModuleTest(ScriptedLoadableModuleTest):

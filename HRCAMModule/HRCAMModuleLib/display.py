@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import Enum
+from typing import Any
 
 import numpy as np
 import slicer
@@ -106,13 +107,26 @@ def levelNumber(levels: Sequence[dict], level: str | int) -> int:
 
 
 def jumpTo(ras: Sequence[float]) -> None:
-    """Center all slice views on a point in world RAS, mm, and put the crosshair there."""
+    """Go to a point in world RAS, mm, in all slice views, and put the crosshair there.
+
+    A view goes through its slices and keeps its frame, so that the whole head stays in it; only a view that the point
+    lies outside of, as when the user zoomed in elsewhere, is centered on it.
+    """
     r, a, s = (float(v) for v in ras)
-    slicer.vtkMRMLSliceNode.JumpAllSlices(slicer.mrmlScene, r, a, s, slicer.vtkMRMLSliceNode.CenteredJumpSlice)
+    for node in slicer.util.getNodesByClass("vtkMRMLSliceNode"):
+        (node.JumpSliceByOffsetting if _inFrame(node, (r, a, s)) else node.JumpSliceByCentering)(r, a, s)
     crosshair = slicer.util.getFirstNodeByClassByName("vtkMRMLCrosshairNode", "default") \
         or next(iter(slicer.util.getNodesByClass("vtkMRMLCrosshairNode")), None)
     if crosshair is not None:
         crosshair.SetCrosshairRAS(r, a, s)
+
+
+def _inFrame(sliceNode: Any, ras: Sequence[float]) -> bool:
+    """Whether a point, seen along the view's axis, lies within what the view shows."""
+    width, height, _depth = sliceNode.GetDimensions()
+    toXY = slicer.util.arrayFromVTKMatrix(sliceNode.GetXYToRAS())
+    x, y = np.linalg.solve(toXY, [*ras, 1.0])[:2]
+    return bool(0 <= x <= width and 0 <= y <= height)
 
 
 def nearestSlice(slices: Sequence[dict]) -> int | None:

@@ -49,8 +49,8 @@ class ModelEntry:
     def line(self) -> str:
         """What the model tells apart, in one line."""
         classes = [str(item.get("title") or item["name"]).replace("_", " ") for item in self.metadata["classes"]]
-        told = ", ".join(one[:1].lower() + one[1:] for one in classes)
-        return _("{classes} · {images}").format(classes=told, images=self.metadata.get("modality", "?"))
+        told = [one[:1].lower() + one[1:] for one in classes]
+        return _("Tells apart: {classes}").format(classes=", ".join(told))
 
     def summary(self) -> str:
         """What the model is, for the panel, as rich text."""

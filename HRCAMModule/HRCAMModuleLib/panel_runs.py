@@ -95,7 +95,7 @@ class PanelRuns:
 
     def done(self, result: Localization) -> None:
         """A run brought a result."""
-        self.section.ended(_("Done: {name}.").format(name=result.predicted.replace("_", " ")))
+        self.section.done(_("Done: {name}.").format(name=result.predicted.replace("_", " ")))
         self._panel.showNew(result)
         self._queue.ended()
 

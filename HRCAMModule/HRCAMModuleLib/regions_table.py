@@ -11,6 +11,7 @@ from slicer.i18n import tr as _
 from .steps import Steps
 
 _ROWS_A_STEP = 5
+_ROW_HEIGHT = 22
 
 
 def anatomicalPlace(ras: Sequence[float]) -> str:
@@ -48,8 +49,11 @@ class RegionsTable:
         self._filling = False
         self._unit = 1.0
         table.setColumnCount(5)
-        table.setHorizontalHeaderLabels([_("#"), _("Level"), _("Volume (ml)"), _("Evidence"), _("Location (mm)")])
+        table.setHorizontalHeaderLabels([_("#"), _("Level"), _("ml"), _("Evidence"), _("Location (mm)")])
         table.verticalHeader().setVisible(False)
+        table.verticalHeader().setDefaultSectionSize(_ROW_HEIGHT)
+        table.setWordWrap(False)
+        table.setHorizontalScrollBarPolicy(qt.Qt.ScrollBarAlwaysOff)
         table.horizontalHeader().setStretchLastSection(True)
         table.connect("cellClicked(int,int)", self._clicked)
         table.connect("currentCellChanged(int,int,int,int)", self._walked)

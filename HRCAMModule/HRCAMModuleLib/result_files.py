@@ -21,8 +21,14 @@ SUFFIX = "_result.json"
 
 
 def isResultFile(path: str) -> bool:
-    """Whether a file is named as results are, ``NAME_result.json``."""
-    return Path(path).name.endswith(SUFFIX)
+    """Whether a file is named as results are, ``NAME_result.json``, and says that it is one."""
+    if not Path(path).name.endswith(SUFFIX):
+        return False
+    try:
+        with Path(path).open(encoding="utf-8") as file:
+            return "hrcam-result" in file.read(200)
+    except (OSError, ValueError):
+        return False
 
 
 def loadResult(path: str | Path) -> Localization:

@@ -69,6 +69,11 @@ class RunSection:
             self._stage = stage
             self._log(f"{stage} ({time.monotonic() - self._start:.1f} s)")
 
+    def done(self, message: str) -> None:
+        """The run brought a result, which the panel shows: the line of the status makes room for it."""
+        self.ended(message)
+        self._ui.statusLabel.setVisible(False)
+
     def ended(self, message: str) -> None:
         """The run is over; the message says how and, after a failure, what to do next."""
         self._ui.applyButton.text = _("Localize pathology")

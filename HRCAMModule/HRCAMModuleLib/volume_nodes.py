@@ -58,7 +58,7 @@ def scansInScene() -> list[Any]:
 def sequenceFrame(volumeNode: Any) -> int | None:
     """Which frame of a sequence the volume shows now, counted from 1; None for a volume of no sequence."""
     for browser in slicer.util.getNodesByClass("vtkMRMLSequenceBrowserNode"):
-        if browser.IsProxyNode(volumeNode):
+        if browser.IsProxyNode(volumeNode.GetID()):
             return int(browser.GetSelectedItemNumber()) + 1
     return None
 

@@ -122,8 +122,8 @@ def test_no_cell_of_the_table_is_a_formula(batch, tmp_path):
 
 
 @pytest.mark.parametrize("arguments", [
-    [], ["--input", "x"], ["--output", "x"], ["--input", "x", "--output", "{out}", "--plane", "oblique"],
-    ["--input", "x", "--output", "{out}", "--colour", "red"],
+    [], ["--input", "x"], ["--output", "x"], ["--input", "{empty}", "--output", "{out}", "--plane", "oblique"],
+    ["--input", "{empty}", "--output", "{out}", "--colour", "red"],
     ["--input", "{empty}", "--output", "{out}", "--model", "none"],
     ["--input", "{empty}", "--output", "{out}", "--model", "bright-blob", "--class", "dragon"],
 ])
@@ -139,12 +139,26 @@ def test_usage_is_shown_without_work(batch, capsys):
     assert "--screenshots" in capsys.readouterr().out
 
 
-def test_screenshots_without_a_window_are_left_out_and_the_case_is_done(batch, scans, tmp_path):
+def test_screenshots_without_a_window_are_refused_in_log_and_exit_code(batch, scans, tmp_path, capsys):
+    common = ["--input", str(scans / "ill.nrrd"), "--output", str(tmp_path / "out"), "--model", "bright-blob",
+              "--no-overview"]
+    assert batch.main([*common, "--screenshots"]) == 2
+    for text in (capsys.readouterr().err, (tmp_path / "out" / "hrcam_batch.log").read_text(encoding="utf-8")):
+        assert "needs Slicer's main window" in text
+
+
+def test_a_scene_is_saved_and_the_own_scene_is_as_before(batch, scans, tmp_path):
     nodes = sceneNodes()
     code = batch.main(["--input", str(scans / "ill.nrrd"), "--output", str(tmp_path / "out"), "--model", "bright-blob",
-                       "--no-overview", "--screenshots", "--scene"])
+                       "--no-overview", "--scene"])
     assert code == 0 and (tmp_path / "out" / "ill_scene.mrb").is_file()
     assert sceneNodes() == nodes, "saving makes storage nodes"
+
+
+def test_an_input_that_is_not_there_is_a_usage_error(batch, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert batch.main(["--input", str(tmp_path / "gone.nii.gz"), "--output", str(out), "--model", "bright-blob"]) == 2
+    assert 'there is no "' in capsys.readouterr().err and not out.exists()
 
 
 def test_what_the_file_says_of_itself_reaches_the_result(batch, scans, tmp_path, monkeypatch):

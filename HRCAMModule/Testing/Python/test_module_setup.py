@@ -50,6 +50,28 @@ host.stop()
     assert run.returncode == 0, run.stderr[-2000:]
 
 
+def test_slicers_reload_reads_the_parts_anew():
+    code = f"""
+import os, sys
+os.environ["QT_QPA_PLATFORM"] = "offscreen"
+sys.path.insert(0, {str(ROOT)!r})
+from Testing.host import start
+host = start()
+import slicer
+host.loadModule({str(ROOT / "HRCAMModule" / "HRCAMModule.py")!r})
+slicer.util.getModuleWidget("HRCAMModule").enter()
+former = sys.modules["HRCAMModuleLib.widget"]
+module = slicer.util.reloadScriptedModule("HRCAMModule")
+assert sys.modules["HRCAMModuleLib.widget"] is not former
+assert module.HRCAMModuleWidget is sys.modules["HRCAMModuleLib.widget"].HRCAMModuleWidget
+assert type(slicer.util.getModuleWidget("HRCAMModule")) is module.HRCAMModuleWidget
+assert not host.errors, host.errors
+host.stop()
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100, check=False)
+    assert run.returncode == 0, run.stderr[-2000:]
+
+
 def test_the_engine_beside_a_source_checkout_is_found(panel, monkeypatch):
     from HRCAMModuleLib import engine
 
@@ -105,13 +127,65 @@ def test_declining_says_what_to_do_next_and_installs_nothing(panel, monkeypatch)
         dependencies.ensureDependencies()
 
 
-def test_without_the_pytorch_extension_the_message_names_it(panel, monkeypatch, slicerHost):
+def test_without_the_pytorch_extension_the_message_names_it_and_nothing_is_asked_or_installed(
+    panel, monkeypatch, slicerHost
+):
     from HRCAMModuleLib import dependencies
 
-    monkeypatch.setattr(dependencies, "missingPackages", lambda: ["torch>=2.2"])
+    monkeypatch.setattr(dependencies, "missingPackages", lambda: ["torch>=2.2", "safetensors>=0.4"])
+    monkeypatch.setattr(dependencies, "_agreed", lambda missing: pytest.fail("asked for what cannot be installed"))
+    monkeypatch.setattr(dependencies, "_installOthers", lambda *_: pytest.fail("installed"))
     monkeypatch.setitem(sys.modules, "PyTorchUtils", None)
     with pytest.raises(dependencies.DependencyError, match="Extensions Manager"):
         dependencies.ensureDependencies(ask=False)
+
+
+@pytest.mark.parametrize("available", [True, False])
+def test_the_pytorch_extension_is_installed_with_one_click(panel, monkeypatch, slicerHost, available):
+    from HRCAMModuleLib import dependencies
+
+    model, restarts = slicer.app.extensionsManagerModel(), []
+    raw = slicerHost._application._extensionsManager
+    monkeypatch.setattr(raw, "availableNames", {"PyTorch"} if available else set())
+    monkeypatch.setattr(raw, "installedNames", set())
+    monkeypatch.setattr(slicer.util, "restart", lambda: restarts.append(1))
+    monkeypatch.setattr(dependencies, "missingPackages", lambda: ["torch>=2.2"])
+    monkeypatch.setitem(sys.modules, "PyTorchUtils", None)
+    slicerHost.setTesting(False)
+    with pytest.raises(dependencies.DependencyError, match="is installed. Restart" if available else "could not be"):
+        dependencies.ensureDependencies()
+    assert model.isExtensionInstalled("PyTorch") is available and len(restarts) == available
+    question, = slicerHost.dialogs.texts
+    assert "restarts" in question and "PyTorch extension" in question
+
+
+def test_sizes_are_named_for_what_is_missing_and_the_status_bar_is_left_clean(panel, monkeypatch, slicerHost):
+    from HRCAMModuleLib import dependencies
+
+    said = []
+    monkeypatch.setattr(slicer.util, "showStatusMessage", lambda text, *_: said.append(text))
+    monkeypatch.setattr(dependencies, "missingPackages", lambda: ["safetensors>=0.4"])
+    monkeypatch.setattr(dependencies, "_installOthers", lambda *_: (_ for _ in ()).throw(
+        dependencies.DependencyError("no network")))
+    slicerHost.setTesting(False)
+    with pytest.raises(dependencies.DependencyError, match="no network"):
+        dependencies.ensureDependencies()
+    assert "PyTorch" not in slicerHost.dialogs.texts[0] and "a few MB" in slicerHost.dialogs.texts[0]
+    assert "Installing" in said[0] and said[-1] == ""
+
+
+def test_what_was_installed_is_removed_on_request_and_nothing_else(panel, monkeypatch, slicerHost):
+    from HRCAMModuleLib import dependencies
+
+    removed, missing = [], [["jsonschema>=4.20"], []]
+    slicerHost.setTesting(False)
+    monkeypatch.setattr(dependencies, "missingPackages", lambda: missing.pop(0))
+    monkeypatch.setattr(dependencies, "_installOthers", lambda *_: None)
+    monkeypatch.setattr(slicer.util, "pip_uninstall", removed.append)
+    assert "has installed no" in dependencies.removePackages()
+    dependencies.ensureDependencies()
+    assert "Removed: jsonschema" in dependencies.removePackages() and removed == ["jsonschema"]
+    assert "has installed no" in dependencies.removePackages()
 
 
 def test_one_consent_installs_torch_by_its_extension_and_the_rest_by_pip(panel, monkeypatch):

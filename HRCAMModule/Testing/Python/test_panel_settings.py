@@ -14,7 +14,7 @@ def test_the_model_is_described_before_it_is_run(ready):
     names = [ui.modelCombo.itemText(n) for n in range(ui.modelCombo.count)]
     ui.modelCombo.setCurrentIndex(names.index("Bright blob (test model)"))
     ui.modelCombo.activated(ui.modelCombo.currentIndex)
-    assert ui.modelLineLabel.text == "lesion, no lesion · MR T1"
+    assert ui.modelLineLabel.text == "Tells apart: lesion, no lesion"
     assert ui.modelDetailsWidget.isHidden()
     ui.modelInfoButton.click()
     assert not ui.modelDetailsWidget.isHidden()

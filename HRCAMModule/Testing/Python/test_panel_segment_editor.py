@@ -1,0 +1,49 @@
+"""Over to the Segment Editor and back, in Slicer's main window.
+
+One test: the host's window takes the panel with it when it is closed, and a process has one panel.
+"""
+
+import pytest
+from module_scene import MODEL, composite
+
+pytest_plugins = ("module_host",)
+pytestmark = pytest.mark.gui
+
+slicer = pytest.importorskip("slicer")
+
+
+def test_segment_editor_opens_on_the_scan_with_visible_segments_and_the_overlay_comes_back(
+    _loadedModule, mainWindow, slicerHost, addScan
+):
+    slicer.util.selectModule("HRCAMModule")
+    panel = slicer.util.getModuleWidget("HRCAMModule")
+    volume = addScan()
+    slicerHost.processEvents(0.05)
+    result = panel.logic.localize(volume, model=MODEL)
+    panel.showNew(result)
+    slicerHost.waitUntil(lambda: panel._showing is None)
+    slicerHost.processEvents(0.05)
+    layers, display = composite(), result.segmentation.GetDisplayNode()
+    legend = slicer.modules.colors.logic().GetColorLegendDisplayNode(result.labelVolume)
+
+    def checkOverlay():
+        assert layers.GetLabelVolumeID() == result.labelVolume.GetID() and legend.GetVisibility()
+        assert not display.GetVisibility2D()
+
+    checkOverlay()
+    slicer.util.selectModule("")  # another module leaves the views as they are
+    slicerHost.processEvents(0.05)
+    checkOverlay()
+    slicer.util.selectModule("HRCAMModule")
+    assert result.segmentation.GetNodeReference("referenceImageGeometryRef") is volume
+    for leave in (panel.ui.editSegmentsButton.click, lambda: slicer.util.selectModule("SegmentEditor")):
+        leave()
+        slicerHost.processEvents(0.05)
+        editor = slicer.mrmlScene.GetSingletonNode("SegmentEditor", "vtkMRMLSegmentEditorNode")
+        assert editor.GetSegmentationNode() is result.segmentation and editor.GetSourceVolumeNode() is volume
+        assert layers.GetBackgroundVolumeID() == volume.GetID() and layers.GetLabelVolumeID() is None
+        assert display.GetVisibility2D() and not legend.GetVisibility()
+        slicer.util.selectModule("HRCAMModule")
+        slicerHost.processEvents(0.05)
+        checkOverlay()
+    slicer.util.selectModule("")
