@@ -183,8 +183,9 @@ def dicom_deflated_cut(folder: Path) -> Path:
     return cut(one_slice(folder, in_syntax(DeflatedExplicitVRLittleEndian)), 0.9)
 
 
-@kind(FALSE)
+@kind(None)
 def dicom_length_of_gigabytes_in_a_sequence(folder: Path) -> Path:
+    """Nobody needs to look into it: the sequence states its length."""
     inner = element(0x0008, 0x0104, b"UN", GIGABYTES)
     item = ITEM + struct.pack("<I", len(inner)) + inner
     return before_pixels(one_slice(folder), element(0x0028, 0x3010, b"SQ", struct.pack("<I", len(item)), item))
@@ -230,8 +231,9 @@ def dicom_fragments_cut(folder: Path) -> Path:
     return cut(written_by_itk(folder, "JPEG2000"), 0.9)
 
 
-@kind(FALSE)
+@kind(None)
 def dicom_element_cut_in_its_length(folder: Path) -> Path:
+    """Behind the pixels, all of which are there."""
     made = one_slice(folder)
     made.write_bytes(made.read_bytes() + b"\xfc\xff\xfc\xffOB")
     return made

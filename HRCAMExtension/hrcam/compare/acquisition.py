@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import HRCAMError
-from ..scan.io.dicom import is_dicom, series_at, single_series
-from ..scan.io.itk import read_header
+from ..scan.io.dicom.dataset import is_dicom, read_header, text
+from ..scan.io.dicom.series import series_at, single_series
 from ..scan.volume import Volume
 
-_DATES = ("0008|0022", "0008|0020", "0008|0021")
-"""AcquisitionDate, StudyDate, SeriesDate: the first that is there counts."""
-_TIMES = ("0008|0032", "0008|0030", "0008|0031")
-_FRAME_OF_REFERENCE = "0020|0052"
+_DATES = ("AcquisitionDate", "StudyDate", "SeriesDate")
+"""The first that is there counts."""
+_TIMES = ("AcquisitionTime", "StudyTime", "SeriesTime")
 
 
 @dataclass(frozen=True)
@@ -49,13 +48,12 @@ def acquisition_of(volume: Volume) -> Acquisition:
             series = single_series(path)
         if series is None:
             return NOT_STATED
-        reader = read_header(Path(series.files[0]), "GDCMImageIO")
+        dataset = read_header(Path(series.stack.frames[0].file.path), everything=True)
     except (HRCAMError, OSError, ValueError):
         return NOT_STATED
 
-    def first(keys: tuple[str, ...]) -> str:
-        found = (reader.GetMetaData(key).strip() for key in keys if reader.HasMetaDataKey(key))
-        return next((value for value in found if value), "")
+    def first(keywords: tuple[str, ...]) -> str:
+        return next(filter(None, (text(dataset, keyword) for keyword in keywords)), "")
 
     date = first(_DATES)
-    return Acquisition(date if date.isdigit() else "", first(_TIMES), first((_FRAME_OF_REFERENCE,)))
+    return Acquisition(date if date.isdigit() else "", first(_TIMES), first(("FrameOfReferenceUID",)))

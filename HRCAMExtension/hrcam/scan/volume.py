@@ -17,7 +17,9 @@ import SimpleITK as sitk  # noqa: N813 - its customary name
 from ..errors import InputError
 from ..words import shown
 from .geometry import Geometry
-from .io.dicom import Series, is_dicom, series_at, single_series
+from .io.dicom.dataset import is_dicom
+from .io.dicom.pixels import read_pixels
+from .io.dicom.series import Series, series_at, single_series
 from .io.discovery import Case, discover
 from .io.formats import (
     PICTURE_SUFFIXES,
@@ -29,7 +31,7 @@ from .io.formats import (
     stem_of,
     suffix_of,
 )
-from .io.integrity import SIDES_UNKNOWN, check_integrity
+from .io.integrity import check_integrity
 from .io.itk import read_header, read_voxels
 
 __all__ = ["MAX_VOXELS", "Case", "Volume", "discover", "read_volume", "to_sitk", "volume_from_array"]
@@ -160,36 +162,14 @@ def _read_file(path: Path, reader_name: str) -> Volume:
 
 
 def _read_series(series: Series) -> Volume:
-    """Read the checked, sorted slices; float output, because each slice may have its own rescale slope."""
-    first = Path(series.files[0])
-    if len(series.files) == 1:
-        reader = read_header(first, "GDCMImageIO")
-        geometry = _geometry_of_series(series, len(series.frame_order)) if series.frame_order \
-            else _geometry_of(first, reader, False)
-        _check_size(first, reader.GetSize())
-        channels = _channels(first, reader, colour_allowed=True)
-        image = read_voxels(reader, first)
-        values = sitk.GetArrayViewFromImage(image)
-        if channels > 1:
-            values = _gray(first, values)
-        if series.frame_order:
-            values = values[list(series.frame_order)]
-    else:
-        _check_size(first, (series.columns, series.rows, len(series.files)))
-        stack = sitk.ImageSeriesReader()
-        stack.SetImageIO("GDCMImageIO")
-        stack.SetFileNames(list(series.files))
-        stack.SetOutputPixelType(sitk.sitkFloat32)
-        image = read_voxels(stack, first)
-        geometry = _geometry_of_series(series, len(series.files))
-        values = sitk.GetArrayViewFromImage(image)
-    volume = _volume(values, geometry, series.name, series.source, series.spacing_known, series.modality)
-    return volume if series.oriented else replace(volume, notes=(SIDES_UNKNOWN.format(why="it has no orientation"),))
-
-
-def _geometry_of_series(series: Series, slices: int) -> Geometry:
-    return Geometry((series.columns, series.rows, slices), series.origin, (*series.pixel_spacing, series.slice_spacing),
-                    np.asarray(series.direction))
+    """Read the slices of a series, which are checked and in order."""
+    stack, first = series.stack, Path(series.stack.frames[0].file.path)
+    _check_size(first, stack.geometry.size_ijk)
+    values = read_pixels(stack.frames)
+    if values.ndim > 3:
+        values = _gray(first, values)
+    volume = _volume(values, stack.geometry, series.name, series.source, stack.spacing_known, series.modality)
+    return replace(volume, notes=series.notes)
 
 
 def _refuse_by_metadata(path: Path, reader: sitk.ImageFileReader) -> None:

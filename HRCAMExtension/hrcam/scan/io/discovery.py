@@ -10,7 +10,8 @@ from pathlib import Path
 
 from ...errors import InputError
 from ...words import reason, shown
-from .dicom import is_dicom, list_series
+from .dicom.dataset import is_dicom
+from .dicom.series import list_series
 from .formats import PICTURE_SUFFIXES, SUPPORTED, VOLUME_SUFFIXES, safe_name, stem_of, suffix_of
 
 SKIPPED_FOLDERS = {"derivatives", "sourcedata", "code"}
@@ -103,7 +104,7 @@ def _search(folder: Path) -> list[tuple[str, InputError | None]]:
 
 def _series(folder: Path) -> list[tuple[str, InputError | None]]:
     try:
-        return [(path, None) for path in list_series(folder)]
+        return [(one.path, None) for one in list_series(folder) if not one.passed_over]
     except InputError as error:
         return [(str(folder), error)]
 

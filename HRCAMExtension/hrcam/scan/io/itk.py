@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import SimpleITK as sitk  # noqa: N813 - its customary name
@@ -11,10 +13,19 @@ from ...errors import InputError
 from ...words import is_out_of_memory, shown
 from .integrity import damaged
 
-sitk.ProcessObject.SetGlobalWarningDisplay(False)  # our own errors say it, in words
-
 _FAILURES = (RuntimeError, ValueError, TypeError, OverflowError)
 """What SimpleITK and its bindings raise for bad files."""
+
+
+@contextmanager
+def silent() -> Iterator[None]:
+    """No warnings of ITK on the terminal meanwhile: our own errors say it, in words."""
+    before = sitk.ProcessObject.GetGlobalWarningDisplay()
+    sitk.ProcessObject.SetGlobalWarningDisplay(False)
+    try:
+        yield
+    finally:
+        sitk.ProcessObject.SetGlobalWarningDisplay(before)
 
 
 def read_header(path: Path, image_io: str) -> sitk.ImageFileReader:
@@ -29,8 +40,9 @@ def read_header(path: Path, image_io: str) -> sitk.ImageFileReader:
     reader = sitk.ImageFileReader()
     reader.SetImageIO(image_io)
     try:
-        reader.SetFileName(str(path))
-        reader.ReadImageInformation()
+        with silent():
+            reader.SetFileName(str(path))
+            reader.ReadImageInformation()
     except _FAILURES as error:
         if "orthonormal" in str(error):
             raise InputError(f'The axes of "{shown(path.name)}" are not perpendicular (sheared or singular).',
@@ -39,10 +51,11 @@ def read_header(path: Path, image_io: str) -> sitk.ImageFileReader:
     return reader
 
 
-def read_voxels(reader: sitk.ImageFileReader | sitk.ImageSeriesReader, path: Path) -> sitk.Image:
+def read_voxels(reader: sitk.ImageFileReader, path: Path) -> sitk.Image:
     """The image of a prepared reader; ``path`` is named in the ``InputError`` where that fails."""
     try:
-        return reader.Execute()
+        with silent():
+            return reader.Execute()
     except (MemoryError, *_FAILURES) as error:
         if is_out_of_memory(error):
             raise InputError(f'There is not enough memory to read "{shown(path.name)}".',
