@@ -121,10 +121,10 @@ def _run(arguments, inputs, output):
             ensureDependencies(ask=False)
         _requireDependencies()
         from hrcam.bundle.bundle import load_bundle
-        from hrcam.scan.io.discovery import discover
+        from hrcam.scan.io.discovery import find_cases
 
         bundle = load_bundle(arguments.model)
-        cases = discover(inputs)
+        cases, passedOver = find_cases(inputs)
     except DependencyError as problem:
         return _refuse(problem)
     except Exception as problem:  # whatever the engine cannot read is told, not raised into Slicer
@@ -137,7 +137,8 @@ def _run(arguments, inputs, output):
         known = ", ".join(bundle.class_names)
         return _refuse(f'model "{bundle.name}" knows no class "{arguments.classLabel}"; it knows {known}')
     _log.info("%d cases, model %s", len(cases), bundle.name)
-    rows = []
+    rows = [{"case": Path(other.path).name, "path": other.path, "status": "passed over", "error": other.why}
+            for other in passedOver]
     for number, case in enumerate(cases, start=1):
         start = time.monotonic()
         row = {"case": case.name, "path": str(case.path)}

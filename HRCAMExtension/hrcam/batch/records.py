@@ -14,6 +14,9 @@ from ..localize import Options
 DONE, KEPT, FAILED, BUSY, NOT_RUN = "done", "kept", "failed", "busy", "not run"
 """Statuses: computed now; finished earlier; failed; claimed by another process; not reached before the end."""
 
+PASSED_OVER = "passed over"
+"""Status of what was found beside the scans and is none: DICOM objects, pictures in color, repeated links."""
+
 STATE_FOLDER = ".hrcam-batch"
 """Of claims, in the folder of results; it may be deleted while no batch runs."""
 
@@ -53,7 +56,7 @@ class Row:
     """What became of one case.
 
     ``found`` holds the parts of its result document that a table shows (see `_found`), empty unless done or kept;
-    ``error`` says what was wrong and ``hint`` what to do, empty unless failed.
+    ``error`` says what was wrong (or why it was passed over) and ``hint`` what to do, empty unless failed.
     """
 
     case: str
@@ -72,7 +75,7 @@ class Batch:
 
     Attributes
     ----------
-    rows : one a case, in the order of the inputs.
+    rows : one a case, in the order of the inputs, then one for each thing that was passed over.
     bundle, options : what they were localized with.
     out : folder of the results.
     seconds : wall time.
@@ -91,12 +94,12 @@ class Batch:
     @property
     def exit_code(self) -> int:
         """0 where every case is done or kept, else 1."""
-        return int(self.count(DONE, KEPT) != len(self.rows))
+        return int(self.count(DONE, KEPT, PASSED_OVER) != len(self.rows))
 
 
 def summarize(batch: Batch) -> str:
     """One line: how many cases are done, kept, failed."""
     counts = Counter(row.status for row in batch.rows)
     words = {DONE: "done", KEPT: "kept from an earlier run", FAILED: "failed", BUSY: "busy elsewhere",
-             NOT_RUN: "not run"}
+             NOT_RUN: "not run", PASSED_OVER: "passed over (no scans)"}
     return ", ".join(f"{counts[status]} {word}" for status, word in words.items() if counts[status])

@@ -19,7 +19,7 @@ from ..errors import OutputError
 from ..output.writers import RESULT_SUFFIX
 from ..run.result import RESEARCH_USE, faithfulness_in_words, percent, read_faithfulness
 from ..words import reason, shown, spreadsheet_cell
-from .records import DONE, KEPT, STATE_FOLDER, Batch, Row
+from .records import DONE, KEPT, PASSED_OVER, STATE_FOLDER, Batch, Row
 
 CSV_NAME, PARQUET_NAME, REPORT_NAME = "summary.csv", "summary.parquet", "report.html"
 
@@ -77,10 +77,16 @@ def write_html(batch: Batch) -> None:
             number=number, names=names, research_use=RESEARCH_USE, batch=batch,
             model=batch.bundle.metadata, options=_stated_options(batch), minutes=batch.seconds / 60,
             counts=Counter(row.status for row in batch.rows), predicted=predicted.most_common(),
-            failures=[row for row in batch.rows if row.status not in (DONE, KEPT)] if number == 1 else [],
+            failures=_of_first(number, [row for row in batch.rows if row.status not in (DONE, KEPT, PASSED_OVER)]),
+            passed_over=_of_first(number, [row for row in batch.rows if row.status == PASSED_OVER]),
             cases=[_case(row, batch) for row in rows],
         )
         _write(batch.out / names[number - 1], lambda stream, text=text: stream.write(_utf8(text)))  # type: ignore[misc]
+
+
+def _of_first(number: int, rows: list[Row]) -> list[Row]:
+    """Rows that the first page alone shows."""
+    return rows if number == 1 else []
 
 
 def _record(row: Row, batch: Batch) -> dict[str, Any]:

@@ -14,10 +14,10 @@ from ..bundle.bundle import Bundle
 from ..errors import InputError, OutputError
 from ..localize import Options
 from ..output.writers import DEFAULT_OUTPUTS
-from ..scan.io.discovery import Case, discover
+from ..scan.io.discovery import Case, find_cases
 from ..words import reason, shown
 from .case import PATIENCE_S, run_case
-from .records import BUSY, NOT_RUN, Batch, Job, Row
+from .records import BUSY, NOT_RUN, PASSED_OVER, Batch, Job, Row
 
 Executor = Callable[[Sequence[Case], Job], Iterator[Row]]
 Progress = Callable[[int, int, Row], None]
@@ -71,7 +71,7 @@ def run_batch(
     options = options or Options()
     began = last_written = time.monotonic()
     folder = Path(out).absolute()
-    cases = _find_cases(inputs, folder)
+    cases, besides = _find_cases(inputs, folder)
     _prepare(folder)
     several = scheduler is not None or jobs > 1
     job = Job(
@@ -82,7 +82,7 @@ def run_batch(
 
     def batch() -> Batch:
         everything = tuple(rows.get(case.name) or Row(case.name, case.path, NOT_RUN) for case in cases)
-        return Batch(everything, bundle, options, folder, time.monotonic() - began)
+        return Batch((*everything, *besides), bundle, options, folder, time.monotonic() - began)
 
     try:
         with _executor(job, jobs, scheduler) as execute:
@@ -103,17 +103,20 @@ def run_batch(
     return final
 
 
-def _find_cases(inputs: Sequence[str | Path], out: Path) -> list[Case]:
+def _find_cases(inputs: Sequence[str | Path], out: Path) -> tuple[list[Case], list[Row]]:
+    """The cases, and rows for what was found besides."""
     real = out.resolve()
     if any(Path(entry).resolve() == real for entry in map(str, inputs) if "\0" not in entry):
         raise InputError(f'The folder "{shown(out)}" is both input and output.',
                          "Choose another folder for the results; it may lie inside the input.")
-    found = [case for case in discover(inputs) if not _lies_in(case.path, real)]
+    found, passed_over = find_cases(inputs)
     # Absolute, because workers have folders of their own to stand in.
-    cases = [replace(case, path=os.path.abspath(case.path)) for case in found]  # noqa: PTH100 - may hold a series mark
+    cases = [replace(case, path=os.path.abspath(case.path)) for case in found  # noqa: PTH100 - may hold a series mark
+             if not _lies_in(case.path, real)]
     if not cases:
         raise InputError("The inputs name no scan.", "Give files, folders or patterns that hold some.")
-    return cases
+    return cases, [Row(Path(one.path).name, one.path, PASSED_OVER, error=one.why) for one in passed_over
+                   if not _lies_in(one.path, real)]
 
 
 def _lies_in(path: str, folder: Path) -> bool:

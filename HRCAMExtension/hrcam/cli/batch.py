@@ -52,7 +52,7 @@ def batch(
     """
     from rich.console import Console
 
-    from ..batch.records import FAILED, KEPT, Row, summarize
+    from ..batch.records import FAILED, KEPT, PASSED_OVER, Row, summarize
     from ..batch.report import CSV_NAME, REPORT_NAME
     from ..batch.run import run_batch
     from ..errors import InputError
@@ -89,7 +89,8 @@ def batch(
         errors.print(describe(error), markup=False)
         raise typer.Exit(USAGE_ERROR) from None
     written = CSV_NAME if no_report else f"{REPORT_NAME} and {CSV_NAME}"
-    console.print(f"{len(done.rows)} scans: {summarize(done)}. See {written} in {shown(out)}", markup=False,
+    scans = len(done.rows) - done.count(PASSED_OVER)
+    console.print(f"{scans} scans: {summarize(done)}. See {written} in {shown(out)}", markup=False,
                   soft_wrap=True)
     if done.exit_code:
         raise typer.Exit(done.exit_code)

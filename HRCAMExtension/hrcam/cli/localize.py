@@ -12,7 +12,7 @@ import typer
 from ..bundle.bundle import Bundle, load_bundle
 from ..errors import HRCAMError, OutputError
 from ..run.result import Result
-from ..scan.io.discovery import Case, discover
+from ..scan.io.discovery import Case, find_cases
 from ..words import printable, shown
 from . import options as given
 
@@ -66,7 +66,7 @@ def localize_files(
     )
     outputs = [kind for kind in DEFAULT_OUTPUTS if not (no_overview and kind == "overview")] + ["scene"] * scene
     bundle = load_checked(model, options, errors)
-    cases = discover(inputs)
+    cases, passed_over = find_cases(inputs)
     failed = 0
     for number, case in enumerate(cases, start=1):
         label = case.name if len(cases) == 1 else f"{case.name} ({number}/{len(cases)})"
@@ -80,6 +80,8 @@ def localize_files(
             errors.print(f"{case.name}: {describe(error)}", markup=False)
         else:
             _print_result(console, result, files)
+    for other in passed_over:
+        console.print(f"Passed over: {shown(other.path)}: {printable(other.why)}", markup=False, soft_wrap=True)
     if len(cases) > 1:
         console.print(f"{len(cases) - failed} of {len(cases)} scans done, in {shown(out)}", markup=False)
     if failed:

@@ -308,3 +308,16 @@ def test_a_long_batch_says_how_long_it_will_take():
     assert after(2, 20) == ", less than 2 min left"
     assert after(90000, 10) == ", about 3 days left"
     assert after(1, 0) == "", "nothing is left"
+
+
+def test_what_is_no_scan_is_a_line_of_the_tables_and_no_failure(tmp_path, scans, bright_blob_bundle):
+    from corpus.dicom_objects import OBJECTS, write_object
+
+    study = shutil.copytree(scans, tmp_path / "study")
+    write_object(study / "plans" / "plan.dcm", OBJECTS["plan"][0])
+    batch = run([study], bright_blob_bundle, tmp_path / "out", report=True)
+    assert batch.exit_code == 0 and statuses(batch)["plans"] == "passed over" and len(batch.rows) == 4
+    with (tmp_path / "out" / "summary.csv").open(newline="", encoding="utf-8") as file:
+        (line,) = [row for row in csv.DictReader(file) if row["case"] == "plans"]
+    assert line["error"] == "it holds DICOM objects, but no image"
+    assert "Passed over, no scans (1)" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")

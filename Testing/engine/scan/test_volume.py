@@ -1,13 +1,17 @@
 """Volumes: the same scan from every format, on exactly its own grid; cases found with names of their own."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813
 from corpus.dicom import series, slice_file
+from corpus.dicom_objects import OBJECTS, palette, three_planes, write_object
 from corpus.kinds import SPACING, head, image, write
 from corpus.nifti import patch
 from corpus.pictures_paths import gray, save
 from hrcam.errors import InputError
+from hrcam.scan.io.discovery import find_cases
 from hrcam.scan.io.formats import safe_name
 from hrcam.scan.io.itk import read_voxels
 from hrcam.scan.volume import discover, read_volume, to_sitk, volume_from_array
@@ -154,7 +158,7 @@ def test_a_tree_becomes_cases_with_names_of_their_own(tmp_path):
     (tmp_path / "readme.txt").write_text("no scan")
     series(tmp_path / "dicom" / "a")
     found = discover([tmp_path])
-    assert [case.name for case in found] == ["a", "sub-01_anat_T1w", "sub-02_anat_T1w"]
+    assert [case.name for case in found] == ["dicom_a_3", "sub-01_anat_T1w", "sub-02_anat_T1w"]
     assert all(case.error is None and read_volume(case.path) for case in found)
 
 
@@ -184,10 +188,55 @@ def test_what_cannot_be_found_is_a_case_with_an_error(tmp_path):
     assert len({case.name for case in found}) == 4
 
 
-def test_links_to_folders_are_not_followed(tmp_path):
-    write(tmp_path / "a.nii")
-    (tmp_path / "loop").symlink_to(tmp_path)
-    assert [case.name for case in discover([tmp_path])] == ["a"]
+def test_links_to_folders_are_followed_and_each_folder_searched_once(tmp_path):
+    study, store = tmp_path / "study", tmp_path / "store"
+    for place in (study / "sub-01", store / "sub-02"):
+        place.mkdir(parents=True)
+        write(place / f"{place.name}_T1w.nii.gz")
+    (study / "sub-02").symlink_to(store / "sub-02")
+    (study / "a_loop").symlink_to(study)
+    (study / "again").symlink_to(study / "sub-01")
+    cases, passed_over = find_cases([study])
+    assert [case.name for case in cases] == ["sub-01_T1w", "sub-02_T1w"]
+    assert {(Path(one.path).name, one.why) for one in passed_over} == {
+        (name, "a link to a folder that is searched already") for name in ("a_loop", "again")}
+
+
+def test_a_new_scan_changes_no_name(tmp_path):
+    (tmp_path / "a").mkdir()
+    write(tmp_path / "a" / "T1.nii.gz")
+    series(tmp_path / "a" / "s", number=3)
+    before = {case.name for case in discover([tmp_path])}
+    for place in ("b", "a/b"):
+        (tmp_path / place).mkdir()
+        write(tmp_path / place / "T1.nii.gz")
+    series(tmp_path / "a" / "s", number=4, prefix="B")
+    series(tmp_path / "b" / "s", number=3)
+    after = {case.name for case in discover([tmp_path])}
+    assert before == {"a_T1", "a_s_3"} and before < after and len(after) == 6
+    assert {case.name for case in discover([tmp_path / "*"])} == after
+
+
+def test_slices_named_singly_are_one_case_and_so_is_a_pair(tmp_path):
+    made = series(tmp_path / "s")
+    pair = write(tmp_path / "a.hdr", image())
+    found = discover([*sorted(made.iterdir()), pair, pair.with_suffix(".img")])
+    assert [case.name for case in found] == ["s_3", "a"]
+    assert [len(read_volume(case.path).array) for case in found] == [10, 12]
+    assert [case.name for case in discover([tmp_path])] == ["a", "s_3"]
+
+
+def test_what_is_no_scan_is_passed_over_with_a_line(tmp_path):
+    write_object(tmp_path / "plan" / "plan.dcm", *OBJECTS["plan"][:1], **OBJECTS["plan"][1])
+    series(tmp_path / "s", number=3)
+    series(tmp_path / "s", three_planes, number=1, prefix="L", count=3)
+    series(tmp_path / "s", palette, number=9, prefix="P", count=1)
+    cases, passed_over = find_cases([tmp_path])
+    assert [case.name for case in cases] == ["s_3"] and read_volume(cases[0].path).array.shape == (10, 30, 26)
+    assert {one.why for one in passed_over} == {
+        "it holds DICOM objects, but no image", "a localizer of 3 images", "1 color pictures"}
+    (alone,) = discover([tmp_path / "plan"])
+    assert "holds no scan" in str(alone.error)
 
 
 @pytest.mark.parametrize(("error", "words"), [

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import glob
+import itertools
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ...errors import InputError
 from ...words import reason, shown
 from .dicom.dataset import is_dicom
-from .dicom.series import list_series
-from .formats import PICTURE_SUFFIXES, SUPPORTED, VOLUME_SUFFIXES, safe_name, stem_of, suffix_of
+from .dicom.series import list_series, series_of
+from .formats import PICTURE_SUFFIXES, SUPPORTED, VOLUME_SUFFIXES, header_of_pair, safe_name, stem_of, suffix_of
 
 SKIPPED_FOLDERS = {"derivatives", "sourcedata", "code"}
 """Folders of a BIDS data set that hold no raw scans; hidden folders are skipped too."""
 
 SKIPPED_ENDINGS = ("_mask", "_label", "_labels", "_seg", "_dseg", "_probseg", "_map", "_overview", ".seg")
 """Ends of file stems that mark masks, segmentations and our own results; such a file is read only if named itself."""
+
+
+_BIDS_KINDS = {"anat", "dwi", "fmap", "func", "perf", "pet", "swi"}
+"""Folders that the names of BIDS's files make superfluous."""
 
 
 @dataclass(frozen=True)
@@ -34,99 +40,166 @@ class Case:
     error: InputError | None = None
 
 
+@dataclass(frozen=True)
+class PassedOver:
+    """What was found in a folder and is no case, and why: objects without image, pictures in color, repeated links."""
+
+    path: str
+    why: str
+
+
+@dataclass
+class _Finding:
+    """Cases as (parts of the name, path, error), and what was passed over."""
+
+    cases: list[tuple[list[str], str, InputError | None]] = field(default_factory=list)
+    passed_over: list[PassedOver] = field(default_factory=list)
+
+
 def discover(inputs: Sequence[str | Path]) -> list[Case]:
     """List the scans behind files, folders (searched recursively), glob patterns and ``folder#series``.
 
     In folders, every NRRD, NIfTI, MetaImage and picture file is a case, except masks and results by the end of their
-    name (``SKIPPED_ENDINGS``) and what lies in ``SKIPPED_FOLDERS``; every DICOM series is one case. A BIDS data set
-    is a folder like any other: narrow it with a pattern such as ``"bids/**/*_T1w.nii.gz"``. Names come from the file
-    or folder names; equal names are told apart by their parent folders, then by numbers. What cannot be opened is a
-    case with ``error``; nothing is raised. The order is that of the inputs, sorted within each.
+    name (``SKIPPED_ENDINGS``) and what lies in ``SKIPPED_FOLDERS``; every DICOM series is one case, and so are slices
+    of one series that are named singly. Links to folders are followed, each folder once. A BIDS data set is a folder
+    like any other: narrow it with a pattern such as ``"bids/**/*_T1w.nii.gz"``.
+
+    The name of a scan in a folder or of a pattern is its path below it, which no other scan changes; BIDS's own names
+    and those of files named singly stay as they are. Equal names are told apart by parent folders, formats, and at
+    last numbers. What cannot be opened is a case with ``error``; nothing is raised. The order is that of the inputs,
+    sorted within each.
     """
-    found: list[tuple[str, InputError | None]] = []
+    return find_cases(inputs)[0]
+
+
+def find_cases(inputs: Sequence[str | Path]) -> tuple[list[Case], list[PassedOver]]:
+    """The cases of ``discover``, and what was found besides and passed over."""
+    found = _Finding()
     for entry in inputs:
-        found.extend(_expand(str(entry)))
-    unique = list({_identity(path): (path, error) for path, error in reversed(found)}.values())[::-1]
-    names = _unique_names([path for path, _ in unique])
-    return [Case(name, path, error) for name, (path, error) in zip(names, unique, strict=True)]
+        _expand(str(entry), found)
+    unique = list({_identity(case[1]): case for case in reversed(found.cases)}.values())[::-1]
+    names = _unique_names([(parts, path) for parts, path, _ in unique])
+    return [Case(name, path, error) for name, (_, path, error) in zip(names, unique, strict=True)], found.passed_over
 
 
-def _expand(entry: str) -> Iterator[tuple[str, InputError | None]]:
+def _expand(entry: str, found: _Finding) -> None:
     try:
         path = Path(entry)
-        folder, mark, _ = entry.rpartition("#")
+        folder, mark, series = entry.rpartition("#")
         if path.is_dir():
-            yield from _search(path) or [(entry, _nothing(entry))]
-        elif os.path.lexists(path) or (mark and Path(folder).is_dir()):
-            yield entry, None
+            before = len(found.cases)
+            _search(path, path, found)
+            if len(found.cases) == before:
+                found.cases.append(([path.resolve().name], entry, InputError(
+                    f'The folder "{shown(entry)}" holds no scan.', f"Give {SUPPORTED}.")))
+        elif os.path.lexists(path):
+            _file(path, [], found)
+        elif mark and Path(folder).exists():
+            found.cases.append(([f"{stem_of(Path(folder).resolve())}_{series[-12:]}"], entry, None))
         elif glob.has_magic(entry):
-            matches = sorted(glob.glob(entry, recursive=True))  # noqa: PTH207 - absolute patterns too
-            if not matches:
-                yield entry, InputError(f'No file matches "{shown(entry)}".', "Check the pattern.")
-            for match in matches:
-                yield from (_search(Path(match)) if Path(match).is_dir() else [(match, None)])
+            _pattern(entry, found)
         else:
-            yield entry, InputError(f'There is no file or folder "{shown(entry)}".',
-                                    "Check the path for typing errors.")
+            found.cases.append(([stem_of(path)], entry, InputError(
+                f'There is no file or folder "{shown(entry)}".', "Check the path for typing errors.")))
     except (OSError, ValueError) as error:
-        yield entry, InputError(f'"{shown(entry)}" cannot be opened: {reason(error)}.', "Check the path.")
+        found.cases.append(([Path(entry).name], entry, InputError(
+            f'"{shown(entry)}" cannot be opened: {reason(error)}.', "Check the path.")))
 
 
-def _is_folder(path: Path) -> bool:
-    """Whether it is a folder, also for paths that no file system takes."""
-    try:
-        return path.is_dir()
-    except (OSError, ValueError):
-        return False
+def _pattern(entry: str, found: _Finding) -> None:
+    matches = sorted(glob.glob(entry, recursive=True))  # noqa: PTH207 - absolute patterns too
+    if not matches:
+        found.cases.append((["case"], entry, InputError(f'No file matches "{shown(entry)}".', "Check the pattern.")))
+    fixed = list(itertools.takewhile(lambda part: not glob.has_magic(part), Path(entry).parts))
+    base = Path(*fixed) if fixed else Path()
+    for match in map(Path, matches):
+        if match.is_dir():
+            _search(match, base, found)
+        else:
+            _file(match, list(match.parent.relative_to(base).parts), found)
 
 
-def _nothing(entry: str) -> InputError:
-    return InputError(f'The folder "{shown(entry)}" holds no scan.', f"Give {SUPPORTED}.")
+def _file(path: Path, folders: list[str], found: _Finding) -> None:
+    """A named file; a slice stands for its series, either file of a pair for both."""
+    listed = series_of(path) if path.is_file() and suffix_of(path) not in _SUFFIXES and is_dicom(path) else None
+    if listed is not None:
+        found.cases.append(([*folders[:-1], listed.name], listed.path, None))
+    else:
+        one = header_of_pair(path) or path
+        found.cases.append(([*folders, stem_of(one) or "case"], str(one), None))
 
 
-def _search(folder: Path) -> list[tuple[str, InputError | None]]:
-    """All scans below a folder; symbolic links to folders are not followed (they may form loops)."""
-    found: list[tuple[str, InputError | None]] = []
+def _search(folder: Path, base: Path, found: _Finding) -> None:
+    """All scans below a folder, named by their paths below ``base``."""
 
     def unreadable(error: OSError) -> None:
-        found.append((str(error.filename), InputError(
+        found.cases.append(([Path(str(error.filename)).name], str(error.filename), InputError(
             f'The folder "{shown(error.filename)}" cannot be listed: {reason(error)}.', "Check its permissions.")))
 
-    for place, folders, files in os.walk(folder, onerror=unreadable):
-        folders[:] = sorted(f for f in folders if not f.startswith(".") and f not in SKIPPED_FOLDERS)
-        here = Path(place)
-        scans = [here / f for f in sorted(files) if _is_scan(Path(f))]
-        found.extend((str(scan), None) for scan in scans)
-        if any(is_dicom(here / f) for f in files if not _is_scan(Path(f))):
-            found.extend(_series(here))
-    return found
+    first = len(found.cases)
+    for here, files in _folders(folder, found, unreadable):
+        below = list(here.relative_to(base).parts)
+        scans = [here / name for name in sorted(files) if _is_scan(here / name)]
+        found.cases.extend(([*below, stem_of(scan)], str(scan), None) for scan in scans)
+        if any(is_dicom(here / name) for name in files if suffix_of(Path(name)) not in _SUFFIXES):
+            _series(here, below, found)
+    found.cases[first:] = sorted(found.cases[first:], key=lambda case: case[1].rpartition("#")[0] or case[1])
 
 
-def _series(folder: Path) -> list[tuple[str, InputError | None]]:
+def _folders(folder: Path, found: _Finding, unreadable: Callable[[OSError], None]) -> Iterator[tuple[Path, list[str]]]:
+    """Folders with their files: real ones first, then those that links lead to, each once by its real path."""
+    waiting, seen = [folder], set()
+    while waiting:
+        links: list[Path] = []
+        for start in waiting:
+            for place, folders, files in os.walk(start, onerror=unreadable):
+                here, real = Path(place), os.path.realpath(place)
+                if real in seen:
+                    found.passed_over.append(PassedOver(place, "a link to a folder that is searched already"))
+                    folders[:] = []
+                    continue
+                seen.add(real)
+                wanted = sorted(f for f in folders if not f.startswith(".") and f not in SKIPPED_FOLDERS)
+                links += [here / f for f in wanted if (here / f).is_symlink()]
+                folders[:] = [f for f in wanted if not (here / f).is_symlink()]
+                yield here, files
+        waiting = links
+
+
+def _series(folder: Path, below: list[str], found: _Finding) -> None:
     try:
-        return [(one.path, None) for one in list_series(folder) if not one.passed_over]
+        for one in list_series(folder):
+            if one.passed_over:
+                found.passed_over.append(PassedOver(one.path, one.passed_over))
+            else:
+                found.cases.append(([*below[:-1], one.name], one.path, one.error))
     except InputError as error:
-        return [(str(folder), error)]
+        found.cases.append((below or [folder.resolve().name], str(folder), error))
+
+
+_SUFFIXES = VOLUME_SUFFIXES.keys() | PICTURE_SUFFIXES.keys()
 
 
 def _is_scan(file: Path) -> bool:
-    known = suffix_of(file) in VOLUME_SUFFIXES or suffix_of(file) in PICTURE_SUFFIXES
-    return known and not file.name.startswith(".") and not stem_of(file).lower().endswith(SKIPPED_ENDINGS)
+    if suffix_of(file) not in _SUFFIXES or file.name.startswith(".") \
+            or stem_of(file).lower().endswith(SKIPPED_ENDINGS):
+        return False
+    return suffix_of(file) not in (".hdr", ".img") or header_of_pair(file) == file
 
 
 def _identity(path: str) -> str:
     return os.path.normcase(os.path.abspath(path))  # noqa: PTH100 - the path may hold a series mark or not exist
 
 
-def _unique_names(paths: Sequence[str]) -> list[str]:
-    """Names from the paths: the stem, then with parent folders, at last with numbers; unique whatever the case."""
-    parts = [_parts(path) for path in paths]
-    names: list[str] = []
-    for depth in (1, 2, 3):
-        longer = [safe_name("_".join(p[-depth:])) for p in parts]
-        counts = _counts(names or longer)
-        names = [new if not names or counts[old.lower()] > 1 else old
-                 for old, new in zip(names or longer, longer, strict=True)]
+def _unique_names(cases: Sequence[tuple[list[str], str]]) -> list[str]:
+    """Names from their parts; equal ones get parent folders, then the format, at last numbers, whatever the case."""
+    names = [_joined(parts) for parts, _ in cases]
+    for longer in (lambda parts, path: [*Path(path).parent.parts[-1:], parts[-1]],
+                   lambda parts, path: [*Path(path).parent.parts[-2:], parts[-1]],
+                   lambda parts, path: [*parts, suffix_of(Path(path)).strip(".").replace(".", "_")]):
+        counts = Counter(name.lower() for name in names)
+        names = [_joined(longer(parts, path)) if counts[name.lower()] > 1 else name
+                 for name, (parts, path) in zip(names, cases, strict=True)]
     taken: set[str] = set()
     for n, name in enumerate(names):
         candidate, number = name, 1
@@ -138,18 +211,9 @@ def _unique_names(paths: Sequence[str]) -> list[str]:
     return names
 
 
-def _counts(names: Sequence[str]) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for name in names:
-        counts[name.lower()] = counts.get(name.lower(), 0) + 1
-    return counts
-
-
-def _parts(path: str) -> list[str]:
-    """Folder names and the stem, last the most telling."""
-    folder, mark, series = path.rpartition("#")
-    if mark and not os.path.lexists(path):
-        return [*Path(folder).parts[1:], f"{Path(folder).name}_{series[-12:]}"]
-    whole = Path(path)
-    stem = whole.name if _is_folder(whole) else stem_of(whole)
-    return [*(p for p in whole.parent.parts if p not in (os.sep, "..")), stem or "case"]
+def _joined(parts: list[str]) -> str:
+    """One name; folders that the last part names again (``sub-01`` of BIDS's ``sub-01_T1w``) are left out."""
+    *folders, last = parts
+    kept = [f for f in folders if f not in (os.sep, "..") and not (
+        last.startswith("sub-") and (f in last.split("_") or f in _BIDS_KINDS))]
+    return safe_name("_".join([*kept, last]))

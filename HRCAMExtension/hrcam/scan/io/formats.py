@@ -12,6 +12,8 @@ from ...words import printable, reason, shown
 VOLUME_SUFFIXES = {
     ".nii.gz": "NiftiImageIO",
     ".nii": "NiftiImageIO",
+    ".hdr": "NiftiImageIO",
+    ".img": "NiftiImageIO",
     ".nrrd": "NrrdImageIO",
     ".nhdr": "NrrdImageIO",
     ".mha": "MetaImageIO",
@@ -45,6 +47,16 @@ def stem_of(path: Path) -> str:
     """File name without ``suffix_of``."""
     suffix = suffix_of(path)
     return path.name[: -len(suffix)] if suffix and len(suffix) < len(path.name) else path.name
+
+
+def header_of_pair(path: Path) -> Path | None:
+    """The header of a pair ``.hdr``, ``.img`` of which ``path`` is either file; None where it is none or not whole."""
+    suffix = suffix_of(path)
+    if suffix not in (".hdr", ".img"):
+        return None
+    other = path.with_name(path.name[:-4] + (".img" if suffix == ".hdr" else ".hdr"))
+    header = path if suffix == ".hdr" else other
+    return header if path.is_file() and other.is_file() else None
 
 
 def safe_name(name: str) -> str:

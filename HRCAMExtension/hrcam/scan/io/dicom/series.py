@@ -38,23 +38,26 @@ class Series:
 
 @dataclass(frozen=True)
 class Listed:
-    """A volume that a folder holds: what ``read_volume`` takes, a name for it, and why it is passed over, if it is."""
+    """A volume that a folder holds: what ``read_volume`` takes, a name for it, why it is passed over (empty if it is
+    not), and what is known already to stop it.
+    """
 
     path: str
     name: str
     passed_over: str = ""
+    error: InputError | None = None
 
 
 @dataclass
 class _Folder:
-    """What lies in a folder: files by series; damaged ones of no known series; those that are no DICOM; objects that
-    are no images.
+    """What lies in a folder: files by series; damaged ones of no known series; those that are no DICOM; and whether
+    there are objects that are no images.
     """
 
     series: dict[str, list[Entry]] = field(default_factory=dict)
     broken: list[Entry] = field(default_factory=list)
     foreign: list[Path] = field(default_factory=list)
-    objects: int = 0
+    objects: bool = False
 
 
 def series_at(path: Path) -> Series | None:
@@ -106,19 +109,29 @@ def list_series(folder: Path) -> list[Listed]:
     found = _look_into(folder)
     listed = []
     for uid, entries in found.series.items():
-        name = _name(folder, uid, entries, found.series)
-        films = [entry for entry in entries if len(entry.frames) > 1]
-        why = _why_passed_over(entries)
-        if len(films) == len(entries) > 1:
+        name, why = _name(folder, uid, entries, found.series), _why_passed_over(entries)
+        if len(entries) > 1 and all(len(entry.frames) > 1 for entry in entries):
             listed += [Listed(entry.path, f"{name}_{Path(entry.path).stem}", why) for entry in entries]
         else:
-            listed.append(Listed(f"{folder}#{uid}" if uid else str(folder), name, why))
+            problem = next((entry.problem for entry in entries if entry.problem is not None), None)
+            listed.append(Listed(f"{folder}#{uid}" if len(found.series) > 1 else str(folder), name, why, problem))
     if found.broken and not listed and found.broken[0].problem is not None:
         raise found.broken[0].problem
-    listed += [Listed(entry.path, Path(entry.path).name, str(entry.problem)) for entry in found.broken]
+    if len(found.series) > 1:  # of a single series they are: it is refused with them
+        listed += [Listed(entry.path, Path(entry.path).name, str(entry.problem)) for entry in found.broken]
     if found.objects and not listed:
-        listed.append(Listed(str(folder), folder.name, f"{found.objects} DICOM objects, none of them an image"))
+        listed.append(Listed(str(folder), folder.name, "it holds DICOM objects, but no image"))
     return listed
+
+
+def series_of(file: Path) -> Listed | None:
+    """The series that a file of one frame belongs to; None for any other file."""
+    entry = _entry(file, file.stat())
+    if entry is None or len(entry.frames) != 1:
+        return None
+    found = _look_into(file.parent)
+    entries = found.series.get(entry.series, [entry])
+    return Listed(f"{file.parent}#{entry.series}", _name(file.parent, entry.series, entries, found.series))
 
 
 def _name(folder: Path, uid: str, entries: list[Entry], others: dict[str, list[Entry]]) -> str:
@@ -156,7 +169,7 @@ def _look_into(folder: Path) -> _Folder:
         elif entry is not None:
             by_uid[entry.series].append(entry)
         elif is_dicom(file):
-            found.objects += 1
+            found.objects = True
         else:
             found.foreign.append(file)
     found.series = dict(sorted(by_uid.items(), key=lambda item: (int(_number(item[1]) or 0), item[0])))
