@@ -35,11 +35,13 @@ class HRCAMModule(ScriptedLoadableModule):
         parent.dependencies = ["Colors", "Segmentations", "VolumeRendering"]
         parent.contributors = ["HR-CAM contributors"]
         parent.helpText = _(
-            "Says <b>what</b> a scan shows and <b>exactly where</b> the evidence is, with convolutional networks that "
-            "were trained on image-level labels only.<br><br>Choose a scan and a model, press <i>Localize "
-            "pathology</i>, then step through the regions and slices. Map values are evidence in logits: they compare "
-            "between scans, and a normal scan shows an empty overlay.<br><br><b>Research use only.</b> Not a medical "
-            "device; not for diagnosis or treatment.<br><br>See the <a href=\"{url}\">tutorial and manual</a>."
+            "Says <b>what</b> a scan shows and <b>exactly where</b> the evidence is, with convolutional networks. They "
+            "learn from labels of whole images; no human outline was used. Beyond that they compare the pixels of "
+            "simulated pairs, in which a synthetic lesion has a known place, and learn from labels that they drew "
+            "themselves.<br><br>Choose a scan and a model, press <i>Localize pathology</i>, then step through the "
+            "regions and slices. Evidence 1.0 is the weakest calibrated level, on every scan; a normal scan shows an "
+            "empty overlay.<br><br><b>Research use only.</b> Not a medical device; not for diagnosis or "
+            "treatment.<br><br>See the <a href=\"{url}\">tutorial and manual</a>."
         ).format(url=DOCUMENTATION_URL)
         parent.acknowledgementText = _(
             "Method: S. Shinde, T. Chougule, J. Saini, M. Ingalhalikar, \"HR-CAM: Precise Localization of Pathology "
