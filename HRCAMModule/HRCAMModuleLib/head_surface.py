@@ -33,6 +33,7 @@ def headSurface(volumeNode: Any) -> Any:
     smooth.SetInputData(image)
     smooth.SetStandardDeviation(1.0)
     contour = vtk.vtkFlyingEdges3D()
+    contour.ComputeScalarsOff()  # the surface has one color
     contour.SetInputConnection(smooth.GetOutputPort())
     contour.SetValue(0, 0.5 * float(otsu_threshold(coarse)) + 0.5 * float(coarse.min()))
     largest = vtk.vtkPolyDataConnectivityFilter()

@@ -3,31 +3,51 @@
 Localizes one scan with one model, as a user would, and writes
     module.png     the whole window: panel, levels over the scan at the strongest region, surfaces in 3D
     map.png        the same place with the continuous map
-    regions.png    the panel scrolled to regions and slices
-Without arguments it takes a tumor scan of HRCAM_DATA (default: ../shared/data beside the repository).
+    regions.png    the panel scrolled to display and slices
+    sources.json   checksums of the model and of the panel that the pictures show
+Without arguments it takes a tumor scan of HRCAM_DATA (default: ../shared/data beside the repository). Where that scan
+is not there, it ends with code 1 if the pictures are older than panel or model; `--check` does nothing else.
 """
 
 import argparse
+import hashlib
+import json
 import os
 import sys
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DATA = Path(os.environ.get("HRCAM_DATA") or REPOSITORY.parent / "shared" / "data")
+PICTURES = REPOSITORY / "Resources" / "Screenshots"
+SOURCES = "sources.json"
+SHOWN = ("HRCAMModule/Resources/UI/*.ui", "HRCAMModule/HRCAMModuleLib/*_section.py",
+         "HRCAMModule/HRCAMModuleLib/*_table.py", "HRCAMModule/HRCAMModuleLib/evidence_plot.py",
+         "HRCAMModule/HRCAMModuleLib/range_marks.py", "HRCAMModule/HRCAMModuleLib/probability_bars.py",
+         "HRCAMModule/HRCAMModuleLib/volume_rendering.py", "HRCAMExtension/hrcam/output/scene_nodes.py",
+         "HRCAMExtension/hrcam/output/evidence_colors.py", "HRCAMExtension/hrcam/run/units.py")
+"""Files that decide how panel and overlay look."""
+
+SLICE_DISTANCE_MM = 6.5
+"""Of the default scan. The header of its copy says 1 mm, which flattens the head."""
+
 WINDOW = (1480, 980)
 
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--scan", type=Path, default=DATA / "t1ce_volumes" / "btp01_pre_t1ce.nii.gz")
+    parser.add_argument("--scan", type=Path, help="default: btp01_pre_t1ce of HRCAM_DATA")
     parser.add_argument("--model", default="t1ce-tumor", help="name or folder of a model bundle (default: %(default)s)")
-    parser.add_argument("--out", type=Path, default=REPOSITORY / "Resources" / "Screenshots")
+    parser.add_argument("--out", type=Path, default=PICTURES)
+    parser.add_argument("--check", action="store_true", help="only say if the pictures are of this panel and model")
     options = parser.parse_args(arguments)
-    if not options.scan.exists():
-        parser.error(f"no scan {options.scan}: give one with --scan, or set HRCAM_DATA")
     # Run as a script, this folder leads sys.path, where its packaging.py and i18n.py would hide the real ones.
     sys.path[:] = [path for path in sys.path if Path(path or ".").resolve() != Path(__file__).resolve().parent]
     sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "HRCAMExtension")]
+    default = DATA / "t1ce_volumes" / "btp01_pre_t1ce.nii.gz"
+    options.distance = SLICE_DISTANCE_MM if options.scan is None else None
+    options.scan = options.scan or default
+    if options.check or not options.scan.exists():
+        return check(options.out)
     from Testing import host
 
     running = host.start(withMainWindow=True)
@@ -35,6 +55,34 @@ def main(arguments=None):
         takePictures(running, options)
     finally:
         running.stop()
+    sources = json.dumps(present(options.model), indent=1) + "\n"
+    (options.out / SOURCES).write_text(sources, encoding="utf-8")
+    return 0
+
+
+def present(model):
+    """The model's name and weights, and a checksum of what draws panel and overlay, as they are now."""
+    from hrcam.bundle.bundle import load_bundle
+
+    panel = hashlib.sha256()
+    for path in sorted({path for pattern in SHOWN for path in REPOSITORY.glob(pattern)}):
+        panel.update(path.read_text(encoding="utf-8").encode())
+    return {"model": model, "weights": load_bundle(model).sha256, "panel": panel.hexdigest()}
+
+
+def check(folder):
+    """0 where the pictures are of the present panel and model; else 1, and what to do."""
+    try:
+        taken = json.loads((folder / SOURCES).read_text(encoding="utf-8"))
+        old = [what for what, value in present(taken["model"]).items() if taken.get(what) != value]
+    except (OSError, ValueError, KeyError):
+        old = ["everything"]
+    if old:
+        print(f"The pictures in {folder} are older than the {' and the '.join(old)}. Take them again: make "
+              "screenshots, with HRCAM_DATA naming the folder of the scans.", file=sys.stderr)
+        return 1
+    print(f"The pictures in {folder} are of the present panel and model.")
+    return 0
 
 
 def takePictures(running, options):
@@ -48,13 +96,15 @@ def takePictures(running, options):
     running.mainWindow.resize(*WINDOW)
     slicer.util.selectModule("HRCAMModule")
     volume = slicer.util.loadVolume(str(options.scan))
-    logic = slicer.util.getModuleLogic("HRCAMModule")
-    running.processEvents()
-    result = logic.localize(volume, model=options.model)
-    logic.showOverlay(result, legend=True)
+    if options.distance is not None:
+        volume.SetSpacing(*volume.GetSpacing()[:2], options.distance)
+    panel = slicer.util.getModuleWidget("HRCAMModule")
+    logic = panel.logic
+    running.processEvents(0.3)
     slicer.util.resetSliceViews()
-    if result.regions:
-        logic.jumpToRegion(result, 1)
+    result = logic.localize(volume, model=options.model)
+    panel.runs.done(result)
+    running.waitUntil(lambda: panel._showing is None, 60)
     logic.showIn3D(result, surfaces=True)
     for _ in range(3):  # the camera's box follows one turn later
         slicer.util.resetThreeDViews()
@@ -64,8 +114,8 @@ def takePictures(running, options):
     logic.showOverlay(result, kind="map", legend=True)
     save(running, options.out / "map.png")
     logic.showOverlay(result, kind="levels", legend=True)
-    panel = running.mainWindow._qobject()._panel
-    panel.verticalScrollBar().setValue(panel.verticalScrollBar().maximum())
+    scroll = running.mainWindow._qobject()._panel.verticalScrollBar()
+    scroll.setValue(scroll.maximum())
     save(running, options.out / "regions.png")
 
 
@@ -81,4 +131,4 @@ def save(running, path):
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
