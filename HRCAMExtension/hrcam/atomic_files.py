@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -72,3 +74,19 @@ def turn_in(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+@contextmanager
+def replacing(path: Path, via: Path | None = None) -> Iterator[Path]:
+    """Give the name of a new file, with the suffixes of `path`, that takes its place when the block ends well.
+
+    It vanishes otherwise; nobody ever sees half a file under the name `path`. The new file lies in a hidden folder of
+    its own in ``via`` (None: beside `path`), on the same disk. Raises ``OSError`` where it cannot be written.
+    """
+    holder = Path(tempfile.mkdtemp(prefix=f".{path.name[:40]}-", dir=path.parent if via is None else via))
+    try:
+        yield holder / path.name
+        settle(holder / path.name)
+        (holder / path.name).replace(path)
+    finally:
+        shutil.rmtree(holder, ignore_errors=True)

@@ -6,14 +6,15 @@ of the file is `TrainConfig.model_json_schema()` (`hrcam train --print-schema`).
 
 import difflib
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 import yaml
 from hrcam.cam.fusion import check_fusion
 from hrcam.cam.head import STRENGTHS
 from hrcam.errors import HRCAMError, InputError
-from hrcam_research.simulate.case import LEAST_CHANGE
+from hrcam.words import reason
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from hrcam_train.augment import AugmentOptions
@@ -22,11 +23,13 @@ RECIPES = Path(__file__).parent / "recipes"
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
+    """A part of the configuration: unknown keys are refused."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class ClassConfig(_Section):
+class ClassConfig(Section):
     """One class, in the order of the network's outputs."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 _.+-]{0,63}$")
@@ -36,7 +39,7 @@ class ClassConfig(_Section):
     terminology: str | None = Field(default=None, description="3D Slicer's terminology tag")
 
 
-class IntensityConfig(_Section):
+class IntensityConfig(Section):
     """How intensities become comparable; the same at inference."""
 
     kind: Literal["percentile"] = "percentile"
@@ -46,7 +49,7 @@ class IntensityConfig(_Section):
     per: Literal["volume", "slice"] = "volume"
 
 
-class InputConfig(_Section):
+class InputConfig(Section):
     """The grid on which the network sees a slice (H, W) or a volume (D, H, W)."""
 
     planes: list[Literal["axial", "coronal", "sagittal"]] = Field(
@@ -63,60 +66,12 @@ class InputConfig(_Section):
         return tuple(given) if isinstance(given, list) else (given,) * len(self.size)
 
 
-class SimulationConfig(_Section):
-    """Pairs generated on the fly by `hrcam_research.simulate`: a scan with a lesion, and the same scan without.
-
-    "lesion" draws from heads in `data.path` (label maps or T1 volumes; without a path, from phantoms), "nigral_loss"
-    draws neuromelanin-like midbrains.
-    """
-
-    kind: Literal["lesion", "nigral_loss"] = "lesion"
-    pairs_per_epoch: int = Field(default=2000, ge=1)
-    validation_pairs: int = Field(default=400, ge=4)
-    diameter_mm: tuple[float, float] = Field(default=(2.0, 30.0), description="smallest and largest lesion")
-    contrast: tuple[float, float] = Field(
-        default=(0.12, 1.2), description="least and greatest, as a fraction of the local tissue's intensity"
-    )
-    least_change: float = Field(
-        default=LEAST_CHANGE, ge=0, le=1,
-        description="lesions that change the image less, as a fraction of the brain's median, are put elsewhere",
-    )
-    styles: list[Literal["t1", "t1ce", "any"]] = Field(
-        default=["t1", "t1ce", "any"], min_length=1, description="contrasts of the heads' tissues, equally often"
-    )
-    stripped: float = Field(
-        default=0.0, ge=0, le=1, description="share of heads drawn without skull and skin, as after brain extraction"
-    )
-    patch: int | None = Field(
-        default=None, ge=8,
-        description="stage one learns from crops of so many pixels a side (at most the image) around what tells a pair "
-        "apart, of slices where the network looks at volumes in planes; the head is then fitted near what it learnt, "
-        "to answer for whole images",
-    )
-    patches: int = Field(default=1, ge=1, description="crops of a pair, each with and without the lesion")
-    elsewhere: int = Field(
-        default=0, ge=0, description="further crops of a pair, without lesion, from all over the head (with patch)"
-    )
-    anywhere: int = Field(
-        default=0, ge=0,
-        description="further crops a pair, of slices without lesion through all of a head, face and neck included "
-        "(with patch; of slices alone): volumes show these, slices through lesions do not",
-    )
-    clear_epochs: int = Field(
-        default=0, ge=0, description="so many epochs begin with large lesions of strong contrast alone (with patch)"
-    )
-    whole_epochs: int = Field(
-        default=0, ge=0,
-        description="so many epochs more, at half the learning rate, learn from whole images and, of slices, "
-        "one without lesion through any part of a head for each pair (with patch)",
-    )
-    phantoms: int = Field(default=12, ge=2, description="number of phantom heads where there is no data.path")
-
-
-class DataConfig(_Section):
+class DataConfig(Section):
     """Where images come from, and how volumes become training examples."""
 
-    kind: Literal["labeled", "paired"] = "labeled"
+    kind: Literal["labeled", "paired"] = Field(
+        default="labeled", description="paired: images with and without a simulated lesion, for hrcam train-pairs"
+    )
     path: str | None = Field(default=None, description="folder or CSV; --data says it on the command line")
     patient_pattern: str | None = Field(
         default=None, description="regular expression; its first group, or its match, in the name is the patient"
@@ -125,10 +80,9 @@ class DataConfig(_Section):
     planes: Literal["acquisition", "all"] = Field(default="acquisition", description="cuts taken from a volume (2D)")
     slice_step: int = Field(default=1, ge=1, description="take every n-th slice of a volume (2D)")
     minimum_foreground: float = Field(default=0.05, ge=0, lt=1, description="leave out slices with less of the head")
-    simulation: SimulationConfig = SimulationConfig()
 
 
-class NetworkConfig(_Section):
+class NetworkConfig(Section):
     """The CNN: a key of `registry.ARCHITECTURES`; `torchvision.`, `timm.`, `monai.NAME`; or `module:function`."""
 
     name: str = Field(min_length=1)
@@ -144,7 +98,7 @@ class NetworkConfig(_Section):
     )
 
 
-class OptimizerConfig(_Section):
+class OptimizerConfig(Section):
     """Stage one: the network, trained by AdamW with a one-cycle learning rate."""
 
     epochs: int = Field(default=30, ge=1)
@@ -156,19 +110,15 @@ class OptimizerConfig(_Section):
     workers: int = Field(default=0, ge=0, description="processes that load data")
 
 
-class HeadConfig(_Section):
+class HeadConfig(Section):
     """Stage two (METHOD.md fact 4): pooled features, z-scored, L2, solved to convergence."""
 
-    from_weights: bool = Field(
-        default=False,
-        description="begin with the head that came with network.weights and change it little (pairs, head_only)",
-    )
     inverse_penalties: list[float] = Field(
         default=list(STRENGTHS), min_length=1, description="C; the strongest penalty that validation allows is taken"
     )
 
 
-class TrainerConfig(_Section):
+class TrainerConfig(Section):
     """Lightning's own flags."""
 
     accelerator: str = "auto"
@@ -179,7 +129,7 @@ class TrainerConfig(_Section):
     progress: bool = True
 
 
-class DataSource(_Section):
+class DataSource(Section):
     """An attribution that the bundle carries along."""
 
     name: str
@@ -188,7 +138,7 @@ class DataSource(_Section):
     attribution: str = ""
 
 
-class TrainConfig(_Section):
+class TrainConfig(Section):
     """A whole training run."""
 
     name: str = Field(pattern=NAME_PATTERN)
@@ -234,25 +184,8 @@ class TrainConfig(_Section):
             check_fusion(self.fusion)
         except HRCAMError as error:
             raise ValueError(f"fusion: {error}") from None
-        if self.head.from_weights and (
-            self.data.kind != "paired" or self.mode != "head_only" or not self.network.weights
-        ):
-            raise ValueError("head.from_weights: needs data.kind paired, mode head_only and network.weights")
         if self.folds == 1:
             raise ValueError("folds: 0 (no cross-validation) or at least 2")
-        if self.data.kind == "paired":
-            if [c.pathology for c in self.classes].count(True) != 1 or len(names) != 2:
-                raise ValueError("classes: pairs need exactly one class with pathology and one without")
-            if self.data.simulation.kind == "nigral_loss" and self.dimension == 2:
-                raise ValueError("dimension: nigral_loss makes volumes, set it to 3")
-            if self.data.simulation.kind == "lesion" and len(set(self.input.size)) + len(set(self.input.spacings)) > 2:
-                raise ValueError("input: simulated heads need one size and one spacing for all axes")
-            if self.data.simulation.patch and self.data.simulation.patch > max(self.input.size):
-                raise ValueError("data.simulation.patch: crops cannot be larger than input.size")
-            if self.data.simulation.patch and self.mode != "joint":
-                raise ValueError("mode: crops are learnt through the HR-CAM head, set it to joint")
-            if self.folds:
-                raise ValueError("folds: pairs are generated without end, cross-validation has no use; set it to 0")
         if self.data.patient_pattern is not None:
             try:
                 re.compile(self.data.patient_pattern)
@@ -271,9 +204,17 @@ class TrainConfig(_Section):
         return [c.name for c in self.classes]
 
 
-def recipes() -> list[str]:
-    """Names of the recipes that come with the package."""
-    return sorted(path.stem for path in RECIPES.glob("*.yaml"))
+Config = TypeVar("Config", bound=TrainConfig)
+
+
+def recipes(folder: Path = RECIPES) -> list[str]:
+    """Names of the recipes in a folder."""
+    return sorted(path.stem for path in folder.glob("*.yaml"))
+
+
+def recipe_text(name: str, folder: Path = RECIPES) -> str:
+    """A recipe as it is written, to start from; raises `InputError` where there is none of this name."""
+    return _find(name, folder).read_text(encoding="utf-8")
 
 
 def load_config(name_or_path: str | Path, **overrides: Any) -> TrainConfig:
@@ -283,40 +224,52 @@ def load_config(name_or_path: str | Path, **overrides: Any) -> TrainConfig:
     ------
     InputError : no such recipe or file, not YAML, or wrong keys or values: all of them are named at once.
     """
-    path = Path(name_or_path)
-    if not path.is_file() and path.parent == Path():
-        path = RECIPES / f"{path.stem}.yaml"
-    if not path.is_file():
-        near = difflib.get_close_matches(Path(name_or_path).stem, recipes(), n=1)
-        meant = f"Did you mean {near[0]}? " if near else ""
-        raise InputError(
-            f"There is no configuration {str(name_or_path)!r}.",
-            f"{meant}Give a YAML file or one of {', '.join(recipes())}.",
-        )
+    return read_config(TrainConfig, name_or_path, RECIPES, overrides)
+
+
+def read_config(kind: type[Config], name_or_path: str | Path, folder: Path, overrides: Mapping[str, Any]) -> Config:
+    """`load_config` for any kind of configuration, with its folder of recipes."""
+    path = _find(name_or_path, folder)
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not YAML: {' '.join(str(error).split())}.", "Correct the file.") from None
+        raise InputError(f"{path} is not YAML: {reason(error)}.", "Correct the file.") from None
     if not isinstance(raw, dict):
         raise InputError(f"{path} holds no settings.", "Start from a recipe: hrcam train --print-recipe NAME.")
     for key, value in overrides.items():
         _assign(raw, key.split("."), value)
-    return parse_config(raw, str(path))
+    return parse_config(raw, str(path), kind)
 
 
-def parse_config(raw: dict[str, Any], source: str = "the configuration") -> TrainConfig:
+def parse_config(
+    raw: dict[str, Any], source: str = "the configuration", kind: type[Config] = TrainConfig  # type: ignore[assignment]
+) -> Config:
     """Check settings; every wrong one is named, unknown keys with the key that was probably meant."""
     try:
-        return TrainConfig.model_validate(raw)
+        return kind.model_validate(raw)
     except ValidationError as error:
-        lines = [_explain(e) for e in error.errors()]
+        lines = [_explain(e, kind) for e in error.errors()]
     raise InputError(f"{source} has {len(lines)} wrong setting(s): " + "; ".join(lines) + ".", "Correct and run again.")
 
 
-def _explain(error: Any) -> str:
+def _find(name_or_path: str | Path, folder: Path) -> Path:
+    path = Path(name_or_path)
+    if not path.is_file() and path.parent == Path():
+        path = folder / f"{path.stem}.yaml"
+    if not path.is_file():
+        near = difflib.get_close_matches(Path(name_or_path).stem, recipes(folder), n=1)
+        meant = f"Did you mean {near[0]}? " if near else ""
+        raise InputError(
+            f"There is no configuration {str(name_or_path)!r}.",
+            f"{meant}Give a YAML file or one of {', '.join(recipes(folder))}.",
+        )
+    return path
+
+
+def _explain(error: Any, kind: type[BaseModel]) -> str:
     where = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(str(error["loc"][-1]), _keys_at(error["loc"][:-1]), n=1)
+        near = difflib.get_close_matches(str(error["loc"][-1]), _keys_at(error["loc"][:-1], kind), n=1)
         return f"unknown key {where}" + (f" (did you mean {near[0]}?)" if near else "")
     if error["type"] == "missing":
         return f"{where} is missing"
@@ -326,9 +279,9 @@ def _explain(error: Any) -> str:
     return f"{where}: {message[0].lower()}{message[1:]}, not {error['input']!r}"
 
 
-def _keys_at(location: tuple[str | int, ...]) -> list[str]:
+def _keys_at(location: tuple[str | int, ...], kind: type[BaseModel]) -> list[str]:
     """Settings that exist in the section at `location`, list indices skipped."""
-    section: type[BaseModel] = TrainConfig
+    section = kind
     for part in location:
         if isinstance(part, str) and part in section.model_fields:
             section = _section(section.model_fields[part].annotation) or section

@@ -15,6 +15,7 @@ from hrcam.errors import ModelError
 from hrcam.networks.efficientnet_lite0 import Lite0Pyramid, load_pretrained
 from hrcam.networks.library import LIBRARIES, network
 from hrcam.networks.registry import ARCHITECTURES, build_network
+from hrcam.words import reason
 from torch import Tensor, nn
 
 from hrcam_train.config import NetworkConfig, TrainConfig
@@ -117,9 +118,8 @@ def load_weights(cnn: nn.Module, path: Path) -> None:
     try:
         cnn.load_state_dict(state)
     except (RuntimeError, AttributeError) as error:
-        reason = " ".join(str(error).split())[:300]
         raise ModelError(
-            f"The weights {path} are not of this network: {reason}.", "Check name and arguments."
+            f"The weights {path} are not of this network: {reason(error)}.", "Check name and arguments."
         ) from error
 
 
@@ -130,8 +130,9 @@ def _read_state(path: Path) -> dict[str, Tensor]:
         state = torch.load(path, map_location="cpu", weights_only=True)
         return dict(state.get("state_dict", state))
     except Exception as error:  # torch and safetensors raise many kinds
-        reason = " ".join(str(error).split())[:200]
-        raise ModelError(f"The weights {path} cannot be read: {reason}.", "Save them as .safetensors.") from error
+        raise ModelError(
+            f"The weights {path} cannot be read: {reason(error)}.", "Save them as .safetensors."
+        ) from error
 
 
 def _weights_file(name: str) -> Path:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from hrcam.atomic_files import replacing
 from hrcam.errors import HRCAMError, InputError
 from hrcam.scan.checks import check_volume
 from hrcam.scan.geometry import PLANES
@@ -111,9 +111,9 @@ def _prepared(case: LabeledCase, config: TrainConfig, cache: Path) -> PreparedCa
             "content_hash": volume.content_hash,
             "statistics": intensity_statistics(slices),
         }
-        with _replacing(arrays) as part, part.open("wb") as stream:
+        with replacing(arrays) as part, part.open("wb") as stream:
             np.save(stream, images)
-        with _replacing(notes) as part:  # last: its presence says that the images are whole
+        with replacing(notes) as part:  # last: its presence says that the images are whole
             part.write_text(json.dumps(found), encoding="utf-8")
     known = json.loads(notes.read_text(encoding="utf-8"))
     index_of = {name: index for index, name in enumerate(config.class_names)}
@@ -163,18 +163,3 @@ def _key(case: LabeledCase, config: TrainConfig) -> str:
         config.input.model_dump(mode="json"), data, sorted(case.slice_labels or {}),
     ]  # fmt: skip
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
-
-
-class _replacing:  # noqa: N801 - reads as a statement
-    """Write to a private name that takes the place of `target` when whole, whoever else prepares the same scan."""
-
-    def __init__(self, target: Path) -> None:
-        self.target, self.part = target, target.with_name(f".{os.getpid()}-{target.name}")
-
-    def __enter__(self) -> Path:
-        return self.part
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            self.part.replace(self.target)
-        self.part.unlink(missing_ok=True)

@@ -7,9 +7,11 @@ from typing import Any
 import lightning.pytorch as pl
 import safetensors.torch
 import torch
+from hrcam.atomic_files import replacing
 from hrcam.cam.model import HRCAM
 from hrcam.errors import HRCAMError, ModelError
 from hrcam.run.inference import memory_format
+from hrcam.words import reason
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from torch.utils.data import DataLoader
@@ -17,7 +19,6 @@ from torch.utils.data import DataLoader
 from hrcam_train.config import TrainConfig
 from hrcam_train.data import Example, Examples, class_weights, make_loader
 from hrcam_train.module import MONITOR, Classifier, freeze_unused
-from hrcam_train.twin_lesson import TwinClassifier
 
 DONE = "stage-one.safetensors"
 
@@ -52,14 +53,14 @@ class _Loaders(pl.LightningDataModule):
 
 
 def train_cnn(
-    hrcam: HRCAM,
+    classifier: Classifier,
     training: Examples,
     validation: Examples,
     config: TrainConfig,
     folder: Path,
     callbacks: tuple[Callback, ...] = (),
 ) -> None:
-    """Train `hrcam`'s CNN in place; it ends with the weights of the best validation loss.
+    """Train the CNN of `classifier.hrcam` in place; it ends with the weights of the best validation loss.
 
     A run that was interrupted goes on from the last finished epoch where `folder` holds its checkpoint; a finished one
     is loaded. `folder` gets `checkpoints/`, `csv/` and `tensorboard/`.
@@ -68,11 +69,10 @@ def train_cnn(
     ------
     ModelError : training diverged, or Lightning refuses the trainer's options.
     """
-    finished = folder / DONE
+    hrcam, finished = classifier.hrcam, folder / DONE
     if finished.exists():
         hrcam.load_state_dict(safetensors.torch.load_file(finished))
         return
-    classifier = _classifier(hrcam, training, config)
     freeze_unused(classifier, torch.zeros(1, 1, *config.input.size))
     checkpoints = folder / "checkpoints"
     best = ModelCheckpoint(checkpoints, "best", monitor=MONITOR, enable_version_counter=False)
@@ -93,15 +93,13 @@ def train_cnn(
     if not all(torch.isfinite(value).all() for value in hrcam.state_dict().values()):
         raise ModelError("Training diverged: weights are not finite.", "Lower train.learning_rate.")
     if trainer.is_global_zero:
-        part = finished.with_suffix(".part")
-        safetensors.torch.save_file({k: v.contiguous() for k, v in hrcam.state_dict().items()}, part)
-        part.replace(finished)
+        with replacing(finished) as part:
+            safetensors.torch.save_file({k: v.contiguous() for k, v in hrcam.state_dict().items()}, part)
     trainer.strategy.barrier("stage one saved")
 
 
-def _classifier(hrcam: HRCAM, training: Examples, config: TrainConfig) -> Classifier:
-    if config.data.kind == "paired" and config.data.simulation.patch:
-        return TwinClassifier(hrcam, config, config.sick)
+def label_classifier(hrcam: HRCAM, training: Examples, config: TrainConfig) -> Classifier:
+    """What learns the labels of `training`, by the CNN's own classifier or, in the mode "joint", the HR-CAM head."""
     weights = None
     if config.class_weights == "balanced":
         weights = class_weights(training.labels, len(config.classes))
@@ -130,8 +128,9 @@ def make_trainer(config: TrainConfig, folder: Path, callbacks: list[Callback]) -
     except HRCAMError:
         raise
     except (ValueError, RuntimeError, pl.utilities.exceptions.MisconfigurationException) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise ModelError(f"The trainer refuses its options: {reason}.", "Correct the trainer section.") from error
+        raise ModelError(
+            f"The trainer refuses its options: {reason(error)}.", "Correct the trainer section."
+        ) from error
 
 
 def _devices(given: int | str) -> int | str:

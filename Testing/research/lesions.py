@@ -15,8 +15,8 @@ from hrcam.cam.fusion import fuse
 from hrcam.run.marking import label_levels
 from hrcam_research.evaluate import lesions
 from hrcam_research.evaluate.data import spacing_of
-from hrcam_train.config import load_config
-from hrcam_train.paired import draw_pair, split_heads
+from hrcam_research.paired.config import load_paired_config
+from hrcam_research.paired.pairs import draw_pair, split_heads
 from rich.progress import track
 from scipy import ndimage
 from sklearn.metrics import average_precision_score, roc_auc_score
@@ -31,7 +31,7 @@ AROUND_MM = 10.0
 
 def generated_pairs(bundle, data, count):
     """Yield images (lesion, twin: 2×1×*size), mask and kind, of heads that take no part in training."""
-    config = load_config(bundle.name, **{"data.path": str(data)})
+    config = load_paired_config(bundle.name, **{"data.path": str(data)})
     _, held_out = split_heads(config)
     for number in range(count):
         pair, mask, _ = draw_pair(config, held_out, (SEED, 0, number))

@@ -13,14 +13,14 @@ from pathlib import Path
 
 from hrcam.bundle.bundle import load_bundle
 from hrcam.bundle.write import save_bundle
+from hrcam_research.paired.config import load_paired_config
+from hrcam_research.paired.pairs import split_heads, validation_pairs
 from hrcam_research.t1ce_tumor import bundle as tumor_bundle
 from hrcam_research.t1ce_tumor import calibration as tumor_calibration
 from hrcam_research.t1ce_tumor.data import normal_slices, tumor_slices, volume_images
 from hrcam_train.calibrate import calibrate
-from hrcam_train.config import load_config
-from hrcam_train.paired import split_heads, validation_pairs
+from hrcam_train.fit import device_of
 from hrcam_train.predict import predict
-from hrcam_train.run import device_of
 
 CARD = "MODEL_CARD.md"
 
@@ -30,7 +30,7 @@ def measure(bundle, network, data, **changes):
     if bundle.name == tumor_bundle.NAME:
         tumors, normals = tumor_slices(data, "val"), normal_slices(data, held=True)
         return tumor_calibration.calibrate(network, tumors, normals, volume_images(data))
-    config = load_config(bundle.name, **{"data.path": str(data / "head_labels")} | changes)
+    config = load_paired_config(bundle.name, **{"data.path": str(data / "head_labels")} | changes)
     _, held_out = split_heads(config)
     cases, device = validation_pairs(config, held_out), device_of(config)
     predictions = predict(network, cases, device, config.train.batch_size)

@@ -41,9 +41,6 @@ def test_all_wrong_settings_are_named_with_what_was_meant():
         ({"folds": 1}, "or at least 2"),
         ({"fusion": "product"}, "There is no fusion 'product'"),
         ({"data__patient_pattern": "("}, "not a regular expression"),
-        ({"data__kind": "paired", "folds": 3}, "cross-validation has no use"),
-        ({"data__kind": "paired", "input__size": [32, 48]}, "one size and one spacing"),
-        ({"data__kind": "paired", "data__simulation": {"kind": "nigral_loss"}}, "makes volumes"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(changes, words):
@@ -62,12 +59,12 @@ def test_files_that_are_not_there_or_not_yaml(tmp_path):
     with pytest.raises(InputError, match="holds no settings"):
         load_config(broken)
     with pytest.raises(InputError, match="seed is no section"):
-        load_config("simulated-lesion", **{"seed.deep": 1})
+        load_config("glioma-meningioma", **{"seed.deep": 1})
 
 
 def test_overrides_reach_into_sections():
-    config = load_config("simulated-lesion", **{"train.epochs": 3, "data.simulation.pairs_per_epoch": 7})
-    assert config.train.epochs == 3 and config.data.simulation.pairs_per_epoch == 7
+    config = load_config("glioma-meningioma", **{"train.epochs": 3, "data.slice_step": 7})
+    assert config.train.epochs == 3 and config.data.slice_step == 7
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
-from hrcam import InputError, ModelError
+from hrcam import ModelError
 from hrcam.bundle.bundle import load_bundle
 from hrcam.errors import BundleError
 from hrcam.networks.registry import build_network
@@ -66,11 +66,3 @@ def test_a_head_comes_with_the_weights_of_a_bundle(flat: tuple[Path, nn.Module])
     torch.testing.assert_close(learnt.state_dict(), bundle.build().state_dict())
     with pytest.raises(ModelError, match=r"have no head for this network.*head\.from_weights to false"):
         learnt_hrcam(config(2, str(flat[0]), width=8))
-
-
-@pytest.mark.parametrize("lacking", ["mode", "data__kind", "network__weights"])
-def test_a_head_that_comes_with_weights_needs_pairs_and_weights(lacking: str) -> None:
-    given = {"mode": "head_only", "data__kind": "paired", "network__weights": "simulated-lesion"}
-    parse_config(settings(head__from_weights=True, **given))
-    with pytest.raises(InputError, match=r"head\.from_weights: needs data\.kind paired, mode head_only and"):
-        parse_config(settings(head__from_weights=True, **{key: given[key] for key in given if key != lacking}))

@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("hrcam_research.demo:demo", "Localize a simulated lesion in a real template and show the truth too."),
     "evaluate": ("hrcam_research.evaluate.command:evaluate", "Compare localization methods where lesions are known."),
     "train": ("hrcam_train.command:train", "Train a model from image-level labels, with your own CNN if you like."),
+    "train-pairs": ("hrcam_research.paired.command:train_pairs", "Train a model on simulated pairs of images."),
     "simulate": ("hrcam_research.simulate.command:simulate", "Simulate images with lesions of known place."),
     "worker": ("hrcam.worker.worker:main", "Serve localizations over standard input and output, as 3D Slicer uses it."),
 }

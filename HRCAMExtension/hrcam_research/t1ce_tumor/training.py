@@ -11,12 +11,13 @@ import lightning
 import numpy as np
 import numpy.typing as npt
 import torch
-from hrcam_train.twin_lesson import LEVEL_WEIGHT
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
 from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, IterableDataset
+
+from hrcam_research.paired.pair_loss import LEVEL_WEIGHT
 
 from .anatomy import find_sella
 from .data import CLASSES, NORMAL, SIZE, TUMORS, Images

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
-from hrcam_train.twin_lesson import CHANGED, EQUAL, LEVEL_WEIGHT, twin_loss
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from hrcam_research.paired.pair_loss import CHANGED, EQUAL, LEVEL_WEIGHT, pair_loss
 from hrcam_research.simulate.lesion import LOOKS, insert_lesion, random_lesion, tumor_lesion
 
 from .data import SPACING_MM
@@ -76,7 +76,7 @@ def twins_loss(network: nn.Module, twins: Twins) -> Tensor:
 
     def lesson(pixels: Tensor) -> Tensor:
         ill, well = any_tumor(pixels).chunk(2)
-        return twin_loss(ill, well, changed, equal, known, hardest=0.3)
+        return pair_loss(ill, well, changed, equal, known, hardest=0.3)
 
     return lesson(seen.pixels) + LEVEL_WEIGHT * torch.stack([lesson(level) for level in seen.levels]).sum()
 

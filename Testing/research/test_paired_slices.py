@@ -4,13 +4,16 @@ import pytest
 import torch
 from hrcam import HRCAM
 from hrcam.networks.registry import build_network
+from hrcam_research.paired.config import PairedConfig
+from hrcam_research.paired.slices import config_of_slices
 from hrcam_train.config import parse_config
-from hrcam_train.planes import config_of_slices
 from train_data import settings
 
 
 def config(**changes):
-    return parse_config(settings(mode="joint") | changes)
+    kind = "nigral_loss" if changes.get("dimension") == 3 else "lesion"
+    given = settings(mode="joint", data={"kind": "paired", "simulation": {"kind": kind}})
+    return parse_config(given | changes, kind=PairedConfig)
 
 
 @pytest.mark.parametrize(("power", "kind"), [(1, "pyramid"), (2, "power")])

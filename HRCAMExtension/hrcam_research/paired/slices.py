@@ -5,12 +5,12 @@ level for each stride, so one loads the other's state dict.
 """
 
 from hrcam.networks.efficientnet_lite0 import Lite0Pyramid
-
-from hrcam_train.config import TrainConfig
 from hrcam_train.network import build_cnn
 
+from hrcam_research.paired.config import PairedConfig
 
-def config_of_slices(config: TrainConfig) -> TrainConfig:
+
+def config_of_slices(config: PairedConfig) -> PairedConfig:
     """The same training on slices of the volumes that `config` draws; `config` itself for any other network."""
     if config.dimension != 3 or config.network.name != "lite0_pyramid":
         return config

@@ -7,17 +7,24 @@ import pytest
 import torch
 from hrcam import HRCAM
 from hrcam.networks.registry import build_network
-from hrcam_train import twin_lesson
+from hrcam_research.paired import refit as refit_module
+from hrcam_research.paired.config import PairedConfig
+from hrcam_research.paired.pair_classifier import PairClassifier
+from hrcam_research.paired.pair_loss import OFFSET, log_odds, pair_loss, silence_loss
+from hrcam_research.paired.refit import refit_head
 from hrcam_train.config import parse_config
 from hrcam_train.module import freeze_unused
-from hrcam_train.twin_lesson import OFFSET, TwinClassifier, log_odds, refit_head, silence_loss, twin_loss
 from train_data import settings
+
+
+def paired_config(raw: dict) -> PairedConfig:
+    return parse_config(raw, kind=PairedConfig)
 
 
 def loss_of(evidence: torch.Tensor, twin: torch.Tensor) -> float:
     changed = torch.zeros(1, 16, 16)
     changed[0, 4:8, 4:8] = 1
-    return float(twin_loss(evidence, twin, changed, 1 - changed))
+    return float(pair_loss(evidence, twin, changed, 1 - changed))
 
 
 def spot(row: int) -> torch.Tensor:
@@ -39,7 +46,7 @@ def test_evidence_is_wanted_where_twins_differ_and_nowhere_else() -> None:
 def test_the_loss_can_be_learnt_from() -> None:
     evidence = torch.zeros(1, 16, 16, requires_grad=True)
     changed = (spot(4) > 0).float()
-    twin_loss(evidence, torch.zeros(1, 16, 16), changed, 1 - changed).backward()
+    pair_loss(evidence, torch.zeros(1, 16, 16), changed, 1 - changed).backward()
     assert evidence.grad is not None
     assert (evidence.grad[changed > 0] < 0).all() and (evidence.grad[changed == 0] > 0).all()
 
@@ -63,58 +70,58 @@ def test_silence_costs_least_and_the_most_wrong_pixels_count_once_more() -> None
 
 
 @pytest.fixture
-def classifier() -> TwinClassifier:
-    config = parse_config(settings(mode="joint", augment=None))
+def classifier() -> PairClassifier:
+    config = paired_config(settings(mode="joint", augment=None, data__kind="paired"))
     torch.manual_seed(0)
     hrcam = HRCAM(build_network("vgg_small", {"width": 4, "stages": 3}), 2)
-    return TwinClassifier(hrcam, config, sick=0).eval()
+    return PairClassifier(hrcam, config, sick=0).eval()
 
 
-def test_a_batch_is_judged_by_its_labels_whatever_the_layout(classifier: TwinClassifier) -> None:
+def test_a_batch_is_measured_by_its_labels_whatever_the_layout(classifier: PairClassifier) -> None:
     """Every crop with lesion is followed by its twin; the rest are healthy crops. Their order says nothing."""
     ill, twin, healthy = torch.rand(2, 32, 32), torch.rand(2, 32, 32), torch.rand(2, 32, 32)
     first = torch.stack([torch.stack([ill[n], twin[n], healthy[n]]) for n in (0, 1)])
     second = torch.stack([torch.stack([healthy[1 - n], ill[n], twin[n]]) for n in (0, 1)])
-    loss, strongest, has = classifier._judge(first, torch.tensor([[0, 1, 1]] * 2))
-    again, _, _ = classifier._judge(second, torch.tensor([[1, 0, 1]] * 2))
+    loss, strongest, has = classifier._measure(first, torch.tensor([[0, 1, 1]] * 2))
+    again, _, _ = classifier._measure(second, torch.tensor([[1, 0, 1]] * 2))
     torch.testing.assert_close(loss, again)
     assert has.tolist() == [True, True, False, False, False, False] and strongest.shape == (6,)
 
 
-def test_the_loss_reaches_all_that_is_trained(classifier: TwinClassifier) -> None:
+def test_the_loss_reaches_all_that_is_trained(classifier: PairClassifier) -> None:
     """Several processes would wait for the rest."""
     freeze_unused(classifier, torch.zeros(1, 1, 32, 32))
-    classifier._judge(torch.rand(2, 3, 32, 32), torch.tensor([[0, 1, 1]] * 2))[0].backward()
+    classifier._measure(torch.rand(2, 3, 32, 32), torch.tensor([[0, 1, 1]] * 2))[0].backward()
     trained = {name: p.grad for name, p in classifier.named_parameters() if p.requires_grad}
-    assert "hrcam.cam.head.weight" in trained and not [name for name, grad in trained.items() if grad is None]
+    assert "hrcam.head.weight" in trained and not [name for name, grad in trained.items() if grad is None]
 
 
 def test_the_answer_of_a_whole_image_counts_more_than_that_of_a_crop() -> None:
     losses = []
     images, labels = torch.rand(2, 3, 32, 32), torch.tensor([[0, 1, 1]] * 2)
     for patch, size in ((32, 64), (32, 32)):
-        config = parse_config(
+        config = paired_config(
             settings(mode="joint", augment=None, input__size=[size, size], data__kind="paired",
                      data__simulation={"patch": patch})
         )  # fmt: skip
         torch.manual_seed(0)
         hrcam = HRCAM(build_network("vgg_small", {"width": 4, "stages": 3}), 2)
-        losses.append(TwinClassifier(hrcam, config, sick=0).eval()._judge(images, labels)[0].item())
+        losses.append(PairClassifier(hrcam, config, sick=0).eval()._measure(images, labels)[0].item())
     assert losses[1] > losses[0] + 1
 
 
-def test_evidence_in_a_healthy_crop_costs(classifier: TwinClassifier) -> None:
+def test_evidence_in_a_healthy_crop_costs(classifier: PairClassifier) -> None:
     pair = torch.rand(2, 32, 32)
     classifier.requires_grad_(False)
     classifier.hrcam.head.weight.zero_()
     classifier.hrcam.head.weight[0] = 1.0  # any feature is evidence
     faint, loud = torch.zeros(1, 32, 32), torch.rand(1, 32, 32) * 5
     labels = torch.tensor([[0, 1, 1]])
-    quiet = classifier._judge(torch.cat([pair, faint])[None], labels)[0]
-    assert float(classifier._judge(torch.cat([pair, loud])[None], labels)[0]) > float(quiet)
+    quiet = classifier._measure(torch.cat([pair, faint])[None], labels)[0]
+    assert float(classifier._measure(torch.cat([pair, loud])[None], labels)[0]) > float(quiet)
 
 
-def test_kept_norms_are_no_news_but_other_warnings_are(classifier: TwinClassifier) -> None:
+def test_kept_norms_are_no_news_but_other_warnings_are(classifier: PairClassifier) -> None:
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         said_by_lightning = "Found 7 module(s) in eval mode at the start of training."
@@ -125,37 +132,37 @@ def test_kept_norms_are_no_news_but_other_warnings_are(classifier: TwinClassifie
     assert [str(one.message) for one in said] == [said_by_lightning, "Something else."]
 
 
-def teach(classifier: TwinClassifier, *taught: float) -> None:
+def teach(classifier: PairClassifier, *taught: float) -> None:
     """Give the head these first weights for a lesion, and 0 for all others."""
     with torch.no_grad():
         classifier.hrcam.head.weight.zero_()
         classifier.hrcam.head.weight[0, : len(taught)] = torch.tensor(taught)
 
 
-def silent(classifier: TwinClassifier, count: int) -> tuple[np.ndarray, np.ndarray]:
+def silent(classifier: PairClassifier, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Labels of so many images, in turn with a lesion (0) and without, and pooled features that are all 0."""
     return np.arange(count) % 2, np.zeros((count, classifier.hrcam.head.in_features), np.float32)
 
 
 def refit(
-    classifier: TwinClassifier, monkeypatch: pytest.MonkeyPatch, pooled: np.ndarray, labels: np.ndarray,
+    classifier: PairClassifier, monkeypatch: pytest.MonkeyPatch, pooled: np.ndarray, labels: np.ndarray,
     inverse_penalty: float,
 ) -> str:
     """Refit the head on these pooled features; what is said of it."""
-    monkeypatch.setattr(twin_lesson, "pool_features", lambda *_: (pooled, labels))
-    monkeypatch.setattr(twin_lesson, "make_loader", lambda *_, **__: [])
-    monkeypatch.setattr(twin_lesson, "_INVERSE_PENALTY", inverse_penalty)
+    monkeypatch.setattr(refit_module, "pool_features", lambda *_: (pooled, labels))
+    monkeypatch.setattr(refit_module, "make_loader", lambda *_, **__: [])
+    monkeypatch.setattr(refit_module, "_INVERSE_PENALTY", inverse_penalty)
     return str(refit_head(classifier.hrcam, [], classifier.config, 0, torch.device("cpu"))["text"])
 
 
-def answers(classifier: TwinClassifier, pooled: np.ndarray) -> np.ndarray:
+def answers(classifier: PairClassifier, pooled: np.ndarray) -> np.ndarray:
     """Logits of pooled features by the head as it is now."""
     head = classifier.hrcam.head
     return np.asarray(pooled @ head.weight.detach().numpy().T + head.bias.detach().numpy())
 
 
 def test_the_refitted_head_tells_whole_images_apart_and_stays_near_the_twins(
-    classifier: TwinClassifier, monkeypatch: pytest.MonkeyPatch
+    classifier: PairClassifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One feature is evidence of the lesion; another, which the twins' head counts too, is as great without one."""
     hrcam, rng = classifier.hrcam, np.random.default_rng(0)
@@ -178,7 +185,7 @@ def test_the_refitted_head_tells_whole_images_apart_and_stays_near_the_twins(
 
 
 def test_a_few_images_of_very_strong_evidence_do_not_make_the_head_timid(
-    classifier: TwinClassifier, monkeypatch: pytest.MonkeyPatch
+    classifier: PairClassifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As of maps raised to a power: one lesion in 24 has a thousand times the evidence of the others."""
     rng = np.random.default_rng(0)
@@ -186,7 +193,7 @@ def test_a_few_images_of_very_strong_evidence_do_not_make_the_head_timid(
     pooled[:, 0] = np.where(labels == 0, rng.uniform(2, 4, 48), rng.uniform(0, 1, 48))
     pooled[0, 0] = 3000
     teach(classifier, 1.0)
-    refit(classifier, monkeypatch, pooled, labels, twin_lesson._INVERSE_PENALTY)
+    refit(classifier, monkeypatch, pooled, labels, refit_module._INVERSE_PENALTY)
     logits = answers(classifier, pooled)
     ill = logits[labels == 0, 0] - logits[labels == 0, 1]
     healthy = logits[labels == 1, 0] - logits[labels == 1, 1]
@@ -195,7 +202,7 @@ def test_a_few_images_of_very_strong_evidence_do_not_make_the_head_timid(
 
 
 def test_a_fit_that_leaves_little_of_the_twins_head_is_dropped(
-    classifier: TwinClassifier, monkeypatch: pytest.MonkeyPatch
+    classifier: PairClassifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Evidence says nothing of these few images, something else does: the map would no longer show lesions."""
     hrcam, rng = classifier.hrcam, np.random.default_rng(0)
@@ -210,7 +217,7 @@ def test_a_fit_that_leaves_little_of_the_twins_head_is_dropped(
 
 
 def test_where_the_fit_is_dropped_the_bias_is_that_of_the_twins_head(
-    classifier: TwinClassifier, monkeypatch: pytest.MonkeyPatch
+    classifier: PairClassifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Squared evidence has a long tail: the threshold lies far below its mean, and below what the dropped fit needs."""
     rng = np.random.default_rng(0)
