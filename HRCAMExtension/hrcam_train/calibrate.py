@@ -19,6 +19,7 @@ from hrcam.run.evidence_levels import (
     softmax,
     volume_logits,
 )
+from hrcam.run.withholding import fit_withholding
 from hrcam.scan.sampling import FOREGROUND_VALUE
 
 from hrcam_train.predict import Floats, Prediction, batches
@@ -36,6 +37,9 @@ are products, so that shares of the median peak would hide half of the lesions."
 
 _MOST_CERTAIN = 100
 
+FEWEST_SCANS = 20
+"""Of each kind, with pathology and without, that a rule for withholding marks is fitted on."""
+
 
 @dataclass(frozen=True)
 class Calibration:
@@ -45,6 +49,7 @@ class Calibration:
     volume_rule: dict[str, Any] | None
     levels: tuple[EvidenceLevel, ...]
     rates: dict[str, dict[str, float]]
+    withholding: dict[str, float | int] | None = None
 
     @property
     def level_documents(self) -> list[dict[str, Any]]:
@@ -93,7 +98,20 @@ def calibrate(
         if pathology[case.label]
     ]
     levels = _raised(fit_evidence_levels(absent, map_exponent(hrcam.cnn)), present)
-    return Calibration(temperature, rule, levels, level_rates(absent, levels))
+    withholding = withholding_of([partial.case_probabilities(p, pathology) for p in predictions],
+                                 [p.label for p in predictions], pathology)
+    return Calibration(temperature, rule, levels, level_rates(absent, levels), withholding)
+
+
+def withholding_of(
+    probabilities: Sequence[Floats], labels: Sequence[int], pathology: Sequence[bool]
+) -> dict[str, float | int] | None:
+    """The bundle's ``withholding`` from K probabilities and the label of each validation scan; None of too few."""
+    flags = np.asarray(pathology)
+    sick = flags[np.asarray(labels)]
+    if min(int(sick.sum()), int((~sick).sum())) < FEWEST_SCANS:
+        return None
+    return fit_withholding([float(p[~flags].sum()) for p in probabilities], sick.tolist())
 
 
 def slice_temperature(predictions: Sequence[Prediction]) -> float:

@@ -58,6 +58,8 @@ def write_bundle(
     }
     if calibration.volume_rule is not None:
         metadata["volume_rule"] = calibration.volume_rule
+    if calibration.withholding is not None:
+        metadata["withholding"] = calibration.withholding
     card = to_markdown(dict(report)) + _origin(config)
     return save_bundle(os.fspath(folder), hrcam, metadata, card, overwrite=True, allow_import=architecture.imported)
 

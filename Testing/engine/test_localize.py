@@ -49,7 +49,7 @@ def test_a_bundle_says_above_which_probability_of_no_pathology_nothing_is_marked
     chance = localize(small, bright_blob_bundle, CPU).probabilities["no_lesion"]
 
     def with_rule(above):
-        rule = {"above": above, "pathology_withheld": 0.02, "normal_marked": 0.1, "scans": 40}
+        rule = {"above": above, "pathology_withheld": 0.02, "normal_shown": 0.1, "scans": 40}
         return dataclasses.replace(bright_blob_bundle, metadata={**bright_blob_bundle.metadata, "withholding": rule})
 
     kept = localize(small, with_rule(chance + 0.001), CPU)
@@ -57,7 +57,7 @@ def test_a_bundle_says_above_which_probability_of_no_pathology_nothing_is_marked
     taken = localize(small, with_rule(chance - 0.001), CPU)
     assert not taken.labels.any() and taken.regions == () and taken.withheld
     words, = taken.warnings
-    assert "2 % of the scans with pathology" in words and "10 % of those without" in words
+    assert "2 % of the scans with pathology" in words and "marks on 10 % of those without" in words
     assert Result.from_json(taken.to_json(), taken.map, taken.labels).withheld
 
 

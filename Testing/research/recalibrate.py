@@ -65,6 +65,8 @@ def main():
     if "level_rates_on_normals" in metrics:
         metrics["level_rates_on_normals"] = found.rates
     metadata = bundle.metadata | {"version": arguments.version, "evidence_levels": levels, "metrics": metrics}
+    if found.withholding is not None:
+        metadata["withholding"] = found.withholding
     if bundle.name == tumor_bundle.NAME:  # other rules have not been fitted: their validation has no volumes of slices
         metadata["volume_rule"] = found.volume_rule
     save_bundle(bundle.path, network, metadata, card, overwrite=True)

@@ -6,6 +6,7 @@ Both are measured on validation scans and stored in the bundle, so that a map me
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,11 +18,14 @@ from ..errors import BundleError, InputError
 Logits = npt.NDArray[np.float64]
 
 LEVEL_RULES = (
-    ("possible", 0.002, 0.95, (1.00, 0.86, 0.25), 0.35),
+    ("possible", 0.002, 0.95, (1.00, 0.86, 0.25), 0.50),
     ("probable", 0.0005, 0.99, (1.00, 0.52, 0.10), 0.60),
     ("strong", 0.0, 1.00, (0.88, 0.10, 0.16), 0.80),
 )
 """Level, largest share of the head it may cover, on which share of normal scans, color, share of a region's peak."""
+
+SHOWN_NORMALS = 0.04
+"""Largest share of normal validation scans that may carry a mark, those that are withheld being empty."""
 
 MINIMUM_STEP = 0.1
 """Least distance between neighbouring thresholds, logits: levels that coincide say nothing."""
@@ -144,6 +148,27 @@ def fit_evidence_levels(normals: Iterable[npt.ArrayLike], exponent: int = 1) -> 
         floor = levels[-1].threshold + MINIMUM_STEP if levels else MINIMUM_STEP
         levels.append(EvidenceLevel(name, round(max(threshold, floor), 4), color, round(of_peak**exponent, 4)))
     return tuple(levels)
+
+
+def lower_possible(levels: Sequence[EvidenceLevel], peaks: npt.ArrayLike) -> tuple[EvidenceLevel, ...]:
+    """The levels with the weakest as low as normal scans allow that would be *shown*, if that is lower.
+
+    `fit_evidence_levels` takes normal scans as if all were marked. Most are withheld (``withholding.py``); what a user
+    sees is bounded here: no more than `SHOWN_NORMALS` of the normal scans carry any mark.
+
+    Parameters
+    ----------
+    levels : of `fit_evidence_levels`.
+    peaks : greatest evidence of each normal validation scan, logits; -inf where its marks are withheld.
+    """
+    ordered = np.sort(np.asarray(peaks, float))[::-1]
+    allowed = int(SHOWN_NORMALS * len(ordered))
+    if allowed + 1 > len(ordered) or not np.isfinite(ordered[allowed]):
+        return tuple(levels)
+    above = ordered[allowed - 1] if allowed else ordered[0] + 2 * MINIMUM_STEP
+    threshold = max(float(ordered[allowed] + above) / 2, MINIMUM_STEP)
+    weakest = min(levels[0].threshold, round(threshold, 4))
+    return (replace(levels[0], threshold=weakest), *levels[1:])
 
 
 def level_rates(evidence: Iterable[npt.ArrayLike], levels: Sequence[EvidenceLevel]) -> dict[str, dict[str, float]]:

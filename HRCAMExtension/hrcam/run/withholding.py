@@ -17,6 +17,9 @@ from .result import percent
 CANDIDATES = (*(round(0.3 + 0.05 * n, 2) for n in range(14)), 0.98, 0.99)
 """Probabilities of no pathology among which `fit_withholding` chooses."""
 
+TOLERANCE = 0.02
+"""Of the cost, which is a share of scans."""
+
 
 def is_withheld(
     probabilities: Mapping[str, float], pathology: Mapping[str, bool], rule: Mapping[str, Any] | None
@@ -49,47 +52,42 @@ def withheld_in_words(
         words += f"no pathology has a probability of {found}, and above {percent(float(rule['above']))} nothing is."
         if "pathology_withheld" in rule:
             words += (f" In validation this left {percent(float(rule['pathology_withheld']))} of the scans with "
-                      f"pathology unmarked, and {percent(float(rule['normal_marked']))} of those without were marked.")
+                      f"pathology unmarked, and kept marks on {percent(float(rule['normal_shown']))} of those without.")
     return words + " Choose a class to see the spots."
 
 
-def fit_withholding(
-    absent: Sequence[float], has_pathology: Sequence[bool], would_mark: Sequence[bool]
-) -> dict[str, float | int]:
+def fit_withholding(absent: Sequence[float], has_pathology: Sequence[bool]) -> dict[str, float | int]:
     """Choose the probability of no pathology above which nothing is marked, on validation scans.
 
-    A scan with pathology that shows nothing and a scan without that shows something weigh the same, each as a share of
-    its kind. Where several of `CANDIDATES` cost the same, the middle one is taken.
+    A scan with pathology above it and a scan without below it weigh the same, each as a share of its kind. Of the
+    `CANDIDATES` that cost within `TOLERANCE` of the least the highest is taken: on scanners that the model has not
+    seen, pathology is less probable than in validation.
 
     Parameters
     ----------
     absent : probability of no pathology of each scan, 0–1.
     has_pathology : of each scan.
-    would_mark : whether the scan's map exceeds the lowest level anywhere.
 
     Returns
     -------
-    The bundle's ``withholding``: above, pathology_withheld (share of the scans with pathology whose marks it takes),
-    normal_marked (share of those without that keep some), scans.
+    The bundle's ``withholding``: above, pathology_withheld (share of the scans with pathology that are left unmarked),
+    normal_shown (share of those without on which marks are shown where the map has any), scans.
 
     Raises
     ------
     InputError : scans of one kind alone, or lists of different lengths.
     """
-    sick, marks, chance = np.asarray(has_pathology, bool), np.asarray(would_mark, bool), np.asarray(absent, float)
-    if not len(sick) == len(marks) == len(chance) or sick.all() or not sick.any():
+    sick, chance = np.asarray(has_pathology, bool), np.asarray(absent, float)
+    if len(sick) != len(chance) or sick.all() or not sick.any():
         raise InputError("Withholding is fitted on scans with and without pathology.", "Give some of each.")
 
     def cost(above: float) -> tuple[float, float]:
-        shown = marks & (chance <= above)
-        return float((marks & ~shown)[sick].mean()), float(shown[~sick].mean())
+        return float((chance > above)[sick].mean()), float((chance <= above)[~sick].mean())
 
     totals = np.array([sum(cost(above)) for above in CANDIDATES])
-    best = np.flatnonzero(totals <= totals.min() + 1e-9)
-    above = CANDIDATES[int(best[len(best) // 2])]
-    missed, marked = cost(above)
-    return {"above": above, "pathology_withheld": round(missed, 4), "normal_marked": round(marked, 4),
-            "scans": len(sick)}
+    above = CANDIDATES[int(np.flatnonzero(totals <= totals.min() + TOLERANCE)[-1])]
+    missed, shown = cost(above)
+    return {"above": above, "pathology_withheld": round(missed, 4), "normal_shown": round(shown, 4), "scans": len(sick)}
 
 
 def _absent(probabilities: Mapping[str, float], pathology: Mapping[str, bool]) -> float:

@@ -99,6 +99,7 @@ def write_bundle(
         "temperature": calibrated.temperature,
         "volume_rule": calibrated.volume_rule,
         "evidence_levels": calibrated.level_documents,
+        "withholding": calibrated.withholding,
         "input_statistics": ranges([intensity_statistics(p.astype(np.float32)) for p in train.pixels[::4]]),
         "metrics": metrics,
         "data": SOURCES,

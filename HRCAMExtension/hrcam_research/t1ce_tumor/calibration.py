@@ -8,8 +8,17 @@ from dataclasses import replace
 import numpy as np
 import torch
 from hrcam.cam.model import HRCAM
-from hrcam.run.evidence_levels import fit_bias, fit_evidence_levels, fit_volume_rule, level_rates
-from hrcam_train.calibrate import Calibration, slice_temperature, strongest_evidence
+from hrcam.run.evidence_levels import (
+    fit_bias,
+    fit_evidence_levels,
+    fit_volume_rule,
+    level_rates,
+    lower_possible,
+    softmax,
+    volume_logits,
+)
+from hrcam.run.withholding import is_withheld
+from hrcam_train.calibrate import Calibration, slice_temperature, strongest_evidence, withholding_of
 from hrcam_train.predict import Floats, Prediction, predict
 from hrcam_train.prepare_cases import PreparedCase
 
@@ -34,7 +43,8 @@ def prepared(name: str, images: Images) -> list[PreparedCase]:
 
 
 def calibrate(hrcam: HRCAM, tumors: Images, normals: Images, scans: Images, seed: int = 0) -> Calibration:
-    """The head's bias, temperature, volume rule and evidence levels, from validation tumors and held-out normal slices.
+    """The head's bias, temperature, volume rule, evidence levels and withholding, from validation tumors and held-out
+    normal slices.
 
     The bias is that of classes that occur equally often: in training, views and shares were others. It is changed in
     `hrcam`; no map changes with it.
@@ -43,6 +53,8 @@ def calibrate(hrcam: HRCAM, tumors: Images, normals: Images, scans: Images, seed
     shares as tumors have of a head, and volumes of slices without tumor alone. Half of them have for surroundings the
     tumor-free slices of a real scan (of `scans`): vessels and the pituitary gland, which enhance in every head, are
     rare in single slices without tumor. Surroundings are drawn alike for all classes and hence tell none apart.
+    Withholding is fitted where surroundings are slices of people without tumor: what is far from a tumor in the same
+    head is not always normal.
     """
     cases = prepared("tumor", tumors) + prepared("normal", normals)
     predictions = predict(hrcam, cases, _CPU, BATCH)
@@ -61,8 +73,19 @@ def calibrate(hrcam: HRCAM, tumors: Images, normals: Images, scans: Images, seed
         for case, p in zip(cases, predictions, strict=True)
         if not _PATHOLOGY[case.label]
     ]
-    levels = fit_evidence_levels(absent)
-    return Calibration(temperature, rule, levels, level_rates(absent, levels))
+    free_of_tumor = list(_compose(predictions, [], np.random.default_rng(seed)))
+    withholding = withholding_of(
+        [softmax(volume_logits(logits, rule, _PATHOLOGY)) for logits, _ in free_of_tumor],
+        [label for _, label in free_of_tumor], _PATHOLOGY,
+    )  # fmt: skip
+    chances = softmax(_logits(predictions) / temperature)[len(tumors) :]
+    withheld = [
+        is_withheld(dict(zip(CLASSES, p, strict=True)), dict(zip(CLASSES, _PATHOLOGY, strict=True)), withholding)
+        for p in chances.tolist()
+    ]
+    peaks = np.where(withheld, -np.inf, [one.max() for one in absent])
+    levels = lower_possible(fit_evidence_levels(absent), peaks)
+    return Calibration(temperature, rule, levels, level_rates(absent, levels), withholding)
 
 
 def _logits(predictions: Iterable[Prediction]) -> Floats:
@@ -72,11 +95,12 @@ def _logits(predictions: Iterable[Prediction]) -> Floats:
 def _compose(
     predictions: list[Prediction], around: list[Floats], rng: np.random.Generator
 ) -> Iterator[tuple[Floats, int]]:
-    """Logits of composed volumes and their class; every second one lies in a scan of `around`."""
+    """Logits of composed volumes and their class; every second one lies in a scan of `around`, if there is any."""
     normal = _logits(p for p in predictions if p.label == CLASSES.index(NORMAL))
 
     def surroundings(number: int, count: int) -> Floats:
-        return around[rng.integers(len(around))] if number % 2 else normal[rng.choice(len(normal), count)]
+        real = around and number % 2
+        return around[rng.integers(len(around))] if real else normal[rng.choice(len(normal), count)]
 
     for label in range(len(TUMORS)):
         patients = sorted({p.patient for p in predictions if p.label == label})

@@ -25,24 +25,19 @@ def test_a_model_of_pathologies_alone_withholds_nothing():
 def test_the_fitted_rule_recovers_scans_with_pathology_and_leaves_normal_ones_empty():
     absent = [0.1, 0.2, 0.62, 0.95, 0.8, 0.9, 0.97, 0.99]
     sick = [True] * 4 + [False] * 4
-    rule = fit_withholding(absent, sick, [True] * 8)
+    rule = fit_withholding(absent, sick)
     assert 0.62 < rule["above"] < 0.8
-    assert (rule["pathology_withheld"], rule["normal_marked"], rule["scans"]) == (0.25, 0.0, 8)
-
-
-def test_scans_whose_map_reaches_no_level_cost_nothing():
-    rule = fit_withholding([0.99, 0.99], [True, False], [False, False])
-    assert (rule["pathology_withheld"], rule["normal_marked"]) == (0.0, 0.0)
+    assert (rule["pathology_withheld"], rule["normal_shown"], rule["scans"]) == (0.25, 0.0, 8)
 
 
 @pytest.mark.parametrize("sick", [[True, True], [False, False], [True]])
 def test_both_kinds_of_scans_are_asked_for(sick):
     with pytest.raises(InputError, match="with and without pathology"):
-        fit_withholding([0.5, 0.5], sick, [True, True])
+        fit_withholding([0.5, 0.5], sick)
 
 
 def test_the_words_name_probability_limit_and_cost():
-    rule = fit_withholding(np.linspace(0, 1, 40), [True] * 20 + [False] * 20, [True] * 40)
+    rule = fit_withholding(np.linspace(0, 1, 40), [True] * 20 + [False] * 20)
     words = withheld_in_words({"glioma": 0.1, "meningioma": 0.1, "no_tumor": 0.8}, PATHOLOGY, rule)
     assert "80 %" in words and "Choose a class" in words and "In validation" in words
     assert '"no_tumor"' in withheld_in_words({"glioma": 0.1, "meningioma": 0.1, "no_tumor": 0.8}, PATHOLOGY, None)
