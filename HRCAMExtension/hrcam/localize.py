@@ -66,8 +66,8 @@ class Options:
     class_name : class whose evidence is shown; None: the predicted class if it is a pathology, otherwise the pathology
         with the highest probability, whose map is given but not marked where the scan is called normal
         (``withholding.is_withheld``).
-    plane : "auto" (acquisition plane), "axial", "coronal", "sagittal", or "all" (mean of the three planes' maps and
-        logits). 3D models see the whole volume and take "auto" alone.
+    plane : "auto" (the model's best one that the scan can be read in), "axial", "coronal", "sagittal", or "all" (mean
+        of the three planes' maps and logits). 3D models see the whole volume and take "auto" alone.
     device : "auto" (CUDA where there is one), "cpu", "cuda", "cuda:N".
     precision : "fp32", "bf16", or "fp16" (CUDA).
     batch_size : slices a forward pass; None suits the device.
@@ -154,11 +154,13 @@ def localize(
         slices = _slice_evidence(volume, bundle, plans, outputs, evidence)
     with clock.stage("Finding regions"):
         levels, geometry = bundle.evidence_levels, volume.geometry
-        withheld = options.class_name is None and is_withheld(probabilities, bundle.pathology, bundle.withholding)
+        several = bundle.dimension == 3 or plans[0].count > 1  # levels, not the rule, were fitted to single images
+        rule = bundle.withholding if several else None
+        withheld = options.class_name is None and is_withheld(probabilities, bundle.pathology, rule)
         labels = mark(evidence, geometry, levels, options.minimum_region_ml, withheld)
         notes = []
         if withheld and evidence.max() >= levels[0].threshold:
-            notes.append(withheld_in_words(probabilities, bundle.pathology, bundle.withholding))
+            notes.append(withheld_in_words(probabilities, bundle.pathology, rule))
         plane = plans[0].plane if len(plans) == 1 and isinstance(plans[0], SlicePlan) else geometry.acquisition_plane
         regions = find_regions(evidence, labels, geometry, levels, plane)
     result = Result(

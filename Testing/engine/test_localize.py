@@ -61,6 +61,27 @@ def test_a_bundle_says_above_which_probability_of_no_pathology_nothing_is_marked
     assert Result.from_json(taken.to_json(), taken.map, taken.labels).withheld
 
 
+GRIDS = {
+    "1 mm": {},
+    "flat voxels": {"size_ijk": (48, 52, 51), "spacing": (1.0, 1.0, 0.87)},
+    "stored as coronal slices": {"size_ijk": (48, 44, 52), "direction": [[1, 0, 0], [0, 0, 1], [0, -1, 0]]},
+    "turned by ten degrees": {"direction": [[0.985, -0.174, 0], [0.174, 0.985, 0], [0, 0, 1]]},
+    "thick axial slices": {"size_ijk": (48, 52, 18), "spacing": (1.0, 1.0, 2.4)},
+}
+
+
+@pytest.mark.parametrize("grid", list(GRIDS)[1:])
+def test_the_same_head_gives_the_same_answer_however_it_is_stored(grid, bright_blob_bundle, blob_volume):
+    first, other = (localize(blob_volume(**GRIDS[name]), bright_blob_bundle, CPU) for name in ("1 mm", grid))
+    assert other.plane == first.plane == "axial"
+    assert other.probabilities["lesion"] == pytest.approx(first.probabilities["lesion"], abs=0.15)
+    onto = to_sitk(np.zeros(first.labels.shape, np.uint8), first.geometry)
+    nearest = SimpleITK.Transform(), SimpleITK.sitkNearestNeighbor
+    resampled = SimpleITK.Resample(to_sitk(other.labels, other.geometry), onto, *nearest)
+    a, b = first.labels > 0, SimpleITK.GetArrayFromImage(resampled) > 0
+    assert 2 * (a & b).sum() / (a.sum() + b.sum()) > 0.7
+
+
 def test_the_map_is_in_logit_units_and_complete(result, bright_blob_bundle, blob_volume):
     assert result.completeness_error < 1e-4
     double = localize(blob_volume(), bright_blob_bundle, dataclasses.replace(CPU, class_name="no_lesion"))

@@ -51,6 +51,7 @@ def _contradictions(metadata: Mapping[str, Any]) -> list[tuple[bool, str]]:
     shares = [level.get("of_peak", 0.0) for level in metadata["evidence_levels"]]
     intensity = metadata["input"]["intensity"]
     low, high = intensity.get("low", LOW_PERCENTILE), intensity.get("high", HIGH_PERCENTILE)
+    planes = metadata["input"]["planes"]
     ranges = metadata.get("input_statistics", {}).values()
     return [
         (safe_name(metadata["name"]) != metadata["name"], "the name cannot be a folder's on every system"),
@@ -62,6 +63,7 @@ def _contradictions(metadata: Mapping[str, Any]) -> list[tuple[bool, str]]:
         (thresholds != sorted(set(thresholds)), "evidence_levels must rise from weak to strong"),
         (shares != sorted(shares), "evidence_levels.of_peak must not fall from weak to strong"),
         (any(first > last for first, last in ranges), "a range of input_statistics ends before it begins"),
+        (metadata["input"].get("best_plane", planes[0]) not in planes, "input.best_plane must be one of input.planes"),
         (low >= high, "input.intensity.low must be below high"),
     ]
 

@@ -31,7 +31,10 @@ Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N
 ClassName = Annotated[
     str | None, typer.Option("--class", help="Class whose evidence is shown (default: the likeliest pathology).")
 ]
-PlaneChoice = Annotated[Plane, typer.Option("--plane", help="auto: as acquired; all: mean of the three planes.")]
+PlaneChoice = Annotated[
+    Plane,
+    typer.Option("--plane", help="auto: the model's best one that the scan can be read in; all: mean of the three."),
+]
 Fusion = Annotated[
     str | None,
     typer.Option("--fusion", help="How levels are fused; sum is the published form (default: the model's)."),

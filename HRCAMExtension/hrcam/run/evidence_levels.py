@@ -18,7 +18,7 @@ from ..errors import BundleError, InputError
 Logits = npt.NDArray[np.float64]
 
 LEVEL_RULES = (
-    ("possible", 0.002, 0.95, (1.00, 0.86, 0.25), 0.50),
+    ("possible", 0.002, 0.95, (1.00, 0.86, 0.25), 0.35),
     ("probable", 0.0005, 0.99, (1.00, 0.52, 0.10), 0.60),
     ("strong", 0.0, 1.00, (0.88, 0.10, 0.16), 0.80),
 )

@@ -17,9 +17,8 @@ from .result import percent
 CANDIDATES = (*(round(0.3 + 0.05 * n, 2) for n in range(14)), 0.98, 0.99)
 """Probabilities of no pathology among which `fit_withholding` chooses."""
 
-TOLERANCE = 0.02
-"""Of the cost, which is a share of scans."""
-
+TOLERANCE = 0.03
+"""Of the cost, which is a share of scans: validation has too few to tell smaller differences."""
 
 def is_withheld(
     probabilities: Mapping[str, float], pathology: Mapping[str, bool], rule: Mapping[str, Any] | None
@@ -30,7 +29,8 @@ def is_withheld(
     ----------
     probabilities : class name to calibrated probability of the whole scan.
     pathology : class name to whether it is one.
-    rule : the bundle's ``withholding``; None (bundles without one): withheld where the most probable class is none.
+    rule : the bundle's ``withholding``; None (bundles without one, and single images): withheld where the most probable
+        class is none.
     """
     if all(pathology.values()):
         return False
@@ -60,8 +60,8 @@ def fit_withholding(absent: Sequence[float], has_pathology: Sequence[bool]) -> d
     """Choose the probability of no pathology above which nothing is marked, on validation scans.
 
     A scan with pathology above it and a scan without below it weigh the same, each as a share of its kind. Of the
-    `CANDIDATES` that cost within `TOLERANCE` of the least the highest is taken: on scanners that the model has not
-    seen, pathology is less probable than in validation.
+    `CANDIDATES` that cost within `TOLERANCE` of the least the lowest is taken: healthy heads from elsewhere look less
+    normal to a model than those of its validation.
 
     Parameters
     ----------
@@ -85,7 +85,8 @@ def fit_withholding(absent: Sequence[float], has_pathology: Sequence[bool]) -> d
         return float((chance > above)[sick].mean()), float((chance <= above)[~sick].mean())
 
     totals = np.array([sum(cost(above)) for above in CANDIDATES])
-    above = CANDIDATES[int(np.flatnonzero(totals <= totals.min() + TOLERANCE)[-1])]
+    best = np.flatnonzero(totals <= totals.min() + TOLERANCE)
+    above = CANDIDATES[int(best[0])]
     missed, shown = cost(above)
     return {"above": above, "pathology_withheld": round(missed, 4), "normal_shown": round(shown, 4), "scans": len(sick)}
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..errors import InputError
 from .intensity import otsu_threshold
+from .sampling import fits_in_all_planes
 from .statistics import distances, intensity_statistics
 from .thinning import positions, thin
 from .volume import MAX_VOXELS, Volume
@@ -164,7 +165,7 @@ def _grid(volume: Volume, bundle: HasMetadata) -> list[str]:
     inputs, geometry = bundle.metadata["input"], volume.geometry
     warnings = []
     flat = len(inputs["size"]) == 2
-    if flat and geometry.acquisition_plane not in inputs["planes"]:
+    if flat and geometry.acquisition_plane not in inputs["planes"] and not fits_in_all_planes(volume, inputs):
         warnings.append(f"The slices are {geometry.acquisition_plane}; the model was made for "
                         f"{', '.join(inputs['planes'])} ones.")
     across = geometry.acquisition_axis

@@ -33,6 +33,12 @@ SIDE_MULTIPLE = 32
 LARGEST_SIDE = 2048
 """Longest side of a network's input; beyond it a header's spacing is wrong rather than the patient large."""
 
+THICKEST = 1.75
+"""Slices of a scan that is read across them are no thicker than so many pixels of the model."""
+
+SLAB_SHARE = 0.5
+"""A scan that is read across its slices reaches through at least this share of its longest side."""
+
 FOREGROUND_VALUE = 0.1
 EMPTY_FRACTION = 0.001
 """A slice is empty when at most this share of its pixels exceeds `FOREGROUND_VALUE` after normalization."""
@@ -215,8 +221,9 @@ def plan_slices(volume: Volume, bundle: HasMetadata, plane: str = "auto") -> Sli
     ----------
     volume : the scan.
     bundle : a 2D model; only ``metadata["input"]`` is read.
-    plane : axial, coronal or sagittal: slices along the closest index axis. "auto": the acquisition plane, or, where
-        the model was not trained on it and the volume has more than one slice each way, the model's first plane.
+    plane : axial, coronal or sagittal: slices along the closest index axis. "auto": the model's best plane
+        (``input.best_plane``; axial where it states none) if the scan's voxels are small in every direction, so that
+        the same scan is read alike however it is stored; else the acquisition plane, if the model knows it.
 
     Raises
     ------
@@ -224,7 +231,7 @@ def plan_slices(volume: Volume, bundle: HasMetadata, plane: str = "auto") -> Sli
     """
     inputs = bundle.metadata["input"]
     geometry = volume.geometry
-    plane = _choose_plane(geometry, inputs, plane)
+    plane = _choose_plane(volume, inputs, plane)
     images = displayed(volume.array, geometry, plane)
     rows, columns = _fit_slices(volume, inputs, plane, images.shape[1:])
     recipe = inputs["intensity"]
@@ -299,15 +306,25 @@ def _per_axis(spacing: float | Sequence[float], axes: int) -> list[float]:
     return [float(one) for one in spacing] if isinstance(spacing, Sequence) else [float(spacing)] * axes
 
 
-def _choose_plane(geometry: Geometry, inputs: Mapping[str, Any], plane: str) -> str:
+def _choose_plane(volume: Volume, inputs: Mapping[str, Any], plane: str) -> str:
+    geometry = volume.geometry
     if plane != "auto":
         geometry.axis_of(plane)
         return plane
     acquired = geometry.acquisition_plane
     trained = [one for one in inputs.get("planes", PLANES) if one in PLANES]
-    if acquired in trained or not trained or 1 in geometry.size_ijk:
+    if not trained or 1 in geometry.size_ijk:
         return acquired
-    return str(trained[0])
+    best = str(inputs.get("best_plane", "axial" if "axial" in trained else trained[0]))
+    return best if acquired not in trained or fits_in_all_planes(volume, inputs) else acquired
+
+
+def fits_in_all_planes(volume: Volume, inputs: Mapping[str, Any]) -> bool:
+    """Whether slices across the acquired ones are as good: neither coarse nor, as a slab's, a strip of the head."""
+    geometry, across = volume.geometry, volume.geometry.acquisition_axis
+    coarsest = THICKEST * max(_per_axis(inputs["spacing_mm"], 2))
+    whole = geometry.extent_mm[across] >= SLAB_SHARE * max(geometry.extent_mm)
+    return volume.spacing_known and whole and geometry.spacing[across] <= coarsest
 
 
 def _check_sides(fits: Sequence[AxisFit]) -> None:

@@ -17,7 +17,6 @@ from hrcam.run.evidence_levels import (
     softmax,
     volume_logits,
 )
-from hrcam.run.withholding import is_withheld
 from hrcam_train.calibrate import Calibration, slice_temperature, strongest_evidence, withholding_of
 from hrcam_train.predict import Floats, Prediction, predict
 from hrcam_train.prepare_cases import PreparedCase
@@ -78,11 +77,7 @@ def calibrate(hrcam: HRCAM, tumors: Images, normals: Images, scans: Images, seed
         [softmax(volume_logits(logits, rule, _PATHOLOGY)) for logits, _ in free_of_tumor],
         [label for _, label in free_of_tumor], _PATHOLOGY,
     )  # fmt: skip
-    chances = softmax(_logits(predictions) / temperature)[len(tumors) :]
-    withheld = [
-        is_withheld(dict(zip(CLASSES, p, strict=True)), dict(zip(CLASSES, _PATHOLOGY, strict=True)), withholding)
-        for p in chances.tolist()
-    ]
+    withheld = _logits(predictions)[len(tumors) :].argmax(1) == CLASSES.index(NORMAL)  # single images: no rule
     peaks = np.where(withheld, -np.inf, [one.max() for one in absent])
     levels = lower_possible(fit_evidence_levels(absent), peaks)
     return Calibration(temperature, rule, levels, level_rates(absent, levels), withholding)

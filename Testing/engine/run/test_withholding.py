@@ -26,7 +26,7 @@ def test_the_fitted_rule_recovers_scans_with_pathology_and_leaves_normal_ones_em
     absent = [0.1, 0.2, 0.62, 0.95, 0.8, 0.9, 0.97, 0.99]
     sick = [True] * 4 + [False] * 4
     rule = fit_withholding(absent, sick)
-    assert 0.62 < rule["above"] < 0.8
+    assert rule["above"] == 0.65, "the lowest that costs least"
     assert (rule["pathology_withheld"], rule["normal_shown"], rule["scans"]) == (0.25, 0.0, 8)
 
 

@@ -16,8 +16,14 @@ from hrcam.scan.volume import Volume
 RECIPE = {"kind": "percentile", "low": 1.0, "high": 99.5, "foreground": "otsu", "per": "volume"}
 
 
-def bundle(size=(64, 64), spacing=1.0, planes=("axial", "coronal", "sagittal"), **intensity):
+CORONAL_STACK = np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])
+"""Directions of i, j, k in LPS: to the left, to the feet, to the back."""
+
+
+def bundle(size=(64, 64), spacing=1.0, planes=("axial", "coronal", "sagittal"), best_plane=None, **intensity):
     inputs = {"planes": list(planes), "size": list(size), "spacing_mm": spacing, "intensity": {**RECIPE, **intensity}}
+    if best_plane:
+        inputs["best_plane"] = best_plane
     return SimpleNamespace(metadata={"input": inputs})
 
 
@@ -218,6 +224,20 @@ def test_a_picture_of_unknown_spacing_fills_the_input():
     plan = plan_slices(volume(head((1, 150, 100)), spacing_known=False), bundle(size=(64, 64), spacing=0.5))
     assert plan.size == (64, 64) and plan.plane == "axial"
     assert (plan.rows.resampled, plan.columns.resampled) == (64, 43)
+
+
+def test_auto_reads_small_voxels_in_the_models_best_plane_however_they_are_stored():
+    anisotropic = volume(head((46, 40, 40)), spacing=(1, 1, 0.87))
+    assert anisotropic.geometry.acquisition_plane == "coronal"
+    assert plan_slices(anisotropic, bundle()).plane == "axial"
+    assert plan_slices(anisotropic, bundle(best_plane="sagittal")).plane == "sagittal"
+    assert plan_slices(anisotropic, bundle(planes=["coronal", "sagittal"])).plane == "coronal"
+
+
+def test_auto_reads_thick_slices_and_slabs_as_acquired():
+    thick = volume(head((20, 40, 40)), spacing=(1, 1, 2), direction=CORONAL_STACK)
+    slab = volume(head((8, 40, 40)), direction=CORONAL_STACK)
+    assert plan_slices(thick, bundle()).plane == plan_slices(slab, bundle()).plane == "coronal"
 
 
 def test_auto_takes_the_acquisition_plane_and_else_one_that_the_model_knows():
