@@ -6,9 +6,9 @@ import datetime
 import platform
 import threading
 import time
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,7 +53,6 @@ ENGINES = ("auto", "torch", "openvino")
 
 _WARM_NETWORKS = 2
 _networks: OrderedDict[tuple[str, str], HRCAM] = OrderedDict()
-_slices: Counter[tuple[str, str]] = Counter()
 _lock = threading.Lock()
 
 
@@ -73,10 +72,12 @@ class Options:
     batch_size : slices a forward pass; None suits the device.
     fusion : one of ``fusion.FUSIONS`` ("sum" is the published form); None: the bundle's.
     keep_levels : also return the map of every CNN level.
-    engine : "torch", "openvino" (CPU; the extra ``fast``), or "auto": OpenVINO where it is installed and this
-        process has enough to compute. Maps agree within 1e-4 of their greatest value.
+    engine : "torch", "openvino" (CPU; the extra ``fast``), or "auto": OpenVINO where it is installed and there is
+        enough to compute, in this scan and as many as ``scans`` says: the same input has the same engine whatever the
+        process did before. Maps agree within 1e-4 of their greatest value.
     minimum_region_ml : smaller regions appear neither in the table nor in the labels.
     faithfulness : also test if the answer rests on the strongest region, see ``faithfulness.deletion_test``.
+    scans : how many scans like this one the process is going to localize, for ``engine`` alone.
     """
 
     class_name: str | None = None
@@ -89,6 +90,7 @@ class Options:
     engine: str = "auto"
     minimum_region_ml: float = 0.0
     faithfulness: bool = False
+    scans: int = 1
 
 
 def localize(
@@ -135,7 +137,7 @@ def localize(
         fit = assess_fit(volume, bundle)
     with clock.stage("Preparing"):
         plans = _plans(volume, bundle, options)
-        runner = _runner(bundle, options, sum(plan.count for plan in plans))
+        runner = _runner(bundle, options, plans)
     with clock.stage("Computing"):
         outputs = _run(runner, plans, _candidates(bundle, options), clock)
         logits = np.mean([_logits_of(output, bundle) for output in outputs], axis=0)
@@ -193,9 +195,22 @@ def localize(
     return replace(result, faithfulness=found)
 
 
-def warm_up(bundle: Bundle, device: str = "auto") -> None:
-    """Load a bundle's network onto a device ahead of its first use; `localize` finds it there."""
-    _runner(bundle, Options(device=device))
+def warm_up(bundle: Bundle, options: Options = Options()) -> None:
+    """Load a bundle's network onto a device, and compile it where the options want that, ahead of its first use.
+
+    Sizes are those of the bundle's own input. `localize` finds what was made.
+    """
+    from .run.inference import choose_device, place
+    from .run.openvino_engine import compiled, computed_images, is_wanted
+
+    device, size = choose_device(options.device), tuple(bundle.metadata["input"]["size"])
+    with _lock:
+        network = _network(bundle)
+        place(network, device, options.batch_size, options.precision)
+    dimension, images = computed_images(network, size, options.scans)
+    if is_wanted(options.engine, device, options.precision, dimension, images):
+        with suppress(ModelError):  # told when a scan is localized
+            compiled(network, size, options.precision)
 
 
 class _Clock:
@@ -260,24 +275,28 @@ def _plans(volume: Volume, bundle: Bundle, options: Options) -> list[SlicePlan] 
     return [plan_slices(volume, bundle, plane) for plane in reversed(PLANES)]
 
 
-def _runner(bundle: Bundle, options: Options, items: int | None = None) -> Runner:
-    """The bundle's network, built at its first use, on the device and engine for so many slices (None: many)."""
+def _runner(bundle: Bundle, options: Options, plans: Sequence[Plan]) -> Runner:
+    """The bundle's network, built at its first use, on the device and with the engine for these plans."""
     from .run.inference import choose_device, place
-    from .run.openvino_engine import is_wanted
+    from .run.openvino_engine import computed_images, is_wanted
 
     device = choose_device(options.device)
-    key = (str(bundle.path), bundle.sha256)
     with _lock:
-        _slices[key] += items or 0
-        total = None if items is None else _slices[key]  # single slices, one after the other, become many
-        openvino = is_wanted(options.engine, device, options.precision, bundle.dimension, total)
-        if key not in _networks:
-            _networks[key] = bundle.build()
-            while len(_networks) > _WARM_NETWORKS:
-                _networks.popitem(last=False)
-        _networks.move_to_end(key)
-        return place(_networks[key], device, options.batch_size, options.precision,
-                     options.engine if openvino else "torch")
+        network = _network(bundle)
+        dimension, images = computed_images(network, plans[0].size, sum(plan.count for plan in plans))
+        openvino = is_wanted(options.engine, device, options.precision, dimension, images * options.scans)
+        return place(network, device, options.batch_size, options.precision, options.engine if openvino else "torch")
+
+
+def _network(bundle: Bundle) -> HRCAM:
+    """Built at its first use; the last few stay."""
+    key = (str(bundle.path), bundle.sha256)
+    if key not in _networks:
+        _networks[key] = bundle.build()
+        while len(_networks) > _WARM_NETWORKS:
+            _networks.popitem(last=False)
+    _networks.move_to_end(key)
+    return _networks[key]
 
 
 def _candidates(bundle: Bundle, options: Options) -> list[int]:

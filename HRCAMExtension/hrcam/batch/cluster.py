@@ -16,16 +16,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import HRCAMError, OutputError
+from ..memory import KEEPING
 from ..scan.io.discovery import Case
 from .case import bundle_of, run_case
 from .records import FAILED, STATE_FOLDER, Job, Row
 
 if TYPE_CHECKING:
     from distributed import Client, Future
-
-_KEEP_MEMORY = {"MALLOC_TRIM_THRESHOLD_": 1 << 30, "MALLOC_MMAP_THRESHOLD_": 1 << 25}
-"""Of glibc: Dask lets its processes give memory back after each 64 KiB, and the pages that a network asks for anew in
-every layer would cost a third of the time. A user's own setting of these variables wins."""
 
 CONNECT_S = 30.0
 """Seconds to wait for a scheduler, and for its first worker."""
@@ -119,7 +116,8 @@ def cluster(jobs: int, scheduler: str | None, retries: int) -> Iterator[ClusterE
             yield ClusterExecutor(client)
         return
     settings = {"distributed.scheduler.allowed-failures": retries}
-    settings |= {f"distributed.nanny.pre-spawn-environ.{name}": value for name, value in _KEEP_MEMORY.items()}
+    # Dask lets its processes give memory back after each 64 KiB.
+    settings |= {f"distributed.nanny.pre-spawn-environ.{name}": value for name, _, value in KEEPING}
     with (
         tempfile.TemporaryDirectory(prefix="hrcam-dask-", ignore_cleanup_errors=True) as folder,
         dask.config.set(settings),

@@ -74,6 +74,7 @@ def run_batch(
     cases, besides = _find_cases(inputs, folder)
     _prepare(folder)
     several = scheduler is not None or jobs > 1
+    options = replace(options, scans=max(options.scans, len(cases) // jobs))
     job = Job(
         str(Path(bundle.path).absolute()), bundle.sha256, options, str(folder), tuple(outputs), overwrite, retries,
         threads=1 if several and scheduler is None else None, allow_import=bundle.allow_import,

@@ -19,6 +19,7 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import HRCAMError
+from ..memory import keep_memory
 from ..words import printable
 
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -68,6 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # names may hold letters that the terminal has not
+    keep_memory()
     try:
         with _ending_in_order():
             build_app(chosen)(args=given, prog_name="hrcam")

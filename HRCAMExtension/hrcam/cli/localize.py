@@ -67,6 +67,7 @@ def localize_files(
     outputs = [kind for kind in DEFAULT_OUTPUTS if not (no_overview and kind == "overview")] + ["scene"] * scene
     bundle = load_checked(model, options, errors)
     cases, passed_over = find_cases(inputs)
+    options = replace(options, scans=max(1, len(cases)))
     failed = 0
     for number, case in enumerate(cases, start=1):
         label = case.name if len(cases) == 1 else f"{case.name} ({number}/{len(cases)})"

@@ -34,7 +34,8 @@ PLANES = {"axial": 2, "coronal": 3, "sagittal": 4}
 """Plane to the axis of B×C×D×H×W that steps through its slices; D grows to superior, as `prepare` orients volumes."""
 
 _SUPERIOR, _TINY = 2, 1e-24
-_SLICES_AT_ONCE = 32
+_SLICES_AT_ONCE = 4
+"""Small enough for glibc to use the same memory again and again (see `hrcam.memory`); more are no faster."""
 
 
 class _SameConv2d(nn.Conv2d):
@@ -179,14 +180,14 @@ class Lite0Pyramid(nn.Module):
         """B×C×*size in [0, 1] → logits B×K, by the finest maps alone."""
         if self.num_dims == 3:
             planes = [self._in_plane(x, plane) for plane in PLANES]
-            agreed = [self.planes[str(s)](*(maps[s] for maps in planes)) for s in sorted(planes[0])]
+            agreed = [self.planes[str(s)](*(maps.pop(s) for maps in planes)) for s in sorted(planes[0])]
             return self.classifier(agreed[0].flatten(2))
-        maps = self._maps(x)
+        maps = self.slice_maps(x)
         if self.exponent > 1:
             maps = {stride: self.power[str(stride)](one) for stride, one in maps.items()}
         return self.classifier(maps[min(maps)])
 
-    def _maps(self, x: Tensor) -> dict[int, Tensor]:
+    def slice_maps(self, x: Tensor) -> dict[int, Tensor]:
         """Slices N×C×H×W → stride → pyramid map, coarse → fine."""
         found = self.encoder(x)
         maps: dict[int, Tensor] = {}
@@ -204,23 +205,32 @@ class Lite0Pyramid(nn.Module):
         """
         axis, upside_down = PLANES[plane], plane != "axial"
         stack = (x.flip(_SUPERIOR) if upside_down else x).movedim(axis, 1)
-        slices = stack.flatten(0, 1)
         # Some slices at a time need far less memory, as do gradients for which these are computed again; in training,
         # batch norms look at all of them, once. A traced graph would hold the network once for each part.
-        if self.training or torch.jit.is_tracing():
-            parts = [self._maps(slices)]
-        elif torch.is_grad_enabled():
-            parts = [checkpoint(self._maps, part, use_reentrant=False) for part in slices.split(_SLICES_AT_ONCE)]
-        else:
-            parts = [self._maps(part) for part in slices.split(_SLICES_AT_ONCE)]
+        at_once = stack.shape[1]
+        if not self.training and not torch.jit.is_tracing():
+            at_once = max(map(int, self.pyramid))
+        parts = [self._averaged(part) for part in stack.split(at_once, dim=1)]
         maps = {}
         for stride in sorted(parts[0]):
-            one = torch.cat([part.pop(stride) for part in parts])
-            volume = one.unflatten(0, stack.shape[:2]).movedim(1, axis)
-            across = [stride if each == axis else 1 for each in PLANES.values()]
-            averaged = F.avg_pool3d(volume, across, ceil_mode=True)
-            maps[stride] = averaged.flip(_SUPERIOR) if upside_down else averaged
+            volume = torch.cat([part.pop(stride) for part in parts], dim=2).movedim(2, axis)
+            maps[stride] = volume.flip(_SUPERIOR) if upside_down else volume
         return maps
+
+    def _averaged(self, stack: Tensor) -> dict[int, Tensor]:
+        """Slices B×S×C×H×W → stride s → pyramid map B×C×S/s×H/s×W/s: means of s neighboring slices."""
+        slices = stack.flatten(0, 1)
+        if self.training or torch.jit.is_tracing():
+            parts = [self.slice_maps(slices)]
+        elif torch.is_grad_enabled():
+            parts = [checkpoint(self.slice_maps, part, use_reentrant=False) for part in slices.split(_SLICES_AT_ONCE)]
+        else:
+            parts = [self.slice_maps(part) for part in slices.split(_SLICES_AT_ONCE)]
+        averaged = {}
+        for stride in sorted(parts[0]):
+            volume = torch.cat([part.pop(stride) for part in parts]).unflatten(0, stack.shape[:2]).movedim(1, 2)
+            averaged[stride] = F.avg_pool3d(volume, (min(stride, volume.shape[2]), 1, 1), ceil_mode=True)
+        return averaged
 
 
 def map_exponent(cnn: nn.Module) -> int:

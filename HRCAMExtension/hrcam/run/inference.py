@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import math
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
@@ -19,12 +22,16 @@ from ..words import is_out_of_memory
 from . import windows
 
 if TYPE_CHECKING:
-    from .openvino_engine import CompiledNetwork
+    from .openvino_engine import CompiledNetwork, CompiledSlices
 
 Array = npt.NDArray[np.float32]
 
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
-BATCH_ON_CPU, BATCH_ON_CUDA = 8, 32
+BATCH_ON_CPU, BATCH_ON_CUDA = 4, 32
+"""On a CPU few, whose feature maps fit into memory that is used again (see `hrcam.memory`): more take longer."""
+
+_copies: WeakKeyDictionary[HRCAM, dict[str, HRCAM]] = WeakKeyDictionary()
+_lock = threading.Lock()
 
 _WINDOWS_BY_TORCH = "The volume was computed in windows, which PyTorch does; OpenVINO was not used."
 
@@ -34,13 +41,14 @@ class Runner:
 
     Attributes
     ----------
-    network : moved to ``device``.
+    network : on ``device``; on a GPU a copy, so that threads on other devices keep theirs.
     device : as torch names it.
     batch_size : items a forward pass.
     precision : "fp32", "bf16" or "fp16".
     warnings : what the user must know about how it ran.
     engine : "torch", "openvino", or "auto": OpenVINO where it can run the network, else PyTorch. Volumes in windows are
         PyTorch's.
+    on_cpu : the network where ``device`` is a GPU whose memory may not suffice.
     """
 
     network: HRCAM
@@ -49,7 +57,8 @@ class Runner:
     precision: str
     warnings: list[str]
     engine: str = "torch"
-    _compiled: CompiledNetwork | None = field(default=None, init=False)
+    on_cpu: HRCAM | None = None
+    _compiled: CompiledNetwork | CompiledSlices | None = field(default=None, init=False)
     _windows: windows.Windows | None = field(default=None, init=False)
     _uncut: str = field(default="", init=False)
 
@@ -122,7 +131,8 @@ class Runner:
     def leave_gpu(self) -> None:
         """Go on on the CPU, and say so."""
         self.device, self.batch_size = torch.device("cpu"), BATCH_ON_CPU
-        self.network.to(self.device)
+        if self.on_cpu is not None:
+            self.network = self.on_cpu
         if self.precision == "fp16":
             self.precision = "fp32"
         self.warnings.append("The GPU's memory did not suffice; the computation went on on the CPU.")
@@ -234,23 +244,37 @@ def run_plan(
 def place(
     network: HRCAM, device: torch.device, batch_size: int | None, precision: str, engine: str = "torch"
 ) -> Runner:
-    """Move a network to a device; a batch size of None suits the device, ``engine`` is as in `Runner`.
+    """A network, which stays on the CPU, ready to run on a device; of a GPU's copies each is made once.
+
+    A batch size of None suits the device, ``engine`` is as in `Runner`.
 
     Raises ``ModelError`` for a precision that the device does not offer.
     """
     if precision not in PRECISIONS or (precision == "fp16" and device.type == "cpu"):
         raise ModelError(f'The precision "{precision}" is not available on {device.type}.', "Choose fp32 or bf16.")
     size = batch_size or (BATCH_ON_CPU if device.type == "cpu" else BATCH_ON_CUDA)
-    runner = Runner(network, device, max(1, size), precision, [], engine)
+    network.to(memory_format=memory_format(network, torch.device("cpu")))  # type: ignore[call-overload]
+    runner = Runner(network, device, max(1, size), precision, [], engine, network)
     if precision == "bf16" and device.type == "cpu" and not _cpu_computes_bf16():
         runner.precision = "fp32"
         runner.warnings.append("This CPU has no instructions for bf16, which would be far slower; fp32 was used.")
-    try:
-        network.to(device, memory_format=memory_format(network, device))  # type: ignore[call-overload]
-    except torch.cuda.OutOfMemoryError:
-        torch.cuda.empty_cache()
-        runner.leave_gpu()
+    if device.type != "cpu":
+        try:
+            runner.network = _copy_on(device, network)
+        except torch.cuda.OutOfMemoryError:
+            torch.cuda.empty_cache()
+            runner.leave_gpu()
     return runner
+
+
+def _copy_on(device: torch.device, network: HRCAM) -> HRCAM:
+    with _lock:
+        copies = _copies.setdefault(network, {})
+        if str(device) not in copies:
+            copied = copy.deepcopy(network)
+            copied.to(device, memory_format=memory_format(network, device))  # type: ignore[call-overload]
+            copies[str(device)] = copied
+        return copies[str(device)]
 
 
 def _cpu_computes_bf16() -> bool:

@@ -1,11 +1,14 @@
 """OpenVINO as an optional engine on CPUs: the same network, head and native level maps inside, twice as fast or more.
 
 Levels are up-sampled outside, by the code of every engine: OpenVINO's own 3D resizing loses what its convolutions win.
-A compiled network is compared with PyTorch's before it is used, so that a wrong conversion is never seen in a map.
+Of a network that looks at the slices of a volume, what it does to slices is compiled; the rest stays PyTorch's, so that
+memory stays that of some slices. What is compiled is compared with PyTorch before it is used, so that a wrong
+conversion is never seen in a map.
 """
 
 from __future__ import annotations
 
+import copy
 import logging
 import threading
 import warnings
@@ -24,25 +27,27 @@ from ..errors import Cancelled, ModelError, stop_if
 
 Array = npt.NDArray[np.float32]
 
-AUTO_ITEMS = {2: 32, 3: 4}
-"""Slices, or volumes, from which "auto" takes OpenVINO; for fewer, compiling (1 s to many) costs more than it saves."""
+AUTO_IMAGES = {2: 48, 3: 24}
+"""Images from which "auto" takes OpenVINO, slices or volumes: fewer save less than compiling costs (a second or two;
+measured with the bundled models, docs/PERFORMANCE.md)."""
 
 TOLERANCE = {"fp32": 1e-4, "bf16": 0.02}
-"""Largest accepted difference from PyTorch's fp32, in shares of a level's greatest evidence."""
+"""Largest accepted difference from PyTorch's fp32, in shares of the greatest value of each map."""
 
 _HINTS = {"fp32": "f32", "bf16": "bf16"}
 _log = logging.getLogger(__name__)
 _lock = threading.Lock()
-_compiled: WeakKeyDictionary[HRCAM, dict[tuple[Any, ...], CompiledNetwork | tuple[str, str]]] = WeakKeyDictionary()
+_compiled: WeakKeyDictionary[HRCAM, dict[tuple[Any, ...], CompiledNetwork | CompiledSlices | tuple[str, str]]] = (
+    WeakKeyDictionary())
 
 
-class CompiledNetwork:
-    """An HR-CAM network compiled for one input size; any batch size, any number of threads may call it.
+class _Compiled:
+    """A module that returns a tuple of tensors, compiled for one size of images; any batch, any number of threads.
 
     Parameters
     ----------
-    network : on the CPU, in evaluation mode; later changes of its weights are not seen.
-    size : spatial size of the input.
+    module : on the CPU, in evaluation mode; later changes of its weights are not seen.
+    size : spatial size of the input N×1×*size.
     precision : "fp32" or "bf16" (where the CPU has it, else fp32).
     threads : CPU threads of one call.
     cancelled : asked between the steps of compiling, which take a second or more each for large networks.
@@ -54,7 +59,7 @@ class CompiledNetwork:
     """
 
     def __init__(
-        self, network: HRCAM, size: Sequence[int], precision: str, threads: int,
+        self, module: nn.Module, size: Sequence[int], precision: str, threads: int,
         cancelled: Callable[[], bool] | None = None,
     ) -> None:
         import openvino
@@ -67,7 +72,8 @@ class CompiledNetwork:
             with warnings.catch_warnings(), torch.inference_mode():
                 warnings.simplefilter("ignore")  # the tracer's remarks on checks of shapes
                 stop_if(cancelled)
-                traced = torch.jit.trace(_Native(network), example, check_trace=False)
+                answers = module(example)
+                traced = torch.jit.trace(module, example, check_trace=False)
                 stop_if(cancelled)
                 model = openvino.convert_model(traced, example_input=example)
             stop_if(cancelled)
@@ -83,20 +89,16 @@ class CompiledNetwork:
                              "Choose the engine torch.") from error
         stop_if(cancelled)
         self._requests = threading.local()
-        self._compare(network, example, TOLERANCE[precision])
+        self._compare(answers, example, TOLERANCE[precision])
 
-    def __call__(self, images: Array) -> tuple[Array, list[Array]]:
-        """Logits N×K and the evidence of each level N×K×*native (fine → coarse) of images N×1×*size."""
+    def __call__(self, images: Array) -> list[Array]:
+        """The module's answers to images N×1×*size."""
         if not hasattr(self._requests, "own"):
             self._requests.own = self._model.create_infer_request()  # a request serves one thread at a time
-        logits, *levels = self._requests.own.infer([images]).to_tuple()
-        return np.asarray(logits, np.float32), [np.asarray(level, np.float32) for level in levels]
+        return [np.asarray(one, np.float32) for one in self._requests.own.infer([images]).to_tuple()]
 
-    def _compare(self, network: HRCAM, example: Tensor, tolerance: float) -> None:
-        with torch.inference_mode():
-            logits, levels = network.native_maps(example)
-        found_logits, found_levels = self(example.numpy())
-        for wanted, found in zip([logits, *levels], [found_logits, *found_levels], strict=True):
+    def _compare(self, answers: Sequence[Tensor], example: Tensor, tolerance: float) -> None:
+        for wanted, found in zip(answers, self(example.numpy()), strict=True):
             reference = wanted.numpy()
             allowed = tolerance * max(1e-3, float(np.abs(reference).max()))
             if found.shape != reference.shape or not np.abs(found - reference).max() <= allowed:
@@ -104,15 +106,62 @@ class CompiledNetwork:
                                  "Choose the engine torch.")
 
 
-def is_wanted(engine: str, device: torch.device, precision: str, dimension: int, items: int | None) -> bool:
+class CompiledNetwork:
+    """An HR-CAM network, compiled as a whole; parameters and errors as of `_Compiled`."""
+
+    def __init__(self, network: HRCAM, *how: Any) -> None:
+        self._answers = _Compiled(_Native(network), *how)
+
+    def __call__(self, images: Array) -> tuple[Array, list[Array]]:
+        """Logits N×K and the evidence of each level N×K×*native (fine → coarse) of images N×1×*size."""
+        logits, *levels = self._answers(images)
+        return logits, levels
+
+
+class CompiledSlices:
+    """An HR-CAM network of volumes whose CNN looks at slices by a method ``slice_maps``: that part is compiled.
+
+    In fp32 alone: maps that are powers multiply errors. Parameters and errors as of `_Compiled`.
+    """
+
+    def __init__(
+        self, network: HRCAM, size: Sequence[int], precision: str, threads: int,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> None:
+        if precision != "fp32":
+            raise ModelError(f"OpenVINO computes the slices of a volume in fp32, not in {precision}.",
+                             "Choose the precision fp32, or the engine torch.")
+        module, (depth, height, width) = _SliceMaps(network.cnn), size
+        self._strides = module.strides
+        self._by_shape: dict[tuple[int, ...], _Compiled] = {
+            shape: _Compiled(module, shape, precision, threads, cancelled)
+            for shape in {(height, width), (depth, width), (depth, height)}}
+        self._network, cnn = _with_children_of(network), _with_children_of(network.cnn)
+        cnn.__dict__["slice_maps"] = self._slice_maps
+        self._network.cnn = cnn
+
+    def __call__(self, images: Array) -> tuple[Array, list[Array]]:
+        """See `CompiledNetwork`."""
+        with torch.inference_mode():
+            logits, levels = self._network.native_maps(torch.from_numpy(images))
+        return logits.numpy(), [level.numpy() for level in levels]
+
+    def _slice_maps(self, slices: Tensor) -> dict[int, Tensor]:
+        answers = self._by_shape[tuple(slices.shape[2:])](slices.contiguous().numpy())
+        return {stride: torch.from_numpy(one) for stride, one in zip(self._strides, answers, strict=True)}
+
+
+def is_wanted(
+    engine: str, device: torch.device, precision: str, dimension: int, images: int | None
+) -> bool:
     """Whether OpenVINO shall compute.
 
     Parameters
     ----------
     engine : "openvino" always, "torch" never; "auto" where it is installed and there is enough to compute.
     device, precision : it runs on the CPU, in fp32 or bf16.
-    dimension : 2 or 3.
-    items : slices or volumes that the process has computed or is about to; None stands for many.
+    dimension : of the images that are computed, 2 or 3, see `computed_images`.
+    images : slices or volumes of the whole job; None stands for many.
 
     Raises
     ------
@@ -129,12 +178,19 @@ def is_wanted(engine: str, device: torch.device, precision: str, dimension: int,
         problem = "OpenVINO is not installed.", "Install it with pip install 'hrcam[fast]', or choose the engine torch."
     if engine == "openvino" and problem is not None:
         raise ModelError(*problem)
-    return problem is None and (engine == "openvino" or items is None or items >= AUTO_ITEMS[dimension])
+    return problem is None and (engine == "openvino" or images is None or images >= AUTO_IMAGES[dimension])
+
+
+def computed_images(network: HRCAM, size: Sequence[int], count: int) -> tuple[int, int]:
+    """Dimension and number of the images that a network computes for so many items of a size: slices, or volumes."""
+    if _sees_slices(network):
+        return 2, count * sum(size)
+    return len(size), count
 
 
 def compiled(
     network: HRCAM, size: Sequence[int], precision: str, cancelled: Callable[[], bool] | None = None
-) -> CompiledNetwork:
+) -> CompiledNetwork | CompiledSlices:
     """The network compiled for a size, made at its first use and kept as long as the network is.
 
     Raises ``ModelError`` where it cannot be compiled, and ``Cancelled`` where ``cancelled`` says so between two steps.
@@ -144,7 +200,7 @@ def compiled(
         known = _compiled.setdefault(network, {})
         if key not in known:
             try:
-                known[key] = CompiledNetwork(network, *key, cancelled)
+                known[key] = (CompiledSlices if _sees_slices(network) else CompiledNetwork)(network, *key, cancelled)
             except ModelError as error:
                 _log.warning("%s", error)
                 known[key] = error.message, error.hint
@@ -152,6 +208,17 @@ def compiled(
     if isinstance(found, tuple):
         raise ModelError(*found)
     return found
+
+
+def _sees_slices(network: HRCAM) -> bool:
+    return network.num_dims == 3 and hasattr(network.cnn, "slice_maps")
+
+
+def _with_children_of(module: nn.Module) -> Any:
+    """A module of its own that shares all children and weights: what is replaced in it stays as it was elsewhere."""
+    twin = copy.copy(module)
+    twin._modules = dict(module._modules)
+    return twin
 
 
 class _Native(nn.Module):
@@ -164,3 +231,16 @@ class _Native(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         logits, levels = self.network.native_maps(x)
         return logits, *levels
+
+
+class _SliceMaps(nn.Module):
+    """The maps of slices as one tuple of tensors, in the order of `strides`."""
+
+    def __init__(self, cnn: Any) -> None:
+        super().__init__()
+        self.cnn = cnn
+        self.strides = sorted(map(int, cnn.pyramid))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        maps = self.cnn.slice_maps(x)
+        return tuple(maps[stride] for stride in self.strides)

@@ -22,6 +22,7 @@ from types import FrameType
 from typing import IO, Any
 
 from ..errors import Cancelled, HRCAMError, InputError
+from ..memory import keep_memory
 from ..scan.io.formats import safe_name
 from .protocol import PROTOCOL, Events, ProtocolError, read_requests
 
@@ -180,10 +181,10 @@ class Worker:
 
     def _load(self, request: dict[str, Any]) -> dict[str, Any]:
         from ..bundle.bundle import load_bundle
-        from ..localize import warm_up
+        from ..localize import Options, warm_up
 
         bundle = load_bundle(request["model"])
-        warm_up(bundle, request.get("device", "auto"))
+        warm_up(bundle, Options(device=request.get("device", "auto"), scans=request.get("scans", 1)))
         return {"model": bundle.name, "version": bundle.version}
 
     def _localize(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -253,6 +254,7 @@ def _alive(process: int) -> bool:
 
 def main() -> int:
     """Serve the process's own standard streams; libraries' prints go to standard error."""
+    keep_memory()
     requests = os.fdopen(os.dup(0), "rb")
     events = os.fdopen(os.dup(1), "wb")
     null = os.open(os.devnull, os.O_RDONLY)

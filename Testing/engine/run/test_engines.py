@@ -149,16 +149,60 @@ def test_localize_finds_the_same_with_both_engines(bright_blob_bundle, blob_volu
     ("engine", "dimension", "items", "wanted"),
     [
         ("auto", 2, 1, False),
-        ("auto", 2, engine_openvino.AUTO_ITEMS[2], True),
+        ("auto", 2, engine_openvino.AUTO_IMAGES[2], True),
         ("auto", 2, None, True),
-        ("auto", 3, engine_openvino.AUTO_ITEMS[3] - 1, False),
-        ("auto", 3, engine_openvino.AUTO_ITEMS[3], True),
+        ("auto", 3, engine_openvino.AUTO_IMAGES[3] - 1, False),
+        ("auto", 3, engine_openvino.AUTO_IMAGES[3], True),
         ("openvino", 2, 1, True),
         ("torch", 3, None, False),
     ],
 )
 def test_auto_takes_openvino_where_there_is_enough_to_compute(engine, dimension, items, wanted):
     assert engine_openvino.is_wanted(engine, CPU, "fp32", dimension, items) is wanted
+
+
+@openvino
+def test_auto_decides_from_the_job_and_never_from_what_the_process_did_before(
+    monkeypatch, bright_blob_bundle, blob_volume
+):
+    monkeypatch.setattr(engine_openvino, "AUTO_IMAGES", {2: 8, 3: 8})
+    few, many = blob_volume((48, 52, 4), (1.0, 1.0, 5.0)), blob_volume((48, 52, 16), (1.0, 1.0, 5.0))
+
+    def engine(volume, **options):
+        result = localize(volume, bright_blob_bundle, Options(device="cpu", **options))
+        return result.provenance["engine"]
+
+    assert engine(many) == "openvino"
+    assert [engine(few) for _ in range(4)] == ["torch"] * 4
+    assert engine(few, scans=4) == "openvino", "the job says that more such scans are to come"
+
+
+def test_a_network_on_one_device_stays_there_when_a_thread_wants_it_on_another():
+    network, _ = network_of("vgg_small")
+    before = inference.place(network, CPU, None, "fp32")
+    other = inference.place(network, torch.device("meta"), None, "fp32")
+    assert {one.device.type for one in other.network.parameters()} == {"meta"}
+    assert {one.device.type for one in before.network.parameters()} == {"cpu"}
+    assert inference.place(network, torch.device("meta"), None, "fp32").network is other.network
+    other.leave_gpu()
+    assert other.network is network
+
+
+@openvino
+def test_of_a_network_of_volumes_what_it_does_to_slices_is_compiled():
+    torch.manual_seed(2)
+    cnn = build_network("lite0_pyramid", {"num_classes": 2, "finest_stride": 4, "width": 8, "dims": 3, "power": 4})
+    network = HRCAM(cnn, 2, levels=cnn.pyramid_levels).eval().requires_grad_(False)
+    size = (40, 64, 48)
+    assert engine_openvino.computed_images(network, size, 3) == (2, 3 * sum(size))
+    compiled = engine_openvino.compiled(network, size, "fp32")
+    images = np.random.default_rng(0).random((1, 1, *size), np.float32)
+    (logits, levels), (found, found_levels) = native(network, images), compiled(images)
+    np.testing.assert_allclose(found, logits, rtol=1e-4, atol=1e-6)
+    for wanted, got in zip(levels, found_levels, strict=True):
+        np.testing.assert_allclose(got, wanted, atol=1e-4 * np.abs(wanted).max())
+    with pytest.raises(ModelError, match="fp32"):
+        engine_openvino.compiled(network, size, "bf16")
 
 
 def test_an_engine_that_cannot_be_had_is_refused_by_name_and_passed_over_by_auto(monkeypatch):
@@ -182,7 +226,7 @@ def test_a_network_that_openvino_cannot_run_goes_to_torch_unless_it_was_asked_fo
 
     monkeypatch.setattr(ov, "convert_model", refuse)
     monkeypatch.setattr(engine_openvino, "_compiled", {})
-    monkeypatch.setattr(engine_openvino, "AUTO_ITEMS", {2: 1, 3: 1})
+    monkeypatch.setattr(engine_openvino, "AUTO_IMAGES", {2: 1, 3: 1})
     volume = blob_volume((48, 52, 2), (1.0, 1.0, 5.0))
     assert localize(volume, bright_blob_bundle, Options(device="cpu")).provenance["engine"] == "torch"
     with pytest.raises(ModelError, match="unknown operation"):
