@@ -3,29 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import ctk
-import slicer
 from slicer.i18n import tr as _
 
 
 class ExportSection:
-    """Asks for a folder and writes the ticked files.
+    """Asks for a folder and has the ticked files written, in another process: the button cancels it meanwhile.
 
     Parameters
     ----------
     ui : the panel's widgets.
-    export : writes the result that is shown: called with the folder and, by kind of file, whether it is wanted; returns
-        the paths by kind.
+    export : begins to write the result that is shown; called with the folder, by kind of file whether it is wanted, and
+        the callbacks ``onProgress``, ``onDone`` and ``onError``. Returns the run.
     """
 
-    def __init__(self, ui: Any, export: Callable[..., dict[str, Any]]) -> None:
+    def __init__(self, ui: Any, export: Callable[..., Any]) -> None:
         self._ui, self._export = ui, export
+        self._run: Any = None
         ui.exportFolderPath.filters = ctk.ctkPathLineEdit.Dirs
         ui.exportButton.connect("clicked()", self._clicked)
 
+    @property
+    def running(self) -> bool:
+        """Whether files are being written."""
+        return self._run is not None and self._run.running
+
     def _clicked(self) -> None:
+        if self.running:
+            self._run.cancel()
+            self._ended(_("Cancelled."))
+            return
         ui = self._ui
         levels = ui.exportSegmentationCheckBox.checked
         wanted = {"segmentation": levels, "labels": levels, "map": ui.exportMapCheckBox.checked,
@@ -36,9 +46,20 @@ class ExportSection:
         if not any(wanted.values()):
             ui.exportStatusLabel.text = _("Tick at least one kind of file.")
             return
-        ui.exportStatusLabel.text = ""
-        with slicer.util.tryWithErrorDisplay(_("Nothing was exported."), waitCursor=True):
-            written = self._export(ui.exportFolderPath.currentPath, **wanted)
-            ui.exportFolderPath.addCurrentPathToHistory()
-            ui.exportStatusLabel.text = _("Written: {files}").format(
-                files=", ".join(path.name for path in written.values()))
+        ui.exportButton.text = _("Cancel")
+        try:
+            self._run = self._export(ui.exportFolderPath.currentPath, **wanted, onProgress=self._say,
+                                     onDone=self._done, onError=self._ended)
+        except Exception as error:  # shown where the files would be named
+            self._ended(str(error))
+
+    def _done(self, written: dict[str, Path]) -> None:
+        self._ui.exportFolderPath.addCurrentPathToHistory()
+        self._ended(_("Written: {files}").format(files=", ".join(path.name for path in written.values())))
+
+    def _ended(self, message: str) -> None:
+        self._ui.exportButton.text = _("E&xport")
+        self._say(message)
+
+    def _say(self, message: str) -> None:
+        self._ui.exportStatusLabel.text = message

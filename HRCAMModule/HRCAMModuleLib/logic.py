@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,16 +15,18 @@ from . import display, volume_rendering
 from .dependencies import ensureDependencies
 from .display import OverlayKind
 from .engine import DEFAULT_MODEL, ensureEngineOnPath
-from .export import exportResult
+from .export import exportResult, wantedKinds
+from .export_run import ExportRun
 from .label_range import setLabelRangeSteps
 from .legend import showLegend
+from .level_map_store import LevelMapStore
 from .localization import FUSED, Localization, findLocalizations
+from .localization_here import localizeHere
 from .localization_run import LocalizationRun, Request, WorkerProtocol
 from .parameters import Overlay, PanelParameters
 from .result_files import loadResult
-from .scene_results import EvidenceData, addLevelMapSteps, addToSceneSteps
 from .steps import StepRunner, runToEnd
-from .volume_nodes import checkInput, dicomModality, engineVolume, sourceFile
+from .volume_nodes import checkInput, dicomModality, sourceFile
 
 
 class HRCAMModuleLogic(ScriptedLoadableModuleLogic):
@@ -48,7 +49,7 @@ class HRCAMModuleLogic(ScriptedLoadableModuleLogic):
         super().__init__()
         self._worker = worker
         self._run: LocalizationRun | None = None
-        self._levelMaps: dict[Localization, tuple[Mapping[str, Callable[[], Any]], Path | None]] = {}
+        self._levelMaps = LevelMapStore()
         self._relabeling: StepRunner | None = None
         self._parameters: PanelParameters | None = None
 
@@ -120,25 +121,11 @@ class HRCAMModuleLogic(ScriptedLoadableModuleLogic):
         logging.info("HR-CAM: localizing %s with %s", volumeNode.GetName(), model)
         if wait:
             ensureDependencies()
-            return self._localizeHere(volumeNode, request, onProgress)
+            localization, maps = localizeHere(volumeNode, request, onProgress)
+            self._levelMaps.remember(localization, maps, None)
+            self.select(localization)
+            return localization
         return self._localizeInWorker(volumeNode, request, onProgress, onDone, onError)
-
-    def _localizeHere(
-        self, volumeNode: Any, request: Request, onProgress: Callable[[str, float], None] | None
-    ) -> Localization:
-        from hrcam.bundle.bundle import load_bundle
-        from hrcam.localize import Options, localize
-
-        bundle = load_bundle(request.model)
-        options = Options(class_name=request.classLabel, plane=request.plane, device=request.device,
-                          fusion=request.fusion, keep_levels=True, faithfulness=request.faithfulness)
-        found = localize(engineVolume(volumeNode), bundle, options, onProgress)
-        maps = {name: (lambda array=array: array) for name, array in (found.level_maps or {}).items()}
-        data = EvidenceData(bundle.name, found.to_json(), found.map, found.labels, maps)
-        localization = runToEnd(addToSceneSteps(volumeNode, data, request.keepFormer))
-        self._remember(localization, maps, None)
-        self.select(localization)
-        return localization
 
     def _localizeInWorker(
         self,
@@ -156,7 +143,7 @@ class HRCAMModuleLogic(ScriptedLoadableModuleLogic):
             self._worker = WorkerClient()
 
         def done(localization: Localization, maps: Mapping[str, Callable[[], Any]], folder: Path) -> None:
-            self._remember(localization, maps, folder)
+            self._levelMaps.remember(localization, maps, folder)
             self.select(localization)
             if onDone is not None:
                 onDone(localization)
@@ -188,9 +175,6 @@ class HRCAMModuleLogic(ScriptedLoadableModuleLogic):
             self._relabeling.cancel()
         if self._worker is not None:
             self._worker.cancel()
-        for _maps, folder in self._levelMaps.values():
-            if folder is not None:
-                shutil.rmtree(folder, ignore_errors=True)
         self._levelMaps.clear()
 
     # Results
@@ -206,14 +190,7 @@ class HRCAMModuleLogic(ScriptedLoadableModuleLogic):
         return findLocalizations(volumeNode, model)
 
     def select(self, localization: Localization) -> None:
-        """Make this the result that the panel shows, as it is shown at first.
-
-        Example
-        -------
-        >>> logic.select(result)
-        >>> logic.getParameterNode().resultNode is result.resultNode
-        True
-        """
+        """Make this the result that the panel shows, as it is shown at first."""
         parameters = self.getParameterNode()
         with slicer.util.NodeModify(parameters.parameterNode):
             parameters.inputVolume = localization.inputVolume
@@ -222,15 +199,7 @@ class HRCAMModuleLogic(ScriptedLoadableModuleLogic):
             self.setEvidenceRange(localization, *localization.defaultRange())
 
     def remove(self, localization: Localization) -> None:
-        """Take a result out of the scene, with everything that belongs to it; the scan stays.
-
-        Example
-        -------
-        >>> other = logic.localize(volumeNode, model=model, keepFormer=True)
-        >>> logic.remove(other)
-        >>> other.valid
-        False
-        """
+        """Take a result out of the scene, with everything that belongs to it; the scan stays."""
         localization.remove()
         self.forgetRemoved()
 
@@ -257,8 +226,7 @@ class HRCAMModuleLogic(ScriptedLoadableModuleLogic):
         >>> logic.mapSources(result)[0]
         'fused'
         """
-        waiting = self._levelMaps.get(localization, ({}, None))[0]
-        return [FUSED, *waiting, *(name for name in localization.levelVolumes if name not in waiting)]
+        return [FUSED, *self._levelMaps.names(localization)]
 
     def showOverlay(
         self,
@@ -287,7 +255,7 @@ class HRCAMModuleLogic(ScriptedLoadableModuleLogic):
         """
         kind = OverlayKind(kind)
         if localization.mapSource(source) is None:
-            self._bringIn(localization, source)
+            self._levelMaps.bringIn(localization, source)
         display.showOverlay(localization, kind, source, opacity, outline)
         showLegend(localization, source, legend and kind is not OverlayKind.NONE)
         parameters = self.getParameterNode()
@@ -403,30 +371,26 @@ class HRCAMModuleLogic(ScriptedLoadableModuleLogic):
         ['labels', 'map', 'report', 'segmentation']
         """
         ensureEngineOnPath()
-        levels = self.mapSources(localization)[1:] if levelMaps else []
-        maps = {level: self._levelMap(localization, level) for level in levels}
-        return exportResult(localization, Path(folder), maps, **what)
+        return exportResult(localization, Path(folder), self._levelMaps.all(localization) if levelMaps else {}, **what)
 
-    def _levelMap(self, localization: Localization, level: str) -> Any:
-        maps, _folder = self._levelMaps.get(localization, ({}, None))
-        return maps[level]() if level in maps else slicer.util.arrayFromVolume(localization.levelVolumes[level])
-
-    def _bringIn(self, localization: Localization, source: str) -> None:
-        maps, _folder = self._levelMaps.get(localization, ({}, None))
-        if source not in maps:
-            known = ", ".join(self.mapSources(localization))
-            raise ValueError(_('The map of level "{source}" is not here; there are: {known}. Run again.').format(
-                source=source, known=known))
-        runToEnd(addLevelMapSteps(localization, source, maps[source]()))
+    def startExport(
+        self,
+        localization: Localization,
+        folder: str | Path,
+        *,
+        onProgress: Callable[[str], None],
+        onDone: Callable[[dict[str, Path]], None],
+        onError: Callable[[str], None],
+        levelMaps: bool = False,
+        **what: bool,
+    ) -> ExportRun:
+        """As ``exportReport``, in a process of its own; returns at once, with the run, which can be cancelled."""
+        ensureEngineOnPath()
+        maps = self._levelMaps.all(localization) if levelMaps else {}
+        run = ExportRun(localization, Path(folder), wantedKinds(what), maps, onProgress, onDone, onError)
+        run.start()
+        return run
 
     def forgetRemoved(self) -> None:
         """Let go of the level maps, and their files, of results that are no longer in the scene."""
-        for old in [old for old in self._levelMaps if not old.valid]:
-            _maps, folder = self._levelMaps.pop(old)
-            if folder is not None:
-                shutil.rmtree(folder, ignore_errors=True)
-
-    def _remember(self, localization: Localization, maps: Mapping[str, Callable[[], Any]], folder: Path | None) -> None:
-        """Keep the level maps of a result that is in the scene."""
-        self.forgetRemoved()
-        self._levelMaps[localization] = (maps, folder)
+        self._levelMaps.forgetRemoved()

@@ -1,4 +1,4 @@
-"""The panel's list of all results in the scene: choose one, remove one, copy the table."""
+"""The panel's list of all results in the scene: choose one, load one, remove one, copy the table."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from .localization import Localization
+from .logic_protocol import LogicProtocol
 
 
 def resultTitle(result: Localization) -> str:
@@ -30,11 +31,15 @@ class ResultsSection:
     Parameters
     ----------
     ui : the panel's widgets.
+    logic : loads and removes results.
     onChosen : called with the result that the user chose.
+    onLoaded : called with a result that came from a file.
     """
 
-    def __init__(self, ui: Any, onChosen: Callable[[Localization], None]) -> None:
-        self._ui, self._onChosen = ui, onChosen
+    def __init__(self, ui: Any, logic: LogicProtocol, onChosen: Callable[[Localization], None],
+                 onLoaded: Callable[[Localization], None]) -> None:
+        self._ui, self._logic, self._onChosen, self._onLoaded = ui, logic, onChosen, onLoaded
+        self._current: Localization | None = None
         self._results: list[Localization] = []
         self._shown: tuple[Any, ...] | None = None
         table = ui.resultsTable
@@ -46,6 +51,8 @@ class ResultsSection:
         table.horizontalHeader().setStretchLastSection(True)
         table.connect("cellClicked(int,int)", lambda row, column: self._choose(row))
         ui.resultCombo.connect("activated(int)", self._choose)
+        ui.loadResultButton.connect("clicked()", self._load)
+        ui.removeResultButton.connect("clicked()", self._remove)
         ui.copyResultsButton.connect("clicked()", lambda: slicer.app.clipboard().setText(self.text()))
 
     def show(self, results: list[Localization], current: Localization | None) -> None:
@@ -54,7 +61,7 @@ class ResultsSection:
         state = (tuple((one, one.resultNode.GetMTime(), one.scanName) for one in ordered), current)
         if state == self._shown:
             return
-        self._shown, self._results = state, ordered
+        self._shown, self._results, self._current = state, ordered, current
         combo, table = self._ui.resultCombo, self._ui.resultsTable
         wasBlocked = combo.blockSignals(True)
         combo.clear()
@@ -91,3 +98,14 @@ class ResultsSection:
     def _choose(self, row: int) -> None:
         if 0 <= row < len(self._results):
             self._onChosen(self._results[row])
+
+    def _remove(self) -> None:
+        if self._current is not None and self._current.valid:
+            self._logic.remove(self._current)
+
+    def _load(self) -> None:
+        path = qt.QFileDialog.getOpenFileName(
+            self._ui.loadResultButton, _("Choose a result"), "", f"{_('HR-CAM results')} (*_result.json)")
+        if path:
+            with slicer.util.tryWithErrorDisplay(_("The result was not loaded."), waitCursor=True):
+                self._onLoaded(self._logic.loadResult(path))

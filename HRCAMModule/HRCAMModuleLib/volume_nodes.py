@@ -119,12 +119,19 @@ def engineVolume(volumeNode: Any) -> Any:
 def writeVolumeSteps(volumeNode: Any, path: Path) -> Steps:
     """Write the node's voxels and own geometry as one raw NRRD file, a few megabytes a step; returns the path.
 
-    Uncompressed, because the file is read once by a process on the same machine; no parent transform is applied.
+    No parent transform is applied.
+    """
+    return (yield from writeArraySteps(slicer.util.arrayFromVolume(volumeNode), ijkToRas(volumeNode), path))
+
+
+def writeArraySteps(voxels: np.ndarray, matrix: np.ndarray, path: Path) -> Steps:
+    """Write voxels (KJI) on a grid (IJK to RAS) as one raw NRRD file, a few megabytes a step; returns the path.
+
+    Uncompressed, because the file is read once by a process on the same machine.
     """
     from hrcam.scan.io.raw_nrrd import header
 
-    voxels = slicer.util.arrayFromVolume(volumeNode)
-    lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ ijkToRas(volumeNode)
+    lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ matrix
     little = voxels.dtype.newbyteorder("<")
     with path.open("wb") as file:
         file.write(header(voxels, lps))

@@ -70,13 +70,12 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.runs = PanelRuns(ui, self)
         self._display = DisplaySection(ui, self._sourceChosen, self._rangeChosen, self._levelToggled)
         self._result = ResultSection(ui, self._regionChosen, display.jumpTo)
-        self._results = ResultsSection(ui, self._resultChosen)
-        self._export = ExportSection(ui, lambda folder, **what: self.logic.exportReport(self.result, folder, **what))
+        self._results = ResultsSection(ui, self.logic, self._resultChosen, self.showNew)
+        self._export = ExportSection(ui, lambda folder, **how: self.logic.startExport(self.result, folder, **how))
         self._views = ViewsWatch(self._result.follow, self._scanShown, self._viewAdded)
         for button, slot in (
             (ui.applyButton, self.runs.toggle), (ui.localizeAllButton, self.runs.localizeAll),
             (ui.showMarksButton, self._markWithheld), (ui.editSegmentsButton, self._editSegments),
-            (ui.loadResultButton, self._loadResult), (ui.removeResultButton, self._removeResult),
         ):
             button.connect("clicked()", slot)
         for box in (ui.surfacesCheckBox, ui.volumeRenderingCheckBox, ui.headCheckBox):
@@ -374,17 +373,6 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _resultChosen(self, result: Localization) -> None:
         self.logic.select(result)
         self.refresh()
-
-    def _removeResult(self) -> None:
-        if self.result is not None:
-            self.logic.remove(self.result)
-
-    def _loadResult(self) -> None:
-        path = qt.QFileDialog.getOpenFileName(
-            self.ui.loadResultButton, _("Choose a result"), "", f"{_('HR-CAM results')} (*_result.json)")
-        if path:
-            with slicer.util.tryWithErrorDisplay(_("The result was not loaded."), waitCursor=True):
-                self.showNew(self.logic.loadResult(path))
 
     def _editSegments(self) -> None:
         with slicer.util.tryWithErrorDisplay(_("The Segment Editor could not be opened.")):

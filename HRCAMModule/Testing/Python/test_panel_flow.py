@@ -301,10 +301,11 @@ def test_the_files_of_a_removed_result_go_at_once(ready, slicerHost):
     panel._parameters.model = MODEL
     ui.applyButton.click()
     settled(panel, slicerHost)
-    folders = [folder for _maps, folder in panel.logic._levelMaps.values() if folder is not None]
+    folders = panel.logic._levelMaps.folders()
+    assert all(folder.exists() for folder in folders)
     slicer.mrmlScene.RemoveNode(panel.result.resultNode)
     slicerHost.processEvents(0.05)
-    assert not any(folder.exists() for folder in folders) and panel.logic._levelMaps == {}
+    assert not any(folder.exists() for folder in folders) and panel.logic._levelMaps.folders() == []
 
 
 def test_the_legends_of_a_loaded_scene_are_drawn_anew(panel, slicerHost, logic, addScan):

@@ -1,0 +1,51 @@
+"""Chosen files of a result that is at hand: what Slicer's panel and batch script write.
+
+They are those of `writers.write_result`, under the kinds that the panel names.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Collection
+from pathlib import Path
+
+from ..errors import OutputError
+from ..run.result import Result
+from ..scan.volume import Volume
+from ..words import reason, shown
+from .writers import write_result
+
+KINDS = {"segmentation": "levels", "map": "map", "labels": "labels", "report": "result", "overview": "overview"}
+"""What a caller may ask for, to `write_result`'s name of that output."""
+
+
+def export_result(result: Result, volume: Volume, folder: Path, kinds: Collection[str]) -> dict[str, Path]:
+    """Write the chosen files into a folder, which is created where it does not exist; returns them by kind.
+
+    All of them appear, the report last, or none. The result's level maps are written too, as kind ``map_LEVEL``.
+
+    Raises
+    ------
+    OutputError : an unknown kind, or a folder that cannot be written to.
+    """
+    unknown = sorted(set(kinds) - set(KINDS))
+    if unknown:
+        raise OutputError(f'There is no "{unknown[0]}" to export.', f"Choose from: {', '.join(KINDS)}.")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=".hrcam-", dir=folder))
+    except OSError as error:
+        raise OutputError(f'"{shown(folder)}" cannot be written to: {reason(error)}.', "Choose another folder.") \
+            from error
+    try:
+        files = write_result(result, volume, partial, [KINDS[kind] for kind in KINDS if kind in kinds
+                                                       and kind != "report"])
+        chosen = {kind: path for kind, path in files.items() if kind.startswith("map_")}
+        chosen |= {kind: files[KINDS[kind]] for kind in KINDS if kind in kinds}
+        written = {}
+        for kind in sorted(chosen, key=lambda kind: kind == "report"):
+            written[kind] = chosen[kind].replace(folder / chosen[kind].name)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return written
