@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,6 +15,7 @@ from ..run.result import Result
 from ..scan.io.discovery import Case, find_cases
 from ..words import printable, shown
 from . import options as given
+from .progress import ProgressBar
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -72,7 +73,7 @@ def localize_files(
     for number, case in enumerate(cases, start=1):
         label = case.name if len(cases) == 1 else f"{case.name} ({number}/{len(cases)})"
         try:
-            with _progress(errors, label, quiet) as progress:
+            with ProgressBar(errors, label, quiet) as progress:
                 result, files = localize_case(case, bundle, options, out, outputs, overwrite, progress)
         except Exception as error:  # whatever it is, the other scans are not to blame
             if debugging() and not isinstance(error, HRCAMError):
@@ -148,28 +149,6 @@ def load_checked(model: str, options: Options, errors: Console) -> Bundle:
         errors.print(describe(error), markup=False)
         raise typer.Exit(USAGE_ERROR) from None
     return bundle
-
-
-class _progress:  # noqa: N801 - used as a function
-    """A progress bar on a terminal, nothing elsewhere."""
-
-    def __init__(self, console: Console, label: str, quiet: bool) -> None:
-        from rich.markup import escape
-        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-        self._label = escape(label)
-        self._bar = Progress(
-            TextColumn("{task.description}"), BarColumn(bar_width=32), TextColumn("{task.fields[stage]}"),
-            TimeElapsedColumn(), console=console, transient=True, disable=quiet or not console.is_terminal,
-        )
-
-    def __enter__(self) -> Callable[[str, float], None]:
-        self._bar.start()
-        task = self._bar.add_task(self._label, total=1.0, stage="")
-        return lambda stage, fraction: self._bar.update(task, completed=fraction, stage=stage)
-
-    def __exit__(self, *_: Any) -> None:
-        self._bar.stop()
 
 
 def _print_result(console: Console, result: Result, files: dict[str, Path]) -> None:

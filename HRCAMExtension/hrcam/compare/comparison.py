@@ -11,6 +11,7 @@ from ..align.rigid import Alignment
 from ..errors import InputError
 from ..run.result import RESEARCH_USE, FloatArray, LabelArray, Result, plain
 from ..scan.geometry import LPS_TO_RAS
+from ..scan.volume import Volume
 from .acquisition import NOT_STATED, Acquisition
 from .changes import CALLS, RegionChange
 from .repeatability import Repeatability
@@ -26,6 +27,7 @@ class Comparison:
     Parameters
     ----------
     earlier, later : what was found in each scan, on its own grid; both show the same class.
+    later_scan : the later scan.
     earlier_scan : the earlier scan's intensities on the later scan's grid.
     earlier_map, earlier_labels : the earlier evidence and levels there; 0 where the earlier scan shows nothing.
     change : later minus earlier evidence; 0 where only one scan shows the place.
@@ -41,6 +43,7 @@ class Comparison:
 
     earlier: Result
     later: Result
+    later_scan: Volume
     earlier_scan: FloatArray
     earlier_map: FloatArray
     earlier_labels: LabelArray

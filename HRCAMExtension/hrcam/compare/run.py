@@ -92,7 +92,7 @@ def compare(
         changes = call_changes(dates, match_regions(dates.earlier_numbers, dates.later_numbers, later.geometry), limits)
         change = np.where(dates.covered, dates.later_map - dates.earlier_map, np.float32(0))
     return Comparison(
-        earlier=found[0], later=found[1],
+        earlier=found[0], later=found[1], later_scan=later,
         earlier_scan=carried(earlier.array, earlier.geometry, later.geometry, there).astype(np.float32),
         earlier_map=dates.earlier_map,
         earlier_labels=carried(found[0].labels, earlier.geometry, later.geometry, there, nearest=True).astype(np.uint8),
