@@ -146,12 +146,12 @@ def _name_row(axes: Axes, name: str, column: int) -> None:
 def _title(axes: Axes, change: RegionChange) -> None:
     height = axes.get_position().height
     r, a, s = change.peak_ras
-    place = f"{'R' if r >= 0 else 'L'} {abs(r):.0f}  {'A' if a >= 0 else 'P'} {abs(a):.0f}  " \
+    place = f"{'R' if r >= 0 else 'L'} {abs(r):.0f} {'A' if a >= 0 else 'P'} {abs(a):.0f} " \
             f"{'S' if s >= 0 else 'I'} {abs(s):.0f} mm"
     write(axes, 0.0, 1 + 0.030 / height, f"{change.number}: {change.call}", size=12, weight="bold",
           transform=axes.transAxes, color=to_hex(CALLS[change.call]))
     sizes = f"{millilitres(change.volume_earlier_ml)} to {millilitres(change.volume_later_ml)}"
-    write(axes, 0.0, 1 + 0.010 / height, f"{sizes}  ·  {change.plane} slice {change.slice_index}  ·  {place}",
+    write(axes, 0.0, 1 + 0.010 / height, f"{sizes} · {change.plane} {change.slice_index} · {place}",
           size=8.5, color=FAINT, transform=axes.transAxes)
 
 

@@ -1,0 +1,184 @@
+"""Two dates of one head: each region's change is called as it was made; files, dates and doubts."""
+
+import csv
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import SimpleITK as sitk  # noqa: N813 - its customary name
+from hrcam.bundle.bundle import load_bundle
+from hrcam.compare.acquisition import Acquisition
+from hrcam.compare.changes import Dates, call_changes
+from hrcam.compare.comparison import validate_comparison
+from hrcam.compare.matching import Match, match_regions
+from hrcam.compare.repeatability import PRIOR_DIAMETER_MM, Repeatability, copy_of, from_differences, noise_of
+from hrcam.compare.run import compare
+from hrcam.compare.write import write_comparison
+from hrcam.errors import InputError, OutputError
+from hrcam.localize import Options
+from hrcam.run.result import Region
+from hrcam.scan.geometry import Geometry
+
+PLACES = {"left": (-9.0, 6.0, 0.0), "right": (9.0, 6.0, 0.0), "back": (0.0, -10.0, 4.0)}
+CPU = Options(device="cpu")
+
+
+@pytest.fixture(scope="session")
+def scan_of(blob_volume):
+    """A head with bright balls: ``scan_of("name", left=4, back=3)``, radii in mm."""
+
+    def make(name, **radii):
+        scan = blob_volume(lesion_ras=None, name=name)
+        shape = scan.geometry.shape_kji
+        ras = scan.geometry.points_to_ras(np.stack(np.indices(shape)[::-1], axis=-1))
+        array = scan.array.copy()
+        for place, radius in radii.items():
+            distance = np.linalg.norm(ras - np.asarray(PLACES[place]), axis=-1) / radius
+            array += (400 / (1 + np.exp(6 * radius * (distance - 1)))).astype(np.float32)  # a ball, soft at its edge
+        return replace(scan, array=array)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def found(scan_of, bright_blob_bundle):
+    earlier, later = scan_of("may", left=4, right=3), scan_of("july", left=4, right=6, back=4)
+    return compare(earlier, later, load_bundle(bright_blob_bundle.path), CPU, aligned=True)
+
+
+def at(found, place):
+    return min(found.changes, key=lambda one: np.linalg.norm(np.subtract(one.peak_ras, PLACES[place])))
+
+
+def test_regions_are_called_as_they_changed(found):
+    assert {place: at(found, place).call for place in PLACES} == {"left": "stable", "right": "growing", "back": "new"}
+    assert at(found, "back").volume_earlier_ml == 0 < at(found, "back").volume_later_ml
+    assert at(found, "right").evidence_change > 0 and len(found.changes) == 3
+
+
+def test_backwards_in_time_the_calls_are_reversed(scan_of, bright_blob_bundle):
+    earlier, later = scan_of("july", left=4, right=6, back=4), scan_of("september", left=4, right=3)
+    again = compare(earlier, later, load_bundle(bright_blob_bundle.path), CPU, aligned=True)
+    assert {place: at(again, place).call for place in PLACES} == {
+        "left": "stable", "right": "shrinking", "back": "resolved"}
+
+
+def test_the_change_map_is_the_difference_on_the_later_grid(found):
+    assert found.change.shape == found.later.map.shape and found.change.dtype == np.float32
+    np.testing.assert_allclose(found.change, found.later.map - found.earlier_map, atol=1e-3)
+
+
+def test_files_are_whole_and_say_the_same(found, tmp_path):
+    pytest.importorskip("matplotlib")
+    files = write_comparison(found, tmp_path)
+    document = json.loads(files["result"].read_text())
+    validate_comparison(document)
+    assert document["calls"]["new"] == 1 and document["files"]["picture"] == "july_comparison.png"
+    rows = list(csv.DictReader(files["table"].open()))
+    assert [row["call"] for row in rows] == [change.call for change in found.changes]
+    labels = sitk.ReadImage(str(files["segmentation"]))
+    assert labels.GetMetaData("Segment0_ID") == "new" and (sitk.GetArrayFromImage(labels) == 1).any()
+    assert files["picture"].read_bytes()[:4] == b"\x89PNG"
+    with pytest.raises(OutputError, match="exists already"):
+        write_comparison(found, tmp_path, overwrite=False)
+
+
+def test_a_comparison_that_breaks_its_schema_is_named():
+    with pytest.raises(InputError, match="not an HR-CAM comparison"):
+        validate_comparison({"format": "hrcam-comparison"})
+
+
+def test_dates_of_dicom_put_the_scans_in_order(scan_of, bright_blob_bundle, monkeypatch):
+    dates = {"may": Acquisition("20260501"), "july": Acquisition("20260701")}
+    monkeypatch.setattr("hrcam.compare.run.acquisition_of", lambda volume: dates[volume.name])
+    again = compare(scan_of("july", left=4), scan_of("may", left=4), load_bundle(bright_blob_bundle.path), CPU,
+                    aligned=True, copies=0)
+    assert again.later.case == "july" and "wrong order" in again.warnings[0]
+    assert again.to_json()["later"]["date"] == "2026-07-01"
+
+
+def test_scans_said_to_be_aligned_but_not_so_are_warned_of(scan_of, bright_blob_bundle):
+    earlier = scan_of("may", left=4, back=5)
+    later = replace(scan_of("july", left=4, back=5), array=np.roll(scan_of("july", left=4, back=5).array, 6, axis=1))
+    again = compare(earlier, later, load_bundle(bright_blob_bundle.path), CPU, aligned=True, copies=0)
+    assert "said to be aligned" in again.warnings[0]
+
+
+def test_pictures_are_refused(blob_volume, bright_blob_bundle):
+    one = blob_volume(size_ijk=(48, 52, 1))
+    with pytest.raises(InputError, match="single slice"):
+        compare(one, one, load_bundle(bright_blob_bundle.path), CPU)
+
+
+def grid(*boxes):
+    numbers = np.zeros((1, 20, 20), np.uint16)
+    for label, (rows, columns) in enumerate(boxes, start=1):
+        numbers[0, slice(*rows), slice(*columns)] = label
+    return numbers
+
+
+MM = Geometry((20, 20, 1), (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), np.eye(3))
+
+
+def test_matching_prefers_overlap_then_nearness():
+    earlier = grid(((0, 4), (0, 4)), ((10, 14), (10, 14)))
+    later = grid(((10, 15), (11, 15)), ((1, 4), (6, 9)))
+    assert {(m.earlier, m.later) for m in match_regions(earlier, later, MM)} == {((1,), (2,)), ((2,), (1,))}
+
+
+def test_what_merged_is_part_of_the_whole():
+    earlier = grid(((0, 4), (0, 4)), ((0, 4), (6, 9)))
+    later = grid(((0, 4), (0, 9)))
+    assert [(m.earlier, m.later) for m in match_regions(earlier, later, MM)] == [((1, 2), (1,))]
+
+
+def test_far_regions_are_not_the_same():
+    found = match_regions(grid(((0, 3), (0, 3))), grid(((15, 18), (15, 18))), MM)
+    assert {(m.earlier, m.later) for m in found} == {((), (1,)), ((1,), ())}
+
+
+def region(label, peak):
+    return Region(label, "strong", 0.5, peak, peak / 2, (0.0, 0.0, 0.0), (0.0, 0.0, 0.0), "axial", 0)
+
+
+@pytest.mark.parametrize(("peak_before", "covered", "call"), [(1.0, True, "new"), (4.8, True, "stable"),
+                                                              (1.0, False, "not covered")])
+def test_a_region_without_counterpart(peak_before, covered, call):
+    later = grid(((0, 4), (0, 4)))
+    before = np.where(later > 0, peak_before, 0).astype(np.float32)
+    dates = Dates(before, 5 * (later > 0).astype(np.float32), np.zeros_like(later), later,
+                  np.full(later.shape, covered), [], [region(1, 5.0)])
+    assert call_changes(dates, [Match((), (1,))], Repeatability(2.0, 0.2))[0].call == call
+
+
+def test_repeatability_pools_the_scan_with_what_is_usual():
+    assert from_differences([]).diameter_mm == pytest.approx(2.772 * PRIOR_DIAMETER_MM, rel=1e-3)
+    assert from_differences([(0.0, 0.0)] * 50).diameter_mm < from_differences([]).diameter_mm
+    assert from_differences([(9.0, 1.0)] * 5).diameter_mm > from_differences([]).diameter_mm
+
+
+def test_a_copy_moves_by_parts_of_a_slice_and_carries_noise_once_more(blob_volume):
+    scan = blob_volume(size_ijk=(64, 64, 12), spacing=(1.0, 1.0, 5.0))
+    copy, there = copy_of(scan, 3)
+    middle = scan.geometry.points_to_lps((31.5, 31.5, 5.5))
+    assert abs((there[:3, :3] @ middle + there[:3, 3] - middle)[2]) <= 2.5
+    assert copy.geometry == scan.geometry and np.isfinite(copy.array).all()
+    noise = noise_of(np.random.default_rng(0).normal(100, 4, (8, 64, 64)).astype(np.float32))
+    assert noise == pytest.approx(4, rel=0.1)
+
+
+def test_the_command_compares_two_files(scan_of, bright_blob_bundle, tmp_path, capsys):
+    pytest.importorskip("typer")
+    from hrcam.cli.app import main
+    from hrcam.scan.volume import to_sitk
+
+    for name, radii in (("may", {"left": 4}), ("july", {"left": 4, "right": 4})):
+        scan = scan_of(name, **radii)
+        sitk.WriteImage(to_sitk(scan.array, scan.geometry), str(tmp_path / f"{name}.nrrd"))
+    arguments = ["compare", str(tmp_path / "may.nrrd"), str(tmp_path / "july.nrrd"), "--aligned", "--device", "cpu",
+                 "--model", str(bright_blob_bundle.path), "--out", str(tmp_path / "out"), "--no-overview"]
+    assert main(arguments) == 0 and "1 new, 1 stable" in capsys.readouterr().out
+    assert main(arguments) == 1 and "--overwrite" in capsys.readouterr().err
+    shutil.rmtree(tmp_path / "out")
