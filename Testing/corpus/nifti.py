@@ -279,3 +279,38 @@ def nifti_oblique(folder: Path) -> Path:
 @kind(None)
 def nifti_doubles_gzipped(folder: Path) -> Path:
     return write(folder / "a.nii.gz", head().astype(np.float64), compress=True)
+
+
+@kind(None)
+def nifti_pair(folder: Path) -> Path:
+    return write(folder / "a.hdr")
+
+
+@kind(None)
+def nifti_pair_by_its_data(folder: Path) -> Path:
+    return write(folder / "a.hdr").with_suffix(".img")
+
+
+@kind("and the other is not there")
+def nifti_pair_without_data(folder: Path) -> Path:
+    made = write(folder / "a.hdr")
+    made.with_suffix(".img").unlink()
+    return made
+
+
+@kind("it ends after")
+def nifti_pair_cut(folder: Path) -> Path:
+    made = write(folder / "a.hdr")
+    cut(made.with_suffix(".img"), 0.9)
+    return made
+
+
+@kind("is an Analyze file")
+def analyze_pair(folder: Path) -> Path:
+    return patch(write(folder / "a.hdr"), 344, "4s", b"")
+
+
+@kind(None)
+def nifti_sheared_sform_beside_a_qform(folder: Path) -> Path:
+    made = srow(write(folder / "a.nii"), [[6, 1, 0, 0], [0, 6.5, 0, 0], [0, 0, 9, 0]])
+    return patch(made, 252, "h", 1)

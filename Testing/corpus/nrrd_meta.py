@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk  # noqa: N813
 
-from .kinds import SIZE_IJK, cut, flip, image, kind, replace, write
+from .kinds import SIZE_IJK, cut, flip, head, image, kind, replace, write
 
 
 @kind("is damaged or not a valid NRRD file")
@@ -236,3 +237,46 @@ def meta_claims_a_billion_voxels(folder: Path) -> Path:
 @kind(None)
 def meta_compressed(folder: Path) -> Path:
     return write(folder / "a.mha", compress=True)
+
+
+def _with_time(folder: Path, space: str) -> Path:
+    """Four axes, the last of one frame, in a space with time."""
+    i, j, k = SIZE_IJK
+    header = (f"NRRD0005\ntype: short\ndimension: 4\nsizes: {i} {j} {k} 1\nendian: little\nencoding: raw\n"
+              f"space: {space}\n"
+              "space directions: (6,0,0,0) (0,6.5,0,0) (0,0,9,0) (0,0,0,1)\nspace origin: (-70,-90,-50,0)\n\n")
+    (folder / "a.nrrd").write_bytes(header.encode() + head().tobytes())
+    return folder / "a.nrrd"
+
+
+@kind(None)
+def nrrd_one_frame_in_ras(folder: Path) -> Path:
+    return _with_time(folder, "right-anterior-superior-time")
+
+
+@kind(None)
+def nrrd_one_frame_in_ras_for_short(folder: Path) -> Path:
+    return _with_time(folder, "RAST")
+
+
+@kind(None)
+def nrrd_space_of_the_scanner(folder: Path) -> Path:
+    return replace(write(folder / "a.nrrd"), b"left-posterior-superior", b"scanner-xyz")
+
+
+@kind(None)
+def nrrd_lines_skipped(folder: Path) -> Path:
+    i, j, k = SIZE_IJK
+    (folder / "a.raw.gz").write_bytes(b"made up\nby hand\n" + gzip.compress(head().tobytes()))
+    (folder / "a.nhdr").write_text(
+        f"NRRD0005\ntype: short\ndimension: 3\nsizes: {i} {j} {k}\nendian: little\nencoding: gzip\nline skip: 2\n"
+        "space: left-posterior-superior\nspace directions: (6,0,0) (0,6.5,0) (0,0,9)\nspace origin: (0,0,0)\n"
+        "data file: a.raw.gz\n")
+    return folder / "a.nhdr"
+
+
+@kind("it ends after")
+def meta_detached_data_cut(folder: Path) -> Path:
+    made = write(folder / "a.mhd")
+    cut(folder / "a.raw", 0.9)
+    return made

@@ -79,11 +79,42 @@ def picture_annotated(folder: Path) -> Path:
     return save(folder / "a.jpg", marked)
 
 
-@kind("is a colour picture")
+@kind("is partly transparent")
 def picture_half_transparent(folder: Path) -> Path:
     alpha = np.full(gray().shape, 255, np.uint8)
     alpha[:20] = 90
     return save(folder / "a.png", np.stack([gray(), gray(), gray(), alpha], axis=-1))
+
+
+@kind(None)
+def picture_opaque(folder: Path) -> Path:
+    return save(folder / "a.png", np.stack([gray(), np.full_like(gray(), 255)], axis=-1))
+
+
+@kind(None)
+def picture_transparent_color(folder: Path) -> Path:
+    return save(folder / "a.png", gray(), transparency=0)
+
+
+@kind("is partly transparent")
+def picture_half_transparent_gray(folder: Path) -> Path:
+    alpha = np.full_like(gray(), 255)
+    alpha[:20] = 90
+    return save(folder / "a.png", np.stack([gray(), alpha], axis=-1))
+
+
+@kind(None)
+def picture_pages(folder: Path) -> Path:
+    pages = [Image.fromarray(gray()) for _ in range(3)]
+    pages[0].save(folder / "a.tif", save_all=True, append_images=pages[1:])
+    return folder / "a.tif"
+
+
+@kind("differ in size")
+def picture_pages_of_two_sizes(folder: Path) -> Path:
+    pages = [Image.fromarray(gray()), Image.fromarray(gray()[:40])]
+    pages[0].save(folder / "a.tif", save_all=True, append_images=pages[1:])
+    return folder / "a.tif"
 
 
 @kind("is damaged or not a valid PNG file")
@@ -118,54 +149,54 @@ def picture_jpeg_followed_by_another(folder: Path) -> Path:
     return made
 
 
-@kind("is damaged or not a valid JPEG file (its data are corrupt)")
+@kind(None)  # a JPEG has no checksum
 def picture_jpeg_hole(folder: Path) -> Path:
     return hole(save(folder / "a.jpg", gray()))
 
 
-@kind("is damaged or not a valid JPEG file (its data are corrupt)")
+@kind(None)  # a JPEG has no checksum
 def picture_jpeg_progressive_hole(folder: Path) -> Path:
     return hole(save(folder / "a.jpg", gray(), progressive=True))
 
 
-@kind("is damaged or not a valid JPEG file (its data are corrupt)")
+@kind(None)  # a JPEG has no checksum
 def picture_jpeg_cut_and_ended(folder: Path) -> Path:
     made = cut(save(folder / "a.jpg", gray()), 0.7)
     made.write_bytes(made.read_bytes() + b"\xff\xd9")
     return made
 
 
-@kind("is damaged or not a valid JPEG file (its data are corrupt)")
+@kind(None)  # a JPEG has no checksum
 def picture_jpeg_restart_mark_lost(folder: Path) -> Path:
     return jpeg(folder, b"\xff\xd3", b"", restart_marker_blocks=5)
 
 
-@kind("is damaged or not a valid JPEG file (its data are corrupt)")
+@kind(None)  # a JPEG has no checksum
 def picture_jpeg_taller_than_its_data(folder: Path) -> Path:
     return jpeg(folder, struct.pack(">HH", 60, 64), struct.pack(">HH", 600, 64))
 
 
-@kind("is damaged or not a valid JPEG file (its end is missing)")
+@kind("is damaged or not a valid JPEG file")
 def picture_jpeg_header_cut(folder: Path) -> Path:
     return cut(save(folder / "a.jpg", gray()), 0.1)
 
 
-@kind("is damaged or not a valid JPEG file (a Huffman table is missing)")
+@kind(None)  # the usual tables are meant
 def picture_jpeg_without_tables(folder: Path) -> Path:
     return jpeg(folder, b"\xff\xc4", b"\xff\xef")
 
 
-@kind("is damaged or not a valid JPEG file (a part of the picture is missing)")
+@kind("is damaged or not a valid JPEG file")
 def picture_jpeg_without_a_scan(folder: Path) -> Path:
     return jpeg(folder, b"\xff\xda", b"\xff\xef")
 
 
-@kind("it has 12 bits a pixel instead of 8")
+@kind("is damaged or not a valid JPEG file")
 def picture_jpeg_12_bit(folder: Path) -> Path:
     return jpeg(folder, b"\xff\xc0\x00\x0b\x08", b"\xff\xc0\x00\x0b\x0c")
 
 
-@kind("of a kind that is not read: lossless")
+@kind("is damaged or not a valid JPEG file")
 def picture_jpeg_lossless(folder: Path) -> Path:
     return jpeg(folder, b"\xff\xc0", b"\xff\xc3")
 

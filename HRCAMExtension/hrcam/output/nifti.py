@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 import zlib
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ import numpy as np
 import SimpleITK as sitk  # noqa: N813 - its customary name
 
 from ..scan.geometry import Geometry
-from ..scan.volume import to_sitk
+from ..scan.io.nifti import NiftiForms
+from ..scan.volume import SAME_GRID_MM, to_sitk
 
 NOTE_LENGTH = 79
 """Letters of NIfTI's description."""
@@ -20,8 +22,12 @@ _HEADER = 352
 _GZIP_WINDOW = 16 + zlib.MAX_WBITS
 
 
-def write_nifti(path: Path, array: np.ndarray[Any, Any], geometry: Geometry, note: str) -> None:
+def write_nifti(path: Path, array: np.ndarray[Any, Any], geometry: Geometry, note: str,
+                forms: NiftiForms | None = None) -> None:
     """Write an array KJI on its grid as ``.nii.gz``; ``note`` is its description, `NOTE_LENGTH` letters at most.
+
+    ``forms`` are both positions of the scan with their codes: the file gets them as they are, so that it lies on the
+    scan whichever of them a program goes by.
 
     Raises ``OSError`` or ``RuntimeError`` where it cannot be written whole.
     """
@@ -30,9 +36,28 @@ def write_nifti(path: Path, array: np.ndarray[Any, Any], geometry: Geometry, not
     plain = path.with_name(path.name.removesuffix(".gz"))
     sitk.WriteImage(image, str(plain))
     del image
+    if forms is not None and _lies_there(forms, geometry):
+        _state_forms(plain, forms)
     _pack(plain, path)
     plain.unlink()
     _expect_whole(path, _HEADER + array.nbytes)
+
+
+def _lies_there(forms: NiftiForms, geometry: Geometry) -> bool:
+    """Whether the position that counts is that of the grid; a scan that was moved or resampled has left it."""
+    sform = forms.sform()
+    stated = forms.qform() if sform is None else sform
+    return stated is not None and bool(
+        (np.abs(stated - geometry.ijk_to_ras) @ [*geometry.size_ijk, 1]).max() < SAME_GRID_MM)
+
+
+def _state_forms(plain: Path, forms: NiftiForms) -> None:
+    """Replace the positions in the header of a file that ITK wrote."""
+    with plain.open("r+b") as file:
+        for place, layout, values in ((76, "4f", forms.pixdim), (252, "2h", forms.codes),
+                                      (256, "6f", forms.quaternion), (280, "12f", forms.rows)):
+            file.seek(place)
+            file.write(struct.pack(f"={layout}", *values))
 
 
 def _pack(plain: Path, packed: Path) -> None:

@@ -117,12 +117,12 @@ def _writers(
     note = _note(result)
     terminology = result.provenance.get("shown_terminology") or DEFAULT_TERMINOLOGY
     known: dict[str, Callable[[Path], None]] = {
-        "map": lambda path: write_nifti(path, result.map, result.geometry, note),
+        "map": lambda path: write_nifti(path, result.map, result.geometry, note, volume.forms),
         "levels": lambda path: write_segmentation(
             path, result.labels, result.geometry, result.shown_class, result.evidence_levels, terminology,
             origin_of(result),
         ),
-        "labels": lambda path: write_nifti(path, result.labels, result.geometry, note),
+        "labels": lambda path: write_nifti(path, result.labels, result.geometry, note, volume.forms),
         "overview": lambda path: _write_overview(path, volume, result),
         "scene": lambda path: _write_scene(path, volume, result),
     }
@@ -130,7 +130,8 @@ def _writers(
     for level, level_map in (result.level_maps or {}).items():
         writers[f"map_{level}"] = (
             f"_{safe_name(level)}_map.nii.gz",
-            lambda path, array=level_map: write_nifti(path, array, result.geometry, note),  # type: ignore[misc]
+            lambda path, array=level_map: write_nifti(  # type: ignore[misc]
+                path, array, result.geometry, note, volume.forms),
         )
     return writers
 

@@ -45,8 +45,20 @@ _OBJECT_SIZE = (0.3, 1.4)
 
 _SCANNERS = {"MR": "MR", "MRI": "MR", "CT": "CT", "PT": "PET", "PET": "PET", "US": "ultrasound", "CR": "radiography",
              "DX": "radiography", "NM": "nuclear medicine", "MG": "mammography"}
-_SEQUENCES = {"flair": "FLAIR", "t2": "T2", "t2w": "T2", "t2star": "T2*", "dwi": "DWI", "adc": "ADC", "swi": "SWI",
-              "bold": "BOLD", "t1": "T1", "t1w": "T1", "t1ce": "T1", "t1gd": "T1", "t1c": "T1", "mprage": "T1"}
+
+_SEQUENCES = {
+    "T1": "t1 t1w t1ce t1gd t1c t1rho t1map unit1 mprage mp2rage mpr spgr bravo vibe",
+    "T2": "t2 t2w t2map haste tse2", "FLAIR": "flair", "T2*": "t2star t2starw t2starmap gre megre", "SWI": "swi swan",
+    "proton density": "pd pdw pdt2 pdmap", "DWI": "dwi dti trace tracew fa", "ADC": "adc",
+    "BOLD": "bold fmri sbref epi", "angiography": "angio tof mra mrv mip cta",
+    "perfusion": "asl pasl pcasl m0scan cbf cbv mtt tmax perf perfusion dsc dce",
+    "field map": "phasediff phase1 phase2 fieldmap magnitude1 magnitude2 b0map tb1map", "MT": "mtr mtw mtsat",
+    "spectroscopy": "mrs csi svs mrsi", "localizer": "localizer localiser scout survey",
+}
+"""What a word in a file's name or a series' description says of the sequence: suffixes of BIDS, and what scanners and
+people write.
+"""
+_SEQUENCE_OF = {word: sequence for sequence, words in _SEQUENCES.items() for word in words.split()}
 
 
 def check_volume(volume: Volume) -> None:
@@ -145,10 +157,11 @@ def _modality(volume: Volume, bundle: HasMetadata) -> list[str]:
     expected = next((_SCANNERS[w.upper()] for w in wanted if w.upper() in _SCANNERS), None)
     if scanner and expected and scanner != expected:
         return [f"This is a {scanner} scan; the model was made for {bundle.metadata['modality']}."]
-    sequences = {_SEQUENCES[w] for w in given if w in _SEQUENCES}
-    right = {_SEQUENCES[w] for w in wanted if w in _SEQUENCES}
+    sequences = {_SEQUENCE_OF[w] for w in given if w in _SEQUENCE_OF}
+    right = {_SEQUENCE_OF[w] for w in wanted if w in _SEQUENCE_OF}
     if sequences and right and not sequences & right:
-        return [f"By its name this is a {' '.join(sorted(sequences))} scan; the model was made for "
+        named = " ".join(sorted(sequences))
+        return [f"By its name this is {'an' if named[0] in 'Aa' else 'a'} {named} scan; the model was made for "
                 f"{bundle.metadata['modality']}."]
     return []
 

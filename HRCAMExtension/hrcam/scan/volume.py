@@ -26,13 +26,16 @@ from .io.formats import (
     SUPPORTED,
     VOLUME_SUFFIXES,
     check_file,
+    header_of_pair,
     safe_name,
     stat_path,
     stem_of,
     suffix_of,
 )
-from .io.integrity import check_integrity
+from .io.integrity import Stated, check_integrity
 from .io.itk import read_header, read_voxels
+from .io.nifti import NiftiForms
+from .io.pictures import gray_of, read_picture
 
 __all__ = ["MAX_VOXELS", "Case", "Volume", "discover", "read_volume", "to_sitk", "volume_from_array"]
 
@@ -41,8 +44,8 @@ Array = npt.NDArray[np.float32]
 MAX_VOXELS = 512 * 512 * 1024
 """Largest accepted volume: 1 GiB as float32; a header that claims more is refused before anything is allocated."""
 
-GRAY_TOLERANCE = 3
-"""Largest difference of the colour channels (of 255) in a picture that is gray; JPEG's colour transform rounds."""
+SAME_GRID_MM = 1e-3
+"""A sform that lies this close to ITK's reading of a NIfTI file is that one, but for the rounding of its numbers."""
 
 _NIFTI_LABEL_INTENTS = {"1002": "a label map", "1005": "RGB vectors", "1006": "displacement vectors",
                         "1007": "vectors", "1011": "a shape", "2001": "a time series"}
@@ -60,6 +63,7 @@ class Volume:
     spacing_known : false for pictures (PNG, JPEG, …), whose spacing of 1 mm means nothing.
     modality : DICOM modality (``MR``, ``CT``, …) and series description, where the file states them.
     notes : what the file leaves open, such as which side is left; they become warnings of the result.
+    forms : qform and sform of a NIfTI file as they stand there, so that what is written lies on it for every program.
     """
 
     array: Array
@@ -69,6 +73,7 @@ class Volume:
     spacing_known: bool = True
     modality: str | None = None
     notes: tuple[str, ...] = ()
+    forms: NiftiForms | None = None
 
     @cached_property
     def content_hash(self) -> str:
@@ -85,7 +90,8 @@ def read_volume(path: str | Path) -> Volume:
 
     A DICOM folder must hold one series; of several, name one as ``folder#SeriesInstanceUID`` or ``folder#number``
     (SeriesNumber). One DICOM file stands for its whole series. Rescale slope and intercept are applied; values keep
-    the scanner's units otherwise. The grid is ITK's reading of the header (for NIfTI: sform or qform as in Slicer).
+    the scanner's units otherwise. The grid is that of the header (of NIfTI the sform, or the qform
+    where no sform is set or it is sheared).
 
     Raises
     ------
@@ -99,10 +105,12 @@ def read_volume(path: str | Path) -> Volume:
         return _read_series(single_series(path))
     check_file(path)
     suffix = suffix_of(path)
-    reader_name = VOLUME_SUFFIXES.get(suffix) or PICTURE_SUFFIXES.get(suffix)
-    if reader_name is not None:
-        notes = check_integrity(path)
-        return replace(_read_file(path, reader_name), notes=notes)
+    if suffix in (".hdr", ".img"):
+        return _read_file(_whole_pair(path), VOLUME_SUFFIXES[suffix])
+    if suffix in VOLUME_SUFFIXES:
+        return _read_file(path, VOLUME_SUFFIXES[suffix])
+    if suffix in PICTURE_SUFFIXES:
+        return _read_picture(path)
     if is_dicom(path):
         return _read_series(single_series(path))
     raise InputError(f'"{shown(path.name)}" is of no supported format.', f"Give {SUPPORTED}.")
@@ -148,17 +156,30 @@ def _volume(values: npt.NDArray[np.generic], geometry: Geometry, name: str, sour
     return Volume(array, geometry, safe_name(name), source, spacing_known, modality)
 
 
+def _whole_pair(path: Path) -> Path:
+    header = header_of_pair(path)
+    if header is None:
+        raise InputError(f'"{shown(path.name)}" is one of two files (.hdr and .img), and the other is not there.',
+                         "Put both into one folder.")
+    return header
+
+
+def _read_picture(path: Path) -> Volume:
+    values = read_picture(path)
+    _check_size(path, values.shape[::-1])
+    geometry = Geometry(values.shape[::-1], (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), np.eye(3))
+    return _volume(values, geometry, stem_of(path), str(path), False, None)
+
+
 def _read_file(path: Path, reader_name: str) -> Volume:
+    stated = check_integrity(path)
     reader = read_header(path, reader_name)
-    picture = suffix_of(path) in PICTURE_SUFFIXES
     _refuse_by_metadata(path, reader)
-    geometry = _geometry_of(path, reader, picture)
-    channels = _channels(path, reader, colour_allowed=picture)
-    image = read_voxels(reader, path)
-    values = sitk.GetArrayViewFromImage(image)
-    if channels > 1:
-        values = _gray(path, values)
-    return _volume(values, geometry, stem_of(path), str(path), not picture, None)
+    geometry = _geometry_of(path, reader, stated)
+    _refuse_channels(path, reader)
+    image = read_voxels(reader, path)  # it owns what the view shows
+    volume = _volume(sitk.GetArrayViewFromImage(image), geometry, stem_of(path), str(path), True, None)
+    return replace(volume, notes=stated.notes, forms=stated.forms)
 
 
 def _read_series(series: Series) -> Volume:
@@ -167,7 +188,7 @@ def _read_series(series: Series) -> Volume:
     _check_size(first, stack.geometry.size_ijk)
     values = read_pixels(stack.frames)
     if values.ndim > 3:
-        values = _gray(first, values)
+        values = gray_of(first, values)
     volume = _volume(values, stack.geometry, series.name, series.source, stack.spacing_known, series.modality)
     return replace(volume, notes=series.notes)
 
@@ -183,7 +204,7 @@ def _refuse_by_metadata(path: Path, reader: sitk.ImageFileReader) -> None:
         raise InputError(f'"{shown(path.name)}" holds {kind}, not a scan.', "Give the scan that it belongs to.")
 
 
-def _geometry_of(path: Path, reader: sitk.ImageFileReader, picture: bool) -> Geometry:
+def _geometry_of(path: Path, reader: sitk.ImageFileReader, stated: Stated) -> Geometry:
     """The grid of a header; 2D images become one slice, trailing axes of one frame are dropped."""
     size, dimension = reader.GetSize(), reader.GetDimension()
     frames = [n for n in size[3:] if n != 1]
@@ -192,14 +213,18 @@ def _geometry_of(path: Path, reader: sitk.ImageFileReader, picture: bool) -> Geo
                          "not one volume.", "Extract one 3D volume from it first.")
     _check_size(path, size)
     kept = min(dimension, 3)
-    origin, spacing = [0.0] * 3, [1.0] * 3
-    direction = np.eye(3)
-    if not picture:
-        origin[:kept] = reader.GetOrigin()[:kept]
-        spacing[:kept] = reader.GetSpacing()[:kept]
-        direction[:kept, :kept] = np.reshape(reader.GetDirection(), (dimension, dimension))[:kept, :kept]
+    origin, spacing, direction = np.zeros(3), np.ones(3), np.eye(3)
+    origin[:kept] = reader.GetOrigin()[:kept]
+    spacing[:kept] = reader.GetSpacing()[:kept]
+    direction[:kept, :kept] = np.reshape(reader.GetDirection(), (dimension, dimension))[:kept, :kept]
+    signs = np.array(stated.signs)
     i, j, k = (*size, 1, 1)[:3]
-    return Geometry((i, j, k), (origin[0], origin[1], origin[2]), (spacing[0], spacing[1], spacing[2]), direction)
+    x, y, z = (origin * signs).tolist()
+    read = Geometry((i, j, k), (x, y, z), (spacing[0], spacing[1], spacing[2]), direction * signs[:, np.newaxis])
+    sform = None if stated.forms is None else stated.forms.sform()
+    if sform is None or (np.abs(sform - read.ijk_to_ras) @ [i, j, k, 1]).max() < SAME_GRID_MM:
+        return read
+    return Geometry.from_ijk_to_ras(sform, (i, j, k))
 
 
 def _check_size(path: Path, size: Sequence[int]) -> None:
@@ -209,20 +234,10 @@ def _check_size(path: Path, size: Sequence[int]) -> None:
                          f"{MAX_VOXELS:,}.", "Crop or resample it first.")
 
 
-def _channels(path: Path, reader: sitk.ImageFileReader, colour_allowed: bool) -> int:
+def _refuse_channels(path: Path, reader: sitk.ImageFileReader) -> None:
     channels = reader.GetNumberOfComponents()
     if "complex" in sitk.GetPixelIDValueAsString(reader.GetPixelID()):
         raise InputError(f'"{shown(path.name)}" holds complex numbers.', "Give its magnitude image.")
-    if channels > 1 and not colour_allowed:
+    if channels > 1:
         raise InputError(f'"{shown(path.name)}" holds {channels} values a voxel (colour or vectors), not one.',
                          "Give a volume with one gray value a voxel.")
-    return channels
-
-
-def _gray(path: Path, values: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
-    """First channel of a picture whose colours are equal; its alpha, if any, must be constant."""
-    colours = values[..., :3].astype(np.float32) if values.shape[-1] >= 3 else values[..., :1].astype(np.float32)
-    alpha = values[..., 3:] if values.shape[-1] >= 3 else values[..., 1:]
-    if np.ptp(colours, axis=-1).max() > GRAY_TOLERANCE or (alpha.size and alpha.min() != alpha.max()):
-        raise InputError(f'"{shown(path.name)}" is a colour picture.', "Give a gray-scale image without annotations.")
-    return values[..., 0]

@@ -148,3 +148,17 @@ def test_distances_count_range_widths():
     expected = {"entropy": [0.5, 0.7], "gradient": [0.0, 0.2], "mean": [0, 1]}
     found = distances({"entropy": 0.9, "gradient": 0.1}, expected)
     assert found == {"entropy": pytest.approx(1.0), "gradient": 0.0}
+
+
+@pytest.mark.parametrize("name", [
+    "sub-01_T2w", "sub-01_FLAIR", "sub-01_PDw", "scan_PD", "sub-01_angio", "ax_TOF_MRA", "sub-01_asl", "perfusion_CBF",
+    "sub-01_phasediff", "sub-01_T2starw", "sub-01_sbref", "dir-AP_epi", "localizer",
+])
+def test_a_sequence_in_the_name_that_the_model_was_not_made_for_is_told(name):
+    (told,) = [w for w in check_fit(scan(name=name), FINE) if w.startswith("By its name")]
+    assert "scan; the model was made for" in told
+
+
+@pytest.mark.parametrize("name", ["sub-01_T1w", "sub-01_UNIT1", "t1_mprage_sag", "scan", "perf_T1w"])
+def test_a_name_that_fits_or_says_nothing_is_not(name):
+    assert not [w for w in check_fit(scan(name=name), FINE) if w.startswith("By its name")]

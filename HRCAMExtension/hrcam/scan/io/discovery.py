@@ -177,7 +177,7 @@ def _series(folder: Path, below: list[str], found: _Finding) -> None:
         found.cases.append((below or [folder.resolve().name], str(folder), error))
 
 
-_SUFFIXES = VOLUME_SUFFIXES.keys() | PICTURE_SUFFIXES.keys()
+_SUFFIXES = VOLUME_SUFFIXES.keys() | PICTURE_SUFFIXES
 
 
 def _is_scan(file: Path) -> bool:

@@ -11,7 +11,7 @@ import SimpleITK as sitk  # noqa: N813 - its customary name
 
 from ...errors import InputError
 from ...words import is_out_of_memory, shown
-from .integrity import damaged
+from .damage import damaged
 
 _FAILURES = (RuntimeError, ValueError, TypeError, OverflowError)
 """What SimpleITK and its bindings raise for bad files."""

@@ -19,7 +19,7 @@ from hrcam.cli import app as cli
 from hrcam.errors import InputError
 from hrcam.localize import Options
 from hrcam.output.files_together import MAX_DOCUMENT_BYTES
-from hrcam.scan.io import integrity
+from hrcam.scan.io import integrity, nifti
 from hrcam.scan.io.discovery import discover
 from hrcam.scan.io.formats import safe_name
 from hrcam.scan.io.integrity import check_integrity
@@ -80,7 +80,7 @@ def test_a_bomb_with_an_honest_header_is_not_unpacked_at_all(tmp_path, unpacked)
 
 
 def test_a_bomb_with_a_modest_header_is_left_soon_after_its_end(tmp_path, unpacked, monkeypatch):
-    monkeypatch.setattr(integrity, "_TRAILER", 4 << 20)
+    monkeypatch.setattr(nifti, "_TRAILER", 4 << 20)
     path = bomb(tmp_path / "a.nii.gz", (20, 20, 20), 64 << 20)
     with pytest.raises(InputError, match="unpacks to far more"):
         read_volume(path)
@@ -99,7 +99,7 @@ def test_the_piece_before_the_voxels_is_not_taken_at_once(tmp_path, unpacked):
 
 @pytest.mark.parametrize(("kind", "limit"), [("nrrd", 1 << 20), ("mha", 0)])
 def test_compressed_nrrd_and_meta_bombs_stop_at_the_limit(tmp_path, kind, limit, monkeypatch):
-    monkeypatch.setattr(integrity, "_LONGEST", 1 << 20)
+    monkeypatch.setattr(integrity, "LONGEST", 1 << 20)
     path = write(tmp_path / f"a.{kind}", compress=True)
     content = path.read_bytes()
     if kind == "nrrd":

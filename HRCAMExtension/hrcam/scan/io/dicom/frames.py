@@ -13,7 +13,7 @@ from pydicom.uid import UID, ExplicitVRBigEndian
 
 from ....errors import InputError
 from ....words import shown
-from ..integrity import damaged
+from ..damage import damaged
 from .dataset import FALSE_LENGTH, PIXEL_ELEMENTS, items, number, numbers, read_header, syntax_of, text, whole
 
 Numbers = tuple[float, ...]

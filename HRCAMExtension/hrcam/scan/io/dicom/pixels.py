@@ -17,7 +17,7 @@ from pydicom.uid import SecondaryCaptureImageStorage, generate_uid
 
 from ....errors import InputError
 from ....words import reason, shown
-from ..integrity import damaged
+from ..damage import damaged
 from ..itk import read_header as read_itk_header
 from ..itk import read_voxels
 from .dataset import FALSE_LENGTH, GE_BIG_ENDIAN_PIXELS, read_header

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ....errors import InputError
 from ....words import reason, shown
-from ..integrity import SIDES_UNKNOWN, damaged
+from ..damage import SIDES_UNKNOWN, damaged
 from .dataset import is_dicom
 from .frames import Entry, Frame, read_entry
 from .volumes import FrameGroup, Stack, stack_of, tell_apart

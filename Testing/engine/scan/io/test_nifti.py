@@ -1,0 +1,79 @@
+"""NIfTI's two positions: the sform counts, both are kept in what is written, and the notes say what was taken."""
+
+import nibabel
+import numpy as np
+import pytest
+from corpus.kinds import SPACING, head
+from hrcam.output.nifti import write_nifti
+from hrcam.scan.volume import read_volume
+
+
+def turned(degrees, shift=(5.0, -7.0, 11.0)):
+    """Index to RAS, turned about the body's axis."""
+    a = np.deg2rad(degrees)
+    matrix = np.eye(4)
+    matrix[:2, :2] = [[np.cos(a), -np.sin(a)], [np.sin(a), np.cos(a)]]
+    matrix[:3, :3] *= SPACING
+    matrix[:3, 3] = shift
+    return matrix
+
+
+def saved(path, sform, scode, qform, qcode):
+    image = nibabel.Nifti1Image(head().transpose(2, 1, 0), np.eye(4))
+    image.set_qform(qform, qcode)
+    image.set_sform(sform, scode)
+    image.to_filename(path)
+    return path
+
+
+@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz", "a.hdr"])
+@pytest.mark.parametrize(("qcode", "scode"), [(1, 1), (1, 2), (1, 4), (2, 2), (4, 4), (0, 1), (1, 0), (3, 0)])
+def test_the_sform_counts_where_it_is_set(tmp_path, qcode, scode, name):
+    path = tmp_path / name
+    if name == "a.hdr":
+        image = nibabel.Nifti1Pair(head().transpose(2, 1, 0), np.eye(4))
+        image.set_qform(turned(20), qcode)
+        image.set_sform(turned(-15), scode)
+        image.to_filename(path)
+    else:
+        saved(path, turned(-15), scode, turned(20), qcode)
+    volume = read_volume(path)
+    assert np.array_equal(volume.array, head())
+    assert np.allclose(volume.geometry.ijk_to_ras, turned(-15 if scode else 20), atol=1e-4)
+    assert np.allclose(volume.geometry.ijk_to_ras, nibabel.load(path).affine, atol=1e-4)
+    assert [note for note in volume.notes if "the sform was taken" in note] == list(volume.notes)
+    assert len(volume.notes) == (qcode > 0 and scode > 0)
+
+
+def test_two_positions_apart_are_told_in_mm(tmp_path):
+    path = saved(tmp_path / "a.nii", turned(0), 2, turned(0, (5, -7, 31)), 1)
+    assert read_volume(path).notes == (
+        "The file states two positions, up to 20 mm apart (qform and sform): the sform was taken.",)
+
+
+def test_a_sheared_sform_gives_way_to_the_qform_with_a_note(tmp_path):
+    sheared = turned(0)
+    sheared[0, 1] = 0.5
+    volume = read_volume(saved(tmp_path / "a.nii", sheared, 2, turned(20), 1))
+    assert np.allclose(volume.geometry.ijk_to_ras, turned(20), atol=1e-4)
+    assert volume.notes == ("The sform of the file is sheared or singular, which no grid can be: the qform was taken.",)
+
+
+@pytest.mark.parametrize(("qcode", "scode"), [(1, 2), (1, 0), (0, 4), (2, 2)])
+def test_what_is_written_keeps_both_positions_and_their_codes(tmp_path, qcode, scode):
+    volume = read_volume(saved(tmp_path / "a.nii.gz", turned(-15), scode, turned(20), qcode))
+    write_nifti(tmp_path / "map.nii.gz", volume.array, volume.geometry, "a map", volume.forms)
+    scan, made = nibabel.load(tmp_path / "a.nii.gz"), nibabel.load(tmp_path / "map.nii.gz")
+    for get in ("get_qform", "get_sform"):
+        (a, code_a), (b, code_b) = getattr(scan, get)(coded=True), getattr(made, get)(coded=True)
+        assert code_a == code_b and (a is None) == (b is None)
+        assert a is None or np.allclose(a, b, atol=1e-5)
+    again = read_volume(tmp_path / "map.nii.gz")
+    assert again.geometry == volume.geometry and np.array_equal(again.array, volume.array)
+
+
+def test_a_map_of_a_moved_scan_states_its_own_position(tmp_path):
+    volume = read_volume(saved(tmp_path / "a.nii", turned(-15), 2, turned(20), 1))
+    moved = type(volume.geometry).from_ijk_to_ras(turned(40), volume.geometry.size_ijk)
+    write_nifti(tmp_path / "map.nii.gz", volume.array, moved, "a map", volume.forms)
+    assert np.allclose(nibabel.load(tmp_path / "map.nii.gz").affine, turned(40), atol=1e-4)
