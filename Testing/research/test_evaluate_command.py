@@ -25,6 +25,7 @@ from hrcam_research.evaluate import report
 from hrcam_research.evaluate.case import Case
 from hrcam_research.evaluate.data import data_folder, held_out, normal_cases, slice_cases
 from hrcam_research.evaluate.localization import evaluate_maps
+from hrcam_research.evaluate.results_file import write_json
 from hrcam_research.evaluate.run import Settings, find_sets
 from hrcam_research.evaluate.summary import pick_cases, summarize
 from hrcam_research.evaluate.write import evaluate_models
@@ -326,7 +327,7 @@ def test_a_report_says_whose_maps_show_nothing(written, tmp_path):
     for share, expected in ((0.0, False), (0.25, True)):
         changed = copy.deepcopy(results)
         changed["localization"]["t1ce_slices"]["metrics"]["gradcam/last"]["flat"]["mean"] = share
-        report.write_json(changed, tmp_path / "results" / "bright-spot.json")
+        write_json(changed, tmp_path / "results" / "bright-spot.json")
         report.write_report(tmp_path)
         assert ("shows nothing: `gradcam/last` 25%." in (tmp_path / "RESULTS.md").read_text()) is expected
 

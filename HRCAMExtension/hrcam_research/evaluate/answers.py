@@ -36,7 +36,11 @@ def judge_answers(
     """Keys: figures {name: value}, notes, calibration (see `classification.calibration`)."""
     table = folder if data.table_of(folder) else folder / "t1ce_slices"
     chosen = split if table == folder else "val"
-    cases = [case for case in data.slice_cases(table, bundle, chosen) if case.label in bundle.class_names]
+    cases = data.slice_cases(table, bundle, chosen)
+    if table == folder:
+        cases = data.known_cases(cases, bundle)
+    else:  # of a set that we know, a model may know some classes alone
+        cases = [case for case in cases if case.label in bundle.class_names]
     patients = len({case.patient for case in cases})
     notes = [f"{len(cases)} images of {patients} patients of {table.resolve().name}, split {chosen or 'all'}."]
     healthy = [kind.name for kind in bundle.classes if not kind.pathology]
@@ -102,6 +106,8 @@ def _pair(bundle: Bundle, table: Path, cases: Sequence[Case], labels: np.ndarray
         f"AUC {name}, same site": classification.one_against_one(labels[same], logits[same], first, second),
     }
     train = [case for case in data.slice_cases(table, bundle, "train") if case.label in PAIR]
+    if {case.label for case in train} != set(PAIR):
+        return found  # a table without training rows of both classes: no baseline can be fitted
     test = [case for case in cases if case.label in PAIR]
     for kind, prepared in (("raw", False), ("prepared", True)):
         fit = _statistics(train, table, prepared)

@@ -17,6 +17,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
+from hrcam.bundle.bundle import Bundle
 from hrcam.errors import InputError
 from hrcam.scan.intensity import Scale
 from hrcam.scan.sampling import HasMetadata, SlicePlan, VolumePlan, plan_slices, plan_volume
@@ -26,6 +27,9 @@ from hrcam_research.evaluate.case import Case, Pixels
 
 TABLES = ("slices.csv", "cases.csv")
 _SPLITS = {"val": ("val", "validation")}
+
+HEALTHY = "healthy"
+"""Label of scans without lesion in the tables of `hrcam simulate`."""
 
 HELD_OUT_PARTS = 5
 """One in five images of a set without its own split is held out."""
@@ -129,6 +133,24 @@ def slice_cases(folder: Path, bundle: HasMetadata, split: str | None = "val", la
         known = (row.get("plane", ""), row.get("site", ""), spacing_of(bundle))
         cases.append(Case(name, patient, shown, read, *known, traced="masks" in masks, grade=row.get("grade", "")))
     return cases
+
+
+def known_cases(cases: Sequence[Case], bundle: Bundle) -> list[Case]:
+    """The cases, all of whose labels must be classes of the bundle; ``healthy``, as `hrcam simulate` writes, is the
+    only class that is no pathology, where the bundle has one.
+
+    Raises
+    ------
+    InputError : a label that the bundle does not know; dropping its cases would change what is measured.
+    """
+    normal = [one.name for one in bundle.classes if not one.pathology]
+    alias = {HEALTHY: normal[0]} if len(normal) == 1 and HEALTHY not in bundle.class_names else {}
+    named = [replace(case, label=alias.get(case.label, case.label)) for case in cases]
+    unknown = sorted({case.label for case in named} - set(bundle.class_names))
+    if unknown:
+        raise InputError(f"Model {bundle.name} does not know the label {unknown[0]!r}.",
+                         f"Use one of its classes in the table: {', '.join(bundle.class_names)}.")
+    return named
 
 
 def spacing_of(bundle: HasMetadata) -> tuple[float, ...]:

@@ -17,6 +17,7 @@ from hrcam.errors import InputError
 from hrcam.run.marking import label_levels
 
 from hrcam_research.evaluate import metrics, thresholds
+from hrcam_research.evaluate.baselines import Baselines
 from hrcam_research.evaluate.case import Case, Pixels, batches, spread
 from hrcam_research.evaluate.ours import SCALED, Ours
 from hrcam_research.evaluate.rivals import Family, Maps, Method, rival_families
@@ -91,7 +92,7 @@ class MapMaker:
         own = Ours(model)
         self.default = own.default
         self._shared = SharedPass(model)
-        self._families: list[Family] = [own, *rival_families(model, self._shared)]
+        self._families: list[Family] = [own, *rival_families(model, self._shared), Baselines()]
         everything = tuple(method for family in self._families for method in family.methods)
         names = {method.name for method in everything} | {method.group for method in everything}
         for name in methods or ():

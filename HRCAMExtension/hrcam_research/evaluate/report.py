@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hrcam.errors import InputError
+from hrcam_research.evaluate.report_text import number, table
+from hrcam_research.evaluate.results_file import read_json
+from hrcam_research.evaluate.scan_report import first_page
 
 FORMAT = "hrcam-evaluation"
 FORMAT_VERSION = 1
 Results = dict[str, Any]
 
-_INTRODUCTION = """# Results
+_INTRODUCTION = """## Maps beside other methods
 
 Made by `hrcam evaluate` (`make evaluate`) from the files in `results/`; do not edit. Each section is one model bundle.
 
@@ -63,48 +64,36 @@ _HEADINGS = {
 }
 
 
-def write_json(results: Results, path: Path) -> None:
-    """Write one bundle's results, keys in order, numbers rounded to six significant digits."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(_rounded(results), indent=1, allow_nan=False, ensure_ascii=False)
-    path.write_text(text + "\n", encoding="utf-8")
-
-
-def _rounded(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(key): _rounded(each) for key, each in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_rounded(each) for each in value]
-    if isinstance(value, float):
-        return None if value != value or abs(value) == float("inf") else float(f"{value:.6g}")
-    return value
-
-
-def read_json(path: Path) -> Results:
-    """Read what `write_json` wrote.
-
-    Raises
-    ------
-    InputError : it is no result of this version.
-    """
-    try:
-        results = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{path} is not valid JSON: {error}.", "Remove it and run hrcam evaluate again.") from error
-    if not isinstance(results, dict) or (results.get("format"), results.get("format_version")) != (
-        FORMAT,
-        FORMAT_VERSION,
-    ):
-        raise InputError(f"{path} is no result of this version.", "Remove it and run hrcam evaluate again.")
-    return results
-
-
 def write_report(folder: Path) -> Path:
     """Write RESULTS.md from every `results/*.json` of a folder, in the order of the file names; returns its path."""
-    found = [read_json(path) for path in sorted((folder / "results").glob("*.json"))]
+    found = [read_json(path, FORMAT, FORMAT_VERSION) for path in sorted((folder / "results").glob("*.json"))]
     path = folder / "RESULTS.md"
-    path.write_text("\n".join([_INTRODUCTION, *(_section(results) for results in found)]), encoding="utf-8")
+    text = ["# Results", "", *first_page(folder), *_slices_as_shown(found), _INTRODUCTION]
+    path.write_text("\n".join([*text, *(_section(results) for results in found)]), encoding="utf-8")
     return path
+
+
+def _slices_as_shown(found: Sequence[Results]) -> list[str]:
+    """The internal counterpart of the first page: single images of people kept from training."""
+    rows = []
+    for results in found:
+        for name, shown in results.get("shown", {}).items():
+            summary = results["localization"][name]
+            default = summary["metrics"][summary["default"]]
+            baselines = [m["ap"]["mean"] for key, m in summary["metrics"].items() if key.startswith("baseline/")]
+            rows.append((
+                name, f"`{results['model']['name']}` {results['model']['version']}",
+                *(number(default.get(key), 3, True) for key in ("ap", "pointing", "dice")),
+                *(number(shown.get(key), 3, True) for key in ("dice", "unmarked", "marked")),
+                f"{max(baselines):.3f}" if baselines else "–", str(summary["cases"]),
+            ))  # fmt: skip
+    if not rows:
+        return []
+    head = ("Images", "Model", "AP", "Pointing", "Dice, fitted threshold", "Dice as shown", "Unmarked",
+            "Normal images marked", "AP of the best baseline", "n")  # fmt: skip
+    text = ("AP, pointing and Dice at a fitted threshold are of the true class's map; as shown: of the predicted "
+            "class, at the model's own levels, withheld where the image is called normal.")  # fmt: skip
+    return ["## Single images of people kept from training", "", text, "", *table(head, rows), ""]
 
 
 def _section(results: Results) -> str:
@@ -133,6 +122,7 @@ def _section(results: Results) -> str:
 def _set_words(words: dict[str, Any]) -> str:
     labels = ", ".join(f"{number} {label}" for label, number in words["labels"].items())
     note = f"; {words['note']}" if words.get("note") else ""
+    note += f"; at commit `{words['commit']}`" if words.get("commit") else ""
     return f"{words['cases']} images of {words['patients']} patients ({labels}; {words['traced']} with a tracing){note}"
 
 
@@ -146,7 +136,7 @@ def _localization(results: Results, name: str, summary: dict[str, Any]) -> list[
     }
 
     def cell(metrics: dict[str, Any], metric: str, digits: int = 3, interval: bool = False) -> str:
-        text = _number(metrics.get(metric), digits, interval)
+        text = number(metrics.get(metric), digits, interval)
         return f"**{text}**" if metrics.get(metric) and metrics[metric]["mean"] == best.get(metric, object()) else text
 
     rows = []
@@ -169,7 +159,7 @@ def _localization(results: Results, name: str, summary: dict[str, Any]) -> list[
                 str(metrics["ap"]["cases"]),
             )
         )
-    lines = _table(_HEAD, rows)
+    lines = table(_HEAD, rows)
     lines += ["", *_differences(summary)]
     lines += ["", *_complete(summary), *_flat(summary)]
     if summary["normals"]:
@@ -179,10 +169,10 @@ def _localization(results: Results, name: str, summary: dict[str, Any]) -> list[
             "",
         ]
         rows = [
-            (_name(m, summary), _number(v, 4, True), f"{summary['empty'][m]:.0%}")
+            (_name(m, summary), number(v, 4, True), f"{summary['empty'][m]:.0%}")
             for m, v in summary["normals"].items()
         ]
-        lines += _table(("Method", "Falsely marked", "Images without any mark"), rows)
+        lines += table(("Method", "Falsely marked", "Images without any mark"), rows)
     lines += _evidence_levels(summary)
     lines += _further(summary)
     for by, values in summary["breakdown"].items():
@@ -194,14 +184,14 @@ def _localization(results: Results, name: str, summary: dict[str, Any]) -> list[
             (
                 value,
                 _name(method, summary),
-                *(_number(metrics[m], 3, True) for m in ("ap", "dice", "pointing")),
+                *(number(metrics[m], 3, True) for m in ("ap", "dice", "pointing")),
                 str(metrics["ap"]["cases"]),
             )
             for value, methods in values.items()
             for method, metrics in methods.items()
             if metrics["ap"]["cases"]
         ]
-        lines += _table((heading.split(" (")[0].capitalize(), "Method", "AP", "Dice", "Pointing", "n"), rows)
+        lines += table((heading.split(" (")[0].capitalize(), "Method", "AP", "Dice", "Pointing", "n"), rows)
     figures = results.get("figures", {}).get(name, {})
     lines += [line for title, path in figures.items() for line in ("", f"![{title}]({path})")]
     return lines
@@ -218,7 +208,7 @@ def _differences(summary: dict[str, Any]) -> list[str]:
         beaten = sum((each["mean"] or 0) > 0 for each in rivals.values())
         rows.append((_title(metric), f"`{best}`", _signed(found), p_value, f"{beaten} of {len(rivals)}"))
     title = f"Default `{summary['default']} 0–1` less the best rival of each measure, on the same cases:"
-    return [title, "", *_table(("Measure", "Best rival", "Difference", "p", "Rivals below the default"), rows)]
+    return [title, "", *table(("Measure", "Best rival", "Difference", "p", "Rivals below the default"), rows)]
 
 
 def _complete(summary: dict[str, Any]) -> list[str]:
@@ -245,14 +235,14 @@ def _evidence_levels(summary: dict[str, Any]) -> list[str]:
     rows = [
         (
             level,
-            _number(each["dice"], 3, True),
-            _number(each["area"], 4, True),
+            number(each["dice"], 3, True),
+            number(each["area"], 4, True),
             "–" if each["empty"] is None else f"{each['empty']:.0%}",
         )
         for level, each in found.items()
     ]
     head = ("Evidence level", "Dice", "Falsely marked", "Images without lesion and without any mark")
-    return ["", f"`{summary['default']}` at the bundle's own evidence levels:", "", *_table(head, rows)]
+    return ["", f"`{summary['default']}` at the bundle's own evidence levels:", "", *table(head, rows)]
 
 
 def _further(summary: dict[str, Any]) -> list[str]:
@@ -262,20 +252,20 @@ def _further(summary: dict[str, Any]) -> list[str]:
     for tracing in sorted(key[3:] for key in any_metrics if key.startswith("ap_")):
         keys = (f"ap_{tracing}", f"dice_{tracing}", f"pointing_{tracing}")
         rows = [
-            (_name(method, summary), *(_number(metrics.get(key), 3, True) for key in keys))
+            (_name(method, summary), *(number(metrics.get(key), 3, True) for key in keys))
             for method, metrics in summary["metrics"].items()
         ]
         lines += [
             "",
             f"Against the tracing `{tracing}` (thresholds as above):",
             "",
-            *_table(("Method", "AP", "Dice", "Pointing"), rows),
+            *table(("Method", "AP", "Dice", "Pointing"), rows),
         ]
     return lines
 
 
 def _classification(found: dict[str, Any], name: str) -> list[str]:
-    lines = _table(("Measure", "Value"), [(key, _plain_number(value)) for key, value in found["figures"].items()])
+    lines = table(("Measure", "Value"), [(key, _plain_number(value)) for key, value in found["figures"].items()])
     lines += ["", *(f"* {note}" for note in found["notes"])]
     if found.get("figure"):
         lines += ["", f"![Reliability of {name}]({found['figure']})"]
@@ -287,7 +277,7 @@ def _faithfulness(results: Results) -> list[str]:
     rows = [
         (
             f"`{method}`" if "/" in method else method,
-            *(_number(each[key], 3, True) for key in ("deletion", "insertion", "road")),
+            *(number(each[key], 3, True) for key in ("deletion", "insertion", "road")),
             str(each["road"]["cases"]),
         )
         for method, each in found.items()
@@ -297,7 +287,7 @@ def _faithfulness(results: Results) -> list[str]:
         "or put back (insertion, higher is better; RISE, BMVC 2018), and ROAD (ICML 2022; higher is better, 0 is "
         "chance)."
     )
-    lines = [text, "", *_table(("Method", "Deletion", "Insertion", "ROAD", "n"), rows)]
+    lines = [text, "", *table(("Method", "Deletion", "Insertion", "ROAD", "n"), rows)]
     sanity = results.get("randomization")
     if sanity:
         shares = list(next(iter(sanity.values())))
@@ -307,7 +297,7 @@ def _faithfulness(results: Results) -> list[str]:
             "and the last share of the CNN's layers are initialised anew. A map that stays alike shows the image, "
             "not the network."
         )
-        lines += ["", text, "", *_table(("Method", *(f"head + {share}" for share in shares)), rows)]
+        lines += ["", text, "", *table(("Method", *(f"head + {share}" for share in shares)), rows)]
     return lines
 
 
@@ -316,7 +306,7 @@ def _cost(found: dict[str, Any]) -> list[str]:
         (f"`{method}`", f"{each['time']:.2f} ×", f"{each['memory']:.2f} ×") for method, each in found["methods"].items()
     ]
     text = f"Ratio to the plain forward pass of the same network in the same run ({found['what']}), each made alone."
-    return [text, "", *_table(("Method", "Time", "Peak memory"), rows)]
+    return [text, "", *table(("Method", "Time", "Peak memory"), rows)]
 
 
 def _name(method: str, summary: dict[str, Any]) -> str:
@@ -334,22 +324,7 @@ def _plain_number(value: Any) -> str:
     return "–" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
-def _number(found: dict[str, Any] | None, digits: int, interval: bool = False) -> str:
-    if not found or found["mean"] is None:
-        return "–"
-    text = f"{found['mean']:.{digits}f}"
-    if interval and found["low"] is not None:
-        text += f" ({found['low']:.{digits}f}–{found['high']:.{digits}f})"
-    return text
-
-
 def _signed(found: dict[str, Any]) -> str:
     if found["low"] is None:
         return f"{found['mean']:+.3f}"
     return f"{found['mean']:+.3f} ({found['low']:+.3f} to {found['high']:+.3f})"
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    # A "|" inside a cell (of a name) would end it.
-    clean = [[cell.replace("|", "\\|") for cell in row] for row in [head, ["---"] * len(head), *rows]]
-    return [f"| {' | '.join(row)} |" for row in clean]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import re
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -22,6 +22,7 @@ from hrcam_research.evaluate.case import Case, spread
 from hrcam_research.evaluate.cost import measure_cost
 from hrcam_research.evaluate.localization import MapMaker, MapTable, Progress, evaluate_maps
 from hrcam_research.evaluate.report import FORMAT, FORMAT_VERSION, Results
+from hrcam_research.evaluate.shown import judge_shown
 from hrcam_research.evaluate.summary import pick_cases, summarize
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class Settings:
 
     `cases` limits the images of each set (None takes all); `judged` is how many images faithfulness and
     randomisation are measured on (0 leaves both out); `split` is taken of a folder with a table of its own (None: all).
+    `sets` names the sets that are measured, wholly ("lgg FLAIR") or by the first word ("lgg"); None: all.
     """
 
     cases: int | None = None
@@ -47,6 +49,11 @@ class Settings:
     split: str | None = "val"
     batch_size: int = 8
     device: str = "cpu"
+    sets: tuple[str, ...] | None = None
+
+    def wants(self, name: str) -> bool:
+        """Whether the set of this name is to be measured."""
+        return self.sets is None or any(name == one or name.split(" ")[0].rstrip(",") == one for one in self.sets)
 
 
 @dataclass(frozen=True)
@@ -76,7 +83,7 @@ def find_sets(bundle: Bundle, folder: Path, split: str | None = "val") -> list[E
         return [case for case in cases if case.label in known]
 
     if data.table_of(folder):
-        cases = fitting(data.slice_cases(folder, bundle, split))
+        cases = data.known_cases(data.slice_cases(folder, bundle, split), bundle)
         normals = [case for case in cases if case.label in healthy]
         traced = [case for case in cases if case.traced]
         return [EvaluationSet(folder.resolve().name, traced, normals, f"split {split or 'all'}")] if traced else []
@@ -113,15 +120,23 @@ def _midbrains(bundle: Bundle) -> EvaluationSet:
 
 
 def evaluate_bundle(
-    bundle: Bundle, folder: Path, out: Path, settings: Settings, progress: Progress | None = None
-) -> Results:
+    bundle: Bundle, folder: Path, out: Path, settings: Settings, progress: Progress | None = None,
+    keep: Callable[[Results], None] | None = None, earlier: Results | None = None,
+) -> Results:  # fmt: skip
     """Evaluate a bundle and draw its figures under `out`/figures.
+
+    Parameters
+    ----------
+    keep : called with what is known so far after each set and each further part, so that nothing is lost.
+    earlier : results of the same weights, to which the sets that `settings` names are added. Where it names sets,
+        answers, faithfulness and cost are not measured and stay as they were.
 
     Raises
     ------
     InputError : no data in the folder fit the bundle; an unknown method.
     """
-    sets = find_sets(bundle, folder, settings.split)
+    keep = keep or (lambda _: None)
+    sets = [one for one in find_sets(bundle, folder, settings.split) if settings.wants(one.name)]
     if not sets:
         raise InputError(
             f"{folder} holds no image of a class that {bundle.name} knows ({', '.join(bundle.class_names)}).",
@@ -149,10 +164,16 @@ def evaluate_bundle(
         },
         "data": {},
         "localization": {},
+        "shown": {},
         "figures": {},
     }
+    if settings.sets and earlier is not None:
+        results = {**earlier, **{key: results[key] for key in ("model", "commit", "versions")}}
     for one in sets:
         _localize(results, bundle, model, one, out, settings, progress)
+        keep(results)
+    if settings.sets:
+        return results
     first = sets[0]
     maker = MapMaker(model, settings.methods)
     if first.midbrains:
@@ -169,6 +190,7 @@ def evaluate_bundle(
         path = f"figures/{bundle.name}-reliability.png"
         figures.reliability(calibration, out / path)
         results["classification"]["figure"] = path
+    keep(results)
     if settings.judged and judge.can_be_judged(first.cases[0]):
         judged = judge.chosen_cases(first.cases, settings.judged)
         results["faithfulness"] = judge.judge_faithfulness(maker, judged, bundle.class_names, progress)
@@ -185,14 +207,17 @@ def _localize(
     methods = settings.methods
     if methods is None and one.few_methods:
         maker = MapMaker(model)
-        methods = (*judge.main_methods(maker), f"{maker.default} 0–1")
+        beside = [name for name in maker.names(slow=False) if name.startswith("baseline/")]
+        methods = (*judge.main_methods(maker), f"{maker.default} 0–1", *beside)
     table = evaluate_maps(
         model, cases, bundle.class_names, methods, normals=normals, batch_size=settings.batch_size, progress=progress,
         evidence_levels=bundle.evidence_levels,
         pathologies=[kind.name for kind in bundle.classes if kind.pathology and kind.name in {c.label for c in cases}],
     )  # fmt: skip
     summary = summarize(table)
-    results["data"][one.name] = {**data.describe(cases), "note": one.note}
+    shown = judge_shown(bundle, model, cases, normals, settings.batch_size, progress)
+    results.setdefault("shown", {})[one.name] = shown
+    results["data"][one.name] = {**data.describe(cases), "note": one.note, "commit": results["commit"]}
     if normals:
         results["data"][f"{one.name}, without lesion"] = data.describe(normals)
     results["localization"][one.name] = summary

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
-from hrcam.bundle.bundle import list_bundles, load_bundle
+from hrcam.bundle.bundle import Bundle, list_bundles, load_bundle
 from hrcam.errors import InputError
 
 from hrcam_research.evaluate.data import data_folder
-from hrcam_research.evaluate.report import write_json, write_report
-from hrcam_research.evaluate.run import Settings, evaluate_bundle, find_sets
+from hrcam_research.evaluate.report import FORMAT, FORMAT_VERSION, write_report
+from hrcam_research.evaluate.results_file import read_json, write_json
+from hrcam_research.evaluate.run import Settings, commit, evaluate_bundle, find_sets
+from hrcam_research.evaluate.scan_report import evaluate_scans
+from hrcam_research.evaluate.scans import find_scan_sets, reads_heads
 
 _EVERY_SECONDS = 15.0
 
@@ -33,21 +38,49 @@ def evaluate_models(
     if settings.device.startswith("cuda") and not torch.cuda.is_available():
         raise InputError("There is no CUDA device here.", "Use --device cpu.")
     place = data_folder(folder)
-    if models is None:
-        bundles = [bundle for bundle in list_bundles() if find_sets(bundle, place, settings.split)]
-        if not bundles:
-            raise InputError(f"No model here fits the data in {place}.", "Name one with --model.")
-    else:
-        bundles = [load_bundle(name) for name in models]
+    scan_sets = [one for one in find_scan_sets(place) if settings.wants(one.name)]
+    bundles = list_bundles() if models is None else [load_bundle(name) for name in models]
+    measured = 0
     for bundle in bundles:
         started = time.monotonic()
+        images = _sets_of(bundle, place, settings, must_fit=models is not None)
+        scans = scan_sets if reads_heads(bundle) else []
+        if not images and not scans:
+            continue
+        measured += 1
         say(f"{bundle.name} {bundle.version}")
-        results = evaluate_bundle(bundle, place, out, settings, _told(say))
-        write_json(results, out / "results" / f"{bundle.name}.json")
+        if images:
+            path = out / "results" / f"{bundle.name}.json"
+            evaluate_bundle(bundle, place, out, settings, _told(say), partial(write_json, path=path),
+                            _earlier(path, bundle))
+        evaluate_scans(bundle, scans, out, commit(), settings.device, settings.cases, _told(say))
         say(f"{bundle.name}: {time.monotonic() - started:.0f} s")
+    if not measured:
+        raise InputError(f"No model here fits the data in {place}, or no set has the name that --data-set gives.",
+                         "Name a model with --model, and a set of the data folder with --data-set.")
     report = write_report(out)
     say(f"Wrote {report}")
     return report
+
+
+def _sets_of(bundle: Bundle, place: Path, settings: Settings, must_fit: bool) -> list[str]:
+    """Names of the sets of images that a bundle is measured on; a table with unknown labels fits no bundle."""
+    try:
+        found = [one.name for one in find_sets(bundle, place, settings.split) if settings.wants(one.name)]
+    except InputError:
+        if must_fit:
+            raise
+        return []
+    return found
+
+
+def _earlier(path: Path, bundle: Bundle) -> dict[str, Any] | None:
+    """Results of the same weights and version, if there are any."""
+    if not path.is_file():
+        return None
+    found = read_json(path, FORMAT, FORMAT_VERSION)
+    same = all(found["model"][key] == value for key, value in (("version", bundle.version), ("sha256", bundle.sha256)))
+    return found if same else None
 
 
 def _told(say: Callable[[str], object]) -> Callable[[str, float], None]:

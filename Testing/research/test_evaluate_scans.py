@@ -1,0 +1,162 @@
+"""Whole scans as a user reads them, single images as shown, baselines, and the report's first page."""
+
+import csv
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import SimpleITK
+import torch
+
+pytest.importorskip("torchcam")
+pytest.importorskip("captum")
+pytest.importorskip("monai")
+
+from hrcam.errors import InputError
+from hrcam.scan.volume import to_sitk
+from hrcam_research.evaluate import scan_report, write
+from hrcam_research.evaluate.baselines import Baselines, baseline_maps
+from hrcam_research.evaluate.case import Case
+from hrcam_research.evaluate.data import known_cases
+from hrcam_research.evaluate.report import write_report
+from hrcam_research.evaluate.run import Settings
+from hrcam_research.evaluate.scans import convex_hull, find_scan_sets, judge_scan
+from hrcam_research.evaluate.shown import judge_shown
+from hrcam_research.evaluate.write import evaluate_models
+
+
+def head_with_a_spot(bright=1.0):
+    image = np.zeros((96, 96))
+    rows, columns = np.mgrid[:96, :96]
+    image[(rows - 48) ** 2 + (columns - 44) ** 2 < 40**2] = 0.5
+    image[(rows - 48) ** 2 + (columns - 58) ** 2 < 16] = bright
+    return image
+
+
+def test_baselines_find_what_is_bright_dark_or_unlike_its_mirror_image():
+    found = baseline_maps(head_with_a_spot())
+    for name in ("brightness", "brighter-than-mirror"):
+        assert np.unravel_index(found[name].argmax(), (96, 96)) == pytest.approx((48, 58), abs=1)
+    assert found["darker-than-mirror"][48, 58] == 0 and found["brighter-than-mirror"][48, 20] == 0
+    dark = baseline_maps(head_with_a_spot(0.1))
+    for name in ("darkness", "darker-than-mirror"):
+        assert np.unravel_index(dark[name].argmax(), (96, 96)) == pytest.approx((48, 58), abs=1)
+
+
+def test_baselines_are_methods_that_no_class_and_no_network_change():
+    x = torch.from_numpy(np.stack([head_with_a_spot(), head_with_a_spot(0.1)])[:, None]).float()
+    family = Baselines()
+    maps = family.maps(x, torch.tensor([0, 1]), [method.name for method in family.methods])
+    assert list(maps) == ["baseline/brightness", "baseline/darkness", "baseline/brighter-than-mirror",
+                          "baseline/darker-than-mirror"]
+    assert all(one.shape == (2, 96, 96) and one.min() >= 0 for one in maps.values())
+    assert not any(method.ours for method in family.methods), "they count among the rivals"
+
+
+def test_a_rim_is_filled_by_its_hull_and_two_rims_stay_two():
+    rows, columns = np.mgrid[:40, :80]
+    rims = np.zeros((40, 80), bool)
+    for center in (20, 60):
+        far = np.hypot(rows - 20, columns - center)
+        rims |= (far < 12) & (far > 9)
+    hull = convex_hull(rims)
+    assert hull[20, 20] and hull[20, 60] and not hull[20, 40]
+
+
+@pytest.fixture
+def folder(tmp_path, blob_volume):
+    """Two patients of two hospitals with one sequence, and a healthy head."""
+    (tmp_path / "lgg").mkdir()
+    (tmp_path / "healthy_t1").mkdir()
+    with (tmp_path / "lgg" / "patients.csv").open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["patient", "site", "sequences"])
+        for patient, site in (("A", "DU"), ("B", "CS")):
+            table.writerow([patient, site, "flair"])
+            scan = blob_volume(size_ijk=(48, 52, 12), spacing=(1.0, 1.0, 4.0), radius_mm=8.0)
+            SimpleITK.WriteImage(to_sitk(scan.array, scan.geometry), str(tmp_path / "lgg" / f"{patient}_flair.nii.gz"))
+            mask = (scan.array > 1.15 * np.median(scan.array[scan.array > 300])).astype(np.uint8)
+            SimpleITK.WriteImage(to_sitk(mask, scan.geometry), str(tmp_path / "lgg" / f"{patient}_mask.nii.gz"))
+    healthy = blob_volume(lesion_ras=None)
+    SimpleITK.WriteImage(to_sitk(healthy.array, healthy.geometry), str(tmp_path / "healthy_t1" / "1_SS.nii.gz"))
+    return tmp_path
+
+
+def test_a_scan_is_judged_by_what_the_user_sees(folder, bright_blob_bundle):
+    flair, healthy = find_scan_sets(folder)
+    assert (flair.name, healthy.name) == ("lgg FLAIR", "healthy_t1")
+    row = judge_scan(flair.scans[0], bright_blob_bundle)
+    assert row["called"] and row["marked"] and not row["withheld"] and row["plane"] == "axial"
+    assert row["dice"] > 0.1 and row["maps"]["map"]["ap"] > 0.1, "the network is coarse"
+    assert row["slice_auc"] > 0.5 and row["slices_unmarked"] < 1
+    assert set(row["maps"]) == {"map", "brightness", "darkness", "brighter-than-mirror", "darker-than-mirror"}
+    row = judge_scan(healthy.scans[0], bright_blob_bundle)
+    assert not row["called"] and not row["marked"] and "dice" not in row
+
+
+def test_a_stopped_evaluation_keeps_its_scans_and_goes_on(folder, bright_blob_bundle, tmp_path, monkeypatch):
+    out, judged = tmp_path / "out", []
+
+    def second_fails(scan, bundle, device):
+        judged.append(scan.patient)
+        if len(judged) == 2:
+            raise KeyboardInterrupt
+        return judge_scan(scan, bundle, device)
+
+    monkeypatch.setattr(scan_report, "judge_scan", second_fails)
+    arguments = bright_blob_bundle, find_scan_sets(folder)[:1], out, "abc", "cpu", None, None
+    with pytest.raises(KeyboardInterrupt):
+        scan_report.evaluate_scans(*arguments)
+    path, = (out / "results" / "scans").glob("*.json")
+    assert [row["patient"] for row in json.loads(path.read_text())["rows"]] == ["A"]
+    scan_report.evaluate_scans(*arguments)
+    assert judged == ["A", "B", "B"]
+
+
+def test_the_first_page_shows_sites_baselines_and_healthy_heads(folder, bright_blob_bundle, tmp_path):
+    said = []
+    settings = Settings(sets=("lgg", "healthy_t1"))
+    report = evaluate_models([str(bright_blob_bundle.path)], folder, tmp_path / "out", settings, said.append)
+    text = report.read_text()
+    assert text.index("whole scans") < text.index("Maps beside other methods")
+    rows = [line.split(" | ") for line in text.splitlines() if line.startswith("| lgg FLAIR")]
+    assert {row[1] for row in rows} == {"all", "CS", "DU"}
+    assert sum("*brightness*" in row for row in rows) == 3
+    assert any(line.startswith("| healthy_t1 | all | `bright-blob`") for line in text.splitlines())
+
+
+def test_a_set_that_is_not_there_is_an_error(folder, bright_blob_bundle, tmp_path):
+    with pytest.raises(InputError, match="no set has the name"):
+        evaluate_models([str(bright_blob_bundle.path)], folder, tmp_path, Settings(sets=("lggg",)), print)
+
+
+def test_single_images_as_shown(bright_blob_bundle):
+    image = np.zeros((1, 64, 64), np.float32)
+    image[0, 10:54, 10:54] = 0.9
+    with_spot, mask = image.copy(), np.zeros((64, 64), bool)
+    with_spot[0, 30:40, 30:40], mask[30:40, 30:40] = 1.5, True
+    cases = [Case.of("a", "p", "lesion", with_spot, mask), Case.of("b", "q", "lesion", image, mask)]
+    found = judge_shown(bright_blob_bundle, bright_blob_bundle.build(), cases, [Case.of("c", "r", "no_lesion", image)])
+    assert found["unmarked"]["mean"] == 0.5 and found["marked"]["mean"] == 0 and 0.3 < found["dice"]["mean"] <= 0.5
+
+
+def test_labels_that_a_model_does_not_know_are_an_error_and_healthy_is_its_normal_class(bright_blob_bundle):
+    def case(label):
+        return Case.of("a", "p", label, np.zeros((1, 8, 8)))
+
+    named = known_cases([case("healthy"), case("lesion")], bright_blob_bundle)
+    assert [one.label for one in named] == ["no_lesion", "lesion"]
+    with pytest.raises(InputError, match="'glioma'"):
+        known_cases([case("glioma")], bright_blob_bundle)
+
+
+def test_results_of_parts_are_added_to_those_of_the_same_weights(bright_blob_bundle, tmp_path):
+    document = {"format": "hrcam-evaluation", "format_version": 1, "model": {
+        "version": bright_blob_bundle.version, "sha256": bright_blob_bundle.sha256}}
+    path = tmp_path / "one.json"
+    path.write_text(json.dumps(document))
+    assert write._earlier(path, bright_blob_bundle) == document
+    other = dataclasses.replace(bright_blob_bundle, metadata={**bright_blob_bundle.metadata, "version": "9.9.9"})
+    assert write._earlier(path, other) is None
+    assert write_report(tmp_path).is_file()
