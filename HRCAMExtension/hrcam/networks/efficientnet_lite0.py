@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from ..errors import ModelError
+from .mirror import mirror_reflection, reflect
 from .layers import ConvBNReLU, PooledClassifier, check_between, check_choice, resize_to
 
 # expansion, channels, repeats, stride, kernel of each stage
@@ -139,6 +140,8 @@ class Lite0Pyramid(nn.Module):
     power : 1, 2 or 4; the maps are raised to it before they are pooled: a small lesion of strong evidence then
         outweighs much faint evidence in the mean, as in generalized-mean pooling (Radenović, Tolias, Chum, TPAMI 2019).
     dims : 2, slices; or 3, volumes B×C×D×H×W with D to superior, H to posterior and W to left.
+    mirror : the pyramid also sees, beside every feature of the encoder, the one at the mirrored place in the other half
+        of the head (`mirror`): one side that differs from the other may be a lesion. Slices only.
     """
 
     def __init__(
@@ -150,6 +153,7 @@ class Lite0Pyramid(nn.Module):
         width: int = 64,
         power: int = 1,
         dims: int = 2,
+        mirror: bool = False,
     ) -> None:
         super().__init__()
         check_choice("in_channels", in_channels, (1, 3))
@@ -159,15 +163,22 @@ class Lite0Pyramid(nn.Module):
         check_between("width", width, 1, 512)
         check_choice("power", power, (1, 2, 4))
         check_choice("dims", dims, (2, 3))
-        self.num_dims, self.exponent = dims, power
+        check_choice("mirror", mirror, (False, True) if dims == 2 else (False,))
+        self.num_dims, self.exponent, self.mirror = dims, power, mirror
         self.encoder = Lite0Encoder(in_channels, encoder_stride)
         strides = [s for s in self.encoder.channels if s >= finest_stride]
-        self.lateral = nn.ModuleDict({str(s): nn.Conv2d(self.encoder.channels[s], width, 1) for s in strides})
+        self.lateral = nn.ModuleDict(
+            {str(s): nn.Conv2d((1 + mirror) * self.encoder.channels[s], width, 1) for s in strides}
+        )
         self.pyramid = nn.ModuleDict({str(s): ConvBNReLU(width, width, 2) for s in strides})
         if dims == 3:
             self.planes = nn.ModuleDict({str(s): _Agreement(power, s) for s in strides})
         elif power > 1:
             self.power = nn.ModuleDict({str(s): _Power(power) for s in strides})
+        if mirror:  # what is reflected within is added to what lies in its place: the result lies there too
+            for s in strides:
+                last: Any = self.power[str(s)] if power > 1 else self.pyramid[str(s)]
+                last.level_stride = [s, s]
         self.classifier = PooledClassifier(width, num_classes)
 
     @property
@@ -190,6 +201,10 @@ class Lite0Pyramid(nn.Module):
     def slice_maps(self, x: Tensor) -> dict[int, Tensor]:
         """Slices N×C×H×W → stride → pyramid map, coarse → fine."""
         found = self.encoder(x)
+        if self.mirror:
+            reflection = mirror_reflection(x)
+            kept = {stride: found[stride] for stride in map(int, self.lateral)}
+            found = {stride: torch.cat([f, reflect(f, reflection)], 1) for stride, f in kept.items()}
         maps: dict[int, Tensor] = {}
         y: Tensor | None = None
         for stride in sorted(map(int, self.pyramid), reverse=True):

@@ -16,8 +16,9 @@ What "last" means, on the graph of data that `dataflow.record` sees:
 * Hooks see what modules take and give: a purely functional result is read where the next module takes it
   (``pool:input``), else the map before it is taken. A shared module's calls are told apart (``relu#3``). Of several
   modules with the same result the outermost is named.
-* What is put together anew (slices that become a volume again) cannot be followed. The module that gives it says its
-  stride itself, as ``level_stride``, one number an axis, and is then named by the user.
+* What is put together anew (slices that become a volume again), or joined with a mirror image of itself, cannot be
+  followed. The module that gives it says its stride itself, as ``level_stride``, one number an axis, and with it that
+  its output lies on the image; it is then named by the user.
 """
 
 from collections.abc import Sequence
@@ -115,8 +116,9 @@ def resolve_levels(
                 _candidates(recording),
             )
         node = nodes[0]
-        if node.stride is None:
-            node = replace(node, stride=_declared_stride(cnn, tap, node, recording))
+        declared = _declared_stride(cnn, tap, node, recording) if node.stride is None or node.moved else None
+        if declared is not None:  # the module says itself that its output lies on the image
+            node = replace(node, stride=declared, moved=frozenset())
         if node.stride is None:
             raise ModelError(f"{name!r} has shape {node.shape}, not a feature map's.", _candidates(recording))
         _refuse_moved(recording, name, node)
