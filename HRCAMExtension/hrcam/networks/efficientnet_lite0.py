@@ -14,8 +14,8 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from ..errors import ModelError
-from .mirror import mirror_reflection, reflect
 from .layers import ConvBNReLU, PooledClassifier, check_between, check_choice, resize_to
+from .mirror import mirror_reflection, reflect
 
 # expansion, channels, repeats, stride, kernel of each stage
 _STAGES = (

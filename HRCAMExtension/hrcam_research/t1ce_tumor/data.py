@@ -85,12 +85,12 @@ class Images:
 
 
 def _images(cases: list[Case]) -> Images:
-    pixels = np.stack([_square(case.read().image[0]) for case in cases]).astype(np.float16)
+    pixels = np.stack([square(case.read().image[0]) for case in cases]).astype(np.float16)
     labels = np.array([CLASSES.index(case.label) for case in cases])
     return Images(pixels, labels, tuple(c.patient for c in cases), tuple(c.plane for c in cases))
 
 
-def _square(image: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+def square(image: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """The middle: cropped where larger than the training size, black added where smaller."""
     top, left = (max(0, (n - SIZE) // 2) for n in image.shape)
     image = image[top : top + SIZE, left : left + SIZE]
@@ -121,7 +121,7 @@ def whole_heads(data: Path) -> Images:
                 plan = plan_slices(read_volume(path), preparation, plane)
                 for image in plan.load(slice(0, plan.count))[::2, 0]:
                     if (image > _HEAD).mean() > _HEAD_SHARE:
-                        pixels.append(_square(image))
+                        pixels.append(square(image))
                         patients.append(path.name.split(".")[0])
                         planes.append(plane[:2])
     labels = np.full(len(pixels), CLASSES.index(NORMAL))

@@ -1,0 +1,45 @@
+"""``python -m hrcam_research.brain_lesion``: from the data folder to the bundle."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+
+from hrcam_research.t1ce_tumor.data import normal_slices
+
+from .bundle import NAME, write_bundle
+from .calibration import draw_examples
+from .data import load_sources
+from .network import first_network
+from .training import STAGES, train
+
+
+def main(
+    data: Annotated[
+        Path, typer.Option(help="Folder with head_labels, t1ce_slices, no_tumor, t1ce_volumes, templates and ms.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for weights and the bundle.")],
+    seed: Annotated[int, typer.Option()] = 0,
+) -> None:
+    """Train `brain-lesion` and write its bundle; stages that an earlier run of the folder ended are kept."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    out.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(seed)
+    sources = load_sources(data, out)
+    hrcam = first_network(seed)
+    for number, stage in enumerate(STAGES):
+        hrcam = train(hrcam, stage, data, out, seed + number)
+    steps = " and ".join(str(stage.steps) for stage in STAGES)
+    note = f"Seed {seed}: {steps} steps of 14 to 18 slices, begun from the weights of `t1ce-tumor`; running means."
+    bundle = write_bundle(
+        out / NAME, hrcam, draw_examples(sources.held_heads), normal_slices(data, held=True).pixels, note
+    )
+    typer.echo(f"{bundle.path}")
+
+
+if __name__ == "__main__":
+    typer.run(main)

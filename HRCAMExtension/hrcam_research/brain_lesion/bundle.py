@@ -1,0 +1,149 @@
+"""From a trained network to the bundle: calibration, metadata with validation figures, model card."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from hrcam.bundle.bundle import Bundle
+from hrcam.bundle.write import save_bundle
+from hrcam.cam.model import HRCAM
+from hrcam.scan.statistics import intensity_statistics, ranges
+from sklearn.metrics import roc_auc_score
+
+from hrcam_research.t1ce_tumor.bundle import SOURCES as T1CE_SOURCES
+from hrcam_research.t1ce_tumor.data import INTENSITY
+
+from .calibration import BATCH, SIZE, SPACING_MM, Examples, calibrate
+from .network import ARCHITECTURE, CLASSES
+
+NAME = "brain-lesion"
+VERSION = "1.0.0"
+TITLE = "Brain lesions on any MR sequence"
+DESCRIPTION = (
+    "Lesion or none on T1, T1 with contrast agent, T2 and FLAIR, whole heads or brains alone, slice by slice in any "
+    "plane. Learnt from generated heads and real slices with synthetic lesions of known place, and from image labels; "
+    "no human outline was ever shown to it."
+)
+INTENDED_USE = (
+    "Research use only; not a medical device. Brain MRI of adults. It says that something looks abnormal and where, "
+    "not what it is."
+)
+
+SOURCES = [
+    {"name": "head_labels", "license": "Apache-2.0", "use": "label maps that heads of any contrast are generated from",
+     "attribution": "Billot et al.: SynthSeg, Medical Image Analysis 2023"},
+    *T1CE_SOURCES,
+]  # fmt: skip
+
+
+def write_bundle(
+    folder: Path, hrcam: HRCAM, examples: Examples, normals: npt.NDArray[np.floating], note: str
+) -> Bundle:
+    """Calibrate, measure and write.
+
+    Parameters
+    ----------
+    examples, normals : what calibrates, see `calibration.calibrate`.
+    note : how the weights came to be, for the model card.
+    """
+    calibrated = calibrate(hrcam, examples, normals)
+    everything = np.concatenate([examples.ill, examples.well, normals.astype(np.float32)])
+    metrics = _measure(hrcam, examples, normals) | {"level_rates_on_normals": calibrated.rates}
+    metadata: dict[str, Any] = {
+        "name": NAME, "version": VERSION, "title": TITLE, "description": DESCRIPTION, "task": "classification",
+        "classes": [
+            {"name": CLASSES[0], "title": "Lesion", "pathology": True, "color": [0.9, 0.2, 0.2], "terminology": None},
+            {"name": CLASSES[1], "title": "No lesion", "pathology": False, "color": [0.5, 0.7, 0.5],
+             "terminology": None},
+        ],
+        "modality": "MR", "dimension": 2,
+        "input": {"planes": ["axial", "coronal", "sagittal"], "size": [SIZE, SIZE], "spacing_mm": SPACING_MM,
+                  "intensity": INTENSITY},
+        "architecture": {"name": "lite0_pyramid", "arguments": ARCHITECTURE},
+        "temperature": calibrated.temperature, "volume_rule": calibrated.volume_rule,
+        "evidence_levels": calibrated.level_documents,
+        "input_statistics": ranges([intensity_statistics(one) for one in everything]),
+        "metrics": metrics, "data": SOURCES, "intended_use": INTENDED_USE,
+        "reference": "Shinde et al., MICCAI 2019, arXiv:1909.12919",
+    }  # fmt: skip
+    if calibrated.withholding is not None:
+        metadata["withholding"] = calibrated.withholding
+    return save_bundle(folder, hrcam, metadata, card(metadata, note), overwrite=True)
+
+
+def _measure(hrcam: HRCAM, examples: Examples, normals: npt.NDArray[np.floating]) -> dict[str, Any]:
+    def said(pixels: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+        with torch.inference_mode():
+            parts = [hrcam(torch.from_numpy(pixels[n : n + BATCH].astype(np.float32))[:, None])
+                     for n in range(0, len(pixels), BATCH)]  # fmt: skip
+        return torch.cat(parts)[:, 0].double().numpy()
+
+    ill, well, real = said(examples.ill), said(examples.well), said(normals)
+    truth = np.repeat([1, 0], [len(ill), len(well)])
+    return {
+        "split": f"{len(ill)} generated slices with and {len(well)} without a lesion of heads that taught nothing; "
+        f"no_tumor held out ({len(real)} slices)",
+        "lesion_auc_slice": float(roc_auc_score(truth, np.concatenate([ill, well]))),
+        "sensitivity_slice": float((ill[~examples.small] > 0).mean()),
+        "specificity_slice": float((well <= 0).mean()),
+        "specificity_real_slice": float((real <= 0).mean()),
+    }
+
+
+def card(metadata: dict[str, Any], note: str) -> str:
+    """The model card's text."""
+    metrics = metadata["metrics"]
+    rows = "\n".join(
+        f"| {key.replace('_', ' ')} | {value:.3f} |" for key, value in metrics.items() if isinstance(value, float)
+    )
+    rates = "\n".join(
+        f"| {level} | {100 * rate['scans']:.1f} % | {100 * rate['area']:.3f} % |"
+        for level, rate in metrics["level_rates_on_normals"].items()
+    )
+    sources = "\n".join(f"- {s['name']} ({s['license']}): {s['use']}. {s['attribution']}." for s in metadata["data"])
+    return f"""# {metadata["title"]} (`{metadata["name"]}` {metadata["version"]})
+
+{metadata["description"]}
+
+**{metadata["intended_use"]}**
+
+## How it was made
+
+{note}
+The recipe is `hrcam_research.brain_lesion`; `docs/RESEARCH.md` says what else was tried.
+
+## Classification on validation
+
+{metrics["split"]}.
+
+| figure | value |
+|---|---|
+{rows}
+
+Localization on scans of other hospitals, beside other methods: `docs/RESULTS.md` and `docs/RESEARCH.md`.
+
+## Evidence levels on slices without a lesion
+
+| level | slices that show any | mean area of the head |
+|---|---|---|
+{rates}
+
+## Limits
+
+- Scans of glioma patients of other hospitals (`lgg`) chose between training runs: figures on new hospitals will be
+  lower.
+- What is faint on the sequence at hand is missed: a tumor that FLAIR shows may not be seen on T1.
+- The skull's base, the neck, sinuses and the pituitary gland are marked at times.
+- Sagittal slices have no mirrored half; there the reflection says nothing.
+- Children, operated brains without a cavity, and other organs were not in the data.
+
+## Data and licenses
+
+{sources}
+
+Method: {metadata["reference"]}.
+"""

@@ -1,0 +1,138 @@
+"""What the bundle knows beside its weights, measured on heads and slices that taught nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from hrcam.cam.model import HRCAM
+from hrcam.networks.efficientnet_lite0 import map_exponent
+from hrcam.run.evidence_levels import (
+    fit_evidence_levels,
+    fit_volume_rule,
+    level_rates,
+    lower_possible,
+    softmax,
+    volume_logits,
+)
+from hrcam_train.calibrate import Calibration, slice_temperature, strongest_evidence, withholding_of
+from hrcam_train.predict import Floats, Prediction, predict
+from hrcam_train.prepare_cases import PreparedCase
+from sklearn.linear_model import LogisticRegression
+
+from .contrasts import SEQUENCES, SHARES
+from .heads import LabeledHead, draw_head
+from .lesions import add_lesion
+from .network import CLASSES
+from .scanner import scan
+
+BATCH = 16
+SIZE, SPACING_MM = 256, 0.94
+PAIRS = 240
+VOLUMES = 120
+"""Composed volumes of each class, on which the volume rule and withholding are fitted."""
+
+_VOLUME_SLICES = (20, 60)
+_LESION_SHARE = (0.06, 0.5)
+_CLEAR_PIXELS = 60.0
+_LOWER_FACE = 1.5
+_ILL, _WELL = range(len(CLASSES))
+_PATHOLOGY = (True, False)
+_CPU = torch.device("cpu")
+Floats32 = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Slices N×256×256 with and without a lesion; `small` marks those whose lesion is hardly seen."""
+
+    ill: npt.NDArray[np.float32]
+    well: npt.NDArray[np.float32]
+    small: npt.NDArray[np.bool_]
+
+
+def draw_examples(heads: Sequence[LabeledHead], pairs: int = PAIRS, seed: int = 7) -> Examples:
+    """Pairs of generated slices of heads that taught nothing, and slices of their faces."""
+    rng = np.random.default_rng(seed)
+    ill: list[Floats32] = []
+    well: list[Floats32] = []
+    small: list[bool] = []
+    while len(ill) < pairs:
+        head, sequence = heads[int(rng.integers(len(heads)))], str(rng.choice(SEQUENCES, p=SHARES))
+        ground = draw_head(rng, head, SIZE, SPACING_MM, sequence)
+        lesion = add_lesion(rng, ground)
+        if lesion is None:
+            continue
+        with_lesion, without = scan(rng, [lesion.image, ground.image])
+        ill.append(with_lesion)
+        well.append(without)
+        small.append(float((lesion.mask * lesion.weight).sum()) < _CLEAR_PIXELS)
+        if len(ill) % 4 == 0:
+            well += scan(rng, [draw_head(rng, head, SIZE, SPACING_MM, sequence, _LOWER_FACE).image])
+    return Examples(np.stack(ill), np.stack(well), np.array(small))
+
+
+def _cases(name: str, pixels: npt.NDArray[np.floating], label: int) -> list[PreparedCase]:
+    return [
+        PreparedCase(f"{name}-{n}", f"{name}-{n}", label, one[None].astype(np.float16), np.array([label]))
+        for n, one in enumerate(pixels)
+    ]
+
+
+def calibrate(hrcam: HRCAM, examples: Examples, normals: npt.NDArray[np.floating], seed: int = 0) -> Calibration:
+    """The head's scale and bias (in `hrcam`; maps keep their form), temperature, volume rule, levels, withholding.
+
+    Parameters
+    ----------
+    examples : generated slices with and without lesion.
+    normals : real slices without a lesion, N×256×256.
+    """
+    cases = _cases("ill", examples.ill, _ILL) + _cases("well", examples.well, _WELL) + _cases("real", normals, _WELL)
+    predictions = fit_answer(hrcam, predict(hrcam, cases, _CPU, BATCH))
+    temperature = slice_temperature(predictions)
+    ill = _logits(predictions[: len(examples.ill)])[~examples.small]
+    generated = _logits(predictions[len(examples.ill) : -len(normals)])
+    real = _logits(predictions[-len(normals) :])
+    volumes = list(compose(ill, (generated, real), np.random.default_rng(seed)))
+    labels = [label for _, label in volumes]
+    rule = fit_volume_rule([logits for logits, _ in volumes], labels, _PATHOLOGY)
+    chances = [softmax(volume_logits(logits, rule, _PATHOLOGY)) for logits, _ in volumes]
+    withholding = withholding_of(chances, labels, _PATHOLOGY)
+    absent = [strongest_evidence(hrcam, case, _ILL, _CPU, BATCH) for case in cases if case.label == _WELL]
+    said = np.concatenate([generated, real])
+    withheld = said[:, _WELL] > said[:, _ILL]
+    peaks = np.where(withheld, -np.inf, [one.max() for one in absent])
+    levels = lower_possible(fit_evidence_levels(absent, map_exponent(hrcam.cnn)), peaks)
+    return Calibration(temperature, rule, levels, level_rates(absent, levels), withholding)
+
+
+def fit_answer(hrcam: HRCAM, predictions: Sequence[Prediction]) -> list[Prediction]:
+    """Fit scale and bias of the lesion's logit, classes weighing the same, and return the predictions with both."""
+    evidence = _logits(predictions)[:, _ILL] - float(hrcam.head.bias[_ILL].detach())
+    labels = np.array([p.label for p in predictions])
+    fit = LogisticRegression(C=1e3, class_weight="balanced").fit(evidence[:, None], labels == _ILL)
+    scale, bias = float(fit.coef_[0, 0]), float(fit.intercept_[0])
+    with torch.no_grad():
+        hrcam.head.weight[_ILL] *= scale
+        hrcam.head.bias[_ILL] = bias
+    return [replace(p, logits=np.array([[scale * e + bias, 0.0]])) for p, e in zip(predictions, evidence, strict=True)]
+
+
+def compose(ill: Floats, normals: Sequence[Floats], rng: np.random.Generator) -> Iterator[tuple[Floats, int]]:
+    """Logits of volumes and their class: slices with a lesion among others of one source, and these alone."""
+    for label in (_ILL, _WELL):
+        for number in range(VOLUMES):
+            source = normals[number % len(normals)]
+            count = int(rng.integers(*_VOLUME_SLICES))
+            slices = source[rng.choice(len(source), count)]
+            if label == _ILL:
+                share = max(1, round(count * rng.uniform(*_LESION_SHARE)))
+                slices = np.concatenate([slices[share:], ill[rng.choice(len(ill), share)]])
+            yield slices, label
+
+
+def _logits(predictions: Sequence[Prediction]) -> Floats:
+    return np.concatenate([p.logits for p in predictions])

@@ -1,0 +1,141 @@
+"""What a step learns from: pairs of generated and of real slices, real tumors, and their targets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from .contrasts import SEQUENCES, SHARES
+from .fields import Floats
+from .heads import Ground, LabeledHead, draw_head
+from .lesions import add_lesion
+from .real import Backgrounds, Tumors, draw_background, draw_tumor
+from .scanner import scan
+
+SIZE, SPACING_MM = 192, 1.0
+_SOURCE_SPACING_MM = 0.94
+_NOTHING = np.zeros((SIZE, SIZE), np.float32)
+_UNSURE, _HEALTHY = 0.3, 0.9
+"""Target where a real slice may have a lesion of its own; a pixel is healthy from this share on."""
+
+_ANY_HEIGHT = 1.9
+"""How far down slices reach, in halves of the brain's height: to face and neck."""
+
+_DARKEST = 0.1
+_CLEARLY = 40.0
+"""A lesion of so many visible pixels makes an image one with a lesion; smaller ones less so."""
+
+
+class Batch(NamedTuple):
+    """N images of `SIZE` squared.
+
+    Attributes
+    ----------
+    images : in [0, 1.5].
+    target : 1 where a lesion is, 0 where none is, between where that is not known.
+    weight : of each pixel with a lesion.
+    ill : N, 1 or 0.
+    answer : N, how much the image's own answer counts.
+    """
+
+    images: npt.NDArray[np.float16]
+    target: npt.NDArray[np.float16]
+    weight: npt.NDArray[np.float16]
+    ill: Floats
+    answer: Floats
+
+
+@dataclass(frozen=True)
+class Material:
+    """All that is drawn from."""
+
+    heads: Sequence[LabeledHead]
+    backgrounds: Sequence[Backgrounds]
+    tumors: Tumors | None
+
+
+@dataclass(frozen=True)
+class Shares:
+    """Of a batch: pairs of generated slices, pairs of real ones, real tumors, slices without lesion of any height."""
+
+    generated: int = 5
+    real: int = 2
+    tumors: int = 2
+    anywhere: int = 0
+
+
+class _Draft:
+    """A batch while it is drawn."""
+
+    def __init__(self, rng: np.random.Generator, material: Material) -> None:
+        self.rng, self.material = rng, material
+        self.images: list[Floats] = []
+        self.targets: list[Floats] = []
+        self.weights: list[Floats] = []
+        self.ill: list[float] = []
+        self.answer: list[float] = []
+
+    def add(self, image: Floats, target: Floats, weight: Floats, ill: float, answer: float) -> None:
+        self.images.append(image)
+        self.targets.append(target)
+        self.weights.append(weight)
+        self.ill.append(ill)
+        self.answer.append(answer)
+
+    def head(self, reach: float | None = None) -> Ground:
+        """A generated slice; with `reach`, of any height."""
+        heads = self.material.heads
+        sequence = str(self.rng.choice(SEQUENCES, p=SHARES))
+        return draw_head(self.rng, heads[int(self.rng.integers(len(heads)))], SIZE, SPACING_MM, sequence, reach)
+
+    def pair(self, generated: bool) -> None:
+        """A slice with a synthetic lesion, then its twin without."""
+        lesion = None
+        while lesion is None:
+            if generated:
+                ground, healthy = self.head(), _NOTHING + 1
+            else:
+                sources, spacing = self.material.backgrounds, SPACING_MM / _SOURCE_SPACING_MM
+                ground, healthy = draw_background(self.rng, sources, SIZE, spacing)
+            lesion = add_lesion(self.rng, ground)
+        unsure = np.where(healthy < _HEALTHY, _UNSURE, 0).astype(np.float32)
+        seen = float((lesion.mask * lesion.weight).sum())
+        with_lesion, without = scan(self.rng, [lesion.image, ground.image], generated)
+        self.add(with_lesion, np.maximum(lesion.mask, unsure), lesion.weight, 1, min(1.0, seen / _CLEARLY))
+        self.add(without, unsure, _NOTHING, 0, 0.0 if unsure.any() else 1.0)
+
+    def tumor(self, tumors: Tumors) -> None:
+        """A real tumor, where a weakly supervised map sees it."""
+        image, seen = draw_tumor(self.rng, tumors, SIZE, SPACING_MM / _SOURCE_SPACING_MM)
+        image = image / np.float32(max(float(np.percentile(image, 80)), _DARKEST))
+        self.add(scan(self.rng, [image], False)[0], seen, np.ones_like(seen), 1, 1.0 if seen.max() > 0.5 else 0.3)
+
+    def batch(self) -> Batch:
+        images, target, weight = (
+            np.stack(part).astype(np.float16) for part in (self.images, self.targets, self.weights)
+        )
+        return Batch(images, target, weight, np.array(self.ill, np.float32), np.array(self.answer, np.float32))
+
+
+def draw_batch(rng: np.random.Generator, material: Material, shares: Shares) -> Batch:
+    """A batch: each slice with a synthetic lesion beside its twin without, slices without, then real tumors."""
+    draft = _Draft(rng, material)
+    for number in range(shares.generated + shares.real):
+        draft.pair(generated=number < shares.generated)
+    for _ in range(shares.anywhere):
+        draft.add(scan(rng, [draft.head(_ANY_HEIGHT).image])[0], _NOTHING, _NOTHING, 0, 1.0)
+    for _ in range(shares.tumors if material.tumors is not None else 0):
+        assert material.tumors is not None
+        draft.tumor(material.tumors)
+    return draft.batch()
+
+
+def batches(seed: int, material: Material, shares: Shares) -> Iterator[Batch]:
+    """Batches without end."""
+    rng = np.random.default_rng(seed)
+    while True:
+        yield draw_batch(rng, material, shares)

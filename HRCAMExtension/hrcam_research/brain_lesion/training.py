@@ -1,0 +1,117 @@
+"""The two stages: a long one at an even pace, then one that weighs FLAIR and faces more and comes to rest."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from dataclasses import dataclass
+from multiprocessing import get_context
+from multiprocessing.queues import Queue
+from pathlib import Path
+
+import torch
+from hrcam.cam.model import HRCAM
+from torch import Tensor
+
+from .data import load_sources
+from .examples import Batch, Shares, batches
+from .lesson import lesson_loss
+from .network import set_training
+
+_LOG = logging.getLogger(__name__)
+
+_AHEAD = 6
+_LARGEST_GRADIENT = 5.0
+_MOMENTUM = 0.995
+"""Of the weights' running mean, which is what a stage ends with."""
+
+_ENCODER_PACE = 1 / 3
+_REPORT = 50
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Steps, greatest rate, the part of the steps over which it falls to a hundredth, and what a batch is made of."""
+
+    name: str
+    steps: int
+    rate: float
+    fall: float
+    shares: Shares
+    warm_up: int = 100
+
+    def rate_at(self, step: int) -> float:
+        """The rate of a step."""
+        left = (self.steps - step) / self.steps
+        return self.rate * min(1.0, (step + 1) / self.warm_up) * min(1.0, max(0.01, left / self.fall))
+
+
+STAGES = (
+    Stage("even", 6770, 1e-3, 0.3, Shares(generated=5, real=2, tumors=2, anywhere=0)),
+    Stage("rest", 2000, 7e-4, 0.6, Shares(generated=5, real=2, tumors=1, anywhere=2), warm_up=50),
+)
+
+
+def _produce(queue: Queue[Batch], data: Path, cache: Path, seed: int, shares: Shares) -> None:
+    torch.set_num_threads(1)
+    for batch in batches(seed, load_sources(data, cache).material, shares):
+        queue.put(batch)
+
+
+def train(hrcam: HRCAM, stage: Stage, data: Path, out: Path, seed: int) -> HRCAM:
+    """Train one stage, examples drawn in a process beside it, and return the mean of its weights.
+
+    A stage that an earlier run of the same folder has ended is read, not run.
+    """
+    saved = out / f"{stage.name}.pt"
+    mean = copy.deepcopy(hrcam).eval()
+    if saved.exists():
+        mean.load_state_dict(torch.load(saved, weights_only=True))
+        return mean
+    context = get_context("spawn")
+    queue: Queue[Batch] = context.Queue(_AHEAD)
+    producer = context.Process(target=_produce, args=(queue, data, out, seed, stage.shares), daemon=True)
+    producer.start()
+    try:
+        _run(hrcam, mean, stage, queue)
+    finally:
+        producer.terminate()
+    torch.save(mean.state_dict(), saved)
+    return mean
+
+
+def _run(hrcam: HRCAM, mean: HRCAM, stage: Stage, queue: Queue[Batch]) -> None:
+    hrcam.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    set_training(hrcam)
+    trained = [(name, p) for name, p in hrcam.named_parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for name, p in trained if ("encoder" in name) == slow], "pace": _ENCODER_PACE if slow else 1.0}
+        for slow in (True, False)
+    ]
+    optimizer = torch.optim.AdamW(groups, lr=stage.rate, weight_decay=1e-3)
+    for step in range(stage.steps):
+        for group in optimizer.param_groups:
+            group["lr"] = stage.rate_at(step) * group["pace"]
+        batch = queue.get()
+        images, target, weight, ill, answer = (torch.from_numpy(part).float() for part in batch)
+        loss, parts = lesson_loss(hrcam, _channels_last(images), target, weight, ill, answer)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_([p for _, p in trained], _LARGEST_GRADIENT)
+        optimizer.step()
+        optimizer.zero_grad()
+        update_mean(mean, hrcam, step)
+        if step % _REPORT == 0:
+            _LOG.info("%s, step %d: %s", stage.name, step, {name: round(value, 3) for name, value in parts.items()})
+
+
+def _channels_last(images: Tensor) -> Tensor:
+    return images[:, None].contiguous(memory_format=torch.channels_last)
+
+
+@torch.no_grad()
+def update_mean(mean: HRCAM, now: HRCAM, step: int) -> None:
+    """Move the running mean of weights; its first steps forget fast."""
+    momentum = min(_MOMENTUM, (step + 1) / (step + 11))
+    for kept, new in zip(mean.state_dict().values(), now.state_dict().values(), strict=True):
+        if kept.dtype.is_floating_point:
+            kept.lerp_(new, 1 - momentum)

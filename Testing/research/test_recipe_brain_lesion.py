@@ -1,0 +1,166 @@
+"""The recipe of `brain-lesion`: what is drawn, what the loss asks for, and that a few steps learn and are kept."""
+
+import numpy as np
+import pytest
+import torch
+from hrcam.bundle.bundle import load_bundle
+from hrcam_research.brain_lesion.bundle import write_bundle
+from hrcam_research.brain_lesion.calibration import compose, draw_examples
+from hrcam_research.brain_lesion.contrasts import SEQUENCES, draw_means
+from hrcam_research.brain_lesion.examples import SIZE, Material, Shares, draw_batch
+from hrcam_research.brain_lesion.fields import blob, smooth_noise
+from hrcam_research.brain_lesion.heads import LabeledHead, draw_head
+from hrcam_research.brain_lesion.lesions import KINDS, add_lesion
+from hrcam_research.brain_lesion.lesson import lesson_loss, place_loss
+from hrcam_research.brain_lesion.network import first_network, set_training
+from hrcam_research.brain_lesion.real import Backgrounds, Tumors
+from hrcam_research.brain_lesion.scanner import scan
+from hrcam_research.brain_lesion.training import Stage, update_mean
+from hrcam_research.simulate.head import phantom_head
+from hrcam_research.simulate.tissues import BRAIN, INDEX
+
+
+@pytest.fixture(scope="module")
+def head():
+    drawn = phantom_head(np.random.default_rng(0), 224)
+    center, extent = (tuple(v / s for v, s in zip(values, drawn.spacing_mm, strict=True))
+                      for values in (drawn.center_mm, drawn.extent_mm))  # fmt: skip
+    return LabeledHead(drawn.values, center, extent)
+
+
+@pytest.fixture(scope="module")
+def material(head):
+    middle = head.tissues[112]
+    image = np.zeros((256, 256), np.float16)
+    image[16:240, 16:240] = draw_means(np.random.default_rng(0), "t1")[0][middle] / 2
+    brain = np.zeros((256, 256), bool)
+    brain[16:240, 16:240] = BRAIN[middle]
+    healthy = np.ones_like(brain)
+    healthy[150:] = False
+    backgrounds = (
+        Backgrounds(image[None], brain[None], "t1", 1.0),
+        Backgrounds(image[None], brain[None], "t1ce", 1.0, healthy[None]),
+    )
+    seen = np.zeros((1, 256, 256), np.float16)
+    seen[0, 100:120, 100:120] = 1
+    return Material([head], backgrounds, Tumors(image[None], seen))
+
+
+def test_smooth_noise_is_standard_and_has_no_finer_structure():
+    rng = np.random.default_rng(0)
+    fields = np.stack([smooth_noise(rng, 96, 12) for _ in range(40)])
+    assert abs(fields.mean()) < 0.1
+    assert 0.7 < fields.std() < 1.4
+    assert np.abs(np.diff(fields, axis=1)).max() < 1.0
+
+
+def test_a_blob_has_the_area_asked_for_and_lies_where_asked():
+    share = blob(np.random.default_rng(0), 96, (40.0, 60.0), 12, edge=1, roughness=0)
+    assert abs(share.sum() - np.pi * 144) < 0.1 * np.pi * 144
+    rows, columns = np.nonzero(share > 0.5)
+    assert abs(rows.mean() - 40) < 1
+    assert abs(columns.mean() - 60) < 1
+
+
+def test_fluid_is_dark_on_flair_and_t1_and_bright_on_t2():
+    rng = np.random.default_rng(0)
+    fluid = {s: np.mean([draw_means(rng, s)[0][INDEX["csf"]] for _ in range(50)]) for s in SEQUENCES}
+    assert fluid["flair"] < 0.6
+    assert fluid["t1"] < 0.5
+    assert fluid["t2"] > 1.5
+
+
+@pytest.mark.parametrize("sequence", SEQUENCES)
+def test_a_lesion_changes_the_image_where_its_mask_is_and_can_be_seen(head, sequence):
+    rng = np.random.default_rng(1)
+    found = 0
+    for _ in range(6):
+        ground = draw_head(rng, head, 128, 1.6, sequence)
+        lesion = add_lesion(rng, ground)
+        if lesion is None:
+            continue
+        found += 1
+        change = np.abs(lesion.image - ground.image)
+        assert lesion.kind in KINDS
+        assert change[(lesion.mask > 0.5) & (lesion.weight > 0.5)].mean() > 0.08
+        assert 0 <= lesion.mask.min() <= lesion.mask.max() <= 1
+    assert found >= 3
+
+
+def test_a_scanner_does_the_same_to_twins():
+    rng = np.random.default_rng(0)
+    image = np.abs(smooth_noise(rng, 96, 12))
+    first, second = scan(rng, [image, image.copy()])
+    np.testing.assert_array_equal(first, second)
+    assert 0 <= first.min() <= first.max() <= 1.5
+
+
+def test_a_batch_holds_twins_then_slices_without_then_tumors(material):
+    batch = draw_batch(np.random.default_rng(0), material, Shares(generated=1, real=2, tumors=1, anywhere=1))
+    assert batch.images.shape == batch.target.shape == (8, SIZE, SIZE)
+    assert batch.ill.tolist() == [1, 0, 1, 0, 1, 0, 0, 1]
+    assert all(batch.target[n].max() > 0.5 for n in (0, 2, 4, 7))
+    assert all(batch.target[n].max() < 0.5 for n in (1, 3, 5, 6))
+    unsure = [n for n in (3, 5) if batch.target[n].any()]
+    assert all(batch.answer[n] == 0 for n in unsure), "a slice with a tumor of its own is not called healthy"
+
+
+def test_the_loss_is_least_where_evidence_is_where_the_lesion_is():
+    target = torch.zeros(1, 16, 16)
+    target[0, 4:8, 4:8] = 1
+    weight = torch.ones_like(target)
+    right, silent, wrong = (6 * (2 * t - 1) for t in (target, torch.zeros_like(target), target.roll(8, 2)))
+    losses = [float(place_loss(odds, target, weight)) for odds in (right, silent, wrong)]
+    assert losses[0] < losses[1] < losses[2]
+
+
+def test_steps_of_the_lesson_lower_its_loss(material):
+    torch.manual_seed(0)
+    batch = draw_batch(np.random.default_rng(3), material, Shares(1, 0, 0, 0))
+    images, target, weight, ill, answer = (torch.from_numpy(part).float() for part in batch)
+    hrcam = first_network(begun_from=None)
+    set_training(hrcam)
+    optimizer = torch.optim.AdamW([p for p in hrcam.parameters() if p.requires_grad], lr=1e-3)
+    losses = []
+    for _ in range(8):
+        loss, parts = lesson_loss(hrcam, images[:, None], target, weight, ill, answer)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(parts["loss"])
+    assert losses[-1] < losses[0]
+    assert not hrcam.cnn.get_submodule("encoder").training
+
+
+def test_a_stage_rises_rests_and_falls():
+    stage = Stage("one", 1000, 1e-3, 0.4, Shares())
+    rates = [stage.rate_at(step) for step in (0, 100, 500, 800, 999)]
+    assert rates[0] < 1e-4
+    assert rates[1] == rates[2] == pytest.approx(1e-3)
+    assert rates[2] > rates[3] > rates[4]
+
+
+def test_the_running_mean_lags_behind():
+    mean, now = first_network(0, begun_from=None), first_network(1, begun_from=None)
+    before, after = (n.head.weight.detach().clone() for n in (mean, now))
+    update_mean(mean, now, 10_000)
+    torch.testing.assert_close(mean.head.weight, before + 0.005 * (after - before))
+
+
+def test_composed_volumes_with_a_lesion_hold_some_of_its_slices():
+    volumes = list(compose(np.full((9, 2), 5.0), [np.zeros((9, 2))], np.random.default_rng(0)))
+    assert {label for _, label in volumes} == {0, 1}
+    assert all((logits == 5).any() == (label == 0) for logits, label in volumes)
+
+
+def test_a_network_becomes_a_bundle_that_loads(head, tmp_path):
+    rng = np.random.default_rng(0)
+    examples = draw_examples([head], pairs=4)
+    normals = np.stack([np.clip(scan(rng, [draw_head(rng, head, 256, 0.94, "t1").image])[0], 0, 1) for _ in range(2)])
+    write_bundle(tmp_path / "brain-lesion", first_network(begun_from=None), examples, normals, "A test.")
+    bundle = load_bundle(tmp_path / "brain-lesion")
+    assert bundle.class_names == ("lesion", "no_lesion")
+    evidence = bundle.build().evidence(torch.from_numpy(examples.ill[:1])[:, None])
+    torch.testing.assert_close(
+        evidence.maps.mean((2, 3)) + bundle.build().head.bias, evidence.logits, rtol=1e-3, atol=1e-3
+    )
