@@ -8,22 +8,20 @@ terminal: read ``hrcam_batch.log`` and ``summary.csv`` in the output folder.
 """
 
 import argparse
-import csv
+import contextlib
 import glob
+import importlib.util
 import logging
 import os
 import sys
-import tempfile
-import time
 from pathlib import Path
 
 _HERE = Path(globals().get("__file__") or sys.argv[0]).resolve().parent
 if str(_HERE) not in sys.path:
     sys.path.insert(0, str(_HERE))
 
-COLUMNS = ("case", "status", "predicted", "probability", "shown_class", "regions", "volume_ml", "peak", "faithfulness",
-           "seconds", "error", "path")
-LOG, SUMMARY = "hrcam_batch.log", "summary.csv"
+LOG = "hrcam_batch.log"
+SCENE = "_scene.mrb"
 _log = logging.getLogger("HRCAMBatch")
 
 
@@ -52,16 +50,16 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parser():
-    """The options; those of ``hrcam localize`` have the same names."""
+    """The options; those of ``hrcam batch`` have the same names."""
     options = _Parser(prog="HRCAMBatch.py", add_help=False, allow_abbrev=False,
                       description="Localize pathology in many scans with 3D Slicer. Research use only.")
     options.add_argument("--input", nargs="+", action="append", default=[], metavar="PATH",
                          help="files, folders, patterns in quotes, DICOM folders, or FOLDER#SERIES")
     options.add_argument("--output", metavar="FOLDER", help="folder for the results; made when it is missing")
-    options.add_argument("--model", default="t1ce-tumor", help="name or folder of a model (default: %(default)s)")
+    options.add_argument("--model", help="name or folder of a model (default: the engine's)")
     options.add_argument("--class", dest="classLabel", metavar="CLASS", help="class to map (default: most probable)")
     options.add_argument("--device", default="auto", help="auto, cpu or cuda")
-    options.add_argument("--plane", default="auto", choices=("auto", "axial", "coronal", "sagittal", "all"))
+    options.add_argument("--plane", default="auto", help="auto, axial, coronal, sagittal or all")
     options.add_argument("--fusion", help="how levels are joined; sum is the published way (default: the model's own)")
     options.add_argument("--keep-levels", dest="keepLevels", action="store_true",
                          help="also write the map of every CNN level")
@@ -112,50 +110,47 @@ def _isThere(path):
 
 
 def _run(arguments, inputs, output):
-    from HRCAMModuleLib.dependencies import DependencyError, ensureDependencies
-    from HRCAMModuleLib.engine import ensureEngineOnPath
+    """The engine's batch: same statuses, tables and rules of what is kept as ``hrcam batch``."""
+    from HRCAMModuleLib.dependencies import ensureDependencies
+    from HRCAMModuleLib.engine import defaultModel, ensureEngineOnPath
 
     try:
         ensureEngineOnPath()
         if arguments.install:
             ensureDependencies(ask=False)
         _requireDependencies()
+        from hrcam.batch.records import FAILED, summarize
+        from hrcam.batch.run import run_batch
         from hrcam.bundle.bundle import load_bundle
-        from hrcam.scan.io.discovery import find_cases
+        from hrcam.errors import InputError
+        from hrcam.output.writers import DEFAULT_OUTPUTS
+        from hrcam.run.options import Options, check_runnable
 
-        bundle = load_bundle(arguments.model)
-        cases, passedOver = find_cases(inputs)
-    except DependencyError as problem:
+        bundle = load_bundle(arguments.model or defaultModel())
+        options = Options(arguments.classLabel, arguments.plane, arguments.device, fusion=arguments.fusion,
+                          keep_levels=arguments.keepLevels, faithfulness=arguments.faithfulness)
+        check_runnable(options, bundle)
+    except Exception as problem:  # whatever is missing or makes no sense is told, not raised into Slicer
         return _refuse(problem)
-    except Exception as problem:  # whatever the engine cannot read is told, not raised into Slicer
-        return _refuse(problem)
-    if not cases:
-        return _refuse("no scan was found in the input")
     if arguments.screenshots and not _hasWindow():
         return _refuse("--screenshots needs Slicer's main window: run without --no-main-window, or leave it out")
-    if arguments.classLabel and arguments.classLabel not in bundle.class_names:
-        known = ", ".join(bundle.class_names)
-        return _refuse(f'model "{bundle.name}" knows no class "{arguments.classLabel}"; it knows {known}')
-    _log.info("%d cases, model %s", len(cases), bundle.name)
-    rows = [{"case": Path(other.path).name, "path": other.path, "status": "passed over", "error": other.why}
-            for other in passedOver]
-    for number, case in enumerate(cases, start=1):
-        start = time.monotonic()
-        row = {"case": case.name, "path": str(case.path)}
-        try:
-            row.update(_oneCase(case, arguments, bundle, output))
-        except Exception as problem:  # one bad case never stops the others
-            row.update(status="failed", error=" ".join(str(problem).split()) or type(problem).__name__)
-            _log.error("%s: %s", case.name, row["error"], exc_info=not _isExpected(problem))
-        row["seconds"] = f"{time.monotonic() - start:.1f}"
-        rows.append(row)
-        _writeSummary(rows, output / SUMMARY)
-        line = f"[{number}/{len(cases)}] {case.name}: {row['status']} {row.get('predicted') or row.get('error') or ''}"
-        _log.info(line)
+    outputs = [kind for kind in DEFAULT_OUTPUTS if arguments.overview or kind != "overview"]
+
+    def tell(finished, total, row):
+        line = f"[{finished}/{total}] {row.case}: {row.status} {row.found.get('predicted') or row.error}"
+        (_log.error if row.status == FAILED else _log.info)(line)
         print(line, flush=True)
-    failed = sum(row["status"] == "failed" for row in rows)
-    _log.info("%d done, %d failed", len(rows) - failed, failed)
-    return 1 if failed else 0
+
+    try:
+        done = run_batch(
+            inputs, bundle, output, options, outputs, overwrite=arguments.overwrite, progress=tell,
+            report=importlib.util.find_spec("jinja2") is not None,
+            beside=lambda result, volume: _besideFiles(result, volume, arguments, output),
+            further=(SCENE,) if arguments.scene else ())
+    except InputError as problem:
+        return _refuse(problem)
+    _log.info("%d cases, model %s: %s", len(done.rows), bundle.name, summarize(done))
+    return done.exit_code
 
 
 def _requireDependencies():
@@ -179,98 +174,56 @@ def _refuse(problem):
     return 2
 
 
-def _isExpected(problem):
-    from hrcam.errors import HRCAMError
-
-    return isinstance(problem, HRCAMError)
-
-
-def _oneCase(case, arguments, bundle, output):
-    """Localize one case and write its files; returns columns of its row."""
-    import slicer
-    from hrcam.output.writers import remove_former
-    from hrcam.scan.volume import read_volume
-    from HRCAMModuleLib.localization import helperNodes, removeNodes
+def _besideFiles(result, volume, arguments, output):
+    """What Slicer alone can write of a case: its scene, and pictures of its views."""
+    scene = output / f"{result.case}{SCENE}"
+    scene.unlink(missing_ok=True)  # of another model or option: beside the new files it would mislead
+    if not (arguments.scene or arguments.screenshots):
+        return
     from HRCAMModuleLib.logic import HRCAMModuleLogic
+
+    logic = HRCAMModuleLogic()
+    with _inScene(result, volume) as localization:
+        try:
+            if arguments.screenshots:
+                from HRCAMModuleLib.screenshots import saveScreenshots
+
+                saveScreenshots(logic, localization, output, result.case)
+            if arguments.scene:
+                _saveScene(logic, localization, scene)
+        finally:
+            logic.close()
+
+
+@contextlib.contextmanager
+def _inScene(result, volume):
+    """A result and its scan as nodes, for as long as the block lasts."""
+    import slicer
+    from HRCAMModuleLib.localization import findLocalizations, helperNodes, removeNodes
+    from HRCAMModuleLib.scene_results import EvidenceData, addToSceneSteps
+    from HRCAMModuleLib.steps import runToEnd
     from HRCAMModuleLib.volume_nodes import rememberFile
 
-    if case.error is not None:
-        raise case.error
-    volume = read_volume(case.path)
-    scene = output / f"{case.name}_scene.mrb"
-    if not arguments.overwrite and (scene.is_file() or not arguments.scene):
-        former = _finishedResult(case, volume, arguments, bundle, output)
-        if former is not None:
-            return {**_columns(former), "status": "skipped"}
-    logic = HRCAMModuleLogic()
-    node = slicer.util.addVolumeFromArray(volume.array, volume.geometry.ijk_to_ras, case.name)
+    node = slicer.util.addVolumeFromArray(volume.array, volume.geometry.ijk_to_ras, result.case)
     rememberFile(node, volume)
+    model = result.provenance["model"]["name"]
     try:
-        result = logic.localize(node, model=arguments.model, classLabel=arguments.classLabel, device=arguments.device,
-                                plane=arguments.plane, fusion=arguments.fusion, faithfulness=arguments.faithfulness)
-        if arguments.screenshots:
-            from HRCAMModuleLib.screenshots import saveScreenshots
-
-            saveScreenshots(logic, result, output, case.name)
-        remove_former(output, case.name)  # of another model or option: beside the new files it would mislead
-        scene.unlink(missing_ok=True)
-        if arguments.scene:
-            _saveScene(logic, result, scene)
-        # Last: its report is what a later run takes for "finished".
-        logic.exportReport(result, output, levelMaps=arguments.keepLevels, overview=arguments.overview)
-        return {**_columns(result.info), "status": "done"}
+        yield runToEnd(addToSceneSteps(node, EvidenceData(model, result.to_json(), result.map, result.labels)))
     finally:
-        logic.close()
-        for former in logic.results(node):
+        for former in findLocalizations(node):
             former.remove()
         removeNodes([node, *helperNodes(node)])
 
 
-def _finishedResult(case, volume, arguments, bundle, output):
-    """The result of the same scan, model and options, when all its files are there; else None."""
-    from hrcam.batch.resume import finished
-    from hrcam.localize import Options
-
-    options = Options(arguments.classLabel, arguments.plane, fusion=arguments.fusion,
-                      keep_levels=arguments.keepLevels, faithfulness=arguments.faithfulness)
-    outputs = ["map", "levels", "labels"] + ["overview"] * arguments.overview
-    return finished(output, case.name, bundle, options, outputs,
-                    lambda scan: scan["content_hash"] == volume.content_hash)
-
-
-def _columns(info):
-    regions, faithfulness = info["regions"], info.get("faithfulness") or {}
-    return {
-        "predicted": info["predicted"],
-        "probability": info["probabilities"][info["predicted"]],  # whole: rounded, it may claim certainty
-        "shown_class": info["shown_class"],
-        "regions": len(regions),
-        "volume_ml": f"{sum(region['volume_ml'] for region in regions):.3f}",
-        "peak": f"{max((region['peak'] for region in regions), default=0.0):.3f}",
-        "faithfulness": faithfulness.get("score"),
-    }
-
-
-def _saveScene(logic, result, path):
+def _saveScene(logic, localization, path):
     import slicer
+    from hrcam.atomic_files import replacing
+    from hrcam.errors import OutputError
 
-    logic.showOverlay(result, legend=True)
-    with tempfile.TemporaryDirectory(prefix=".hrcam-", dir=path.parent) as folder:
-        partial = Path(folder) / path.name
+    logic.showOverlay(localization, legend=True)
+    with replacing(path) as partial:
         if not slicer.util.saveScene(str(partial), {}):
-            raise RuntimeError(f"the scene could not be saved to {path.parent}; check free space and permissions")
-        partial.replace(path)
-
-
-def _writeSummary(rows, path):
-    from hrcam.words import spreadsheet_cell
-
-    partial = path.with_name(f".{path.name}")
-    with partial.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS, restval="")
-        writer.writeheader()
-        writer.writerows({column: spreadsheet_cell(value) for column, value in row.items()} for row in rows)
-    partial.replace(path)
+            raise OutputError(f'The scene "{path}" could not be saved.', "Check free space and permissions.")
 
 
 if __name__ == "__main__":

@@ -108,12 +108,12 @@ class HRCAMModuleTest(ScriptedLoadableModuleTest):
         missing = missingPackages()
         if missing:
             self.skipTest(f"not installed: {', '.join(missing)}")
-        from HRCAMModuleLib.engine import DEFAULT_MODEL
+        from HRCAMModuleLib.engine import defaultModel
         from HRCAMModuleLib.models import listModels
 
         names = [entry.name for entry in listModels()]
         self.assertTrue(names, "no model bundle was found")
-        self.model = os.environ.get("HRCAM_TEST_MODEL") or (DEFAULT_MODEL if DEFAULT_MODEL in names else names[0])
+        self.model = os.environ.get("HRCAM_TEST_MODEL") or (defaultModel() if defaultModel() in names else names[0])
         from HRCAMModuleLib.synthetic import addSyntheticScan
 
         self.volume = addSyntheticScan()

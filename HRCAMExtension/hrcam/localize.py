@@ -9,7 +9,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from .bundle.bundle import Bundle
 from .errors import Cancelled, InputError, ModelError
 from .run.evidence_levels import softmax, volume_logits
 from .run.marking import mark
+from .run.options import DEFAULT_OPTIONS, Options, check_options
 from .run.regions import find_regions
 from .run.result import FloatArray, Result, SliceEvidence
 from .run.withholding import is_withheld, withheld_in_words
@@ -49,54 +50,15 @@ STAGES = {
 FAITHFULNESS_STAGE = "Testing faithfulness"
 """Comes before "Writing" where it is asked for; several times the work of all others, it has no share of its own."""
 
-ENGINES = ("auto", "torch", "openvino")
-
 _WARM_NETWORKS = 2
 _networks: OrderedDict[tuple[str, str], HRCAM] = OrderedDict()
 _lock = threading.Lock()
 
 
-@dataclass(frozen=True)
-class Options:
-    """How to localize.
-
-    Parameters
-    ----------
-    class_name : class whose evidence is shown; None: the predicted class if it is a pathology, otherwise the pathology
-        with the highest probability, whose map is given but not marked where the scan is called normal
-        (``withholding.is_withheld``).
-    plane : "auto" (the model's best one that the scan can be read in), "axial", "coronal", "sagittal", or "all" (mean
-        of the three planes' maps and logits). 3D models see the whole volume and take "auto" alone.
-    device : "auto" (CUDA where there is one), "cpu", "cuda", "cuda:N".
-    precision : "fp32", "bf16", or "fp16" (CUDA).
-    batch_size : slices a forward pass; None suits the device.
-    fusion : one of ``fusion.FUSIONS`` ("sum" is the published form); None: the bundle's.
-    keep_levels : also return the map of every CNN level.
-    engine : "torch", "openvino" (CPU; the extra ``fast``), or "auto": OpenVINO where it is installed and there is
-        enough to compute, in this scan and as many as ``scans`` says: the same input has the same engine whatever the
-        process did before. Maps agree within 1e-4 of their greatest value.
-    minimum_region_ml : smaller regions appear neither in the table nor in the labels.
-    faithfulness : also test if the answer rests on the strongest region, see ``faithfulness.deletion_test``.
-    scans : how many scans like this one the process is going to localize, for ``engine`` alone.
-    """
-
-    class_name: str | None = None
-    plane: str = "auto"
-    device: str = "auto"
-    precision: str = "fp32"
-    batch_size: int | None = None
-    fusion: str | None = None
-    keep_levels: bool = False
-    engine: str = "auto"
-    minimum_region_ml: float = 0.0
-    faithfulness: bool = False
-    scans: int = 1
-
-
 def localize(
     volume: Volume | str | Path,
     bundle: Bundle,
-    options: Options = Options(),
+    options: Options = DEFAULT_OPTIONS,
     progress: Progress | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> Result:
@@ -132,7 +94,7 @@ def localize(
         with clock.stage("Reading"):
             volume = read_volume(volume)
     with clock.stage("Checking"):
-        _check_options(options, bundle)
+        check_options(options, bundle)
         check_volume(volume)
         fit = assess_fit(volume, bundle)
     with clock.stage("Preparing"):
@@ -195,7 +157,7 @@ def localize(
     return replace(result, faithfulness=found)
 
 
-def warm_up(bundle: Bundle, options: Options = Options()) -> None:
+def warm_up(bundle: Bundle, options: Options = DEFAULT_OPTIONS) -> None:
     """Load a bundle's network onto a device, and compile it where the options want that, ahead of its first use.
 
     Sizes are those of the bundle's own input. `localize` finds what was made.
@@ -245,24 +207,6 @@ def _silent(stage: str, fraction: float) -> None:
 
 def _never() -> bool:
     return False
-
-
-def _check_options(options: Options, bundle: Bundle) -> None:
-    from .cam.fusion import check_fusion
-
-    if options.class_name is not None and options.class_name not in bundle.class_names:
-        raise InputError(f'Model {bundle.name} has no class "{options.class_name}".',
-                         f"Choose one of: {', '.join(bundle.class_names)}.")
-    if options.plane not in ("auto", "all", *PLANES):
-        raise InputError(f'There is no plane "{options.plane}".', "Choose auto, axial, coronal, sagittal or all.")
-    if bundle.dimension == 3 and options.plane != "auto":
-        raise InputError(f"Model {bundle.name} sees the whole volume and takes no plane.", "Leave the plane at auto.")
-    if options.engine not in ENGINES:
-        raise InputError(f'There is no engine "{options.engine}".', f"Choose one of: {', '.join(ENGINES)}.")
-    if options.batch_size is not None and options.batch_size < 1:
-        raise InputError(f"The batch size is {options.batch_size}.", "Give a number of at least 1.")
-    if options.fusion is not None:
-        check_fusion(options.fusion)
 
 
 def _plans(volume: Volume, bundle: Bundle, options: Options) -> list[SlicePlan] | list[Any]:

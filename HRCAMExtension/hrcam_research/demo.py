@@ -10,7 +10,7 @@ from typing import Annotated
 import numpy as np
 import numpy.typing as npt
 import typer
-from hrcam.bundle.bundle import load_bundle
+from hrcam.bundle.bundle import DEFAULT_MODEL, load_bundle
 from hrcam.errors import InputError
 from hrcam.run.result import Result, percent
 from hrcam.scan.geometry import Geometry
@@ -44,7 +44,7 @@ class Agreement:
 
 def demo(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")] = Path("hrcam-demo"),
-    model: Annotated[str, typer.Option("--model", "-m", help="Name or folder of a model.")] = "t1ce-tumor",
+    model: Annotated[str, typer.Option("--model", "-m", help="Name or folder of a model.")] = DEFAULT_MODEL,
     scan: Annotated[Path | None, typer.Option(help="A T1 scan without lesion (default: the MNI152 template).")] = None,
     seed: Annotated[int, typer.Option(help="Another lesion for every number.")] = SEED,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",

@@ -14,7 +14,6 @@ from slicer.i18n import tr as _
 
 MODULE_FOLDER = Path(__file__).resolve().parent.parent
 SOURCE_ENGINE = MODULE_FOLDER.parent / "HRCAMExtension"
-DEFAULT_MODEL = "t1ce-tumor"
 
 
 def ensureEngineOnPath() -> Path:
@@ -39,3 +38,11 @@ def ensureEngineOnPath() -> Path:
             "The HR-CAM engine was not found in {module} or {engine}. Install the HRCAM extension again, or add the "
             "HRCAMModule folder of a complete checkout.").format(module=MODULE_FOLDER, engine=SOURCE_ENGINE))
     return Path(next(iter(spec.submodule_search_locations))).parent
+
+
+def defaultModel() -> str:
+    """Name of the model that is used where none is named, as in every command of the engine."""
+    ensureEngineOnPath()
+    from hrcam.bundle.bundle import DEFAULT_MODEL
+
+    return DEFAULT_MODEL

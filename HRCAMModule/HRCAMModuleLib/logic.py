@@ -14,7 +14,7 @@ from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 from . import display, volume_rendering
 from .dependencies import ensureDependencies
 from .display import OverlayKind
-from .engine import DEFAULT_MODEL, ensureEngineOnPath
+from .engine import defaultModel, ensureEngineOnPath
 from .export import exportResult, wantedKinds
 from .export_run import ExportRun
 from .label_range import setLabelRangeSteps
@@ -66,7 +66,7 @@ class HRCAMModuleLogic(ScriptedLoadableModuleLogic):
     def localize(
         self,
         volumeNode: Any,
-        model: str = DEFAULT_MODEL,
+        model: str | None = None,
         classLabel: str | None = None,
         device: str = "auto",
         plane: str = "auto",
@@ -84,7 +84,7 @@ class HRCAMModuleLogic(ScriptedLoadableModuleLogic):
         Parameters
         ----------
         volumeNode : scalar volume; its parent transform is respected.
-        model : name of a bundle, or path of its folder.
+        model : name of a bundle, or path of its folder; ``None`` for the default one.
         classLabel : class whose evidence is mapped; ``None`` for the most probable one.
         device : ``"auto"``, ``"cpu"`` or ``"cuda"``.
         plane : ``"auto"`` (as acquired), ``"axial"``, ``"coronal"``, ``"sagittal"`` or ``"all"``.
@@ -116,6 +116,7 @@ class HRCAMModuleLogic(ScriptedLoadableModuleLogic):
         if not valid:
             raise ValueError(reason)
         ensureEngineOnPath()
+        model = model or defaultModel()
         request = Request(model, classLabel, device, plane, fusion, keepFormer, sourceFile(volumeNode),
                           dicomModality(volumeNode), faithfulness)
         logging.info("HR-CAM: localizing %s with %s", volumeNode.GetName(), model)

@@ -11,7 +11,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from .dependencies import ensureDependencies, removePackages
-from .engine import DEFAULT_MODEL
+from .engine import defaultModel
 from .models import ModelEntry, addModel, listModels, modelEntry, removeModel
 
 FUSIONS = ("", "sum", "guided")
@@ -80,7 +80,7 @@ class ModelSection:
 
         Without a name, and where the default model is absent, it is the first one.
         """
-        self.chosen, index = name, self._index(name)
+        self.chosen, index = name, self._index(name or defaultModel())
         if index is None and ("/" in name or "\\" in name):
             try:
                 self._entries.append(modelEntry(name))
@@ -88,7 +88,7 @@ class ModelSection:
                 index = len(self._entries) - 1
             except Exception as error:  # shown in the panel; the listed models stay usable
                 self.problem = str(error)
-        elif index is None and name in ("", DEFAULT_MODEL):
+        elif index is None and name in ("", defaultModel()):
             index = 0
         elif index is None and self._entries:
             self.problem = _('The model "{name}" is not here. Choose another one, or add it.').format(name=name)

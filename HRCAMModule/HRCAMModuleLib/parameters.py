@@ -7,7 +7,6 @@ import slicer
 from slicer.i18n import tr as _
 from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
 
-from .engine import DEFAULT_MODEL
 from .localization import FUSED
 
 
@@ -60,13 +59,13 @@ class Overlay(Enum):
 class HRCAMParameterNode:
     """Typed parameters of the module.
 
-    ``model`` is a bundle's name or path; ``resultNode`` the result shown; ``fusion`` empty for
-    the model's own; ``mapSource`` ``"fused"`` or a CNN level;
+    ``model`` is a bundle's name or path, empty for the default one; ``resultNode`` the result shown;
+    ``fusion`` empty for the model's own; ``mapSource`` ``"fused"`` or a CNN level;
     ``evidenceLow`` and ``evidenceHigh`` are the fused map's range, logits.
     """
 
     inputVolume: slicer.vtkMRMLScalarVolumeNode
-    model: str = DEFAULT_MODEL
+    model: str = ""
     device: Device = Device.AUTO
     plane: Plane = Plane.AUTO
     fusion: str = ""

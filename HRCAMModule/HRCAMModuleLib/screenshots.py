@@ -39,14 +39,15 @@ def saveScreenshots(logic: Any, localization: Localization, folder: Path, name: 
 
 
 def _save(view: Any, path: Path) -> Path:
+    from hrcam.atomic_files import replacing
+
     view.forceRender()
     grabber = vtk.vtkWindowToImageFilter()
     grabber.SetInput(view.renderWindow())
     grabber.ReadFrontBufferOff()
     writer = vtk.vtkPNGWriter()
     writer.SetInputConnection(grabber.GetOutputPort())
-    partial = path.with_name(f".{path.name}")
-    writer.SetFileName(str(partial))
-    writer.Write()
-    partial.replace(path)
+    with replacing(path) as partial:
+        writer.SetFileName(str(partial))
+        writer.Write()
     return path

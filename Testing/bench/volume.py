@@ -21,7 +21,6 @@ from hrcam.scan.sampling import plan_slices
 from hrcam.scan.volume import Volume, read_volume, to_sitk
 from timing import alternate, ratio
 
-DEFAULT_MODEL = "t1ce-tumor"
 VOLUME_IJK, SPACING = (256, 256, 180), (0.94, 0.94, 1.0)
 OUTPUTS = ("map", "levels", "labels")
 BATCH = 8

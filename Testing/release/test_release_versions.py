@@ -25,7 +25,8 @@ OPTIONAL = {"timm", "torchvision"}
 
 def test_version_is_the_same_everywhere():
     citation = re.search(r"^version: (.+)$", (REPOSITORY / "CITATION.cff").read_text(encoding="utf-8"), re.MULTILINE)
-    changelog = re.search(r"^## (\d\S*)", (REPOSITORY / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    history = (REPOSITORY / "CHANGELOG.md").read_text(encoding="utf-8")
+    changelog = re.search(r"^## (\d[\d.]*)$", history, re.MULTILINE)  # what is unreleased says so
     assert re.fullmatch(r"\d+\.\d+\.\d+", hrcam.__version__)
     assert citation.group(1) == changelog.group(1) == hrcam.__version__
     assert 'version = { attr = "hrcam.version.__version__" }' in PYPROJECT

@@ -28,7 +28,7 @@ from ..scan.io.discovery import Case
 from ..scan.io.formats import safe_name
 from ..scan.volume import Volume, read_volume
 from ..words import describe, reason, shown
-from .records import BUSY, DONE, FAILED, KEPT, STATE_FOLDER, Job, Row
+from .records import BUSY, DONE, FAILED, KEPT, STATE_FOLDER, Beside, Job, Row
 from .resume import finished, read_document
 
 PATIENCE_S = 3600.0
@@ -39,7 +39,7 @@ _HOPELESS = (InputError, ModelError, BundleError)
 """Trying again cannot help: the same input and model fail the same way."""
 
 
-def run_case(case: Case, job: Job) -> Row:
+def run_case(case: Case, job: Job, beside: Beside | None = None) -> Row:
     """Finish one case; whatever goes wrong is in the row that it returns.
 
     A case counts as finished when its JSON and all its files are there, written for the same voxels and grid, the same
@@ -58,7 +58,7 @@ def run_case(case: Case, job: Job) -> Row:
             while True:
                 tries += 1
                 try:
-                    status, document = _finish(case, job)
+                    status, document = _finish(case, job, beside)
                     return row(status, found=_found(document))
                 except Exception as error:
                     if tries > job.retries or isinstance(error, _HOPELESS):
@@ -108,26 +108,30 @@ def _bundle(folder: str, sha256: str, allow_import: bool) -> Bundle:
     return bundle
 
 
-def _finish(case: Case, job: Job) -> tuple[str, dict[str, Any]]:
+def _finish(case: Case, job: Job, beside: Beside | None) -> tuple[str, dict[str, Any]]:
     """Compute a case unless it is finished; returns its status and its result document."""
     _limit_threads(job.threads)
     bundle, out = bundle_of(job), Path(job.out)
     signature = signature_of(case.path)
-    if not job.overwrite and signature is not None:
+    whole = all((out / (safe_name(case.name) + end)).is_file() for end in job.further)
+    if not job.overwrite and whole and signature is not None:
         document = finished(out, case.name, bundle, job.options, job.outputs,
                             lambda scan: scan.get("signature") == signature)
         if document is not None:
             return KEPT, document
     volume = replace(read_volume(case.path), name=case.name)
-    if not job.overwrite:
+    if not job.overwrite and whole:
         document = finished(out, case.name, bundle, job.options, job.outputs,
                             lambda scan: scan["content_hash"] == volume.content_hash)
         if document is not None:
             return KEPT, document
+    if not job.overwrite:
         _refuse_another_scan(out, case.name, volume)
     result = localize(volume, bundle, job.options)
     scan = {**result.provenance["input"], "signature": signature}
     result = replace(result, provenance={**result.provenance, "input": scan})
+    if beside is not None:
+        beside(result, volume)
     files = write_result(result, volume, out, job.outputs)
     return DONE, result.to_json({kind: path.name for kind, path in files.items() if kind != "result"})
 

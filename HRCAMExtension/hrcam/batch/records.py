@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..bundle.bundle import Bundle
-from ..localize import Options
+from ..run.options import Options
+from ..run.result import Result
+from ..scan.volume import Volume
 
 DONE, KEPT, FAILED, BUSY, NOT_RUN = "done", "kept", "failed", "busy", "not run"
 """Statuses: computed now; finished earlier; failed; claimed by another process; not reached before the end."""
 
 PASSED_OVER = "passed over"
 """Status of what was found beside the scans and is none: DICOM objects, pictures in color, repeated links."""
+
+Beside = Callable[[Result, Volume], None]
+"""What a caller does with a result before the case's own files are written, for example save a scene of its own."""
 
 STATE_FOLDER = ".hrcam-batch"
 """Of claims, in the folder of results; it may be deleted while no batch runs."""
@@ -36,6 +41,7 @@ class Job:
     retries : further tries of a case after an error that may pass (a full disk, a dropped network drive).
     threads : CPU threads of the process that runs the case; None leaves them as they are.
     allow_import : the bundle may import a network of the user's own.
+    further : ends of names of files that a finished case has besides, written by the caller; see ``run_batch``.
     patience_s : how long to wait for a case that another process has claimed.
     """
 
@@ -48,6 +54,7 @@ class Job:
     retries: int = 1
     threads: int | None = None
     allow_import: bool = False
+    further: tuple[str, ...] = ()
     patience_s: float = 0.0
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import csv
 import io
-import uuid
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import quote
 
+from ..atomic_files import replacing
 from ..errors import OutputError
 from ..output.writers import RESULT_SUFFIX
 from ..run.result import RESEARCH_USE, faithfulness_in_words, percent, read_faithfulness
@@ -191,13 +191,10 @@ def _write(path: Path, fill: Callable[[IO[bytes]], object]) -> None:
 
     A killed process leaves its half in the folder of claims, which may be deleted.
     """
-    partial = path.parent / STATE_FOLDER / f"{path.name}-{uuid.uuid4().hex[:8]}"
+    state = path.parent / STATE_FOLDER
     try:
-        partial.parent.mkdir(exist_ok=True)
-        with partial.open("xb") as stream:
+        state.mkdir(exist_ok=True)
+        with replacing(path, via=state) as partial, partial.open("xb") as stream:
             fill(stream)
-        partial.replace(path)
     except OSError as error:
         raise OutputError(f'"{shown(path)}" cannot be written: {reason(error)}.', "Is the disk full?") from error
-    finally:
-        partial.unlink(missing_ok=True)

@@ -17,7 +17,7 @@ from ..output.writers import DEFAULT_OUTPUTS
 from ..scan.io.discovery import Case, find_cases
 from ..words import reason, shown
 from .case import PATIENCE_S, run_case
-from .records import BUSY, NOT_RUN, PASSED_OVER, Batch, Job, Row
+from .records import BUSY, NOT_RUN, PASSED_OVER, Batch, Beside, Job, Row
 
 Executor = Callable[[Sequence[Case], Job], Iterator[Row]]
 Progress = Callable[[int, int, Row], None]
@@ -39,6 +39,8 @@ def run_batch(
     report: bool = True,
     progress: Progress | None = None,
     cancelled: Callable[[], bool] | None = None,
+    beside: Beside | None = None,
+    further: Sequence[str] = (),
 ) -> Batch:
     """Localize pathology in every scan that the inputs name.
 
@@ -60,6 +62,8 @@ def run_batch(
     report : write ``report.html``.
     progress : called with cases finished, all cases, and the row of the last one.
     cancelled : asked between cases; what is not reached then has the status "not run".
+    beside : called with each result and its scan before the case's own files are written; one process only.
+    further : ends of the names of files that ``beside`` writes, without which no case is kept.
 
     Raises
     ------
@@ -78,6 +82,7 @@ def run_batch(
     job = Job(
         str(Path(bundle.path).absolute()), bundle.sha256, options, str(folder), tuple(outputs), overwrite, retries,
         threads=1 if several and scheduler is None else None, allow_import=bundle.allow_import,
+        further=tuple(further),
     )
     rows: dict[str, Row] = {}
 
@@ -86,7 +91,7 @@ def run_batch(
         return Batch((*everything, *besides), bundle, options, folder, time.monotonic() - began)
 
     try:
-        with _executor(job, jobs, scheduler) as execute:
+        with _executor(job, jobs, scheduler, beside) as execute:
             for row in _all_rows(execute, cases, job):
                 rows[row.case] = row
                 if progress is not None:
@@ -139,19 +144,15 @@ def _prepare(out: Path) -> None:
 
 
 @contextmanager
-def _executor(job: Job, jobs: int, scheduler: str | None) -> Iterator[Executor]:
+def _executor(job: Job, jobs: int, scheduler: str | None, beside: Beside | None) -> Iterator[Executor]:
     if scheduler is None and jobs <= 1:
-        yield _one_by_one
+        yield lambda cases, job: (run_case(case, job, beside) for case in cases)
         return
     from .cluster import cluster
 
     with cluster(jobs, scheduler, job.retries) as workers:
         workers.check(job)
         yield workers
-
-
-def _one_by_one(cases: Sequence[Case], job: Job) -> Iterator[Row]:
-    return (run_case(case, job) for case in cases)
 
 
 def _all_rows(execute: Executor, cases: Sequence[Case], job: Job) -> Iterator[Row]:

@@ -27,6 +27,9 @@ METADATA, WEIGHTS, CARD = "metadata.json", "model.safetensors", "MODEL_CARD.md"
 MAX_METADATA_BYTES = 1 << 20
 MAX_WEIGHTS_BYTES = 512 << 20
 MODELS_VARIABLE = "HRCAM_MODELS"
+DEFAULT_MODEL = "t1ce-tumor"
+"""The model that is used where none is named: by the commands, the panel and the batch script."""
+
 ALLOW_IMPORT_VARIABLE = "HRCAM_ALLOW_IMPORT"
 """Names, separated by commas, of the modules (with all inside them) that a user lets bundles import."""
 

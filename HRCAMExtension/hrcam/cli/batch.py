@@ -9,8 +9,9 @@ from typing import Annotated
 
 import typer
 
+from ..bundle.bundle import DEFAULT_MODEL
 from . import options as given
-from .localize import DEFAULT_MODEL, USAGE_ERROR
+from .localize import USAGE_ERROR
 
 
 def batch(
@@ -30,9 +31,9 @@ def batch(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Compute finished cases too.")] = False,
     device: given.Device = "auto",
     class_name: given.ClassName = None,
-    plane: given.PlaneChoice = given.Plane.auto,
+    plane: given.Plane = "auto",
     fusion: given.Fusion = None,
-    precision: given.PrecisionChoice = given.Precision.fp32,
+    precision: given.Precision = "fp32",
     batch_size: given.BatchSize = None,
     engine: given.Engine = "auto",
     keep_levels: given.KeepLevels = False,
@@ -64,7 +65,7 @@ def batch(
 
     console, errors = Console(quiet=quiet, highlight=False), Console(stderr=True, highlight=False, soft_wrap=True)
     options = Options(
-        class_name, plane.value, device, precision.value, batch_size, fusion, keep_levels, engine,
+        class_name, plane, device, precision, batch_size, fusion, keep_levels, engine,
         minimum_region_ml=minimum_region, faithfulness=faithfulness,
     )
     left_out = {"overview": no_overview, "map": no_map}

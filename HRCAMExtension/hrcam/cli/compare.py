@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..bundle.bundle import DEFAULT_MODEL
 from ..errors import OutputError
 from ..words import shown
 from . import options as given
-from .localize import DEFAULT_MODEL, load_checked
+from .localize import load_checked
 from .progress import ProgressBar
 
 if TYPE_CHECKING:
@@ -32,9 +33,9 @@ def compare_files(
     ] = 1,
     device: given.Device = "auto",
     class_name: given.ClassName = None,
-    plane: given.PlaneChoice = given.Plane.auto,
+    plane: given.Plane = "auto",
     fusion: given.Fusion = None,
-    precision: given.PrecisionChoice = given.Precision.fp32,
+    precision: given.Precision = "fp32",
     batch_size: given.BatchSize = None,
     engine: given.Engine = "auto",
     minimum_region: given.MinimumRegion = 0.0,
@@ -57,7 +58,7 @@ def compare_files(
     from ..scan.volume import read_volume
 
     console, errors = Console(quiet=quiet, highlight=False), Console(stderr=True, highlight=False, soft_wrap=True)
-    options = Options(class_name, plane.value, device, precision.value, batch_size, fusion, engine=engine,
+    options = Options(class_name, plane, device, precision, batch_size, fusion, engine=engine,
                       minimum_region_ml=minimum_region)
     bundle = load_checked(model, options, errors)
     first, second = read_volume(earlier), read_volume(later)

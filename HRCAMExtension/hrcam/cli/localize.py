@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..bundle.bundle import Bundle, load_bundle
+from ..bundle.bundle import DEFAULT_MODEL, Bundle, load_bundle
 from ..errors import HRCAMError, OutputError
 from ..run.result import Result
 from ..scan.io.discovery import Case, find_cases
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from ..localize import Options
-
-DEFAULT_MODEL = "t1ce-tumor"
 
 USAGE_ERROR = 2
 
@@ -36,10 +34,10 @@ def localize_files(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")] = Path("hrcam-output"),
     device: given.Device = "auto",
     class_name: given.ClassName = None,
-    plane: given.PlaneChoice = given.Plane.auto,
+    plane: given.Plane = "auto",
     scene: given.Scene = False,
     fusion: given.Fusion = None,
-    precision: given.PrecisionChoice = given.Precision.fp32,
+    precision: given.Precision = "fp32",
     batch_size: given.BatchSize = None,
     engine: given.Engine = "auto",
     keep_levels: given.KeepLevels = False,
@@ -62,7 +60,7 @@ def localize_files(
 
     console, errors = Console(quiet=quiet, highlight=False), Console(stderr=True, highlight=False, soft_wrap=True)
     options = Options(
-        class_name, plane.value, device, precision.value, batch_size, fusion, keep_levels, engine,
+        class_name, plane, device, precision, batch_size, fusion, keep_levels, engine,
         minimum_region_ml=minimum_region, faithfulness=faithfulness,
     )
     outputs = [kind for kind in DEFAULT_OUTPUTS if not (no_overview and kind == "overview")] + ["scene"] * scene
@@ -123,28 +121,12 @@ def localize_case(
 
 def load_checked(model: str, options: Options, errors: Console) -> Bundle:
     """Load the model and check the options against it; what is wrong here is wrong usage, and ends with code 2."""
-    from ..cam.fusion import check_fusion
-    from ..localize import ENGINES
-    from ..run.inference import choose_device
-    from ..run.openvino_engine import is_wanted
+    from ..run.options import check_runnable
     from .app import describe
 
     try:
         bundle = load_bundle(model)
-        if options.class_name is not None and options.class_name not in bundle.class_names:
-            raise HRCAMError(f'Model {bundle.name} has no class "{options.class_name}".',
-                             f"Choose one of: {', '.join(bundle.class_names)}.")
-        if bundle.dimension == 3 and options.plane != "auto":
-            raise HRCAMError(f"Model {bundle.name} sees the whole volume and takes no plane.",
-                             "Leave the plane at auto.")
-        if options.fusion is not None:
-            check_fusion(options.fusion)
-        device = choose_device(options.device)
-        if options.precision == "fp16" and device.type == "cpu":
-            raise HRCAMError('The precision "fp16" is not available on cpu.', "Choose fp32 or bf16.")
-        if options.engine not in ENGINES:
-            raise HRCAMError(f'There is no engine "{options.engine}".', f"Choose one of: {', '.join(ENGINES)}.")
-        is_wanted(options.engine, device, options.precision, bundle.dimension, None)
+        check_runnable(options, bundle)
     except HRCAMError as error:
         errors.print(describe(error), markup=False)
         raise typer.Exit(USAGE_ERROR) from None

@@ -2,44 +2,23 @@
 
 from __future__ import annotations
 
-from enum import Enum
 from typing import Annotated
 
 import typer
-
-
-class Plane(str, Enum):
-    """Which slices a 2D model reads."""
-
-    auto = "auto"
-    axial = "axial"
-    coronal = "coronal"
-    sagittal = "sagittal"
-    all = "all"
-
-
-class Precision(str, Enum):
-    """Numbers that the network computes with."""
-
-    fp32 = "fp32"
-    bf16 = "bf16"
-    fp16 = "fp16"
-
 
 Model = Annotated[str, typer.Option("--model", "-m", help="Name (see hrcam models) or folder.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
 ClassName = Annotated[
     str | None, typer.Option("--class", help="Class whose evidence is shown (default: the likeliest pathology).")
 ]
-PlaneChoice = Annotated[
-    Plane,
-    typer.Option("--plane", help="auto: the model's best one that the scan can be read in; all: mean of the three."),
+Plane = Annotated[
+    str, typer.Option("--plane", help="auto (as acquired), axial, coronal, sagittal, or all (mean of the three).")
 ]
 Fusion = Annotated[
     str | None,
     typer.Option("--fusion", help="How levels are fused; sum is the published form (default: the model's)."),
 ]
-PrecisionChoice = Annotated[Precision, typer.Option("--precision", help="bf16 and fp16 are faster and less exact.")]
+Precision = Annotated[str, typer.Option("--precision", help="fp32; bf16 and fp16 are faster and less exact.")]
 BatchSize = Annotated[
     int | None, typer.Option("--batch-size", min=1, help="Slices a forward pass (default: suits the device).")
 ]

@@ -250,8 +250,7 @@ def place(
 
     Raises ``ModelError`` for a precision that the device does not offer.
     """
-    if precision not in PRECISIONS or (precision == "fp16" and device.type == "cpu"):
-        raise ModelError(f'The precision "{precision}" is not available on {device.type}.', "Choose fp32 or bf16.")
+    check_precision(precision, device)
     size = batch_size or (BATCH_ON_CPU if device.type == "cpu" else BATCH_ON_CUDA)
     network.to(memory_format=memory_format(network, torch.device("cpu")))  # type: ignore[call-overload]
     runner = Runner(network, device, max(1, size), precision, [], engine, network)
@@ -280,6 +279,12 @@ def _copy_on(device: torch.device, network: HRCAM) -> HRCAM:
 def _cpu_computes_bf16() -> bool:
     """As PyTorch's own compiler asks; without such instructions bf16 is emulated, 70 times slower than fp32."""
     return torch.backends.mkldnn.is_available() and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def check_precision(precision: str, device: torch.device) -> None:
+    """Raise ``ModelError`` for a precision that the device does not offer."""
+    if precision not in PRECISIONS or (precision == "fp16" and device.type == "cpu"):
+        raise ModelError(f'The precision "{precision}" is not available on {device.type}.', "Choose fp32 or bf16.")
 
 
 def memory_format(network: HRCAM, device: torch.device) -> torch.memory_format:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import multiprocessing
-import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -16,7 +15,9 @@ from typing import Any
 
 import numpy as np
 import SimpleITK as sitk  # noqa: N813 - its customary name
+from hrcam.atomic_files import replacing
 from hrcam.errors import OutputError
+from hrcam.words import reason
 from PIL import Image
 
 from .case import simulate_case
@@ -41,16 +42,13 @@ _DIRECTIONS = {
 @contextmanager
 def _atomic(path: Path) -> Iterator[Path]:
     """Give a name to write to; the file appears under its own name only when whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{os.getpid()}-{path.name}")
     try:
-        yield part
-        part.replace(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as part:
+            yield part
     except (OSError, RuntimeError) as error:  # ITK's writers raise RuntimeError
-        reason = str(getattr(error, "strerror", None) or error).strip().splitlines()[-1]
-        raise OutputError(f"{path} cannot be written: {reason}.", "Free space or choose another --out.") from error
-    finally:
-        part.unlink(missing_ok=True)
+        raise OutputError(f"{path} cannot be written: {reason(error)}.", "Free space or choose another --out.") \
+            from error
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:

@@ -55,7 +55,7 @@ def test_one_bad_case_does_not_stop_the_others_and_shows_in_the_exit_code(batch,
     assert table["broken"]["status"] == "failed" and table["broken"]["error"]
     for name in ("ill_result.json", "ill_map.nii.gz", "ill_levels.seg.nrrd", "ill_labels.nii.gz", "hrcam_batch.log"):
         assert (output / name).is_file(), name
-    assert not [path for path in output.iterdir() if path.name.startswith((".", "broken"))]
+    assert not [path for path in output.iterdir() if path.name.startswith("broken")]
     assert sceneNodes() == nodes
 
 
@@ -65,7 +65,7 @@ def test_a_second_run_skips_what_is_finished_unless_the_options_changed(batch, s
               "--no-overview"]
     assert batch.main(common) == 0
     assert batch.main(common) == 0
-    assert {row["status"] for row in rows(tmp_path / "out").values()} == {"skipped"}
+    assert {row["status"] for row in rows(tmp_path / "out").values()} == {"kept"}
     assert batch.main([*common, "--plane", "sagittal"]) == 0
     assert {row["status"] for row in rows(tmp_path / "out").values()} == {"done"}
 
@@ -89,7 +89,7 @@ def test_levels_and_faithfulness_are_written_on_request(batch, scans, tmp_path):
     maps = [sitk.GetArrayFromImage(sitk.ReadImage(str(output / name))) for name in ("ill_map.nii.gz", *levels)]
     np.testing.assert_allclose(maps[1] + maps[2], maps[0], atol=1e-3)
     for more in (["--keep-levels", "--faithfulness"], ["--keep-levels"], []):
-        assert run(*more)[0]["status"] == "skipped", "it has what is asked for"
+        assert run(*more)[0]["status"] == "kept", "it has what is asked for"
     row, levels = run("--plane", "sagittal")
     assert (row["status"], levels) == ("done", []), "maps of levels in another plane are gone"
 
@@ -103,7 +103,7 @@ def test_a_file_of_a_finished_case_that_is_missing_is_written_again(batch, scans
         assert batch.main([*common, *more]) == 0
         assert rows(output)["ill"]["status"] == "done" and (output / gone).is_file()
     assert batch.main([*common, "--scene"]) == 0
-    assert rows(output)["ill"]["status"] == "skipped"
+    assert rows(output)["ill"]["status"] == "kept"
 
 
 def test_options_have_the_names_that_they_have_in_the_command(batch):
@@ -116,9 +116,21 @@ def test_options_have_the_names_that_they_have_in_the_command(batch):
     assert {name for option in batch.parser()._actions for name in option.option_strings} <= known | own
 
 
-def test_no_cell_of_the_table_is_a_formula(batch, tmp_path):
-    batch._writeSummary([{"case": "=1+1", "status": "failed", "regions": 2}], tmp_path / "summary.csv")
-    assert rows(tmp_path)["'=1+1"]["regions"] == "2"
+def test_tables_and_what_is_kept_are_those_of_the_command(batch, scans, tmp_path, monkeypatch):
+    """A run of one goes on with the other: same model, options and files."""
+    import hrcam.bundle.bundle
+    from hrcam.batch.report import COLUMNS
+    from hrcam.batch.run import run_batch
+    from hrcam.localize import Options
+
+    (scans / "broken.nrrd").unlink()
+    output = tmp_path / "out"
+    bundle = hrcam.bundle.bundle.load_bundle("bright-blob")
+    assert batch.main(["--input", str(scans), "--output", str(output), "--model", "bright-blob"]) == 0
+    first = rows(output)
+    assert list(first["ill"])[: len(COLUMNS)] == list(COLUMNS)
+    again = run_batch([scans], bundle, output, Options(), report=False)
+    assert {row.status for row in again.rows} == {"kept"} and again.rows[0].found["predicted"] == "lesion"
 
 
 @pytest.mark.parametrize("arguments", [
@@ -165,10 +177,10 @@ def test_what_the_file_says_of_itself_reaches_the_result(batch, scans, tmp_path,
     import dataclasses
     import json
 
-    import hrcam.scan.volume
+    import hrcam.batch.case
 
-    read = hrcam.scan.volume.read_volume
-    monkeypatch.setattr(hrcam.scan.volume, "read_volume", lambda path: dataclasses.replace(
+    read = hrcam.batch.case.read_volume
+    monkeypatch.setattr(hrcam.batch.case, "read_volume", lambda path: dataclasses.replace(
         read(path), modality="CT", notes=("Left may be right.",)))
     (scans / "broken.nrrd").unlink()
     output = tmp_path / "out"

@@ -1,0 +1,94 @@
+"""How to localize, and whether a model can be run that way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..bundle.bundle import Bundle
+from ..errors import InputError
+from ..scan.geometry import PLANES
+
+ENGINES = ("auto", "torch", "openvino")
+PLANE_CHOICES = ("auto", *reversed(PLANES), "all")
+"""Of 2D models: as acquired, one of the three, or the mean of the three."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to localize.
+
+    Parameters
+    ----------
+    class_name : class whose evidence is shown; None: the predicted class if it is a pathology, otherwise the pathology
+        with the highest probability, whose map is given but not marked where the scan is called normal
+        (``withholding.is_withheld``).
+    plane : "auto" (the model's best one that the scan can be read in), "axial", "coronal", "sagittal", or "all" (mean
+        of the three planes' maps and logits). 3D models see the whole volume and take "auto" alone.
+    device : "auto" (CUDA where there is one), "cpu", "cuda", "cuda:N".
+    precision : "fp32", "bf16", or "fp16" (CUDA).
+    batch_size : slices a forward pass; None suits the device.
+    fusion : one of ``fusion.FUSIONS`` ("sum" is the published form); None: the bundle's.
+    keep_levels : also return the map of every CNN level.
+    engine : "torch", "openvino" (CPU; the extra ``fast``), or "auto": OpenVINO where it is installed and there is
+        enough to compute, in this scan and as many as ``scans`` says: the same input has the same engine whatever the
+        process did before. Maps agree within 1e-4 of their greatest value.
+    minimum_region_ml : smaller regions appear neither in the table nor in the labels.
+    faithfulness : also test if the answer rests on the strongest region, see ``faithfulness.deletion_test``.
+    scans : how many scans like this one the process is going to localize, for ``engine`` alone.
+    """
+
+    class_name: str | None = None
+    plane: str = "auto"
+    device: str = "auto"
+    precision: str = "fp32"
+    batch_size: int | None = None
+    fusion: str | None = None
+    keep_levels: bool = False
+    engine: str = "auto"
+    minimum_region_ml: float = 0.0
+    faithfulness: bool = False
+    scans: int = 1
+
+
+DEFAULT_OPTIONS = Options()
+
+
+def check_options(options: Options, bundle: Bundle) -> None:
+    """Raise for what the model, or no model, can be asked for; whether device and engine are there shows on running.
+
+    Raises
+    ------
+    InputError : a class, plane, engine or batch size that there is none of.
+    ModelError : an unknown fusion.
+    """
+    from ..cam.fusion import check_fusion
+
+    if options.class_name is not None and options.class_name not in bundle.class_names:
+        raise InputError(f'Model {bundle.name} has no class "{options.class_name}".',
+                         f"Choose one of: {', '.join(bundle.class_names)}.")
+    if options.plane not in PLANE_CHOICES:
+        raise InputError(f'There is no plane "{options.plane}".', f"Choose one of: {', '.join(PLANE_CHOICES)}.")
+    if bundle.dimension == 3 and options.plane != "auto":
+        raise InputError(f"Model {bundle.name} sees the whole volume and takes no plane.", "Leave the plane at auto.")
+    if options.engine not in ENGINES:
+        raise InputError(f'There is no engine "{options.engine}".', f"Choose one of: {', '.join(ENGINES)}.")
+    if options.batch_size is not None and options.batch_size < 1:
+        raise InputError(f"The batch size is {options.batch_size}.", "Give a number of at least 1.")
+    if options.fusion is not None:
+        check_fusion(options.fusion)
+
+
+def check_runnable(options: Options, bundle: Bundle) -> None:
+    """`check_options`, and that device, precision and engine are there: before the first of many scans.
+
+    Raises
+    ------
+    HRCAMError : what a run would end with.
+    """
+    from .inference import check_precision, choose_device
+    from .openvino_engine import is_wanted
+
+    check_options(options, bundle)
+    device = choose_device(options.device)
+    check_precision(options.precision, device)
+    is_wanted(options.engine, device, options.precision, bundle.dimension, None)
