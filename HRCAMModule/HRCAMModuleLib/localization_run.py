@@ -86,6 +86,8 @@ class LocalizationRun:
         self._data: EvidenceData | None = None
         self._sceneObservers: list[int] = []
         self.running = False
+        self.updatingScene = False
+        """Whether nodes are being added: what observes the scene had better wait for the last of them."""
 
     def start(self) -> None:
         """Begin; returns at once."""
@@ -127,6 +129,7 @@ class LocalizationRun:
         if not self.running:
             return
         self._data = data
+        self.updatingScene = True
         self._tell("scene", _("Updating the scene"), 0.0)
         self._run(addToSceneSteps(self._volumeNode, data, self._request.keepFormer), self._finish,
                   lambda done: self._tell("scene", _("Updating the scene"), done))
@@ -154,7 +157,7 @@ class LocalizationRun:
             self._onError(_("Cancelled: the input volume was removed from the scene."))
 
     def _stopped(self) -> None:
-        self.running = False
+        self.running = self.updatingScene = False
         for tag in self._sceneObservers:
             slicer.mrmlScene.RemoveObserver(tag)
         self._sceneObservers = []

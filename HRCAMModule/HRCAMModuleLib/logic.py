@@ -164,6 +164,11 @@ class HRCAMModuleLogic(ScriptedLoadableModuleLogic):
         """Whether a run without waiting is under way."""
         return self._run is not None and self._run.running
 
+    @property
+    def updatingScene(self) -> bool:
+        """Whether that run is adding its result to the scene."""
+        return self._run is not None and self._run.updatingScene
+
     def cancel(self) -> None:
         """Stop the run that is under way, within a second, and leave the scene as it was."""
         if self._run is not None:
@@ -346,9 +351,8 @@ class HRCAMModuleLogic(ScriptedLoadableModuleLogic):
         return point
 
     def evidenceTable(self, localization: Localization) -> list[dict[str, Any]]:
-        """The regions as rows, strongest first; points in world RAS, mm.
-
-        Keys: label, level, volume_ml, peak, mean, centroid_ras, peak_ras, plane, slice_index.
+        """The regions as rows, strongest first: label, level, volume_ml, peak, mean, centroid_ras, peak_ras (world),
+        plane, slice_index.
 
         Example
         -------

@@ -12,6 +12,7 @@ class LogicProtocol(Protocol):
     """What the panel may ask of the logic; see ``HRCAMModuleLogic`` for what each does."""
 
     running: bool
+    updatingScene: bool
 
     def getParameterNode(self) -> PanelParameters: ...
     def localize(self, volumeNode: Any, **options: Any) -> Any: ...

@@ -186,7 +186,8 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _refreshNow(self) -> None:
         self._refreshQueued = False
         self.logic.forgetRemoved()
-        if self._parameters is not None and self._showing is None and not slicer.mrmlScene.IsBatchProcessing():
+        busy = self._showing is not None or self.logic.updatingScene or slicer.mrmlScene.IsBatchProcessing()
+        if self._parameters is not None and not busy:  # whoever is busy refreshes in the end
             self.refresh()
 
     def _scanShown(self, volume: Any) -> None:

@@ -274,6 +274,15 @@ def test_models_are_listed_even_before_the_package_that_checks_them_is_there(pan
     assert "bright-blob" in names
 
 
+def test_the_sample_is_a_scan_that_its_model_knows(panel):
+    from hrcam.bundle.bundle import load_bundle
+    from hrcam.scan.checks import assess_fit
+    from hrcam.scan.volume import read_volume
+
+    sample = read_volume(ROOT / "HRCAMModule" / "Resources" / "SampleData" / "HRCAMSyntheticTumor.nrrd")
+    assert assess_fit(sample, load_bundle("t1ce-tumor")).warnings == (), "nobody's first try begins with a warning"
+
+
 def test_adding_a_model_copies_it_and_refuses_what_is_none(panel, monkeypatch, tmp_path, bright_blob_bundle):
     from hrcam.errors import HRCAMError
     from HRCAMModuleLib import models
