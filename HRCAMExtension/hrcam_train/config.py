@@ -261,7 +261,8 @@ def _find(name_or_path: str | Path, folder: Path) -> Path:
         meant = f"Did you mean {near[0]}? " if near else ""
         raise InputError(
             f"There is no configuration {str(name_or_path)!r}.",
-            f"{meant}Give a YAML file or one of {', '.join(recipes(folder))}.",
+            f"{meant}Give a YAML file or one of {', '.join(recipes(folder))}. "
+            "Recipes of simulated pairs belong to hrcam train-pairs, all others to hrcam train.",
         )
     return path
 

@@ -47,7 +47,7 @@ def check(python, folder):
         "version": _run([command, "--version"], folder),
         "help": _run([command, "--help"], folder),
         "models": _run([command, "models", "--json"], folder),
-        "recipe": _run([command, "train", "--print-recipe", "simulated-lesion"], folder),
+        "recipe": _run([command, "train-pairs", "--print-recipe", "simulated-lesion"], folder),
     }
     assert "localize" in printed["help"] and printed["recipe"].strip()
     there = {one["name"] for one in json.loads(printed["models"])["models"]

@@ -14,6 +14,9 @@ sys.path.insert(0, str(REPOSITORY / "Testing" / "release"))
 pytestmark = pytest.mark.slow
 
 
+PACKAGES = ("hrcam", "hrcam_train", "hrcam_research")
+
+
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
     pytest.importorskip("build", reason="needs build (pip install 'hrcam[test]')")
@@ -23,16 +26,16 @@ def wheel(tmp_path_factory):
 
 
 def test_the_wheel_holds_every_file_of_the_package_and_nothing_else(wheel):
-    run = subprocess.run(["git", "ls-files", "HRCAMExtension/hrcam"], cwd=REPOSITORY, capture_output=True, text=True,
-                         check=False)
+    run = subprocess.run(["git", "ls-files", *(f"HRCAMExtension/{package}" for package in PACKAGES)], cwd=REPOSITORY,
+                         capture_output=True, text=True, check=False)
     if run.returncode:
         pytest.skip("this is no Git checkout")
     tracked = {path.removeprefix("HRCAMExtension/") for path in run.stdout.splitlines()
                if (REPOSITORY / path).is_file()}
-    packed = {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("hrcam/")}
+    packed = {name for name in zipfile.ZipFile(wheel).namelist() if name.partition("/")[0] in PACKAGES}
     assert tracked - packed == set(), "add them to package-data in pyproject.toml"
     assert {name.split("/")[0] for name in zipfile.ZipFile(wheel).namelist()} == {
-        "hrcam", f"hrcam-{hrcam.__version__}.dist-info"}
+        *PACKAGES, f"hrcam-{hrcam.__version__}.dist-info"}
 
 
 def test_the_sdist_has_license_and_readme(wheel):
