@@ -306,7 +306,7 @@ def nifti_pair_cut(folder: Path) -> Path:
 
 
 @kind("is an Analyze file")
-def analyze_pair(folder: Path) -> Path:
+def nifti_pair_of_analyze(folder: Path) -> Path:
     return patch(write(folder / "a.hdr"), 344, "4s", b"")
 
 
