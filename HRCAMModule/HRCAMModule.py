@@ -1,5 +1,6 @@
 """HR-CAM Pathology Localization: the module that 3D Slicer loads. The work is in HRCAMModuleLib and in the engine."""
 
+import importlib
 import math
 import os
 import sys
@@ -14,15 +15,22 @@ import vtk
 for _part in [name for name in sys.modules if name.split(".")[0] == "HRCAMModuleLib"]:
     del sys.modules[_part]
 
-from HRCAMModuleLib.logic import HRCAMModuleLogic
-from HRCAMModuleLib.widget import HRCAMModuleWidget
 from slicer.i18n import tr as _
 from slicer.i18n import translate
 from slicer.ScriptedLoadableModule import ScriptedLoadableModule, ScriptedLoadableModuleTest
 
 DOCUMENTATION_URL = "https://github.com/HRCAM/HRCAMExtension/blob/main/docs/tutorial.md"
 
-__all__ = ["HRCAMModule", "HRCAMModuleFileReader", "HRCAMModuleLogic", "HRCAMModuleTest", "HRCAMModuleWidget"]
+__all__ = ["HRCAMModule", "HRCAMModuleFileReader", "HRCAMModuleTest"]
+
+_LATE = {"HRCAMModuleLogic": "HRCAMModuleLib.logic", "HRCAMModuleWidget": "HRCAMModuleLib.widget"}
+
+
+def __getattr__(name):
+    """The panel and the logic, imported when the panel opens or a script asks: Slicer starts without them."""
+    if name not in _LATE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_LATE[name]), name)
 
 
 class HRCAMModule(ScriptedLoadableModule):
@@ -114,6 +122,7 @@ class HRCAMModuleTest(ScriptedLoadableModuleTest):
         names = [entry.name for entry in listModels()]
         self.assertTrue(names, "no model bundle was found")
         self.model = os.environ.get("HRCAM_TEST_MODEL") or (defaultModel() if defaultModel() in names else names[0])
+        from HRCAMModuleLib.logic import HRCAMModuleLogic
         from HRCAMModuleLib.synthetic import addSyntheticScan
 
         self.volume = addSyntheticScan()

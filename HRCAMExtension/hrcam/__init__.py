@@ -1,18 +1,18 @@
 """HR-CAM: precise localization of pathology from image-level labels (Shinde et al., MICCAI 2019, arXiv:1909.12919).
 
-Importing this package needs no torch: what runs a network is imported when first asked for. The function `localize` is
-imported from `hrcam.localize`, the file of the same name.
+Importing this package needs neither torch nor numpy: each public name's file is imported when first asked for. The
+function `localize` is imported from `hrcam.localize`, the file of the same name.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from .bundle.bundle import Bundle, list_bundles, load_bundle
-from .bundle.write import install_bundle, save_bundle
 from .errors import BundleError, Cancelled, HRCAMError, InputError, ModelError, OutputError
 from .version import __version__
 
 if TYPE_CHECKING:
+    from .bundle.bundle import Bundle, list_bundles, load_bundle
+    from .bundle.write import install_bundle, save_bundle
     from .cam.levels.find import Level, find_levels
     from .cam.model import HRCAM, Evidence
     from .localize import Options
@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     from .scan.volume import Volume, read_volume
 
 _LAZY = {
+    "Bundle": "bundle.bundle",
+    "list_bundles": "bundle.bundle",
+    "load_bundle": "bundle.bundle",
+    "install_bundle": "bundle.write",
+    "save_bundle": "bundle.write",
     "HRCAM": "cam.model",
     "Evidence": "cam.model",
     "Level": "cam.levels.find",

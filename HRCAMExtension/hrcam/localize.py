@@ -19,6 +19,7 @@ import numpy.typing as npt
 from .bundle.bundle import Bundle
 from .errors import Cancelled, InputError, ModelError
 from .run.evidence_levels import softmax, volume_logits
+from .run.level_volumes import LevelVolumes
 from .run.marking import mark
 from .run.options import DEFAULT_OPTIONS, Options, check_options
 from .run.regions import find_regions
@@ -111,10 +112,7 @@ def localize(
         evidence, means = _mean_map(plans, [output.fused(shown, fusion) for output in outputs])
         error = max(output.completeness_error(shown, one) for output, one in zip(outputs, means, strict=True))
         _refuse_nonsense(evidence.max(), evidence.min())
-        level_maps = {
-            level.name: _mean_map(plans, [output.level(shown, level.name) for output in outputs])[0]
-            for level in runner.network.levels
-        } if options.keep_levels else None
+        level_maps = LevelVolumes.of(plans, outputs, shown) if options.keep_levels else None
         slices = _slice_evidence(volume, bundle, plans, outputs, evidence)
     with clock.stage("Finding regions"):
         levels, geometry = bundle.evidence_levels, volume.geometry

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from .level_map_store import Maps
@@ -27,6 +28,6 @@ def localizeHere(
     options = Options(class_name=request.classLabel, plane=request.plane, device=request.device,
                       fusion=request.fusion, keep_levels=True, faithfulness=request.faithfulness)
     found = localize(engineVolume(volumeNode), bundle, options, onProgress)
-    maps: Maps = {name: (lambda array=array: array) for name, array in (found.level_maps or {}).items()}
+    maps: Maps = {name: partial(found.level_maps.__getitem__, name) for name in found.level_maps or ()}
     data = EvidenceData(bundle.name, found.to_json(), found.map, found.labels, maps)
     return runToEnd(addToSceneSteps(volumeNode, data, request.keepFormer)), maps

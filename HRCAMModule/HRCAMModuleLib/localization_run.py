@@ -51,6 +51,9 @@ class WorkerProtocol(Protocol):
     ) -> None:
         """Begin; the callbacks come from the event loop."""
 
+    def prepare(self, model: str, device: str) -> None:
+        """Be ready for a run with this model."""
+
     def cancel(self) -> None:
         """Stop what is running, at once; no callback comes any more."""
 

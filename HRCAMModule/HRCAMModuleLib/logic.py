@@ -12,7 +12,7 @@ from slicer.i18n import tr as _
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 
 from . import display, volume_rendering
-from .dependencies import ensureDependencies
+from .dependencies import ensureDependencies, missingPackages
 from .display import OverlayKind
 from .engine import defaultModel, ensureEngineOnPath
 from .export import exportResult, wantedKinds
@@ -27,6 +27,7 @@ from .parameters import Overlay, PanelParameters
 from .result_files import loadResult
 from .steps import StepRunner, runToEnd
 from .volume_nodes import checkInput, dicomModality, sourceFile
+from .worker_client import WorkerClient
 
 
 class HRCAMModuleLogic(ScriptedLoadableModuleLogic):
@@ -47,7 +48,7 @@ class HRCAMModuleLogic(ScriptedLoadableModuleLogic):
 
     def __init__(self, worker: WorkerProtocol | None = None) -> None:
         super().__init__()
-        self._worker = worker
+        self._worker = worker or WorkerClient()
         self._run: LocalizationRun | None = None
         self._levelMaps = LevelMapStore()
         self._relabeling: StepRunner | None = None
@@ -129,19 +130,11 @@ class HRCAMModuleLogic(ScriptedLoadableModuleLogic):
         return self._localizeInWorker(volumeNode, request, onProgress, onDone, onError)
 
     def _localizeInWorker(
-        self,
-        volumeNode: Any,
-        request: Request,
-        onProgress: Callable[[str, float], None] | None,
-        onDone: Callable[[Localization], None] | None,
-        onError: Callable[[str], None] | None,
+        self, volumeNode: Any, request: Request, onProgress: Callable[[str, float], None] | None,
+        onDone: Callable[[Localization], None] | None, onError: Callable[[str], None] | None,
     ) -> LocalizationRun:
         if self.running:
             raise RuntimeError(_("A localization is running already. Cancel it first."))
-        if self._worker is None:
-            from .worker_client import WorkerClient
-
-            self._worker = WorkerClient()
 
         def done(localization: Localization, maps: Mapping[str, Callable[[], Any]], folder: Path) -> None:
             self._levelMaps.remember(localization, maps, folder)
@@ -158,6 +151,11 @@ class HRCAMModuleLogic(ScriptedLoadableModuleLogic):
                                     failed)
         self._run.start()
         return self._run
+
+    def prepare(self, model: str, device: str = "auto") -> None:
+        """Start the engine's process and load a model there, ahead of a run that does not wait."""
+        if not (self.running or slicer.app.testingEnabled() or missingPackages()):
+            self._worker.prepare(model, device)
 
     @property
     def running(self) -> bool:
@@ -179,8 +177,7 @@ class HRCAMModuleLogic(ScriptedLoadableModuleLogic):
         self.cancel()
         if self._relabeling is not None:
             self._relabeling.cancel()
-        if self._worker is not None:
-            self._worker.cancel()
+        self._worker.cancel()
         self._levelMaps.clear()
 
     # Results

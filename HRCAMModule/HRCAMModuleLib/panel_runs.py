@@ -13,6 +13,9 @@ from .run_section import RunSection
 from .scan_queue import ScanQueue
 from .volume_nodes import scansInScene
 
+PREPARE_AFTER_MS = 500
+"""So long is the panel open before the engine starts: passing through the module costs nothing."""
+
 
 class PanelProtocol(Protocol):
     """What the runs need of the panel."""
@@ -43,6 +46,12 @@ class PanelRuns:
         self.section = RunSection(ui)
         self._queue = ScanQueue(self._beginNext, self._allEnded)
         self._place = ""
+
+    def prepare(self) -> None:
+        """Have the engine ready with the chosen model, so that the first run need not wait for it."""
+        parameters, entry = self._panel.chosen()
+        if parameters is not None and entry is not None:
+            self._panel.logic.prepare(str(entry.folder), parameters.device.value)
 
     def toggle(self) -> None:
         """The big button: localize the chosen scan, or cancel."""

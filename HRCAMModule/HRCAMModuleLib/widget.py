@@ -20,7 +20,7 @@ from .localization import FUSED, Localization
 from .logic import HRCAMModuleLogic
 from .logic_protocol import LogicProtocol
 from .model_section import ModelSection
-from .panel_runs import PanelRuns
+from .panel_runs import PREPARE_AFTER_MS, PanelRuns
 from .parameters import PanelParameters
 from .result_section import PLANES, ResultSection
 from .results_section import ResultsSection
@@ -115,6 +115,7 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.shownState.forgetSlices()
         self._connectParameters()
         self._views.start()
+        qt.QTimer.singleShot(PREPARE_AFTER_MS, self.runs.prepare)
 
     def exit(self) -> None:
         """The user went to another module; a run goes on."""
@@ -348,6 +349,7 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _modelChosen(self, name: str) -> None:
         self._parameters.model = name
         self._updateApply()
+        self.runs.prepare()
 
     def _fusionChosen(self, fusion: str) -> None:
         self._parameters.fusion = fusion

@@ -7,6 +7,7 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from .worker_process import LineProcess, ProcessProtocol, pythonExecutable
 
 PROTOCOL = 1
 _KEPT_LINES = 15
+_SCANS = 10
+"""So many runs a session is the engine told to expect: it then compiles a model that gains by it, once."""
 
 STAGES = {
     "Reading": lambda: _("Reading the volume"), "Checking": lambda: _("Checking the volume"),
@@ -54,6 +57,7 @@ class WorkerClient:
         self._process.onFinished = self._ended
         self._job: _Job | None = None
         self._count = 0
+        self._prepared: tuple[str, str] | None = None
         self._lastLines: deque[str] = deque(maxlen=_KEPT_LINES)
 
     def localize(
@@ -71,9 +75,8 @@ class WorkerClient:
         job = self._job = _Job(str(self._count), outputFolder, onProgress, onDone, onError, Path(request.model).name)
         try:
             if not self._process.running:
-                self._lastLines.clear()
                 onProgress(_("Starting the engine"), 0.0)
-                self._process.start(pythonExecutable(), ["-u", "-m", "hrcam.worker"], str(ensureEngineOnPath()))
+                self._start()
         except RuntimeError as error:
             self._fail(str(error))
             return
@@ -81,12 +84,32 @@ class WorkerClient:
             return
         known = {"modality": request.modality} if request.modality else {}
         options = {"class_name": request.classLabel, "plane": request.plane, "device": request.device,
-                   "fusion": request.fusion, "keep_levels": True, "faithfulness": request.faithfulness}
+                   "fusion": request.fusion, "keep_levels": True, "faithfulness": request.faithfulness,
+                   "scans": _SCANS}
         self._process.write(json.dumps({
             "protocol": PROTOCOL, "id": job.id, "op": "localize", "model": request.model,
             "input": str(volumePath), "output": str(outputFolder), "name": name[:1000] or "volume",
             "source": request.source[:4096], **known, "options": options,
         }))
+
+    def prepare(self, model: str, device: str) -> None:
+        """Start the process and load a model there while the user looks for a button; failures are told by the run."""
+        if self._job is not None or (self._process.running and self._prepared == (model, device)):
+            return
+        try:
+            if not self._process.running:
+                self._start()
+        except RuntimeError as error:
+            logging.info("HR-CAM: the engine's process was not started ahead of its use: %s", error)
+            return
+        self._prepared = model, device
+        self._count += 1
+        self._process.write(json.dumps({"protocol": PROTOCOL, "id": str(self._count), "op": "load", "model": model,
+                                        "device": device, "scans": _SCANS}))
+
+    def _start(self) -> None:
+        self._lastLines.clear()
+        self._process.start(pythonExecutable(), ["-u", "-m", "hrcam.worker"], str(ensureEngineOnPath()))
 
     def cancel(self) -> None:
         """Kill the process and its children; the next run starts a fresh one."""
@@ -114,12 +137,12 @@ class WorkerClient:
             self._finish(job, event["result"])
 
     def _finish(self, job: _Job, result: dict[str, Any]) -> None:
+        from hrcam.run.level_volumes import read_level
         from hrcam.scan.io.raw_nrrd import open_raw
 
         try:
             document = json.loads((job.output / result["document"]).read_text(encoding="utf-8"))
-            maps = {level: (lambda path=job.output / file: open_raw(path))
-                    for level, file in result["level_maps"].items()}
+            maps = {level: partial(read_level, job.output / file) for level, file in result["level_maps"].items()}
             data = EvidenceData(document["provenance"]["model"]["name"], document, open_raw(job.output / result["map"]),
                                 open_raw(job.output / result["labels"]), maps)
         except (OSError, ValueError, KeyError, TypeError) as error:

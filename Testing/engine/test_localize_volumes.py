@@ -9,6 +9,7 @@ from corpus.make import KINDS
 from hrcam.cli import app as cli
 from hrcam.errors import Cancelled, InputError, ModelError
 from hrcam.localize import Options, localize
+from hrcam.run.level_volumes import read_level
 
 torch = pytest.importorskip("torch")
 CPU = Options(device="cpu", engine="torch")
@@ -174,3 +175,11 @@ def test_a_single_slice_is_refused_in_one_sentence_and_leaves_nothing(kind, tmp_
     assert " ".join(heard.err.split()).endswith(
         "is a single slice, but the model reads whole volumes. Give the whole scan, or choose a 2D model.")
     assert heard.err.count("Error:") == 1 and not out.exists()
+
+
+def test_levels_of_a_volume_add_up_and_come_back_from_their_files(random_bundle, scan, tmp_path):
+    found = localize(scan, random_bundle, dataclasses.replace(CPU, keep_levels=True, fusion="sum"))
+    np.testing.assert_allclose(sum(found.level_maps.values()), found.map, atol=1e-3)
+    for name, level in found.level_maps.items():
+        found.level_maps.write(name, tmp_path / "level.npz")
+        np.testing.assert_array_equal(read_level(tmp_path / "level.npz"), level)

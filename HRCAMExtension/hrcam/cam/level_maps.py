@@ -76,10 +76,17 @@ class Output:
             with torch.inference_mode():
                 yield part, fuse(levels, self.size, fusion, images)[:, 0].numpy()
 
-    def level(self, class_index: int, name: str) -> Parts:
-        """One level's map of a class at its own size, a few items at a time: `Plan.add` up-samples it."""
-        for part in self._parts():
-            yield part, self._maps(class_index, name, part)[:, 0]
+    def of_class(self, class_index: int) -> dict[str, Store]:
+        """The maps of one class alone, each count×1×*native; the other classes' can go then."""
+        if len(self.classes) == 1:
+            return self.levels
+        column = self.classes.index(class_index)
+        first = [store[slice(0, 1)][:, [column]] for store in self.levels.values()]
+        kept = make_room(list(self.levels), len(self.logits), first, 1)
+        for name, store in self.levels.items():
+            for part in self._parts():
+                kept[name][part] = store[part][:, [column]]
+        return kept
 
     def completeness_error(self, class_index: int, means: npt.NDArray[np.float64]) -> float:
         """Max over items of |mean(map) + bias - logit| for the means of the fused maps of a class."""

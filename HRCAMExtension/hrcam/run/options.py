@@ -28,7 +28,7 @@ class Options:
     precision : "fp32", "bf16", or "fp16" (CUDA).
     batch_size : slices a forward pass; None suits the device.
     fusion : one of ``fusion.FUSIONS`` ("sum" is the published form); None: the bundle's.
-    keep_levels : also return the map of every CNN level.
+    keep_levels : also return the map of every CNN level, kept at its own size and up-sampled when it is looked up.
     engine : "torch", "openvino" (CPU; the extra ``fast``), or "auto": OpenVINO where it is installed and there is
         enough to compute, in this scan and as many as ``scans`` says: the same input has the same engine whatever the
         process did before. Maps agree within 1e-4 of their greatest value.
@@ -61,8 +61,6 @@ def check_options(options: Options, bundle: Bundle) -> None:
     InputError : a class, plane, engine or batch size that there is none of.
     ModelError : an unknown fusion.
     """
-    from ..cam.fusion import check_fusion
-
     if options.class_name is not None and options.class_name not in bundle.class_names:
         raise InputError(f'Model {bundle.name} has no class "{options.class_name}".',
                          f"Choose one of: {', '.join(bundle.class_names)}.")
@@ -75,6 +73,8 @@ def check_options(options: Options, bundle: Bundle) -> None:
     if options.batch_size is not None and options.batch_size < 1:
         raise InputError(f"The batch size is {options.batch_size}.", "Give a number of at least 1.")
     if options.fusion is not None:
+        from ..cam.fusion import check_fusion
+
         check_fusion(options.fusion)
 
 
@@ -85,10 +85,12 @@ def check_runnable(options: Options, bundle: Bundle) -> None:
     ------
     HRCAMError : what a run would end with.
     """
+    check_options(options, bundle)
+    if (options.device, options.precision, options.engine) == ("auto", "fp32", "auto"):
+        return  # always there: the import of PyTorch can wait until the scan is read
     from .inference import check_precision, choose_device
     from .openvino_engine import is_wanted
 
-    check_options(options, bundle)
     device = choose_device(options.device)
     check_precision(options.precision, device)
     is_wanted(options.engine, device, options.precision, bundle.dimension, None)

@@ -133,7 +133,7 @@ class Result:
     slices: tuple[SliceEvidence, ...]
     plane: str
     geometry: Geometry
-    level_maps: dict[str, FloatArray] | None = None
+    level_maps: Mapping[str, FloatArray] | None = None
     warnings: tuple[str, ...] = ()
     completeness_error: float | None = None
     timings: dict[str, float] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""What the worker leaves for the GUI: raw NRRD arrays, quick to write and to load, and the result's JSON, last."""
+"""What the worker leaves for the GUI: arrays that are quick to write and to load, and the result's JSON, last."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from ..errors import OutputError
 from ..output.provenance import origin_of
+from ..run.level_volumes import LevelVolumes
 from ..run.result import Result, validate_result
 from ..scan.io.formats import safe_name
 from ..scan.io.raw_nrrd import write_raw
@@ -24,18 +25,19 @@ def write_arrays(result: Result, folder: Path) -> dict[str, object]:
     Returns
     -------
     ``{"document": NAME_result.json, "map": NAME_map.nrrd, "labels": NAME_labels.nrrd, "level_maps": {level: file}}``,
-    file names within ``folder``. Arrays are uncompressed NRRD on the input's grid: float32 logits, uint8 levels.
+    file names within ``folder``. Map and labels are uncompressed NRRD on the input's grid: float32 logits, uint8
+    levels. Maps of the CNN's levels are as small as the network made them, for ``level_volumes.read_level``.
 
     Raises
     ------
     OutputError : the folder cannot be written, or the disk is full; nothing is left behind then.
     """
     stem = safe_name(result.case)
-    level_files = {level: f"{stem}_level{number}.nrrd" for number, level in enumerate(result.level_maps or {}, start=1)}
+    levels = result.level_maps
+    assert levels is None or isinstance(levels, LevelVolumes)
+    level_files = {level: f"{stem}_level{number}.npz" for number, level in enumerate(levels or {}, start=1)}
     arrays: dict[str, npt.NDArray[np.generic]] = {f"{stem}_map.nrrd": result.map, f"{stem}_labels.nrrd": result.labels}
-    arrays |= {level_files[level]: array for level, array in (result.level_maps or {}).items()}
-    document = result.to_json({"map": f"{stem}_map.nrrd", "labels": f"{stem}_labels.nrrd",
-                               **{f"map_{level}": name for level, name in level_files.items()}})
+    document = result.to_json({"map": f"{stem}_map.nrrd", "labels": f"{stem}_labels.nrrd"})
     validate_result(document)
     json_name, origin = f"{stem}_result.json", origin_of(result)
     moved: list[Path] = []
@@ -46,8 +48,11 @@ def write_arrays(result: Result, folder: Path) -> dict[str, object]:
         try:
             for name, array in arrays.items():
                 write_raw(holder / name, array, result.geometry.ijk_to_lps, origin)
+            if levels is not None:
+                for level, name in level_files.items():
+                    levels.write(level, holder / name)
             (holder / json_name).write_text(json.dumps(document, allow_nan=False), encoding="utf-8")
-            for name in (*arrays, json_name):
+            for name in (*arrays, *level_files.values(), json_name):
                 (holder / name).replace(folder / name)
                 moved.append(folder / name)
         finally:

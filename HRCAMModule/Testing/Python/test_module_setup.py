@@ -41,6 +41,8 @@ from Testing.host import start
 host = start()
 import slicer
 host.loadModule({str(ROOT / "HRCAMModule" / "HRCAMModule.py")!r})
+early = {{"HRCAMModuleLib.widget", "HRCAMModuleLib.logic"}} & set(sys.modules)
+assert not early, early
 slicer.util.getModuleWidget("HRCAMModule").enter()
 assert not host.errors, host.errors
 assert "torch" not in sys.modules

@@ -63,7 +63,7 @@ def test_the_request_follows_the_engines_own_schema(client):
     client.localize(classLabel="lesion", device="cpu", plane="axial", fusion="sum")
     request = parse_request(json.dumps(client.process.lines[-1]).encode())
     assert request["options"] == {"class_name": "lesion", "plane": "axial", "device": "cpu", "fusion": "sum",
-                                  "keep_levels": True, "faithfulness": False}
+                                  "keep_levels": True, "faithfulness": False, "scans": 10}
     client.localize(faithfulness=True)
     assert parse_request(json.dumps(client.process.lines[-1]).encode())["options"]["faithfulness"] is True
 
@@ -88,6 +88,30 @@ def test_the_process_is_started_once_beside_the_engine_and_stays_warm(client):
     from pathlib import Path
 
     assert (Path(folder) / "hrcam" / "worker" / "__main__.py").is_file()
+
+
+def test_the_engine_is_made_ready_for_a_model_once_and_its_answers_disturb_no_run(client):
+    from hrcam.worker.protocol import parse_request
+
+    for device in ("auto", "auto", "cpu"):
+        client.client.prepare("bright-blob", device)
+    loads = [parse_request(json.dumps(line).encode()) for line in client.process.lines]
+    assert [(one["op"], one["device"]) for one in loads] == [("load", "auto"), ("load", "cpu")]
+    assert len(client.process.started) == 1
+    number = client.localize()
+    client.process.say(event="error", id=loads[0]["id"], code="model", message="No.", hint="Try.")
+    assert client.errors == [] and number != loads[1]["id"]
+    client.client.prepare("other", "cpu")
+    assert len(client.process.lines) == 3, "not while a run is under way"
+
+
+def test_the_panel_makes_the_engine_ready_for_the_chosen_model(panel, slicerHost, monkeypatch):
+    asked = []
+    monkeypatch.setattr(panel.logic, "prepare", lambda model, device: asked.append((model, device)))
+    panel.exit()
+    panel.enter()
+    slicerHost.waitUntil(lambda: asked)
+    assert asked == [(str(panel.chosen()[1].folder), "auto")]
 
 
 def test_progress_is_told_in_words_and_other_requests_events_are_ignored(client):

@@ -144,6 +144,19 @@ def test_help_is_fast_and_imports_no_torch():
     assert time.perf_counter() - start < 10, "generous: the machine may be busy"
 
 
+def test_the_command_alone_imports_no_numpy_and_the_first_progress_comes_before_torch(tmp_path):
+    code = ("import sys, hrcam.cli.app as app\nassert 'numpy' not in sys.modules\n"
+            "import hrcam.cli.localize as command\n"
+            "def said(stage, fraction):\n print(stage, 'torch' in sys.modules)\n raise SystemExit\n"
+            "command.ProgressBar.__enter__ = lambda bar: said\n"
+            f"app.main(['localize', {str(tmp_path / 'scan.nrrd')!r}])")
+    import SimpleITK
+
+    SimpleITK.WriteImage(SimpleITK.Image(16, 16, 4, SimpleITK.sitkInt16), str(tmp_path / "scan.nrrd"))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout == "Reading False\n", done.stderr
+
+
 @pytest.mark.parametrize("name", cli.COMMANDS)
 def test_every_command_has_its_own_help(name, capsys):
     assert cli.main([name, "--help"]) == 0

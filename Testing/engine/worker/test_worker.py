@@ -17,6 +17,7 @@ import pytest
 import SimpleITK as sitk  # noqa: N813
 from hrcam.errors import BundleError, Cancelled, HRCAMError, InputError
 from hrcam.localize import STAGES, Options
+from hrcam.run.level_volumes import read_level
 from hrcam.run.result import validate_result
 from hrcam.scan.volume import to_sitk
 from hrcam.worker.protocol import MAX_LINE_BYTES, ProtocolError, describe, parse_request, read_requests
@@ -97,7 +98,9 @@ def test_a_scan_is_localized_with_progress_and_files(worker, scan, tmp_path, bri
     for image in (evidence, labels):
         assert (image.GetOrigin(), image.GetSpacing(), image.GetDirection(), image.GetSize()) == (
             given.GetOrigin(), given.GetSpacing(), given.GetDirection(), given.GetSize())
-    levels = [sitk.GetArrayFromImage(sitk.ReadImage(str(out / name))) for name in files["level_maps"].values()]
+    levels = [read_level(out / name) for name in files["level_maps"].values()]
+    fine, coarse = ((out / name).stat().st_size for name in files["level_maps"].values())
+    assert coarse < fine / 3, "levels travel at their own size"
     assert len(levels) == 2 and np.allclose(sum(levels), sitk.GetArrayFromImage(evidence), atol=1e-3)
     for number, level in enumerate(document["evidence_levels"], start=1):
         assert np.array_equal(sitk.GetArrayFromImage(labels) >= number,
