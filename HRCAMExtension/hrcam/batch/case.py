@@ -160,6 +160,7 @@ def _found(document: Mapping[str, Any]) -> dict[str, Any]:
         "regions": len(regions),
         "volume_ml": sum(region["volume_ml"] for region in regions),
         "strongest": strongest,
+        "withheld": bool(document.get("withheld")) and _reaches_a_level(document),
         "faithfulness": document.get("faithfulness"),
         "warnings": document["warnings"],
         "out_of_range_score": document["provenance"]["input"].get("out_of_range_score"),
@@ -218,3 +219,9 @@ def _limit_threads(threads: int | None) -> None:
     if torch.get_num_threads() != threads:
         torch.set_num_threads(threads)
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads)
+
+
+def _reaches_a_level(document: Mapping[str, Any]) -> bool:
+    """Whether evidence of a result's document reaches its weakest level, marked or not."""
+    weakest = min(level["threshold"] for level in document["evidence_levels"])
+    return any((one.get("peak") or weakest - 1) >= weakest for one in document["slices"])

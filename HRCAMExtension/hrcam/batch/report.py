@@ -18,6 +18,7 @@ from ..atomic_files import replacing
 from ..errors import OutputError
 from ..output.writers import RESULT_SUFFIX
 from ..run.result import RESEARCH_USE, faithfulness_in_words, percent, read_faithfulness
+from ..run.units import in_units, spell_units
 from ..words import reason, shown, spreadsheet_cell
 from .records import DONE, KEPT, PASSED_OVER, STATE_FOLDER, Batch, Row
 
@@ -127,9 +128,11 @@ def _write_parquet(stream: IO[bytes], records: Sequence[dict[str, Any]], columns
 def _case(row: Row, batch: Batch) -> dict[str, Any]:
     """What the template shows of a case."""
     overview, faithfulness = row.found["overview"], read_faithfulness(row.found["faithfulness"])
+    strongest, levels = row.found["strongest"], batch.bundle.evidence_levels
     return {
         "row": row,
         "found": row.found,
+        "evidence": spell_units(in_units(strongest["peak"], levels)) if strongest else "",
         "classes": sorted(row.found["probabilities"].items(), key=lambda item: -item[1]),
         "faithfulness": faithfulness and faithfulness_in_words(faithfulness, _readable(row.found["shown_class"])),
         "thumbnail": _thumbnail(batch.out / overview) if overview else None,
