@@ -34,7 +34,7 @@ class Plane(Enum):
     def label(self) -> str:
         """Text in the panel."""
         return {
-            Plane.AUTO: _("As acquired"), Plane.AXIAL: _("Axial"), Plane.CORONAL: _("Coronal"),
+            Plane.AUTO: _("Automatic"), Plane.AXIAL: _("Axial"), Plane.CORONAL: _("Coronal"),
             Plane.SAGITTAL: _("Sagittal"), Plane.ALL: _("All three, averaged"),
         }[self]
 
