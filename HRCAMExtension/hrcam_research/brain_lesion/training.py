@@ -47,8 +47,8 @@ class Stage:
 
 
 STAGES = (
-    Stage("even", 6770, 1e-3, 0.3, Shares(generated=5, real=2, tumors=2, anywhere=0)),
-    Stage("rest", 2000, 7e-4, 0.6, Shares(generated=5, real=2, tumors=1, anywhere=2), warm_up=50),
+    Stage("even", 6771, 1e-3, 0.3, Shares(generated=5, real=2, tumors=2, anywhere=0)),
+    Stage("rest", 1344, 7e-4, 0.6, Shares(generated=5, real=2, tumors=1, anywhere=2), warm_up=50),
 )
 
 
