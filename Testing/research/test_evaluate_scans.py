@@ -127,7 +127,7 @@ def test_the_first_page_shows_sites_baselines_and_healthy_heads(folder, bright_b
 
 
 def test_a_set_that_is_not_there_is_an_error(folder, bright_blob_bundle, tmp_path):
-    with pytest.raises(InputError, match="no set has the name"):
+    with pytest.raises(InputError, match="no set of the name that was given"):
         evaluate_models([str(bright_blob_bundle.path)], folder, tmp_path, Settings(sets=("lggg",)), print)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from ..errors import InputError
 from .intensity import otsu_threshold
 from .sampling import fits_in_all_planes
+from .skull import is_stripped
 from .statistics import distances, intensity_statistics
 from .thinning import positions, thin
 from .volume import MAX_VOXELS, Volume
@@ -116,7 +117,7 @@ def assess_fit(volume: Volume, bundle: HasMetadata) -> Fit:
     of view, size of what is shown, and the intensity statistics.
     """
     found = _distances(volume, bundle)
-    return Fit((*volume.notes, *_modality(volume, bundle), *_grid(volume, bundle), *_looks(found)),
+    return Fit((*volume.notes, *_modality(volume, bundle), *_grid(volume, bundle), *_looks(volume, found)),
                max(found.values()) if found else None)
 
 
@@ -217,10 +218,13 @@ def _foreground_mm(volume: Volume) -> tuple[float, float, float]:
     return lengths[0], lengths[1], lengths[2]
 
 
-def _looks(found: dict[str, float]) -> list[str]:
+def _looks(volume: Volume, found: dict[str, float]) -> list[str]:
     worst = max(found, key=lambda name: found[name], default=None)
     if worst is None or found[worst] <= WARNING_SCORE:
         return []
+    if is_stripped(volume):  # known, and said: it is no reason to think that the scan is a wrong one
+        return ["The scan shows a brain without its skull; the model was trained on whole heads (out-of-range score "
+                f"{found[worst]:.2g}). Read the result with care."]
     return [f"The scan looks unlike those that the model was trained on ({worst.replace('_', ' ')}; out-of-range score "
             f"{found[worst]:.2g}). Mistrust the result."]
 

@@ -51,12 +51,13 @@ def evaluate_models(
         say(f"{bundle.name} {bundle.version}")
         if images:
             path = out / "results" / f"{bundle.name}.json"
-            evaluate_bundle(bundle, place, out, settings, _told(say), partial(write_json, path=path),
-                            _earlier(path, bundle))
+            keep = partial(write_json, path=path)
+            keep(evaluate_bundle(bundle, place, out, settings, _told(say), keep, _earlier(path, bundle)))
         evaluate_scans(bundle, scans, out, commit(), settings.device, settings.cases, _told(say))
         say(f"{bundle.name}: {time.monotonic() - started:.0f} s")
     if not measured:
-        raise InputError(f"No model here fits the data in {place}, or no set has the name that --data-set gives.",
+        names = ", ".join(bundle.name for bundle in bundles)
+        raise InputError(f"{place} holds no image of a class that {names} knows, or no set of the name that was given.",
                          "Name a model with --model, and a set of the data folder with --data-set.")
     report = write_report(out)
     say(f"Wrote {report}")
