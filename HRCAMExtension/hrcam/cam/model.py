@@ -18,6 +18,7 @@ from .feature_maps import run_tapped
 from .fusion import check_fusion, fuse
 from .levels.example_run import unwrap
 from .levels.find import Level, find_levels, resolve_levels
+from .levels.place import Placement, find_places, lay
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,7 @@ class HRCAM(nn.Module):
         self.head = nn.Linear(
             sum(level.channels for level in self.levels), classes, device=parameter.device, dtype=parameter.dtype
         )
+        self._placements: dict[tuple[int, ...], list[Placement]] = {}
 
     @property
     def num_classes(self) -> int:
@@ -115,9 +117,15 @@ class HRCAM(nn.Module):
     def native_maps(self, x: Tensor, classes: int | Tensor | None = None) -> tuple[Tensor, list[Tensor]]:
         """Return logits (B×K) and the evidence of each level at its own resolution (B×C'×*native, fine → coarse).
 
-        ``logits[:, c] = Σ_l mean(map_l[:, c]) + b_c`` exactly. Gradients flow where enabled.
+        ``logits[:, c] = Σ_l mean(map_l[:, c]) + b_c`` exactly. Gradients flow where enabled. The maps cover the image
+        evenly: where a level's feature map does not, its evidence is laid on the image (see `levels.place.lay`).
+
+        Raises
+        ------
+        ModelError : at this size of `x` the evidence of a level cannot be placed on the image.
         """
         self._check_input(x)
+        placements = self.placements(x)
         chosen = self._choose(classes, len(x))
         weights = self.head.weight.split([level.channels for level in self.levels], dim=1)
 
@@ -126,7 +134,29 @@ class HRCAM(nn.Module):
             return _average(features), _weigh(features, weight if chosen is None else weight[chosen].unsqueeze(1))
 
         reduced = run_tapped(self.cnn, self._names(), x, reduce)
-        return self._classify(torch.cat([pooled for pooled, _ in reduced], dim=1)), [level for _, level in reduced]
+        laid = [lay(level, place) for (_, level), place in zip(reduced, placements, strict=True)]
+        return self._classify(torch.cat([pooled for pooled, _ in reduced], dim=1)), laid
+
+    def placements(self, x: Tensor) -> list[Placement]:
+        """How the levels lie on images of the size of `x`, B×C×*size: found at its first use, and kept.
+
+        Raises
+        ------
+        ModelError : the network places a level's map in a way that cannot be made good.
+        """
+        size = tuple(int(n) for n in x.shape[2:])
+        if size not in self._placements:
+            strides = [level.stride for level in self.levels]
+            found = find_places(self.cnn, self._names(), x.to(self.head.weight), strides)
+            for level, place in zip(self.levels, found, strict=True):
+                if place.fault:
+                    raise ModelError(
+                        f"In an input of {'×'.join(map(str, size))}, {level.name!r} shows the image {place.fault}, so "
+                        "its evidence cannot be placed on it.",
+                        "Give an input of the size that the network was made for.",
+                    )
+            self._placements[size] = found
+        return self._placements[size]
 
     def evidence(
         self,

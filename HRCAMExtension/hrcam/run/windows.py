@@ -75,6 +75,8 @@ def cut(network: HRCAM, size: Sequence[int], voxels: int) -> Windows:
                          whole)
     if any(hasattr(module, "level_stride") for module in network.cnn.modules()):  # see `levels`
         raise ModelError("The volume cannot be cut into windows: the network looks at whole slices of it.", whole)
+    if any(any(map(any, place.margins)) for place in network.placements(torch.zeros(1, 1, *[4 * STEP] * len(size)))):
+        raise ModelError("The volume cannot be cut into windows: the network pads or crops what it gets.", whole)
     if network not in _reaches:
         _reaches[network] = reach(network)
     overlap = _reaches[network]

@@ -257,6 +257,7 @@ def test_level_maps_are_all_that_is_kept_of_the_features():
     import weakref
 
     hrcam = wrap(zoo.UNetEncoder(2))
+    hrcam.placements(torch.rand(1, 1, 32, 32))  # once a size
     alive = []
 
     def watch(_module, _inputs, output):

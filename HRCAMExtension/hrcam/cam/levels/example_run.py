@@ -1,7 +1,9 @@
 """A trial run of a CNN: it is watched once on an image that it accepts, and given back as it was."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import inspect
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +28,9 @@ def unwrap(cnn: nn.Module) -> nn.Module:
     while isinstance(cnn, nn.DataParallel | nn.parallel.DistributedDataParallel):
         cnn = cnn.module
     if not isinstance(cnn, nn.Module):
-        raise ModelError(f"The network is a {type(cnn).__name__}.", "Give a torch.nn.Module.")
+        exported = isinstance(cnn, torch.export.ExportedProgram)
+        hint = "Wrap the original Python network, a torch.nn.Module." if exported else "Give a torch.nn.Module."
+        raise ModelError(f"The network is a {type(cnn).__name__}.", hint)
     for name, module in cnn.named_modules():
         called = name or "The network"
         if isinstance(module, torch.jit.ScriptModule):
@@ -40,6 +44,10 @@ def unwrap(cnn: nn.Module) -> nn.Module:
             )
         if _is_quantized_convolution(module):
             raise ModelError(f"{called} is quantized and gives integers.", "Wrap the network before it is quantized.")
+        if _is_exported(module):
+            raise ModelError(
+                f"{called} is exported (torch.export), and its layers are gone.", "Wrap the original Python network."
+            )
         if any(is_lazy(value) for value in (*module._parameters.values(), *module._buffers.values())):
             raise ModelError(
                 f"{called} is a lazy layer without weights.", "Run the network on an image once, then wrap it."
@@ -57,13 +65,16 @@ def trial_run(cnn: nn.Module, example: Tensor | None = None, num_dims: int | Non
     ------
     ModelError : the network fails on the example, or accepts no made-up input.
     """
-    with _undisturbed(cnn):
+    with undisturbed(cnn):
         if example is not None:
             if not isinstance(example, Tensor) or example.ndim not in (4, 5) or len(example) < 1:
-                raise ModelError("The example is not an image.", "Give a tensor B×C×H×W or B×C×D×H×W.")
+                several = isinstance(example, Mapping | list | tuple)
+                hint = _wrap_the_part(cnn) if several else "Give a tensor B×C×H×W or B×C×D×H×W."
+                raise ModelError("The example is not an image.", hint)
             try:
                 return record(cnn, example[:1])
             except Exception as error:
+                _refuse_other_inputs(cnn)
                 raise ModelError(
                     f"The network fails on the example of shape {tuple(example.shape)}: {_first_line(error)}",
                     "Give an example that it accepts.",
@@ -81,15 +92,59 @@ def trial_run(cnn: nn.Module, example: Tensor | None = None, num_dims: int | Non
                 up_to_head = recording
         if up_to_head is not None:
             return up_to_head
+        _refuse_other_inputs(cnn)
         raise ModelError(
             f"The network accepts none of the inputs tried ({', '.join(tried[:9])}{', …' * (len(tried) > 9)}): "
             f"{_first_line(first)}",
-            "Give example=, a tensor that it accepts.",
+            "Give example=, a tensor that it accepts. "
+            + _wrap_the_part(cnn, "If it takes anything but one tensor, wrap"),
         )
 
 
+class _Asked(dict[str, Any]):
+    """An empty input that keeps what it was asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.keys_asked: list[str] = []
+
+    def __missing__(self, key: str) -> Any:
+        self.keys_asked.append(key)
+        raise KeyError(key)
+
+
+def _refuse_other_inputs(cnn: nn.Module) -> None:
+    """Raise `ModelError` where the network, which failed on an image, takes several inputs or a dictionary."""
+    parameters = inspect.signature(cnn.forward).parameters.values()
+    needed = [p.name for p in parameters if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY,
+              p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]  # fmt: skip
+    if len(needed) > 1:
+        raise ModelError(f"The network takes several inputs ({', '.join(needed)}), not an image alone.",
+                         _wrap_the_part(cnn))  # fmt: skip
+    asked = _Asked()
+    with suppress(Exception):
+        cnn(asked)
+    if asked.keys_asked:
+        raise ModelError(f"The network takes a dictionary (it asks for {asked.keys_asked[0]!r}), not an image.",
+                         _wrap_the_part(cnn))  # fmt: skip
+
+
+def _wrap_the_part(cnn: nn.Module, start: str = "Wrap") -> str:
+    """What to do with a network that takes more than an image, naming the child with the first convolution."""
+    parts = (name for name, child in cnn.named_children() if any(isinstance(m, _CONVOLUTIONS) for m in child.modules())
+             and not isinstance(child, _CONVOLUTIONS))  # fmt: skip
+    part = next(parts, None)
+    example = f", for example HRCAM(cnn.{part}, …)" if part else ", or a module of your own that gives it the rest"
+    return f"{start} the part that takes the image alone{example}."
+
+
+def _is_exported(module: nn.Module) -> bool:
+    """Whether a module was made of an exported program: it says that it cannot change its mode."""
+    return isinstance(module, torch.fx.GraphModule) and "eval" in vars(module)
+
+
 @contextmanager
-def _undisturbed(cnn: nn.Module) -> Iterator[None]:
+def undisturbed(cnn: nn.Module) -> Iterator[None]:
     """Put the network into evaluation mode, and give it back as it was: training flags, buffers, random numbers."""
     training = {module: module.training for module in cnn.modules()}
     buffers = [

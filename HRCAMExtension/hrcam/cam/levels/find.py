@@ -10,9 +10,9 @@ What "last" means, on the graph of data that `dataflow.record` sees:
   dominator): the end of a stage, not a layer inside one branch of the next stage's first block.
 * Parallel streams of one resolution that never merge have no such map: that is ambiguous, and an error. Streams that
   merge at a coarser resolution give the one computed last.
-* A map that does not lie on the image, because the network cut a part out of it, mirrored or warped it, is an error:
-  its evidence would be shown at the wrong place.
-* A map that is padded beyond the image is passed over for the one next to it, which lies on the image.
+* A map that cannot be laid on the image, because the network mirrored, rolled or warped it or cut a part out of it, is
+  an error: its evidence would be shown at the wrong place. `place` finds that out.
+* A map that is padded beyond the image is passed over for one next to it that lies on the image, where there is one.
 * Hooks see what modules take and give: a purely functional result is read where the next module takes it
   (``pool:input``), else the map before it is taken. A shared module's calls are told apart (``relu#3``). Of several
   modules with the same result the outermost is named.
@@ -30,6 +30,7 @@ from ...errors import ModelError
 from ..feature_maps import Tap, find_module
 from .example_run import trial_run, unwrap
 from .graph import Graph, spell
+from .place import find_places
 from .trace import Node, Recording, is_convolution
 
 
@@ -72,7 +73,7 @@ def find_levels(cnn: nn.Module, example: Tensor | None = None, num_dims: int | N
     """
     cnn = unwrap(cnn)
     recording = trial_run(cnn, example, num_dims)
-    return _choose_levels(recording)
+    return _choose_levels(cnn, recording)
 
 
 def resolve_levels(
@@ -98,7 +99,7 @@ def resolve_levels(
     for name in names:
         find_module(cnn, Tap.parse(name).module)
     recording = trial_run(cnn, example)
-    found: list[Level] = []
+    found: list[tuple[str, Node]] = []
     for name in names:
         tap = Tap.parse(name)
         calls = recording.calls.get(tap.module, 0)
@@ -116,24 +117,18 @@ def resolve_levels(
                 _candidates(recording),
             )
         node = nodes[0]
-        declared = _declared_stride(cnn, tap, node, recording) if node.stride is None or node.moved else None
+        declared = _declared_stride(cnn, tap, node, recording) if node.stride is None or node.warped else None
         if declared is not None:  # the module says itself that its output lies on the image
-            node = replace(node, stride=declared, moved=frozenset())
+            node = replace(node, stride=declared, warped=False)
         if node.stride is None:
             raise ModelError(f"{name!r} has shape {node.shape}, not a feature map's.", _candidates(recording))
-        _refuse_moved(recording, name, node)
-        found.append(_level(name, node))
-    return tuple(sorted(found, key=_fineness))
+        found.append((name, node))
+    return _placed(cnn, recording, found)
 
 
-def _choose_levels(recording: Recording) -> tuple[Level, ...]:
+def _choose_levels(cnn: nn.Module, recording: Recording) -> tuple[Level, ...]:
     graph = Graph(recording)
-    found: list[Level] = []
-    for stride in graph.strides():
-        name_and_node = graph.level_at(stride)
-        if name_and_node is not None:
-            _refuse_moved(recording, *name_and_node)
-            found.append(_level(*name_and_node))
+    found = [level for stride in graph.strides() if (level := graph.level_at(stride)) is not None]
     axes = len(recording.nodes[0].shape)
     if not found and any(is_convolution(n.operator) and len(n.shape) != axes for n in recording.nodes):
         raise ModelError(
@@ -141,22 +136,40 @@ def _choose_levels(recording: Recording) -> tuple[Level, ...]:
             "Wrap the part that takes one of these, for example HRCAM(cnn.encoder, …).",
         )
     if not found:
+        _explain_by_place(cnn, recording)
         raise ModelError(
             "No module of the network gives a feature map that its output depends on.",
             "Build it of modules (torch.nn.Conv2d, …) instead of functions, or name levels yourself.",
         )
-    graph.refuse_token_networks([level.name for level in found])
-    return tuple(sorted(found, key=_fineness))
+    graph.refuse_token_networks([name for name, _ in found])
+    return _placed(cnn, recording, found)
 
 
-def _refuse_moved(recording: Recording, name: str, node: Node) -> None:
-    """Raise `ModelError` where a map's evidence would be shown at the wrong place."""
-    if node.moved:
-        raise ModelError(
-            f"{name!r} shows the image {' and '.join(sorted(node.moved))}, so its evidence cannot be placed on it.",
-            "Wrap the part of the network that sees the image as it is, or choose other maps with levels=[…]. "
-            + _candidates(recording, "No other module gives one."),
-        )
+def _placed(cnn: nn.Module, recording: Recording, found: Sequence[tuple[str, Node]]) -> tuple[Level, ...]:
+    """The levels, fine → coarse; raise `ModelError` where the evidence of one would be shown at the wrong place."""
+    for (name, _), fault in zip(found, _faults(cnn, recording, found), strict=True):
+        if fault:
+            raise ModelError(
+                f"{name!r} shows the image {fault}, so its evidence cannot be placed on it.",
+                "Wrap the part of the network that sees the image as it is, or choose other maps with levels=[…]. "
+                + _candidates(recording, "No other module gives one.", cnn),
+            )
+    return tuple(sorted((_level(name, node) for name, node in found), key=_fineness))
+
+
+def _faults(cnn: nn.Module, recording: Recording, maps: Sequence[tuple[str, Node]]) -> list[str | None]:
+    """Why each map's evidence cannot be placed on the image, None where it can."""
+    places = find_places(cnn, [name for name, _ in maps], recording.image, [node.stride for _, node in maps])
+    return ["warped by the network itself" if node.warped else place.fault
+            for (_, node), place in zip(maps, places, strict=True)]  # fmt: skip
+
+
+def _explain_by_place(cnn: nn.Module, recording: Recording) -> None:
+    """Raise `ModelError` where maps were lost from sight because the network exchanges or mixes up their axes."""
+    axes = recording.image.ndim
+    maps = [(name, node) for name, node in _shown(recording)
+            if node.learned and len(node.shape) == axes and min(node.shape[2:]) > 1]  # fmt: skip
+    _placed(cnn, recording, maps[-1:])
 
 
 def _declared_stride(cnn: nn.Module, tap: Tap, node: Node, recording: Recording) -> tuple[float, ...] | None:
@@ -189,15 +202,21 @@ def _name_of(cnn: nn.Module, module: nn.Module) -> str:
     raise ModelError(f"The {type(module).__name__} given as a level is not part of the network.", "Give a submodule.")
 
 
-def _candidates(recording: Recording, none: str = "No module gives a feature map.") -> str:
-    """Name the modules that give feature maps, the outermost of each map."""
+def _candidates(
+    recording: Recording, none: str = "No module gives a feature map.", cnn: nn.Module | None = None
+) -> str:
+    """Name the modules that give feature maps, the outermost of each map; with a CNN, those that lie on the image."""
+    maps = [(name, node) for name, node in _shown(recording) if node.stride is not None]
+    if cnn is not None:
+        faults = _faults(cnn, recording, maps)
+        maps = [one for one, fault in zip(maps, faults, strict=True) if fault is None]
+    return f"Feature maps are given by: {', '.join(name for name, _ in maps[-12:])}." if maps else none
+
+
+def _shown(recording: Recording) -> list[tuple[str, Node]]:
+    """Maps and other tensors that modules give, each named by the outermost."""
     names: dict[int, str] = {}
     for seen in recording.sightings:
-        if not seen.at_input and seen.module and _is_level(recording.nodes[seen.node]):
+        if not seen.at_input and seen.module:
             names[seen.node] = spell(recording, seen.module, seen.call, seen.at_input)
-    shown = list(names.values())[-12:]
-    return f"Feature maps are given by: {', '.join(shown)}." if shown else none
-
-
-def _is_level(node: Node) -> bool:
-    return node.stride is not None and not node.moved
+    return [(name, recording.nodes[index]) for index, name in names.items()]

@@ -83,11 +83,10 @@ class Graph:
                     "Choose with levels=[…].",
                 )
             common = exits[-1].index
-        for index in self._stand_ins(common, here, stride):
-            name, node = self._visible_name(index), self.recording.nodes[index]
-            if name and not is_padding(node.operator) and not self._overhangs(node):
-                return name, node
-        return None
+        visible = [(name, self.recording.nodes[index]) for index in self._stand_ins(common, here, stride)
+                   if (name := self._visible_name(index)) is not None]  # fmt: skip
+        visible = [(name, node) for name, node in visible if not is_padding(node.operator)]
+        return next((one for one in visible if not self._overhangs(one[1])), visible[0] if visible else None)
 
     def _overhangs(self, node: Node) -> bool:
         """Whether voxels of a map lie beyond the image, as where more is padded than a convolution takes.

@@ -6,6 +6,7 @@ are seen as well as modules. `levels.py` reads the recording.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
+from math import prod
 from typing import Any
 
 import torch
@@ -29,10 +30,6 @@ _REARRANGING = _DENSE | {
 
 _CUTTING = {"slice", "narrow", "split", "split_with_sizes", "unsafe_split", "unsafe_split_with_sizes", "chunk"}
 
-_CUT = "cut to a part"
-_COVERED = 0.6
-"""A map of less of the image's length is cut out of it; less is lost where a U-Net crops what it did not pad."""
-
 SMALLEST_ADAPTIVE = 8
 """An adaptive pooling to fewer voxels a side ends the feature maps (heads take 7, pyramids of context 6 and less)."""
 
@@ -51,8 +48,8 @@ class Node:
     """Strides of the feature maps that it was last computed from (its own where it is one)."""
     visits: dict[Stride, int]
     """How often the data on its way here entered each stride: 2 for a decoder's map at an encoder's stride."""
-    moved: frozenset[str] = frozenset()
-    """What was done to the map's place: it does not lie on the image (cut out, mirrored, warped)."""
+    warped: bool = False
+    """Whether it was sampled at places that the network computed from the image."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +64,7 @@ class Sighting:
 
 @dataclass
 class Recording:
-    """All nodes in order of execution (node 0 is the image), where modules show them, and the output's nodes.
+    """All nodes in order of execution (node 0 is the image), where modules show them, the output's nodes, the image.
 
     Where the network failed, `error` says how, and the output is what it had last.
     """
@@ -75,6 +72,7 @@ class Recording:
     nodes: list[Node]
     sightings: list[Sighting]
     outputs: tuple[int, ...]
+    image: Tensor
     calls: dict[str, int] = field(default_factory=dict)
     error: Exception | None = None
 
@@ -141,18 +139,9 @@ class _Recorder(TorchDispatchMode):
         return result
 
     def _add_result(self, tensor: Tensor, name: str, parents: list[int], arguments: dict[str, Any]) -> int:
-        stride = self._stride(tensor, name, parents, arguments)
-        moved = self._moved(tensor, name, parents, arguments, stride) if stride is not None else frozenset()
-        return self._add(tensor, name, tuple(parents), stride, moved)
+        return self._add(tensor, name, tuple(parents), self._stride(tensor, name, parents, arguments))
 
-    def _add(
-        self,
-        tensor: Tensor,
-        operator: str,
-        parents: tuple[int, ...],
-        stride: Stride | None,
-        moved: frozenset[str] = frozenset(),
-    ) -> int:
+    def _add(self, tensor: Tensor, operator: str, parents: tuple[int, ...], stride: Stride | None) -> int:
         before = [self.nodes[p] for p in parents]
         around = frozenset().union(*(node.around for node in before))
         visits: dict[Stride, int] = {}
@@ -166,8 +155,9 @@ class _Recorder(TorchDispatchMode):
             if not is_padding(operator):
                 self.known.setdefault(tuple(tensor.shape[2:]), stride)
         learned = is_layer(operator) or any(node.learned for node in before)
+        warped = (operator.startswith("grid_sampler") and len(parents) > 1) or any(node.warped for node in before)
         index = len(self.nodes)
-        self.nodes.append(Node(index, operator, parents, tuple(tensor.shape), stride, learned, around, visits, moved))
+        self.nodes.append(Node(index, operator, parents, tuple(tensor.shape), stride, learned, around, visits, warped))
         self.alive.append(tensor)
         self.of_tensor[id(tensor)] = index
         return index
@@ -182,12 +172,13 @@ class _Recorder(TorchDispatchMode):
                 return None
             return tuple(s * a / b for s, a, b in zip(source.stride, source.shape[2:], out.shape[2:], strict=True))
         if name in _CUTTING and source.stride is not None:
-            axis, step = self._axis_of(arguments), int(arguments.get("step", 1))
-            return tuple(s * step if n == axis else s for n, s in enumerate(source.stride))
+            dim, step = int(arguments.get("dim", 0)) % out.ndim, int(arguments.get("step", 1))
+            return tuple(s * step if n + 2 == dim else s for n, s in enumerate(source.stride))
         if is_padding(name):
             return source.stride
         if is_convolution(name) or "pool" in name:
-            if source.stride is None:
+            before = source.stride or self._folded_stride(source)
+            if before is None:
                 return None
             steps = arguments.get("stride")
             if "pool" in name and not steps:  # torch's default for pooling
@@ -195,31 +186,10 @@ class _Recorder(TorchDispatchMode):
             steps = [1] if not steps else [steps] if isinstance(steps, int) else list(steps)
             steps = steps * self.num_dims if len(steps) == 1 else steps
             up = "transpose" in name or bool(arguments.get("transposed"))
-            return tuple(s / n if up else s * n for s, n in zip(source.stride, steps, strict=True))
+            return tuple(s / n if up else s * n for s, n in zip(before, steps, strict=True))
         if name not in _REARRANGING:
             return self._plain_stride(out, parents)
         return self._known_stride(out, parents)
-
-    def _axis_of(self, arguments: dict[str, Any]) -> int:
-        """Spatial axis that an operator's argument ``dim`` means; negative for batch and channels."""
-        dim = int(arguments.get("dim", 0))
-        return (dim if dim >= 0 else dim + self.num_dims + 2) - 2
-
-    def _moved(
-        self, out: Tensor, name: str, parents: list[int], arguments: dict[str, Any], stride: Stride
-    ) -> frozenset[str]:
-        """What keeps a feature map from lying on the image, its parents' included."""
-        moved = frozenset().union(*(self.nodes[p].moved for p in parents if self.nodes[p].stride is not None))
-        if name == "flip":
-            for dim in arguments["dims"]:
-                axis = self._axis_of({"dim": dim})
-                moved ^= {f"mirrored along axis {axis + 2}"} if axis >= 0 else frozenset()
-        elif name.startswith("grid_sampler") and len(parents) > 1:
-            moved |= {"warped by the network itself"}
-        elif name in _CUTTING:
-            moved |= {_CUT}
-        covered = (n * s / whole for n, s, whole in zip(out.shape[2:], stride, self.nodes[0].shape[2:], strict=True))
-        return moved - {_CUT} if min(covered) > _COVERED else moved
 
     def _plain_stride(self, out: Tensor, parents: Iterable[int]) -> Stride | None:
         """Stride after an operator that keeps axes in place: arithmetic, normalization, cropping, resizing."""
@@ -241,6 +211,19 @@ class _Recorder(TorchDispatchMode):
     def _known_stride(self, out: Tensor, parents: Iterable[int]) -> Stride | None:
         stride = self.known.get(tuple(out.shape[2:]))
         return stride if stride is not None and any(stride in self.nodes[p].around for p in parents) else None
+
+
+    def _folded_stride(self, node: Node) -> Stride | None:
+        """Stride of a map whose cells were made of several voxels each by views of any kind (space to depth)."""
+        if len(node.shape) != self.num_dims + 2 or node.operator not in _REARRANGING:
+            return None
+        for source in self.nodes:
+            if source.stride is None or prod(source.shape) != prod(node.shape) or source.stride not in node.around:
+                continue
+            shares = [(whole // n, whole % n) for whole, n in zip(source.shape[2:], node.shape[2:], strict=True)]
+            if all(share > 0 and not rest for share, rest in shares):
+                return tuple(s * share for s, (share, _) in zip(source.stride, shares, strict=True))
+        return None
 
 
 def _storage(tensor: Tensor) -> int:
@@ -332,4 +315,4 @@ def record(cnn: nn.Module, image: Tensor, allow_failure: bool = False) -> Record
     finally:
         for handle in handles:
             handle.remove()
-    return Recording(recorder.nodes, sightings, outputs, calls, error)
+    return Recording(recorder.nodes, sightings, outputs, image, calls, error)

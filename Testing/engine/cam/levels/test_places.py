@@ -1,0 +1,187 @@
+"""Evidence lies at its cause, whatever a network does to its input, or the network is refused in words."""
+
+import architectures as zoo
+import pytest
+import torch
+from hrcam import HRCAM, ModelError
+from hrcam.cam.levels.place import find_places
+from torch import nn
+from torch.nn import functional as F
+
+
+class Net(nn.Module):
+    def __init__(self, before, dims=2, channels=1, pad=1):
+        super().__init__()
+        conv, self.dims, self.before = getattr(nn, f"Conv{dims}d"), dims, before
+        self.a = nn.Sequential(conv(channels, 8, 3, padding=pad), nn.ReLU(), conv(8, 8, 3, padding=pad), nn.ReLU())
+        self.b = nn.Sequential(getattr(nn, f"MaxPool{dims}d")(2), conv(8, 8, 3, padding=pad), nn.ReLU())
+        self.fc = nn.Linear(8, 2)
+
+    def forward(self, x):
+        return self.fc(self.b(self.a(self.before(x))).flatten(2).mean(2))
+
+
+def beside(build, size, channels=1):
+    """How many pixels evidence lies beside a changed spot at worst, at a quarter and three quarters of the image."""
+    torch.manual_seed(0)
+    model = HRCAM(build(), 2).eval()
+    nn.init.normal_(model.head.weight)
+    image = torch.randn(1, channels, *size)
+    plain, worst = model.evidence(image), 0.0
+    for share in (0.25, 0.75):
+        spot = [int(n * share) for n in size]
+        changed = image.clone()
+        changed[(..., *(slice(n - 1, n + 2) for n in spot))] += 30
+        effect = (model.evidence(changed).maps - plain.maps).square().sum((0, 1))
+        for axis, n in enumerate(size):
+            profile = effect.sum([a for a in range(len(size)) if a != axis])
+            worst = max(worst, abs(float((profile * torch.arange(n)).sum() / profile.sum()) - spot[axis]))
+    assert torch.allclose(plain.logits, model(image), atol=1e-4)
+    return worst
+
+
+def to_multiple(x):
+    return F.pad(x, (0, -x.shape[3] % 32, 0, -x.shape[2] % 32))
+
+
+def to_least(x):
+    return F.pad(x, (0, max(0, 128 - x.shape[3]), 0, max(0, 128 - x.shape[2])))
+
+
+def to_square(x):
+    side = max(x.shape[2:])
+    return F.pad(x, (0, side - x.shape[3], 0, side - x.shape[2]))
+
+
+@pytest.mark.parametrize(
+    ("before", "size"),
+    [
+        (lambda x: x, (96, 96)),
+        (to_multiple, (70, 50)),
+        (to_least, (96, 64)),
+        (to_square, (96, 64)),
+        (lambda x: F.pad(x, (16,) * 4, mode="reflect"), (64, 96)),
+        (lambda x: F.pad(x, (16,) * 4, mode="circular"), (64, 96)),
+        (lambda x: x[:, :, 16:-16, 16:-16], (96, 96)),
+        (lambda x: x[:, :, 16:], (96, 96)),
+        (lambda x: F.interpolate(x, size=(80, 112)), (96, 64)),
+        (lambda x: F.grid_sample(x, F.affine_grid(torch.eye(2, 3)[None], x.shape, align_corners=False),
+                                 align_corners=False), (96, 64)),
+    ],
+)  # fmt: skip
+def test_a_network_that_pads_cuts_or_resizes_its_input_gives_evidence_at_its_cause(before, size):
+    assert beside(lambda: Net(before), size) < 3
+
+
+def test_unpadded_convolutions_give_evidence_at_its_cause():
+    assert beside(lambda: Net(lambda x: x, pad=0), (64, 64)) < 2
+    assert beside(lambda: Net(lambda x: x, dims=3, pad=0), (24, 28, 32)) < 2
+    assert beside(zoo.LeNet, (68, 92)) < 3
+    assert HRCAM(zoo.LeNet(), 2).eval().evidence(torch.zeros(1, 1, 28, 28)).maps.shape == (1, 2, 28, 28)
+
+
+def shifted(x):
+    theta = torch.tensor([[[1.0, 0, 0.5], [0, 1, 0]]])
+    return F.grid_sample(x, F.affine_grid(theta, x.shape, align_corners=False), align_corners=False)
+
+
+@pytest.mark.parametrize(
+    ("before", "message"),
+    [
+        (lambda x: torch.roll(x, 16, 2), "rolled along axis 2"),
+        (lambda x: torch.roll(x, x.shape[3] // 2, 3), "rolled along axis 3"),
+        (lambda x: x.flip(2), "mirrored along axis 2"),
+        (lambda x: x.transpose(2, 3), "axes exchanged"),
+        (lambda x: x.rot90(1, (2, 3)), "axes exchanged"),
+        (lambda x: torch.fft.fft2(x).abs(), "shows the image"),
+    ],
+)
+def test_what_no_margin_makes_good_is_refused_in_words(before, message):
+    with pytest.raises(ModelError, match=f"{message}.*cannot be placed"):
+        HRCAM(Net(before), 2)
+
+
+def test_a_shift_by_the_network_itself_is_made_good():
+    assert beside(lambda: Net(shifted), (96, 64)) < 3
+
+
+def test_it_counts_what_the_network_does_at_the_size_that_is_used():
+    model = HRCAM(Net(lambda x: torch.roll(x, 20, 2) if x.shape[2] > 200 else x), 2).eval()
+    assert model.evidence(torch.zeros(1, 1, 96, 96)).maps.shape == (1, 2, 96, 96)
+    with pytest.raises(ModelError, match="input of 256×96, 'a' shows the image rolled along axis 2"):
+        model.evidence(torch.zeros(1, 1, 256, 96))
+
+
+def test_what_lies_beyond_the_image_leaves_its_evidence_complete():
+    torch.manual_seed(0)
+    model = HRCAM(Net(to_multiple).double(), 2).eval()
+    evidence = model.evidence(torch.randn(1, 1, 50, 40).double(), per_level=True)
+    total = sum(level.mean((2, 3)) for level in evidence.levels) + model.head.bias
+    torch.testing.assert_close(total, evidence.logits)
+
+
+def by_view(x):
+    n, c, h, w = x.shape
+    return x.view(n, c, h // 2, 2, w // 2, 2).permute(0, 3, 5, 1, 2, 4).reshape(n, 4 * c, h // 2, w // 2)
+
+
+def by_unfold(x):
+    return F.unfold(x, 2, stride=2).view(len(x), -1, x.shape[2] // 2, x.shape[3] // 2)
+
+
+@pytest.mark.parametrize("fold", [by_view, by_unfold, lambda x: F.pixel_unshuffle(x, 2)])
+def test_space_to_depth_in_any_form_is_a_resolution(fold):
+    model = HRCAM(Net(fold, channels=4), 2, example=torch.zeros(1, 1, 64, 96))
+    assert [level.stride for level in model.levels] == [(2, 2), (4, 4)]
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_random_weights_residuals_and_strides_are_no_displacement(dims):
+    size = (1, 1, *((96, 80) if dims == 2 else (32, 32, 48)))
+    for build in (zoo.ResNet, zoo.MobileNet, zoo.ConvNeXt, zoo.HRNet, zoo.UNet, zoo.FeaturePyramid):
+        for seed in range(2):
+            torch.manual_seed(seed)
+            model = HRCAM(build(dims), 2)
+            assert not any(any(map(any, place.margins)) for place in model.placements(torch.zeros(size)))
+
+
+def test_finding_places_leaves_weights_and_random_numbers_alone():
+    cnn = zoo.ResNet(2).train()
+    before = {name: value.clone() for name, value in cnn.state_dict().items()}
+    numbers = torch.get_rng_state()
+    find_places(cnn, ["layer1"], torch.zeros(1, 1, 64, 64), [None])
+    assert cnn.training and torch.equal(numbers, torch.get_rng_state())
+    assert all(torch.equal(value, before[name]) for name, value in cnn.state_dict().items())
+
+
+class Pair(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.net, self.fc = Net(lambda x: x), nn.Linear(4, 2)
+
+    def forward(self, image, table):
+        return self.fc(torch.cat([self.net(image), table], 1))
+
+
+class FromDictionary(Pair):
+    def forward(self, batch):
+        return self.net(batch["image"])
+
+
+def exported():
+    return torch.export.export(Net(lambda x: x).eval(), (torch.zeros(1, 1, 64, 64),)).module()
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (Pair, r"takes several inputs \(image, table\).*HRCAM\(cnn.net, …\)"),
+        (FromDictionary, r"takes a dictionary \(it asks for 'image'\).*HRCAM\(cnn.net, …\)"),
+        (exported, "exported.*Wrap the original Python network"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Using a non-tuple sequence")
+def test_other_inputs_and_exported_programs_are_refused_with_what_to_do(build, message):
+    for example in (None, torch.zeros(1, 1, 64, 64)):
+        with pytest.raises(ModelError, match=message):
+            HRCAM(build(), 2, example=example)
