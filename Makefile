@@ -10,7 +10,7 @@ export HRCAM_DATA
 PIP_OPTIONS ?=
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt $(PIP_OPTIONS)
 
-.PHONY: help setup demo test lint evaluate reliability bench docs readme screenshots slicer-host api licenses constraints dist figures \
+.PHONY: help setup demo test test-versions lint evaluate reliability bench docs readme screenshots slicer-host api licenses constraints dist figures \
   dist-check audit clean
 
 help:  ## list the targets
@@ -42,6 +42,10 @@ demo: $(VENV)/.demo  ## localize a simulated lesion in a real template, write re
 test: setup  ## run the tests (installs GL and Xvfb with Testing/install_system_packages.sh when they are missing)
 	bash Testing/install_system_packages.sh
 	bash Testing/run.sh $(BIN)/python
+
+test-versions: setup  ## the core's tests with the oldest and newest allowed packages on Python 3.10 to 3.13 (large downloads)
+	$(INSTALL) 'uv>=0.4'
+	$(BIN)/python Testing/release/versions.py
 
 lint: setup  ## ruff, mypy, and that rooms depend downwards alone
 	$(BIN)/ruff check .

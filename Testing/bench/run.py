@@ -17,7 +17,9 @@ import torch
 from alternatives import engines, map_cost, rivals
 from hrcam import __version__
 from hrcam.errors import ModelError
+from hrcam.memory import keep_memory
 from networks import NETWORKS, wrapped
+from roof import shares
 from volume import DEFAULT_MODEL, measure
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -40,7 +42,7 @@ def records(repeats, say):
                 by_rivals.extend(which | row for row in rivals(network, images, max(2, repeats // 3)))
             except ModelError as error:
                 print(f"Rivals left out: {error}")
-    return {"map_cost": costs, "engines": on_engines, "rivals": by_rivals}
+    return {"map_cost": costs, "engines": on_engines, "rivals": by_rivals, "roof": shares(max(2, repeats // 2))}
 
 
 def tables(document):
@@ -63,6 +65,10 @@ def tables(document):
         _table(("engine", *_columns(document["engines"])), _pivot(
             document["engines"], lambda row: row["engine"],
             lambda row: f"{row['ratio']:.2f} ({row['difference']:.0e})")),
+        "**Share of the processor's roof**: arithmetic a second of logits and level maps beside that of a matrix "
+        "product in fp32, same threads and run.",
+        _table(("model", "arithmetic an image", *dict.fromkeys(row["engine"] for row in document["roof"])), _by_model(
+            document["roof"])),
         f"**A whole scan**, {' × '.join(map(str, job['size_ijk']))} voxels, {job['slices']} slices with tissue, "
         f"{job['model']}: from the file to the saved results. The plain forward passes of its slices alone take "
         f"{job['plain_cpu_s']:.1f} s of processor time in eager PyTorch.",
@@ -91,6 +97,14 @@ def _pivot(rows, label, cell):
     return [(name, *(cells.get(column, "") for column in _columns(rows))) for name, cells in found.items()]
 
 
+def _by_model(rows):
+    """One line a model, one column an engine."""
+    found = {}
+    for row in rows:
+        found.setdefault((row["model"], f"{row['gflop_an_image']:.1f} GFLOP"), []).append(f"{row['share']:.0%}")
+    return [(*model, *cells) for model, cells in found.items()]
+
+
 def _table(heads, rows):
     lines = [heads, ["---"] * len(heads), *rows]
     return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
@@ -114,6 +128,7 @@ def main():
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
+    keep_memory()  # as the command and the worker do
     say = print if options.verbose else lambda row: None
     job = measure(options.model, max(1, options.repeats // 3))
     say(job)

@@ -29,7 +29,7 @@ PARTS = {  # functions whose time, callees included, is what the profile shows; 
     "reading and checking the file": ("read_volume",),
     "checks of scan and model": ("check_volume", "assess_fit"),
     "preparing (scale, slices)": ("plan_slices", "load"),
-    "forward pass with evidence": ("native_maps", "__call__:engine_openvino"),
+    "forward pass with evidence": ("native_maps", "__call__:openvino_engine"),
     "map: up-sampling, fusing, back to the grid": ("_mean_map",),
     "levels and regions": ("mark", "find_regions"),
     "hash of the input": ("content_hash",),

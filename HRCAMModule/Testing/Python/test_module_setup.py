@@ -190,6 +190,28 @@ def test_what_was_installed_is_removed_on_request_and_nothing_else(panel, monkey
     assert "has installed no" in dependencies.removePackages()
 
 
+@pytest.mark.parametrize("agreed", [True, False])
+def test_the_fast_engine_is_offered_once_and_may_be_declined(panel, monkeypatch, slicerHost, agreed):
+    from HRCAMModuleLib import dependencies
+
+    asked, installed = [], []
+    slicerHost.setTesting(False)
+    slicer.app.settings().remove("HRCAM/FastEngineOffered")
+    monkeypatch.setattr(dependencies, "isInstalled", lambda requirement: False)
+    monkeypatch.setattr(dependencies, "_installOthers", lambda *_: None)
+    monkeypatch.setattr(dependencies, "_agreed", lambda _: True)
+    monkeypatch.setattr(slicer.util, "confirmOkCancelDisplay", lambda text, *_: asked.append(text) or agreed)
+    monkeypatch.setattr(slicer.util, "pip_install", installed.extend)
+    for _ in range(2):
+        missing = [["safetensors>=0.4"], []]
+        monkeypatch.setattr(dependencies, "missingPackages", lambda missing=missing: missing.pop(0))
+        dependencies.ensureDependencies()
+    assert len(asked) == 1 and "60 MB" in asked[0]
+    assert installed == [dependencies.FAST_ENGINE] * agreed
+    slicer.app.settings().remove("HRCAM/FastEngineOffered")
+    slicer.app.settings().remove("HRCAM/InstalledPackages")
+
+
 def test_one_consent_installs_torch_by_its_extension_and_the_rest_by_pip(panel, monkeypatch):
     from HRCAMModuleLib import dependencies
 
