@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,19 +15,45 @@ from ...errors import InputError
 from ...words import is_out_of_memory, shown
 from .damage import damaged
 
+_ERROR_OUTPUT = 2
+"""File descriptor of the terminal's error output."""
+
 _FAILURES = (RuntimeError, ValueError, TypeError, OverflowError)
 """What SimpleITK and its bindings raise for bad files."""
 
 
+_turn = threading.Lock()
+"""Warnings and the terminal belong to the whole process: one call at a time may silence them."""
+
+
 @contextmanager
 def silent() -> Iterator[None]:
-    """No warnings of ITK on the terminal meanwhile: our own errors say it, in words."""
-    before = sitk.ProcessObject.GetGlobalWarningDisplay()
-    sitk.ProcessObject.SetGlobalWarningDisplay(False)
+    """Nothing of ITK, and of the libraries below it, on the terminal meanwhile: our own errors say it, in words."""
+    with _turn:
+        before = sitk.ProcessObject.GetGlobalWarningDisplay()
+        sitk.ProcessObject.SetGlobalWarningDisplay(False)
+        try:
+            with _no_terminal():
+                yield
+        finally:
+            sitk.ProcessObject.SetGlobalWarningDisplay(before)
+
+
+@contextmanager
+def _no_terminal() -> Iterator[None]:
+    """Lead the process's error output to nowhere: decoders in C print to it, past Python."""
     try:
+        kept = os.dup(_ERROR_OUTPUT)
+    except OSError:  # there is none, as in a program with windows alone
+        yield
+        return
+    try:
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), _ERROR_OUTPUT)
         yield
     finally:
-        sitk.ProcessObject.SetGlobalWarningDisplay(before)
+        os.dup2(kept, _ERROR_OUTPUT)
+        os.close(kept)
 
 
 def read_header(path: Path, image_io: str) -> sitk.ImageFileReader:

@@ -66,3 +66,23 @@ def test_a_broken_report_beside_images_is_passed_over(tmp_path):
     report = folder / "report.dcm"
     report.write_bytes(report.read_bytes() + b"\x29\x00\x10\x10UN\0\0\x00\x00\x00\x70")
     assert read_volume(folder).array.shape == (10, 30, 26)
+
+
+def test_a_broken_picture_within_a_slice_is_refused_and_nothing_is_printed(tmp_path, capfd):
+    """GDCM's decoders print to the terminal, past Python."""
+    path = KINDS["dicom_jpeg_2000"].make(tmp_path)
+    content = bytearray(path.read_bytes())
+    begin = content.index(b"\xff\x4f\xff\x51") + 4
+    content[begin : begin + 40] = bytes(range(40))
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="is damaged or not a valid DICOM file"):
+        read_volume(path)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_warnings_of_itk_are_silent_in_our_calls_alone(tmp_path):
+    path = KINDS["dicom_jpeg_2000"].make(tmp_path)
+    for shown in (True, False):
+        sitk.ProcessObject.SetGlobalWarningDisplay(shown)
+        read_volume(path)
+        assert sitk.ProcessObject.GetGlobalWarningDisplay() == shown

@@ -48,16 +48,19 @@ def read_pixels(frames: tuple[Frame, ...]) -> Array:
     first = frames[0].file
     values = np.empty((len(frames), first.rows, first.columns), np.float32)
     padded = np.zeros(values.shape, bool) if any(file.padding for file in files.values()) else None
+    places: dict[str, list[int]] = {}
+    for place, frame in enumerate(frames):
+        places.setdefault(frame.file.path, []).append(place)
     for path, file in files.items():
         stored = _stored(file)
-        for place, frame in enumerate(frames):
-            if frame.file.path == path:
-                own = stored[frame.index]
-                if padded is not None and file.padding is not None:
-                    padded[place] = (own >= file.padding[0]) & (own <= file.padding[1])
-                if file.photometric == "MONOCHROME1":
-                    own = _inverted(own, file)
-                values[place] = own * frame.slope + frame.intercept  # in double precision
+        for place in places[path]:
+            frame = frames[place]
+            own = stored[frame.index]
+            if padded is not None and file.padding is not None:
+                padded[place] = (own >= file.padding[0]) & (own <= file.padding[1])
+            if file.photometric == "MONOCHROME1":
+                own = _inverted(own, file)
+            values[place] = own * frame.slope + frame.intercept  # in double precision
     if padded is not None and padded.any() and not padded.all():
         values[padded] = values[~padded].min()
     return values

@@ -316,7 +316,7 @@ def _notes(stack: Stack, groups: list[FrameGroup], total: int) -> list[str]:
                      "missing at an end of the scan.")
     elif len(groups) == 1:
         first = _first_number(stack.frames)
-        if first > 1:
+        if 1 < first <= here:  # larger numbers count through other series too
             notes.append(f"The slices are numbered from {first} on: {first - 1} may be missing at an end of the scan.")
     return notes
 
