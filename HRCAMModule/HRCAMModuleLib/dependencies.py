@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import logging
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -51,14 +50,24 @@ def missingPackages() -> list[str]:
 
 
 def isInstalled(requirement: str) -> bool:
-    """Whether a requirement such as ``jsonschema>=4.20`` is met, judged by the installed package's metadata."""
-    name = re.split(r"[\s<>=!~;\[]", requirement, maxsplit=1)[0]
+    """Whether a requirement such as ``jsonschema>=4.20; python_version >= "3.9"`` is met, or means another Python.
+
+    It is judged by the installed package's metadata; nothing is imported. The package ``packaging`` comes with Slicer.
+    """
+    wanted = _requirement(requirement)
+    if wanted.marker is not None and not wanted.marker.evaluate():
+        return True
     try:
-        found = importlib.metadata.version(name)
+        found = importlib.metadata.version(wanted.name)
     except importlib.metadata.PackageNotFoundError:
         return False
-    minimum = re.search(r">=\s*([\d.]+)", requirement)
-    return minimum is None or _numbers(found) >= _numbers(minimum.group(1))
+    return wanted.specifier.contains(found, prereleases=True)
+
+
+def _requirement(text: str) -> Any:
+    from packaging.requirements import Requirement
+
+    return Requirement(text)
 
 
 def ensureDependencies(ask: bool = True, onProgress: Callable[[str], None] | None = None) -> None:
@@ -134,7 +143,7 @@ def _install(missing: list[str], ask: bool, onProgress: Callable[[str], None]) -
 
 
 def _rememberAsOurs(packages: list[str]) -> None:
-    names = {re.split(r"[\s<>=!~;\[]", one, maxsplit=1)[0] for one in packages}
+    names = {_requirement(one).name for one in packages}
     slicer.app.settings().setValue(_INSTALLED_SETTING, ",".join(sorted(names | set(_installedByUs()))))
 
 
@@ -230,7 +239,3 @@ def _installOthers(packages: list[str], ask: bool) -> None:
         raise DependencyError(_("The packages {packages} could not be installed: {error}. Check the internet "
                                 "connection and try again.").format(packages=", ".join(packages), error=error)) \
             from error
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in re.findall(r"\d+", version.split("+", 1)[0]))

@@ -104,7 +104,9 @@ def test_requirements_leave_out_what_slicer_brings():
 
 
 @pytest.mark.parametrize("requirement, met", [("pytest", True), ("pytest>=1.0", True), ("pytest>=999.0", False),
-                                              ("no-such-package-here", False)])
+                                              ("no-such-package-here", False), ("pytest<1.0", False),
+                                              ("pytest>=1.0,!=1.2; python_version >= '3.0'", True),
+                                              ("no-such-package-here; python_version < '3.0'", True)])
 def test_installed_packages_are_recognized_by_their_metadata(panel, requirement, met):
     from HRCAMModuleLib.dependencies import isInstalled
 
