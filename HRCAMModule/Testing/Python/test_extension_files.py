@@ -2,6 +2,7 @@
 
 import ast
 import json
+import os
 import re
 import shutil
 import struct
@@ -175,18 +176,41 @@ def test_cmake_registers_the_module_its_generic_tests_and_its_self_test(configur
     assert ("package", "HRCAMExtension", "") in entries
 
 
-def test_the_installed_files_alone_give_an_importable_engine(configured, tmp_path):
+LOCALIZE_THERE = """
+import sys
+from pathlib import Path
+sys.path[:0] = {paths!r}
+import hrcam, hrcam.localize, hrcam.bundle.bundle
+assert "torch" not in sys.modules, "the module must load where torch is absent"
+from hrcam.bundle.bundle import DEFAULT_MODEL, load_bundle
+from hrcam.output.writers import write_result
+from hrcam.scan.volume import read_volume, volume_from_array
+whole = read_volume({sample!r})
+middle = whole.array.shape[0] // 2
+volume = volume_from_array(whole.array[middle - 2 : middle + 2], whole.geometry.ijk_to_ras, "scan")
+result = hrcam.localize.localize(volume, load_bundle(DEFAULT_MODEL), hrcam.localize.Options(device="cpu"))
+write_result(result, volume, "out", ["map", "levels", "labels"])
+used = [name for name in sys.modules if name.partition(".")[0] in ("hrcam_train", "hrcam_research")]
+print(hrcam.__file__, used)
+"""
+
+
+def test_the_installed_files_alone_localize_a_scan(configured, tmp_path):
+    """Exactly what CMake installs, in an empty folder, and the packages that Slicer or pip bring: nothing else."""
     for kind, what, where in configured:
         if kind == "file":
             (tmp_path / where).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(what, tmp_path / where)
     folder = tmp_path / "lib/Slicer-5.13/qt-scripted-modules"
-    code = "import hrcam, hrcam.localize, hrcam.bundle, sys; print(hrcam.__file__); sys.exit('torch' in sys.modules)"
-    paths = [str(folder), *_sitePackages()]
-    run = subprocess.run([sys.executable, "-S", "-c", f"import sys; sys.path[:0] = {paths!r}; {code}"],
-                         capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert not [path for path in folder.iterdir() if path.name in ("hrcam_train", "hrcam_research", "Testing")]
+    sample = folder / "Resources" / "SampleData" / "HRCAMSyntheticTumor.nrrd"
+    code = LOCALIZE_THERE.format(paths=[str(folder), *_sitePackages()], sample=str(sample))
+    run = subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path,
+                         env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "OMP_NUM_THREADS": "1"})
     assert run.returncode == 0, run.stderr
-    assert run.stdout.strip().startswith(str(folder))
+    assert run.stdout.strip() == f"{folder / 'hrcam' / '__init__.py'} []"
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "scan_map.nii.gz", "scan_levels.seg.nrrd", "scan_labels.nii.gz", "scan_result.json"}
 
 
 def _sitePackages():

@@ -1,6 +1,10 @@
 """A scene that `hrcam` wrote without Slicer is taken up by the module's panel as if the module had made it."""
 
+from pathlib import Path
+
 import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[3]
 
 pytest_plugins = ("module_host",)
 pytestmark = pytest.mark.gui
@@ -42,3 +46,16 @@ def test_scene_uses_the_module_s_names(panel):
     assert scene.MODEL_ATTRIBUTE == localization.MODEL_ATTRIBUTE
     roles = ("INPUT", "MAP", "LABELS", "SEGMENTATION", "MAP_COLORS", "LEVEL_COLORS")
     assert list(scene.REFERENCES.values()) == [getattr(localization, role) for role in roles]
+
+
+def test_a_scene_of_version_0_1_0_is_taken_up(panel, slicerHost):
+    import slicer
+
+    slicer.util.loadScene(str(REPOSITORY / "Testing/support/version_0_1_0/results/scan_scene.mrb"))
+    slicerHost.processEvents(0.05)
+    result = panel.result
+    assert result is not None and result.inputVolume.GetName() == "scan"
+    assert result.predicted == "lesion" and len(result.regions) == 1
+    assert slicer.util.arrayFromVolume(result.labelVolume).any()
+    assert result.segmentation.GetSegmentation().GetNumberOfSegments() == len(result.evidenceLevels)
+
