@@ -51,6 +51,9 @@ STAGES = {
 FAITHFULNESS_STAGE = "Testing faithfulness"
 """Comes before "Writing" where it is asked for; several times the work of all others, it has no share of its own."""
 
+PLACE_STAGE = "Naming places"
+"""As `FAITHFULNESS_STAGE`: on request, and a few seconds."""
+
 _WARM_NETWORKS = 2
 _networks: OrderedDict[tuple[str, str], HRCAM] = OrderedDict()
 _lock = threading.Lock()
@@ -144,11 +147,16 @@ def localize(
         timings=clock.timings,
         provenance=_provenance(volume, bundle, options, fusion, runner, shown, fit),
     )
+    if options.place:
+        from .place.name import with_places
+
+        with clock.stage(PLACE_STAGE):
+            result = with_places(result, volume)
     if not options.faithfulness:
         return result
     from .run.faithfulness import deletion_test
 
-    asked = replace(options, class_name=result.shown_class, keep_levels=False, faithfulness=False)
+    asked = replace(options, class_name=result.shown_class, keep_levels=False, faithfulness=False, place=False)
     with clock.stage(FAITHFULNESS_STAGE):
         found = deletion_test(
             volume, result, lambda changed: localize(changed, bundle, asked, cancelled=cancelled).probabilities)

@@ -6,7 +6,7 @@ import base64
 import csv
 import io
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from importlib import resources
 from importlib.util import find_spec
@@ -17,7 +17,7 @@ from urllib.parse import quote
 from ..atomic_files import replacing
 from ..errors import OutputError
 from ..output.writers import RESULT_SUFFIX
-from ..run.result import RESEARCH_USE, faithfulness_in_words, percent, read_faithfulness
+from ..run.result import RESEARCH_USE, Place, faithfulness_in_words, percent, read_faithfulness, read_region
 from ..run.units import in_units, spell_units
 from ..words import reason, shown, spreadsheet_cell
 from .records import DONE, KEPT, PASSED_OVER, STATE_FOLDER, Batch, Row
@@ -32,6 +32,7 @@ THUMBNAIL_WIDTH = 360
 COLUMNS: dict[str, type] = {
     "case": str, "status": str, "predicted": str, "probability": float, "shown_class": str, "plane": str,
     "regions": int, "volume_ml": float, "peak": float, "level": str, "peak_r": float, "peak_a": float, "peak_s": float,
+    "place": str, "mni_r": float, "mni_a": float, "mni_s": float,
     "faithfulness": float, "out_of_range_score": float, "warnings": str, "seconds": float, "attempts": int,
     "error": str, "hint": str, "path": str, "model": str, "model_sha256": str, "hrcam_version": str,
     "input_sha256": str, "intended_use": str,
@@ -110,9 +111,18 @@ def _record(row: Row, batch: Batch) -> dict[str, Any]:
     if found["strongest"]:
         record |= {"peak": found["strongest"]["peak"], "level": found["strongest"]["level"]}
         record |= dict(zip(("peak_r", "peak_a", "peak_s"), found["strongest"]["peak_ras"], strict=True))
+    place = _place(found)
+    if place is not None:
+        record |= {"place": place.words}
+        record |= dict(zip(("mni_r", "mni_a", "mni_s"), place.mni_ras, strict=True))
     if found["faithfulness"] and found["faithfulness"]["score"] is not None:
         record["faithfulness"] = found["faithfulness"]["score"]
     return record
+
+
+def _place(found: Mapping[str, Any]) -> Place | None:
+    """Where the strongest region lies, where that was asked for and is known."""
+    return read_region(found["strongest"]).place if found["strongest"] else None
 
 
 def _write_parquet(stream: IO[bytes], records: Sequence[dict[str, Any]], columns: dict[str, type]) -> None:
@@ -135,6 +145,7 @@ def _case(row: Row, batch: Batch) -> dict[str, Any]:
         "evidence": spell_units(in_units(strongest["peak"], levels)) if strongest else "",
         "classes": sorted(row.found["probabilities"].items(), key=lambda item: -item[1]),
         "faithfulness": faithfulness and faithfulness_in_words(faithfulness, _readable(row.found["shown_class"])),
+        "place": getattr(_place(row.found), "words", ""),
         "thumbnail": _thumbnail(batch.out / overview) if overview else None,
         "picture": quote(overview.encode("utf-8", "surrogateescape")) if overview else None,
         "result": quote((row.case + RESULT_SUFFIX).encode("utf-8", "surrogateescape")),

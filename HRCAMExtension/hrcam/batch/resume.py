@@ -20,7 +20,7 @@ from ..scan.io.formats import safe_name
 DECIDING_OPTIONS = ("class_name", "plane", "precision", "fusion", "minimum_region_ml")
 """Options that change a result. Device, engine and batch size change it by rounding alone."""
 
-ADDING_OPTIONS = ("keep_levels", "faithfulness")
+ADDING_OPTIONS = ("keep_levels", "faithfulness", "place")
 """Options that only add to a result: one that has more than is asked for is kept, as one with more files is."""
 
 

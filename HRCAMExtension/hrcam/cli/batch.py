@@ -39,6 +39,7 @@ def batch(
     keep_levels: given.KeepLevels = False,
     minimum_region: given.MinimumRegion = 0.0,
     faithfulness: given.TestFaithfulness = False,
+    place: given.NamePlaces = False,
     scene: given.Scene = False,
     no_overview: given.NoOverview = False,
     no_map: Annotated[bool, typer.Option("--no-map", help="Do not write the maps, most of the space.")] = False,
@@ -66,7 +67,7 @@ def batch(
     console, errors = Console(quiet=quiet, highlight=False), Console(stderr=True, highlight=False, soft_wrap=True)
     options = Options(
         class_name, plane, device, precision, batch_size, fusion, keep_levels, engine,
-        minimum_region_ml=minimum_region, faithfulness=faithfulness,
+        minimum_region_ml=minimum_region, faithfulness=faithfulness, place=place,
     )
     left_out = {"overview": no_overview, "map": no_map}
     outputs = [kind for kind in DEFAULT_OUTPUTS if not left_out.get(kind)] + ["scene"] * scene

@@ -43,6 +43,7 @@ def localize_files(
     keep_levels: given.KeepLevels = False,
     minimum_region: given.MinimumRegion = 0.0,
     faithfulness: given.TestFaithfulness = False,
+    place: given.NamePlaces = False,
     no_overview: given.NoOverview = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace earlier results in the folder.")] = False,
     quiet: given.Quiet = False,
@@ -61,7 +62,7 @@ def localize_files(
     console, errors = Console(quiet=quiet, highlight=False), Console(stderr=True, highlight=False, soft_wrap=True)
     options = Options(
         class_name, plane, device, precision, batch_size, fusion, keep_levels, engine,
-        minimum_region_ml=minimum_region, faithfulness=faithfulness,
+        minimum_region_ml=minimum_region, faithfulness=faithfulness, place=place,
     )
     outputs = [kind for kind in DEFAULT_OUTPUTS if not (no_overview and kind == "overview")] + ["scene"] * scene
     bundle = load_checked(model, options, errors)
@@ -150,13 +151,13 @@ def _print_result(console: Console, result: Result, files: dict[str, Path]) -> N
     class_name = escape(result.shown_class.replace("_", " "))
     if result.regions:
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-        for heading in (f"  evidence for {class_name}", "level", "volume", "evidence", "RAS (mm)", "slice"):
+        for heading in (f"  evidence for {class_name}", "level", "volume", "evidence", "RAS (mm)", "slice", ""):
             table.add_column(heading)
         for region in result.regions[:5]:
-            place = " ".join(f"{value:.0f}" for value in region.peak_ras)
+            at = " ".join(f"{value:.0f}" for value in region.peak_ras)
             table.add_row(f"  region {region.label}", region.level, f"{region.volume_ml:.2f} ml",
-                          spell_units(in_units(region.peak, result.evidence_levels)), place,
-                          f"{region.plane} {region.slice_index + 1}")
+                          spell_units(in_units(region.peak, result.evidence_levels)), at,
+                          f"{region.plane} {region.slice_index + 1}", region.place.words if region.place else "")
         console.print(table)
         if len(result.regions) > 5:
             console.print(f"  … and {len(result.regions) - 5} more in {escape(files['result'].name)}")

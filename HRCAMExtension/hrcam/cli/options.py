@@ -35,6 +35,9 @@ MinimumRegion = Annotated[
 TestFaithfulness = Annotated[
     bool, typer.Option("--faithfulness", help="Test if the answer rests on the strongest region (5 more runs).")
 ]
+NamePlaces = Annotated[
+    bool, typer.Option("--place", help="Name the place of each region in the brain (side, structure, MNI position).")
+]
 Scene = Annotated[bool, typer.Option("--scene", help="Also write a scene (.mrb) a scan for 3D Slicer.")]
 NoOverview = Annotated[bool, typer.Option("--no-overview", help="Do not draw the overview pictures.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]

@@ -146,10 +146,11 @@ def _views(volume: Volume, result: Result) -> list[_View]:
 
 def _region_view(region: Region, plane: str, index: int, evidence: str) -> _View:
     r, a, s = region.peak_ras
-    place = f"{'R' if r >= 0 else 'L'} {abs(r):.0f}  {'A' if a >= 0 else 'P'} {abs(a):.0f}  " \
+    where = f"{'R' if r >= 0 else 'L'} {abs(r):.0f}  {'A' if a >= 0 else 'P'} {abs(a):.0f}  " \
             f"{'S' if s >= 0 else 'I'} {abs(s):.0f} mm"
+    where += f"  ·  {region.place.words}" if region.place else ""
     title = f"Region {region.label}: {region.level} {evidence}, {millilitres(region.volume_ml)}"
-    return _View(plane, index, title, f"{plane} slice {index + 1}  ·  peak at {place}", region)
+    return _View(plane, index, title, f"{plane} slice {index + 1}  ·  peak at {where}", region)
 
 
 def _views_of_nothing(volume: Volume, result: Result) -> list[_View]:

@@ -20,11 +20,36 @@ from ..scan.geometry import Geometry
 
 FORMAT = "hrcam-result"
 FORMAT_VERSION = 1
+OUTSIDE_THE_BRAIN = "outside the brain"
 RESEARCH_USE = "Research use only. Not a medical device; not for diagnosis or treatment."
 
 Point = tuple[float, float, float]
 FloatArray = npt.NDArray[np.float32]
 LabelArray = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where in the brain something lies; see the room ``place``.
+
+    Parameters
+    ----------
+    side : "left" or "right" of the patient, or "midline".
+    structure : likeliest structure of the atlas.
+    probability : share of the region, weighted by evidence, that lies in it.
+    mni_ras : middle of the region in MNI space, RAS mm.
+    """
+
+    side: str
+    structure: str
+    probability: float
+    mni_ras: Point
+
+    @property
+    def words(self) -> str:
+        """The place as people say it: "right putamen", or "brainstem" in the middle."""
+        outside = self.side == "midline" or self.structure == OUTSIDE_THE_BRAIN
+        return self.structure if outside else f"{self.side} {self.structure}"
 
 
 @dataclass(frozen=True)
@@ -39,6 +64,7 @@ class Region:
     peak, mean : highest and mean evidence, logits.
     centroid_ras, peak_ras : RAS mm; the centroid is weighted by evidence.
     plane, slice_index : the slice of the strongest voxel; index along the axis that steps through ``plane``.
+    place : where in the brain it lies, where that was asked for and is known.
     """
 
     label: int
@@ -50,6 +76,7 @@ class Region:
     peak_ras: Point
     plane: str
     slice_index: int
+    place: Place | None = None
 
 
 @dataclass(frozen=True)
@@ -199,7 +226,7 @@ class Result:
             map=_on_grid(map_kji, np.float32, geometry, "map"),
             labels=_on_grid(labels, np.uint8, geometry, "label map"),
             evidence_levels=tuple(EvidenceLevel(**_tuples(level)) for level in document["evidence_levels"]),
-            regions=tuple(Region(**_tuples(region)) for region in document["regions"]),
+            regions=tuple(read_region(region) for region in document["regions"]),
             slices=tuple(SliceEvidence(**_tuples(one)) for one in document["slices"]),
             plane=document["plane"],
             geometry=geometry,
@@ -218,6 +245,12 @@ class Result:
 def percent(probability: float) -> str:
     """A probability for people: never quite certain."""
     return ">99 %" if probability > 0.99 else "<1 %" if probability < 0.01 else f"{probability:.0%}".replace("%", " %")
+
+
+def read_region(record: Mapping[str, Any]) -> Region:
+    """One of a result document's ``regions``; earlier versions' have no place."""
+    place = record.get("place")
+    return Region(**{**_tuples(record), "place": Place(**_tuples(place)) if place else None})
 
 
 def read_faithfulness(record: Mapping[str, Any] | None) -> Faithfulness | None:

@@ -1,0 +1,1 @@
+"""Where in the brain a region lies: side, structure and coordinates of the MNI template."""

@@ -1,0 +1,1 @@
+"""The atlas that names places: how it was made, and how right it is."""
