@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "localize": ("hrcam.cli.localize:localize_files", "Localize pathology in scans: classes, evidence maps, regions."),
     "batch": ("hrcam.cli.batch:batch", "Localize pathology in many scans, resumable, on several processes or hosts."),
     "compare": ("hrcam.cli.compare:compare_files", "Compare two dates: what is new, growing, stable, gone."),
+    "cohort": ("hrcam.cli.cohort:cohort", "Sum up the results of a batch by groups, in MNI space."),
     "models": ("hrcam.cli.models:models", "List the models that are there, or add one."),
     "demo": ("hrcam_research.demo:demo", "Localize a simulated lesion in a real template and show the truth too."),
     "evaluate": ("hrcam_research.evaluate.command:evaluate", "Compare localization methods where lesions are known."),

@@ -5,10 +5,15 @@ from __future__ import annotations
 import json
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from hrcam.errors import InputError
+from hrcam.errors import InputError, OutputError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from .recipe import Recipe
 
 
 class Kind(str, Enum):
@@ -57,6 +62,9 @@ def simulate(
     style: Annotated[Style, typer.Option(help="Tissue contrast of label-map heads.")] = Style.mixed,
     paired: Annotated[bool, typer.Option(help="Healthy images are the others' twins: same head and noise.")] = False,
     file_format: Annotated[Format, typer.Option("--format", help="auto: PNG in 2D, NIfTI in 3D.")] = Format.auto,
+    follow_up: Annotated[
+        bool, typer.Option("--follow-up", help="Pairs of volumes with lesions of known change, for hrcam compare.")
+    ] = False,
     validation: Annotated[float, typer.Option(help="Fraction of heads (or subjects) in the validation split.")] = 0.2,
     jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Processes.")] = 1,
 ) -> None:
@@ -83,6 +91,9 @@ def simulate(
         file_format=file_format.value, heads=heads_from(heads, from_file), validation=validation,
     )  # fmt: skip
     console = Console(stderr=True)
+    if follow_up:
+        typer.echo(_follow_ups(recipe, out, console))
+        return
     console.print_json(json.dumps(recipe.to_dict()))
     columns = (TextColumn("Simulating"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as bar:
@@ -92,3 +103,22 @@ def simulate(
     if "validation" not in splits and validation > 0:
         console.print("All images show one head, hence all are in the split train: no head may be in two splits.")
     typer.echo(table)
+
+
+def _follow_ups(recipe: Recipe, out: Path, console: Console) -> Path:
+    """Pairs of the recipe's heads; sizes, seed and number are the recipe's."""
+    import numpy as np
+
+    from .follow_up import write_follow_ups
+    from .head import phantom_head, read_head
+
+    if recipe.kind != "lesion":
+        raise InputError("Follow-ups are of lesions in heads.", "Leave out --kind.")
+    if out.exists() and any(out.iterdir()):
+        raise OutputError(f"{out} is not empty.", "Choose a new folder for --out.")
+    heads = [read_head(path) for path in recipe.heads] or [
+        phantom_head(np.random.default_rng((recipe.seed, 2, number)), name=f"phantom_{number:02d}")
+        for number in range(min(recipe.count, 20))]
+    return write_follow_ups(heads, recipe.count, recipe.seed, out,
+                            lambda done, total: console.print(f"{done} of {total} pairs", highlight=False),
+                            recipe.size, recipe.spacing_mm)

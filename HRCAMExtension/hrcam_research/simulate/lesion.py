@@ -195,6 +195,7 @@ def insert_lesion(
     rng: np.random.Generator,
     spec: LesionSpec | None = None,
     where: Array | Site | None = None,
+    center: Array | None = None,
 ) -> tuple[Array, Array]:
     """Put a lesion into an image.
 
@@ -207,6 +208,7 @@ def insert_lesion(
     spec : what to insert; a random lesion by default.
     where : mask of the voxels that the lesion may take (same shape as image), or a :class:`Site` found before; by
         default what looks like brain.
+    center : index coordinates of a single lesion's center (float); chosen at random by default.
 
     Returns
     -------
@@ -229,7 +231,7 @@ def insert_lesion(
     result = np.array(image, np.float32)
     mask = np.zeros(image.shape, bool)
     if spec.kind != "multiple":
-        _insert_one(result, mask, spacing_mm, rng, spec, site)
+        _insert_one(result, mask, spacing_mm, rng, spec, site, center)
         return result, mask
     kinds = [kind for kind in KINDS if kind not in ("multiple", "ring")]
     for _ in range(spec.count):
@@ -242,10 +244,11 @@ def insert_lesion(
 
 
 def _insert_one(image: Array, mask: Array, spacing_mm: Sequence[float], rng: np.random.Generator, spec: LesionSpec,
-                site: Site) -> None:  # fmt: skip
+                site: Site, center: Array | None = None) -> None:  # fmt: skip
     """Insert one lesion in place; all work is done in a patch around it."""
     radius = 0.5 * spec.diameter_mm
-    center = choose_center(rng, site.head, site.brain, site.depth_mm, site.steps, spacing_mm, radius, spec.location)
+    if center is None:
+        center = choose_center(rng, site.head, site.brain, site.depth_mm, site.steps, spacing_mm, radius, spec.location)
     reach = max(2.0 * radius, 1.4 * radius + spec.halo_mm) + 3 * spec.edge_mm + 2 * max(spacing_mm)
     low = [max(0, int(np.floor(c - reach / s))) for c, s in zip(center, spacing_mm, strict=True)]
     high = [min(n, int(np.ceil(c + reach / s)) + 1) for c, s, n in zip(center, spacing_mm, image.shape, strict=True)]

@@ -1,0 +1,1 @@
+"""Many results summed up by groups: where, how often, how strongly, and whether groups differ."""
