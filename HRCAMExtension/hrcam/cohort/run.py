@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..errors import InputError
 from ..run.result import FloatArray
 from ..scan.geometry import Geometry
 from ..version import __version__
@@ -111,6 +112,9 @@ def summarize_cohort(
                 used.append(number)
             if progress is not None:
                 progress(number + 1, len(members))
+        if not used:
+            raise InputError("No case has a named place, so no map can be brought to the template.",
+                             "Run hrcam batch again with --place, or give --space own if they lie in one space.")
         if len(used) < len(members):
             notes.append(f"{len(members) - len(used)} cases have no named place and are not part of the maps.")
         groups = np.asarray([members[n].group for n in used])
