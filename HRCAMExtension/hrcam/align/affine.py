@@ -21,7 +21,7 @@ from .working import WorkingImage, working_image
 WORKING_MM = 4.0
 ROUGH, WHOLE = Effort(2, 6.0, 0.1, 2_000), Effort(8, 2.0, 0.02, 8_000)
 
-WORST_AGREEMENT_MM = 4.0
+WORST_AGREEMENT_MM = 2.0
 LEAST_SIMILARITY = 0.12
 SIZES = (0.7, 1.45)
 """Of the scan in the template's directions: heads of children and adults; headers with a wrong spacing are outside."""
