@@ -67,6 +67,8 @@ def parser():
                          help="test if the answer rests on the strongest region (5 more runs a case)")
     options.add_argument("--overwrite", action="store_true", help="compute again what is finished already")
     options.add_argument("--no-overview", dest="overview", action="store_false", help="write no overview pictures")
+    options.add_argument("--dicom", action="store_true",
+                         help="also write DICOM: Segmentation, Parametric Map, Structured Report")
     options.add_argument("--scene", action="store_true", help="also save each case as a Slicer scene (.mrb)")
     options.add_argument("--screenshots", action="store_true",
                          help="also save pictures of the slice and 3D views (needs Slicer's main window)")
@@ -123,7 +125,7 @@ def _run(arguments, inputs, output):
         from hrcam.batch.run import run_batch
         from hrcam.bundle.bundle import load_bundle
         from hrcam.errors import InputError
-        from hrcam.output.writers import DEFAULT_OUTPUTS
+        from hrcam.output.writers import DEFAULT_OUTPUTS, DICOM_OUTPUTS
         from hrcam.run.options import Options, check_runnable
 
         bundle = load_bundle(arguments.model or defaultModel())
@@ -135,6 +137,7 @@ def _run(arguments, inputs, output):
     if arguments.screenshots and not _hasWindow():
         return _refuse("--screenshots needs Slicer's main window: run without --no-main-window, or leave it out")
     outputs = [kind for kind in DEFAULT_OUTPUTS if arguments.overview or kind != "overview"]
+    outputs += DICOM_OUTPUTS * arguments.dicom
 
     def tell(finished, total, row):
         line = f"[{finished}/{total}] {row.case}: {row.status} {row.found.get('predicted') or row.error}"

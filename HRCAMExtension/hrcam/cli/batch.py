@@ -41,6 +41,7 @@ def batch(
     faithfulness: given.TestFaithfulness = False,
     place: given.NamePlaces = False,
     scene: given.Scene = False,
+    dicom: given.Dicom = False,
     no_overview: given.NoOverview = False,
     no_map: Annotated[bool, typer.Option("--no-map", help="Do not write the maps, most of the space.")] = False,
     no_report: Annotated[bool, typer.Option("--no-report", help="Write the tables only.")] = False,
@@ -59,7 +60,7 @@ def batch(
     from ..batch.run import run_batch
     from ..errors import InputError
     from ..localize import Options
-    from ..output.writers import DEFAULT_OUTPUTS
+    from ..output.writers import DEFAULT_OUTPUTS, DICOM_OUTPUTS
     from ..words import printable, shown
     from .app import describe
     from .localize import load_checked
@@ -71,6 +72,7 @@ def batch(
     )
     left_out = {"overview": no_overview, "map": no_map}
     outputs = [kind for kind in DEFAULT_OUTPUTS if not left_out.get(kind)] + ["scene"] * scene
+    outputs += DICOM_OUTPUTS * dicom
     bundle = load_checked(model, options, errors)
 
     remaining = Remaining()

@@ -36,6 +36,7 @@ def localize_files(
     class_name: given.ClassName = None,
     plane: given.Plane = "auto",
     scene: given.Scene = False,
+    dicom: given.Dicom = False,
     fusion: given.Fusion = None,
     precision: given.Precision = "fp32",
     batch_size: given.BatchSize = None,
@@ -56,7 +57,7 @@ def localize_files(
     from rich.console import Console
 
     from ..localize import Options
-    from ..output.writers import DEFAULT_OUTPUTS
+    from ..output.writers import DEFAULT_OUTPUTS, DICOM_OUTPUTS
     from .app import debugging, describe
 
     console, errors = Console(quiet=quiet, highlight=False), Console(stderr=True, highlight=False, soft_wrap=True)
@@ -65,6 +66,7 @@ def localize_files(
         minimum_region_ml=minimum_region, faithfulness=faithfulness, place=place,
     )
     outputs = [kind for kind in DEFAULT_OUTPUTS if not (no_overview and kind == "overview")] + ["scene"] * scene
+    outputs += DICOM_OUTPUTS * dicom
     bundle = load_checked(model, options, errors)
     cases, passed_over = find_cases(inputs)
     options = replace(options, scans=max(1, len(cases)))

@@ -39,5 +39,8 @@ NamePlaces = Annotated[
     bool, typer.Option("--place", help="Name the place of each region in the brain (side, structure, MNI position).")
 ]
 Scene = Annotated[bool, typer.Option("--scene", help="Also write a scene (.mrb) a scan for 3D Slicer.")]
+Dicom = Annotated[
+    bool, typer.Option("--dicom", help="Also write DICOM: Segmentation, Parametric Map, Structured Report.")
+]
 NoOverview = Annotated[bool, typer.Option("--no-overview", help="Do not draw the overview pictures.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]

@@ -14,10 +14,11 @@ from ..errors import OutputError
 from ..run.result import Result
 from ..scan.volume import Volume
 from ..words import reason, shown
-from .writers import write_result
+from .writers import DICOM_OUTPUTS, write_result
 
-KINDS = {"segmentation": "levels", "map": "map", "labels": "labels", "report": "result", "overview": "overview"}
-"""What a caller may ask for, to `write_result`'s name of that output."""
+KINDS = {"segmentation": "levels", "map": "map", "labels": "labels", "report": "result", "overview": "overview",
+         **{kind: kind for kind in DICOM_OUTPUTS}}
+"""What a caller may ask for, to `write_result`'s name of that output; `DICOM_OUTPUTS` are best asked for together."""
 
 
 def export_result(result: Result, volume: Volume, folder: Path, kinds: Collection[str]) -> dict[str, Path]:

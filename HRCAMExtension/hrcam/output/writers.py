@@ -31,10 +31,16 @@ OUTPUTS: Mapping[str, str] = {
     "labels": "_labels.nii.gz",
     "overview": "_overview.png",
     "scene": "_scene.mrb",
+    "dicom_segmentation": "_levels_seg.dcm",
+    "dicom_map": "_map_pm.dcm",
+    "dicom_report": "_regions_sr.dcm",
 }
 """Kind of output to the end of its file name; ``NAME_result.json`` is always written."""
 
 DEFAULT_OUTPUTS = ("map", "levels", "labels", "overview")
+DICOM_OUTPUTS = ("dicom_segmentation", "dicom_map", "dicom_report")
+"""Objects of one study that refer to one another; see `dicom.objects`."""
+
 RESULT_SUFFIX = "_result.json"
 
 
@@ -126,6 +132,8 @@ def _writers(
         "overview": lambda path: _write_overview(path, volume, result),
         "scene": lambda path: _write_scene(path, volume, result),
     }
+    if set(outputs) & set(DICOM_OUTPUTS):
+        known |= _dicom_writers(result, volume)
     writers = {kind: (OUTPUTS[kind], write) for kind, write in known.items() if kind in outputs}
     for level, level_map in (result.level_maps or {}).items():
         writers[f"map_{level}"] = (
@@ -149,6 +157,17 @@ def _write_scene(path: Path, volume: Volume, result: Result) -> None:
     from .scene import write_scene
 
     write_scene(result, volume, path)
+
+
+def _dicom_writers(result: Result, volume: Volume) -> dict[str, Callable[[Path], None]]:
+    from .dicom.objects import DicomObjects, write_object
+
+    objects = DicomObjects(result, volume)
+    return {
+        "dicom_segmentation": lambda path: write_object(objects.segmentation, path),
+        "dicom_map": lambda path: write_object(objects.parametric_map, path),
+        "dicom_report": lambda path: write_object(objects.report, path),
+    }
 
 
 def _note(result: Result) -> str:

@@ -1,0 +1,1 @@
+"""Results as DICOM objects: Segmentation, Parametric Map, Structured Report. Needs highdicom (``hrcam[dicom]``)."""

@@ -1,0 +1,204 @@
+"""A result as three DICOM objects that refer to one another and to the series that was read, made with highdicom."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydicom.dataset import Dataset
+from pydicom.sr.coding import Code
+from pydicom.uid import generate_uid
+
+from ...errors import OutputError
+from ...run.result import Region, Result
+from ...scan.volume import Volume
+from ..terminology import DEFAULT_TERMINOLOGY
+from .source import derived_header, source_headers
+
+RESEARCH_USE_LABEL = "Research use only, not for diagnosis"
+_SCHEME = "99HRCAM"
+EVIDENCE = Code("evidence", _SCHEME, "Evidence for a class")
+PEAK = Code("peak-evidence", _SCHEME, "Peak evidence for a class")
+MEAN = Code("mean-evidence", _SCHEME, "Mean evidence for a class")
+REGIONS = Code("regions", _SCHEME, "Number of regions")
+UNITLESS = Code("1", "UCUM", "no units")
+_VOLUME, _MILLILITER = Code("118565006", "SCT", "Volume"), Code("mL", "UCUM", "milliliter")
+_ARTIFICIAL_INTELLIGENCE = Code("123109", "DCM", "Artificial Intelligence")
+_FIRST_SERIES_NUMBER = 9000
+_OF_A_SLICE = ("PixelSpacing", "ImageOrientationPatient", "ImagePositionPatient")
+"""What highdicom's image library describes; frames of an enhanced image state it elsewhere. Evidence holds them all."""
+_REFERENCES = ("ReferencedSeriesSequence", "SourceImageSequence", "ReferencedInstanceSequence",
+               "StudiesContainingOtherReferencedInstancesSequence", "DerivationImageSequence")
+
+
+class DicomObjects:
+    """The DICOM objects of a result; each is made when first asked for.
+
+    Parameters
+    ----------
+    result : what is written; its geometry is theirs.
+    volume : the scan. Where it was read from DICOM, its patient, study and images are referred to; elsewhere the
+        objects state a derived identity and refer to no image.
+
+    Raises
+    ------
+    OutputError : highdicom is missing, or the source's headers lack what objects of the same study need.
+    """
+
+    def __init__(self, result: Result, volume: Volume) -> None:
+        try:
+            import highdicom
+        except ImportError as error:
+            raise OutputError(f"DICOM objects need highdicom, which cannot be imported ({error}).",
+                              "Install it with: pip install 'hrcam[dicom]'.") from error
+        self._hd: Any = highdicom
+        self._result = result
+        self._headers = source_headers(volume)
+        self._sources = self._headers or [derived_header(volume)]
+        model = result.provenance.get("model", {})
+        self._version = str(result.provenance.get("hrcam_version", "")) or "unknown"
+        self._model = f"{model.get('name', '')} {model.get('version', '')}".strip() or "unknown"
+        self._model_sha256 = str(model.get("sha256", ""))
+        geometry = result.geometry
+        kji_to_lps = geometry.ijk_to_lps.copy()
+        kji_to_lps[:, :3] = kji_to_lps[:, 2::-1]
+        self._affine = kji_to_lps
+
+    @cached_property
+    def segmentation(self) -> Dataset:
+        """Evidence levels as segments, coded as the shown class, in the levels' colors."""
+        hd = self._hd
+        category, kind = _terms(self._result)
+        algorithm = hd.AlgorithmIdentificationSequence(
+            name=f"HR-CAM {self._model}"[:64], family=_ARTIFICIAL_INTELLIGENCE, version=self._version)
+        segments = [
+            hd.seg.SegmentDescription(
+                number, f"{self._result.shown_class}: {level.name}"[:64], category, kind, "AUTOMATIC", algorithm,
+                tracking_uid=generate_uid(), tracking_id=f"evidence_{number}",
+                display_color=hd.color.CIELabColor.from_rgb(*(round(255 * part) for part in level.color)))
+            for number, level in enumerate(self._result.evidence_levels, start=1)
+        ]
+        made = hd.seg.Segmentation(
+            self._sources, self._on_grid(self._result.labels), "BINARY", segments, content_label="HRCAM_LEVELS",
+            content_description=RESEARCH_USE_LABEL, content_creator_name="HR-CAM^", **self._identity(0))
+        return self._finished(made, "evidence levels")
+
+    @cached_property
+    def parametric_map(self) -> Dataset:
+        """The evidence map, 32-bit floats in logits."""
+        hd, values = self._hd, self._result.map
+        mapping = hd.pm.RealWorldValueMapping(
+            lut_label="logit", lut_explanation=f"Evidence for {self._result.shown_class}, logits"[:64], unit=UNITLESS,
+            value_range=(float(values.min()), float(values.max())), slope=1.0, intercept=0.0,
+            quantity_definition=EVIDENCE)
+        width = max(float(np.abs(values).max()), 1e-3)
+        made = hd.pm.ParametricMap(
+            self._sources, self._on_grid(values), contains_recognizable_visual_features=False,
+            real_world_value_mappings=[mapping],
+            voi_lut_transformations=[hd.VOILUTTransformation(window_center=0.0, window_width=2 * width)],
+            content_label="HRCAM_MAP", content_description=RESEARCH_USE_LABEL, content_creator_name="HR-CAM^",
+            **self._identity(1))
+        return self._finished(made, "evidence map")
+
+    @cached_property
+    def report(self) -> Dataset:
+        """TID 1500: each region's volume and evidence, its finding, what computed it, and its segment."""
+        hd = self._hd
+        device = hd.sr.ObserverContext(
+            observer_type=Code("121007", "DCM", "Device"),
+            observer_identifying_attributes=hd.sr.DeviceObserverIdentifyingAttributes(
+                uid=generate_uid(), name="HR-CAM", manufacturer_name="HR-CAM", model_name=self._model))
+        content = hd.sr.MeasurementReport(
+            observation_context=hd.sr.ObservationContext(observer_device_context=device),
+            procedure_reported=Code("363679005", "SCT", "Imaging procedure"),
+            imaging_measurements=[self._group(region) for region in self._result.regions] or [self._no_region()],
+            title=Code("126000", "DCM", "Imaging Measurement Report"),
+            referenced_images=[one for one in self._headers if all(keyword in one for keyword in _OF_A_SLICE)] or None)
+        identity = self._identity(2)
+        made = hd.sr.Comprehensive3DSR(
+            evidence=[self.segmentation, self.parametric_map, *self._headers], content=content[0],
+            series_instance_uid=identity["series_instance_uid"], series_number=identity["series_number"],
+            sop_instance_uid=identity["sop_instance_uid"], instance_number=1, manufacturer="HR-CAM",
+            is_complete=True, is_final=False, is_verified=False)
+        made.CompletionFlagDescription = f"{RESEARCH_USE_LABEL}. Computed, not verified."
+        return self._finished(made, "regions", refers=True)
+
+    def _algorithm(self, *parameters: str) -> Any:
+        return self._hd.sr.AlgorithmIdentification("HR-CAM", self._version, [
+            RESEARCH_USE_LABEL, f"model {self._model}", f"weights SHA-256 {self._model_sha256}",
+            f"shown class {self._result.shown_class}", *parameters])
+
+    def _no_region(self) -> Any:
+        """A report must measure something: that there are none."""
+        hd = self._hd
+        return hd.sr.MeasurementsAndQualitativeEvaluations(
+            tracking_identifier=hd.sr.TrackingIdentifier(uid=generate_uid(), identifier="No region"),
+            algorithm_id=self._algorithm(), measurements=[hd.sr.Measurement(REGIONS, 0.0, UNITLESS)])
+
+    def _group(self, region: Region) -> Any:
+        hd = self._hd
+        _, kind = _terms(self._result)
+        number = 1 + [level.name for level in self._result.evidence_levels].index(region.level)
+        measured = ((_VOLUME, region.volume_ml, _MILLILITER), (PEAK, region.peak, UNITLESS),
+                    (MEAN, region.mean, UNITLESS))
+        return hd.sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
+            tracking_identifier=hd.sr.TrackingIdentifier(uid=generate_uid(), identifier=f"Region {region.label}"),
+            referenced_segment=self._segment(number), finding_type=kind,
+            algorithm_id=self._algorithm(f"evidence level {region.level}"),
+            measurements=[hd.sr.Measurement(name, float(value), unit) for name, value, unit in measured])
+
+    def _segment(self, number: int) -> Any:
+        """A reference to a segment, and to the series that it was drawn on: the map's where the scan was no DICOM."""
+        hd, segmentation = self._hd, self.segmentation
+        series = self._headers[0] if self._headers else self.parametric_map
+        return hd.sr.ReferencedSegment(
+            segmentation.SOPClassUID, segmentation.SOPInstanceUID, number,
+            source_series=hd.sr.SourceSeriesForSegmentation(series.SeriesInstanceUID))
+
+    def _on_grid(self, array: Any) -> Any:
+        frame = self._sources[0].FrameOfReferenceUID
+        return self._hd.Volume(array, self._affine, coordinate_system="PATIENT", frame_of_reference_uid=frame)
+
+    def _identity(self, place: int) -> dict[str, Any]:
+        return {
+            "series_instance_uid": generate_uid(), "series_number": _FIRST_SERIES_NUMBER + place,
+            "sop_instance_uid": generate_uid(), "instance_number": 1, "manufacturer": "HR-CAM",
+            "manufacturer_model_name": self._model, "software_versions": self._version,
+            "device_serial_number": self._model_sha256[:64] or "none",
+        }
+
+    def _finished(self, made: Dataset, what: str, refers: bool = False) -> Dataset:
+        made.SeriesDescription = f"HR-CAM {what} {self._result.shown_class}, research use only"[:64]
+        if not self._headers:
+            made.StudyDescription = self._sources[0].StudyDescription
+            if not refers:  # highdicom refers to the headers that it is given: there is no such image
+                _forget_references(made)
+        return made
+
+
+def _forget_references(dataset: Dataset) -> None:
+    for keyword in _REFERENCES:
+        if keyword in dataset:
+            delattr(dataset, keyword)
+    for element in dataset:
+        if element.VR == "SQ":
+            for item in element.value:
+                _forget_references(item)
+
+
+def _terms(result: Result) -> tuple[Code, Code]:
+    """Category and type of a segment, from Slicer's terminology entry of the shown class."""
+    parts = str(result.provenance.get("shown_terminology") or DEFAULT_TERMINOLOGY).split("~")
+    fallback = DEFAULT_TERMINOLOGY.split("~")
+    codes = []
+    for part, other in zip(parts[1:3], fallback[1:3], strict=False):
+        scheme, value, meaning = (part if part.count("^") == 2 and all(part.split("^")) else other).split("^")
+        codes.append(Code(value, scheme, meaning))
+    return codes[0], codes[1]
+
+
+def write_object(dataset: Dataset, path: Path) -> None:
+    """Write one object as a DICOM file."""
+    dataset.save_as(path, enforce_file_format=True)

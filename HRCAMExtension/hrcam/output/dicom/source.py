@@ -1,0 +1,69 @@
+"""Whose scan it was: headers of the DICOM series that was read, or a stated derived identity where there is none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydicom import dcmread
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
+
+from ...scan.io.dicom.dataset import is_dicom
+from ...scan.io.dicom.series import series_at, single_series
+from ...scan.volume import Volume
+
+DERIVED = "Derived by HR-CAM from a file without a DICOM identity"
+
+_NEEDED = ("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "StudyID", "StudyDate", "StudyTime",
+           "AccessionNumber", "ReferringPhysicianName")
+
+
+def source_headers(volume: Volume) -> list[Dataset]:
+    """Headers of the files that a scan was read from, in the order of its slices; empty where it was no DICOM.
+
+    Raises ``InputError`` where the series cannot be read any more.
+    """
+    path = Path(volume.source)
+    if not volume.source:
+        return []
+    series = series_at(path)
+    if series is None:
+        if not path.is_dir() and not (path.is_file() and is_dicom(path)):
+            return []
+        series = single_series(path)
+    files = dict.fromkeys(frame.file.path for frame in series.stack.frames)
+    headers: list[Dataset] = [dcmread(file, stop_before_pixels=True) for file in files]
+    for header in headers:
+        for keyword in _NEEDED:  # of those that must be there, though they may be empty
+            if keyword not in header:
+                setattr(header, keyword, "")
+        if "FrameOfReferenceUID" not in header:
+            header.FrameOfReferenceUID = _uid(volume, "frame of reference")
+    return headers
+
+
+def derived_header(volume: Volume) -> Dataset:
+    """An identity that says that it is derived: of no patient, from the scan's checksum. Nothing may refer to it."""
+    header = Dataset()
+    header.file_meta = FileMetaDataset()
+    header.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    for keyword in _NEEDED:
+        setattr(header, keyword, "")
+    header.PatientID = f"HRCAM-{volume.content_hash[:12]}"
+    header.StudyDescription = DERIVED
+    header.SOPClassUID, header.SOPInstanceUID = MRImageStorage, _uid(volume, "image")
+    header.StudyInstanceUID, header.SeriesInstanceUID = _uid(volume, "study"), _uid(volume, "series")
+    header.FrameOfReferenceUID = _uid(volume, "frame of reference")
+    header.Modality = "OT"
+    header.Rows, header.Columns = volume.geometry.size_ijk[1], volume.geometry.size_ijk[0]
+    header.ImageOrientationPatient = [*map(float, volume.geometry.direction_lps[:, 0]),
+                                      *map(float, volume.geometry.direction_lps[:, 1])]
+    header.ImagePositionPatient = list(volume.geometry.origin_lps)
+    header.PixelSpacing = [volume.geometry.spacing[1], volume.geometry.spacing[0]]
+    header.SliceThickness = volume.geometry.spacing[2]
+    return header
+
+
+def _uid(volume: Volume, what: str) -> str:
+    """The same for the same scan, so that objects of several runs come together."""
+    return str(generate_uid(entropy_srcs=[volume.content_hash, what]))

@@ -1,0 +1,185 @@
+"""Results as DICOM, read back by pydicom, highdicom and SimpleITK: voxels, geometry, codes, references and regions."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+import SimpleITK
+from hrcam.errors import OutputError
+from hrcam.localize import Options, localize
+from hrcam.output.writers import DICOM_OUTPUTS, write_result
+from hrcam.scan.volume import read_volume
+from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
+
+hd = pytest.importorskip("highdicom")
+
+OBLIQUE = np.array([[0.92106, -0.38942, 0.0], [0.38942, 0.92106, 0.0], [0.0, 0.0, 1.0]])
+OBLIQUE /= np.linalg.norm(OBLIQUE, axis=0)
+STUDY, SERIES, FRAME = "1.2.826.0.1.3680043.8.498.9", "1.2.826.0.1.3680043.8.498.1", "1.2.826.0.1.3680043.8.498.7"
+
+
+def write_series(folder, volume, first=0):
+    """The slices of a volume as a classic series of one patient."""
+    folder.mkdir()
+    matrix = volume.geometry.ijk_to_lps
+    axes = [*map(float, volume.geometry.direction_lps[:, 0]), *map(float, volume.geometry.direction_lps[:, 1])]
+    for index, pixels in enumerate(volume.array):
+        meta = pydicom.dataset.FileMetaDataset()
+        meta.MediaStorageSOPClassUID, meta.TransferSyntaxUID = MRImageStorage, ExplicitVRLittleEndian
+        meta.MediaStorageSOPInstanceUID = f"{SERIES}.{index + 1}"
+        one = pydicom.dataset.FileDataset("x", {}, file_meta=meta, preamble=b"\0" * 128)
+        one.SOPClassUID, one.SOPInstanceUID = MRImageStorage, meta.MediaStorageSOPInstanceUID
+        one.StudyInstanceUID, one.SeriesInstanceUID, one.FrameOfReferenceUID = STUDY, SERIES, FRAME
+        one.PatientName, one.PatientID, one.Modality, one.InstanceNumber = "MADE^UP", "made-1", "MR", index + 1
+        one.SeriesDescription = "T1 POST"
+        one.Rows, one.Columns = pixels.shape
+        one.SamplesPerPixel, one.PhotometricInterpretation = 1, "MONOCHROME2"
+        one.BitsAllocated, one.BitsStored, one.HighBit, one.PixelRepresentation = 16, 16, 15, 0
+        one.PixelSpacing = [volume.geometry.spacing[1], volume.geometry.spacing[0]]
+        one.SliceThickness, one.ImageOrientationPatient = volume.geometry.spacing[2], [f"{a:.14f}"[:16] for a in axes]
+        one.ImagePositionPatient = [f"{p:.11f}"[:16] for p in matrix[:3, 3] + index * matrix[:3, 2]]
+        one.PixelData = np.round(pixels).clip(0).astype(np.uint16).tobytes()
+        one.save_as(folder / f"IM{index:03d}.dcm", enforce_file_format=True)
+
+
+@pytest.fixture(scope="module")
+def scan(blob_volume, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("dicom") / "series"
+    write_series(folder, blob_volume((40, 44, 12), (1.1, 0.9, 3.5), OBLIQUE))
+    return replace(read_volume(folder), name="case")
+
+
+@pytest.fixture(scope="module")
+def result(bright_blob_bundle, scan):
+    return localize(scan, bright_blob_bundle, Options(device="cpu"))
+
+
+@pytest.fixture(scope="module")
+def files(result, scan, tmp_path_factory):
+    return write_result(result, scan, tmp_path_factory.mktemp("out"), DICOM_OUTPUTS)
+
+
+def laid(image, geometry, shape):
+    """An object's voxels on the scan's grid, and its largest distance from the grid's voxels in mm."""
+    found, wanted = image.get_volume(combine_segments=True) if hasattr(image, "get_segment_description") \
+        else image.get_volume(), np.zeros(shape, np.float32)
+    places = np.indices(found.array.shape).reshape(3, -1)
+    lps = found.affine[:3, :3] @ places + found.affine[:3, 3:]
+    ijk = geometry.points_from_lps(lps.T)
+    near = np.round(ijk).astype(int)
+    wanted[near[:, 2], near[:, 1], near[:, 0]] = found.array.reshape(-1)
+    return wanted, np.abs(geometry.points_to_lps(near) - lps.T).max()
+
+
+def test_patient_and_study_are_those_of_the_series_that_was_read(files):
+    for kind in DICOM_OUTPUTS:
+        one = pydicom.dcmread(files[kind])
+        assert (one.PatientID, one.PatientName, one.StudyInstanceUID) == ("made-1", "MADE^UP", STUDY)
+        assert one.SeriesInstanceUID != SERIES and "research use only" in one.SeriesDescription
+    assert pydicom.dcmread(files["dicom_map"]).FrameOfReferenceUID == FRAME
+
+
+def test_the_segmentation_holds_the_levels_with_codes_and_colors(files, result):
+    segmentation = hd.seg.segread(files["dicom_segmentation"])
+    labels, apart = laid(segmentation, result.geometry, result.labels.shape)
+    np.testing.assert_array_equal(labels, result.labels)
+    assert apart < 1e-4
+    assert segmentation.ReferencedSeriesSequence[0].SeriesInstanceUID == SERIES
+    for number, level in enumerate(result.evidence_levels, start=1):
+        described = segmentation.get_segment_description(number)
+        assert described.segment_label.endswith(level.name)
+        assert described.segmented_property_type.scheme_designator == "SCT"
+        assert "RecommendedDisplayCIELabValue" in described
+    assert "Research use only" in segmentation.ContentDescription
+    frames = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(files["dicom_segmentation"])))
+    assert (frames > 0).sum() == (result.labels > 0).sum()
+
+
+def test_the_parametric_map_holds_the_evidence_in_logits(files, result):
+    image = hd.imread(files["dicom_map"])
+    values, apart = laid(image, result.geometry, result.map.shape)
+    np.testing.assert_array_equal(values, result.map)
+    assert apart < 1e-4
+    groups = image.SharedFunctionalGroupsSequence[0]
+    (mapping,) = groups.RealWorldValueMappingSequence
+    assert mapping.RealWorldValueSlope == 1 and mapping.LUTLabel == "logit"
+    assert mapping.MeasurementUnitsCodeSequence[0].CodingSchemeDesignator == "UCUM"
+
+
+def test_the_report_holds_the_regions_and_refers_to_segments_and_images(files, result):
+    report = hd.sr.srread(files["dicom_report"])
+    groups = report.content.get_volumetric_roi_measurement_groups()
+    assert len(groups) == len(result.regions) > 0
+    segmentation = pydicom.dcmread(files["dicom_segmentation"])
+    for group, region in zip(groups, result.regions, strict=True):
+        values = {one.name.meaning: one.value for one in group.get_measurements()}
+        assert values["Volume"] == pytest.approx(region.volume_ml)
+        assert values["Peak evidence for a class"] == pytest.approx(region.peak)
+        assert group.tracking_identifier == f"Region {region.label}"
+        referred = group.reference_type
+        assert referred.meaning == "Referenced Segment" and group.finding_type.scheme_designator == "SCT"
+    text = str(report)
+    assert segmentation.SOPInstanceUID in text and SERIES in text and "HR-CAM" in text and "Research use only" in text
+
+
+def test_a_scan_that_was_no_dicom_gets_a_stated_derived_identity_and_no_references(result, scan, tmp_path):
+    files = write_result(result, replace(scan, source=""), tmp_path, DICOM_OUTPUTS)
+    for kind in DICOM_OUTPUTS:
+        one = pydicom.dcmread(files[kind])
+        assert one.PatientID.startswith("HRCAM-") and "without a DICOM identity" in one.StudyDescription
+        assert not {STUDY, SERIES, FRAME} & {str(element.value) for element in one.iterall()}
+    for kind in DICOM_OUTPUTS[:2]:
+        one = pydicom.dcmread(files[kind])
+        assert "ReferencedSOPInstanceUID" not in str(one) and "Referenced SOP Instance UID" not in str(one)
+    assert len(hd.sr.srread(files["dicom_report"]).content.get_volumetric_roi_measurement_groups()) > 0
+
+
+def test_nothing_marked_is_written_too(result, scan, tmp_path):
+    nothing = replace(result, labels=np.zeros_like(result.labels), regions=())
+    files = write_result(nothing, scan, tmp_path, DICOM_OUTPUTS)
+    assert not hd.seg.segread(files["dicom_segmentation"]).pixel_array.any()
+    report = hd.sr.srread(files["dicom_report"])
+    assert not report.content.get_volumetric_roi_measurement_groups() and "Number of regions" in str(report)
+
+
+def test_an_enhanced_source_is_referred_to_as_one_image(result, scan, tmp_path):
+    folder = tmp_path / "enhanced"
+    folder.mkdir()
+    slices = [pydicom.dcmread(one) for one in sorted(Path(scan.source).iterdir())]
+    one = first = pydicom.dcmread(sorted(Path(scan.source).iterdir())[0])
+    one.SOPClassUID = one.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.4.1"
+
+    def item(**values):
+        made = pydicom.Dataset()
+        for keyword, value in values.items():
+            setattr(made, keyword, value)
+        return [made]
+
+    measures = item(PixelSpacing=first.PixelSpacing, SliceThickness=first.SliceThickness)
+    one.SharedFunctionalGroupsSequence = item(
+        PlaneOrientationSequence=item(ImageOrientationPatient=first.ImageOrientationPatient),
+        PixelMeasuresSequence=measures)
+    one.PerFrameFunctionalGroupsSequence = [
+        item(PlanePositionSequence=item(ImagePositionPatient=each.ImagePositionPatient))[0] for each in slices]
+    one.NumberOfFrames, one.PixelData = len(slices), b"".join(each.PixelData for each in slices)
+    for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness"):
+        delattr(one, keyword)
+    one.save_as(folder / "enhanced.dcm", enforce_file_format=True)
+    volume = replace(read_volume(folder / "enhanced.dcm"), name="case")
+    files = write_result(replace(result, geometry=volume.geometry), volume, tmp_path / "out", DICOM_OUTPUTS)
+    segmentation = hd.seg.segread(files["dicom_segmentation"])
+    labels, apart = laid(segmentation, volume.geometry, result.labels.shape)
+    np.testing.assert_array_equal(labels, result.labels)
+    assert apart < 1e-4 and segmentation.StudyInstanceUID == STUDY
+    (referred,) = segmentation.ReferencedSeriesSequence[0].ReferencedInstanceSequence
+    assert referred.ReferencedSOPInstanceUID == one.SOPInstanceUID
+
+
+def test_without_highdicom_it_says_what_to_install(result, scan, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "highdicom", None)
+    with pytest.raises(OutputError, match=r"highdicom.*hrcam\[dicom\]"):
+        write_result(result, scan, tmp_path, DICOM_OUTPUTS)
+    assert not list(tmp_path.iterdir())
