@@ -15,9 +15,8 @@ from hrcam.scan.statistics import intensity_statistics, ranges
 from sklearn.metrics import roc_auc_score
 
 from hrcam_research.t1ce_tumor.bundle import SOURCES as T1CE_SOURCES
-from hrcam_research.t1ce_tumor.data import INTENSITY
 
-from .calibration import BATCH, SIZE, SPACING_MM, Examples, calibrate
+from .calibration import BATCH, INTENSITY, SIZE, SPACING_MM, Examples, calibrate, prepared
 from .network import ARCHITECTURE, CLASSES
 
 NAME = "brain-lesion"
@@ -51,7 +50,8 @@ def write_bundle(
     note : how the weights came to be, for the model card.
     """
     calibrated = calibrate(hrcam, examples, normals)
-    everything = np.concatenate([examples.ill, examples.well, normals.astype(np.float32)])
+    examples, normals = examples.prepared(), prepared(normals)
+    everything = np.concatenate([examples.ill, examples.well, normals])
     metrics = _measure(hrcam, examples, normals) | {"level_rates_on_normals": calibrated.rates}
     metadata: dict[str, Any] = {
         "name": NAME, "version": VERSION, "title": TITLE, "description": DESCRIPTION, "task": "classification",

@@ -18,6 +18,7 @@ from hrcam.run.evidence_levels import (
     softmax,
     volume_logits,
 )
+from hrcam.scan.intensity import normalize
 from hrcam_train.calibrate import Calibration, slice_temperature, strongest_evidence, withholding_of
 from hrcam_train.predict import Floats, Prediction, predict
 from hrcam_train.prepare_cases import PreparedCase
@@ -31,6 +32,9 @@ from .scanner import scan
 
 BATCH = 16
 SIZE, SPACING_MM = 256, 0.94
+INTENSITY = {"kind": "percentile", "low": 1.0, "high": 90.0, "foreground": "otsu", "per": "volume"}
+"""Scalp and fat are far brighter than the brain on some scans: the usual high percentile leaves it too dark."""
+
 PAIRS = 240
 VOLUMES = 120
 """Composed volumes of each class, on which the volume rule and withholding are fitted."""
@@ -52,6 +56,15 @@ class Examples:
     ill: npt.NDArray[np.float32]
     well: npt.NDArray[np.float32]
     small: npt.NDArray[np.bool_]
+
+    def prepared(self) -> Examples:
+        """As the bundle prepares scans."""
+        return Examples(prepared(self.ill), prepared(self.well), self.small)
+
+
+def prepared(pixels: npt.NDArray[np.floating]) -> Floats32:
+    """Slices N×256×256 of any scale as the bundle prepares them."""
+    return np.stack([normalize(one.astype(np.float32), INTENSITY) for one in pixels])
 
 
 def draw_examples(heads: Sequence[LabeledHead], pairs: int = PAIRS, seed: int = 7) -> Examples:
@@ -90,6 +103,7 @@ def calibrate(hrcam: HRCAM, examples: Examples, normals: npt.NDArray[np.floating
     examples : generated slices with and without lesion.
     normals : real slices without a lesion, N×256×256.
     """
+    examples, normals = examples.prepared(), prepared(normals)
     cases = _cases("ill", examples.ill, _ILL) + _cases("well", examples.well, _WELL) + _cases("real", normals, _WELL)
     predictions = fit_answer(hrcam, predict(hrcam, cases, _CPU, BATCH))
     temperature = slice_temperature(predictions)
