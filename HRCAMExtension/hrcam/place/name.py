@@ -18,7 +18,7 @@ from .atlas import name_of, probabilities_at
 from .structures import MIDLINE
 from .template import working_template
 
-MIDDLE_MM = 3.0
+MIDDLE_MM = 5.0
 """Nearer to the midline than this no side is named: registration is not more exact."""
 
 _VOXELS = 5000
