@@ -8,12 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk  # noqa: N813
+from pydicom import dcmread
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import (
     UID,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
+    HTJ2KLossless,
     ImplicitVRLittleEndian,
     RLELossless,
 )
@@ -114,6 +116,15 @@ def dicom_lossless_jpeg(folder: Path) -> Path:
 @kind(None)
 def dicom_jpeg_2000(folder: Path) -> Path:
     return written_by_itk(folder, "JPEG2000")
+
+
+@kind("which is not read")
+def dicom_coding_that_nobody_decodes(folder: Path) -> Path:
+    """High-throughput JPEG 2000."""
+    made = dcmread(written_by_itk(folder, "JPEG2000"))
+    made.file_meta.TransferSyntaxUID = HTJ2KLossless
+    made.save_as(folder / "a.dcm")
+    return folder / "a.dcm"
 
 
 @kind(None)
