@@ -31,15 +31,19 @@ def test_the_tables_are_those_of_the_bundled_models():
     assert readme_results.replaced(TEXT) == TEXT, "run: make readme"
 
 
-def test_the_tables_give_the_evaluations_numbers_with_intervals():
+def test_the_table_gives_numbers_with_intervals_other_hospitals_first():
     sys.path.insert(0, str(REPOSITORY / "Testing" / "release"))
     import readme_results
 
-    accuracy = {"value": 0.912, "low": 0.85, "high": 0.96}
-    metrics = {"validation": {"patients": {"balanced_accuracy": accuracy, "auc": {"value": None}}}, "auc_by_site": 0.5,
-               "other": 3}
-    assert readme_results._figures(metrics) == ["balanced accuracy 0.91 (0.85–0.96) (patients)", "AUC – (patients)",
-                                                "AUC by site 0.50"]
+    assert readme_results._number({"value": 0.912, "low": 0.85, "high": 0.96}) == "0.91 (0.85–0.96)"
+    assert readme_results._number({"value": None}) == "–"
+    sets = sorted(["healthy_t1, simulated lesions", "t1ce_slices", "ms, FLAIR"], key=readme_results._place)
+    assert sets == ["ms, FLAIR", "t1ce_slices", "healthy_t1, simulated lesions"]
+
+
+def test_it_is_read_in_three_minutes():
+    prose = TEXT.partition("<!-- results")[0] + TEXT.partition("results: end -->")[2]
+    assert len(prose.split()) <= 950
 
 
 def test_the_own_cnn_snippet_runs():
