@@ -27,7 +27,7 @@ METADATA, WEIGHTS, CARD = "metadata.json", "model.safetensors", "MODEL_CARD.md"
 MAX_METADATA_BYTES = 1 << 20
 MAX_WEIGHTS_BYTES = 512 << 20
 MODELS_VARIABLE = "HRCAM_MODELS"
-DEFAULT_MODEL = "t1ce-tumor"
+DEFAULT_MODEL = "brain-lesion"
 """The model that is used where none is named: by the commands, the panel and the batch script."""
 
 ALLOW_IMPORT_VARIABLE = "HRCAM_ALLOW_IMPORT"
