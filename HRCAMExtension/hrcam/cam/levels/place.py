@@ -33,6 +33,9 @@ _FINEST = 12
 
 _FEW = 0.4
 
+_SHIFTED = 1.5
+"""Cells: a map that fits the image is moved by no less; padding of one side and coarser context make up to one."""
+
 _SHARP = 0.15
 """Of a step: a map as a whole is moved only where its cells lie so near to one line."""
 
@@ -150,6 +153,7 @@ def _read_axis(answers: Answers, axis: int, length: int, stride: float) -> tuple
     first, step = found
     if step <= 0:
         return f"mirrored along axis {axis + 2}"
+    even = fits  # coarse context may then lie beside its place, as up-sampling within the network has it
     fits = fits and abs(step - stride) < _MIXED * stride
     if fits:  # what differs comes of context laid on the map more coarsely
         first, step = first + (step - stride) * (answers.shape[-1] - 1) / 2, stride
@@ -158,11 +162,13 @@ def _read_axis(answers: Answers, axis: int, length: int, stride: float) -> tuple
     expected = first + step * (np.arange(answers.shape[-1]) + (n - answers.shape[-1]) / 2)
     inside = (expected > -0.5 - step / 2) & (expected < length - 0.5 + step / 2)
     off = np.abs(_wrapped(_places(answers, length) - expected, length))
-    wrong = off > max(_WHOLE_CELL * step, length / _FINEST)
+    wrong = off > max(_WHOLE_CELL * step, length / (_FINEST if not even else _FINEST / 3))
     if (wrong & inside & heard).sum() > _FEW * (inside & heard).sum():
         return "warped by the network itself"
     last = first + step * (n - 1)
     before, after = (first + 0.5) / step - 0.5, (length - 0.5 - last) / step - 0.5
+    if even and max(abs(before), abs(after)) < _SHIFTED:
+        return 0, 0
     line = first + step * np.arange(n)
     beside = np.abs(_wrapped(_places(profile, length) - line, length))
     if fits and np.median(beside) > _SHARP * step:

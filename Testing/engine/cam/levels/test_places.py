@@ -3,7 +3,7 @@
 import architectures as zoo
 import pytest
 import torch
-from hrcam import HRCAM, ModelError
+from hrcam import HRCAM, ModelError, load_bundle
 from hrcam.cam.levels.place import find_places
 from torch import nn
 from torch.nn import functional as F
@@ -143,6 +143,13 @@ def test_random_weights_residuals_and_strides_are_no_displacement(dims):
             torch.manual_seed(seed)
             model = HRCAM(build(dims), 2)
             assert not any(any(map(any, place.margins)) for place in model.placements(torch.zeros(size)))
+
+
+@pytest.mark.parametrize("name", ["t1ce-tumor", "simulated-lesion", "nm-parkinson-simulated"])
+def test_maps_of_the_models_that_come_along_stay_where_they_are(name):
+    bundle = load_bundle(name)
+    places = bundle.build().placements(torch.zeros(1, 1, *bundle.input.size))
+    assert not any(any(map(any, place.margins)) for place in places)
 
 
 def test_finding_places_leaves_weights_and_random_numbers_alone():
