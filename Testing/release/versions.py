@@ -58,7 +58,7 @@ def check(python: str, which: str) -> str:
         [str(interpreter), "-c", "from importlib.metadata import version\n"
          f"print(', '.join(f'{{name}} {{version(name)}}' for name in {SHOWN}))"], capture_output=True, text=True)
     tests = [str(ROOT / "Testing" / "engine" / one) for one in TESTS]
-    run = subprocess.run([str(interpreter), "-m", "pytest", "-q", "-x", *tests], cwd=ROOT,
+    run = subprocess.run([str(interpreter), "-m", "pytest", "-q", *tests], cwd=ROOT,
                          env={key: value for key, value in os.environ.items() if key != "PYTHONPATH"})
     return f"{'failed' if run.returncode else 'passed'} with {versions.stdout.strip()}"
 
