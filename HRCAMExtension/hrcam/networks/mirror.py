@@ -49,5 +49,14 @@ def mirror_reflection(x: Tensor) -> Tensor:
 def reflect(features: Tensor, reflection: Tensor) -> Tensor:
     """Reflect feature maps B×C×h×w of any resolution; 0 where the mirror image lies outside."""
     with torch.autocast(features.device.type, enabled=False):
-        grid = F.affine_grid(reflection, list(features.shape), align_corners=False)
+        grid = _grid(reflection, features)
         return F.grid_sample(features.float(), grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+
+
+def _grid(reflection: Tensor, features: Tensor) -> Tensor:
+    """As `affine_grid` with half-pixel centers, which OpenVINO does not know: B×h×w×2."""
+    height, width = features.shape[2:]
+    x, y = ((2 * torch.arange(n, device=features.device, dtype=torch.float32) + 1) / n - 1 for n in (width, height))
+    across, down = x.expand(height, width), y[:, None].expand(height, width)
+    places = torch.stack([across, down, torch.ones_like(across)], 2)
+    return (places.flatten(0, 1) @ reflection.transpose(1, 2)).unflatten(1, (height, width))

@@ -213,6 +213,8 @@ def build_network(name: str, arguments: dict[str, Any] | None = None) -> nn.Modu
     if name not in ARCHITECTURES:
         raise ModelError(f"There is no architecture {name!r}.", f"Choose one of: {', '.join(ARCHITECTURES)}.")
     try:
-        return ARCHITECTURES[name](**(arguments or {}))
+        network = ARCHITECTURES[name](**(arguments or {}))
     except TypeError as error:
         raise ModelError(f"Architecture {name!r} does not take these arguments: {error}.") from error
+    network.lies_evenly = True  # type: ignore[assignment] # all of them pad, none crops, see `cam.levels.place`
+    return network

@@ -4,7 +4,7 @@ import pytest
 import torch
 from hrcam import HRCAM, ModelError
 from hrcam.networks.efficientnet_lite0 import Lite0Pyramid
-from hrcam.networks.mirror import mirror_reflection, reflect
+from hrcam.networks.mirror import _grid, mirror_reflection, reflect
 
 
 def _head(height=96, width=80, column=4.0, row=-3.0, slope=0.0):
@@ -83,3 +83,9 @@ def test_a_map_that_a_network_warps_and_does_not_vouch_for_is_still_refused():
 def test_volumes_have_no_mirror():
     with pytest.raises(ModelError, match="mirror"):
         Lite0Pyramid(dims=3, mirror=True)
+
+
+def test_the_grid_is_that_of_affine_grid():
+    reflection, features = torch.randn(2, 2, 3), torch.zeros(2, 1, 6, 10)
+    wanted = torch.nn.functional.affine_grid(reflection, [2, 1, 6, 10], align_corners=False)
+    torch.testing.assert_close(_grid(reflection, features), wanted)

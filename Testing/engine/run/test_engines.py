@@ -205,6 +205,14 @@ def test_of_a_network_of_volumes_what_it_does_to_slices_is_compiled():
         engine_openvino.compiled(network, size, "bf16")
 
 
+@openvino
+def test_a_network_that_looks_at_the_other_half_of_the_head_can_be_compiled():
+    torch.manual_seed(3)
+    cnn = build_network("lite0_pyramid", {"num_classes": 2, "finest_stride": 4, "width": 8, "mirror": True})
+    network = HRCAM(cnn, 2, levels=cnn.pyramid_levels).eval().requires_grad_(False)
+    engine_openvino.compiled(network, (64, 96), "fp32")
+
+
 def test_an_engine_that_cannot_be_had_is_refused_by_name_and_passed_over_by_auto(monkeypatch):
     assert not engine_openvino.is_wanted("auto", torch.device("cuda"), "fp32", 3, None)
     with pytest.raises(ModelError, match="CPU"):

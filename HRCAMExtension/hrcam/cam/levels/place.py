@@ -70,7 +70,8 @@ def find_places(
 ) -> list[Placement]:
     """Find how the named feature maps lie on images of a size; costs about as much as a few forward passes.
 
-    What a module with a ``level_stride`` gives (see `find`) lies on the image evenly, as it vouches.
+    What a module with a ``level_stride`` gives (see `find`) lies on the image evenly, as it vouches; so do, at sizes
+    that the strides divide, all maps of a network that says so by ``lies_evenly``, and nothing is asked of it then.
 
     Parameters
     ----------
@@ -79,10 +80,15 @@ def find_places(
     strides : of the maps, as the recorded run has them; None where they are not known.
     """
     size = tuple(image.shape[2:])
+    evenly = Placement(((0, 0),) * len(size))
+    if getattr(cnn, "lies_evenly", False) and all(
+        stride is not None and not any(side % each for side, each in zip(size, stride, strict=True))
+        for stride in strides
+    ):
+        return [evenly] * len(names)
     asked = [name for name in names if not (_vouches(cnn, Tap.parse(name)) or image.is_meta)]
     with undisturbed(cnn):
         answers = dict(zip(asked, send_waves(cnn, asked, image[:1]), strict=True)) if asked else {}
-    evenly = Placement(((0, 0),) * len(size))
     return [_read(answers[name], stride, size) if name in answers else evenly
             for name, stride in zip(names, strides, strict=True)]  # fmt: skip
 

@@ -3,7 +3,7 @@
 import architectures as zoo
 import pytest
 import torch
-from hrcam import HRCAM, ModelError, load_bundle
+from hrcam import HRCAM, ModelError, list_bundles, load_bundle
 from hrcam.cam.levels.place import find_places
 from torch import nn
 from torch.nn import functional as F
@@ -192,3 +192,12 @@ def test_other_inputs_and_exported_programs_are_refused_with_what_to_do(build, m
     for example in (None, torch.zeros(1, 1, 64, 64)):
         with pytest.raises(ModelError, match=message):
             HRCAM(build(), 2, example=example)
+
+
+@pytest.mark.parametrize("name", sorted(one.name for one in list_bundles()))
+def test_every_bundled_model_takes_images_of_its_own_size_and_is_not_asked_where_its_maps_lie(name, monkeypatch):
+    bundle = load_bundle(name)
+    network = bundle.build()
+    monkeypatch.setattr(network.cnn, "forward", None)
+    placements = network.placements(torch.zeros(1, 1, *bundle.metadata["input"]["size"]))
+    assert not any(map(any, (margins for place in placements for margins in place.margins)))
