@@ -24,7 +24,7 @@ PITCHES = (-0.3, 0.3)
 """Nodding of the head that is tried where nothing else helps, radians."""
 
 WORST_AGREEMENT_MM = 2.0
-"""Registrations that disagree with themselves by more are refused; measured in docs/compare.md."""
+"""Registrations that disagree with themselves by more are refused."""
 
 LEAST_SIMILARITY = 0.15
 """Nats of mutual information in the head: scans of different people, or of one upside down, have less."""

@@ -2,7 +2,7 @@
 
 The scan is moved by a few degrees and parts of a voxel, re-sampled on its own grid, given its own noise once more, and
 localized again. Regions of both runs are matched, and their sizes and peaks compared. One scan shows few regions, so
-what was measured on many scans stands in as so many observations more (`PRIOR`).
+an assumed amount stands in as so many observations more (`PRIOR`).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ..scan.volume import Volume
 from .matching import by_label, match_regions, numbered
 
 PRIOR_DIAMETER_MM, PRIOR_LOG_PEAK, PRIOR_WEIGHT = 1.0, 0.1, 8.0
-"""Standard deviations within one scan, and how many observations they count as."""
+"""Assumed, not measured: standard deviations within one scan, and how many observations they count as."""
 
 _COVERAGE = 1.96 * math.sqrt(2)
 """Of 100 differences of two runs, 95 are smaller than this many standard deviations (Bland and Altman)."""
@@ -38,7 +38,7 @@ class Repeatability:
     ----------
     diameter_mm : of the diameters of two balls of the regions' volumes.
     log_peak : of the natural logarithms of their peaks.
-    regions : how many were measured on this scan; the rest is the usual amount.
+    regions : how many were measured on this scan; the rest is the assumed amount.
     """
 
     diameter_mm: float
@@ -70,9 +70,9 @@ def measure_repeatability(
 
 
 def from_differences(differences: Sequence[tuple[float, float]]) -> Repeatability:
-    """Pool differences (of diameters in mm, of log peaks) with the usual ones.
+    """Pool differences (of diameters in mm, of log peaks) with the assumed ones.
 
-    The variance within one scan is half the mean square of differences; the usual one counts `PRIOR_WEIGHT` times.
+    The variance within one scan is half the mean square of differences; the assumed one counts `PRIOR_WEIGHT` times.
     """
     sums = np.square(np.asarray(differences, float).reshape(-1, 2)).sum(axis=0) / 2
     prior = np.square([PRIOR_DIAMETER_MM, PRIOR_LOG_PEAK])
