@@ -183,7 +183,7 @@ def _read_axis(answers: Answers, axis: int, length: int, stride: float) -> tuple
     comes_back = (np.abs(profile) > _SILENT * np.abs(profile).max()) & (beyond > step / 2) & (beside < beyond / 2)
     if min(before, after) < -_WHOLE_CELL and max(before, after) > _WHOLE_CELL and comes_back.any():
         return f"rolled along axis {axis + 2}"
-    if abs(max(after, 0) - max(before, 0)) * step > _LOPSIDED * length:
+    if not even and abs(max(after, 0) - max(before, 0)) * step > _LOPSIDED * length:
         return "cut to a part"
     return _whole(before), _whole(after)
 
