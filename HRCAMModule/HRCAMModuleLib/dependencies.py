@@ -154,8 +154,8 @@ def _offerFastEngine(onProgress: Callable[[str], None]) -> None:
     if onGpu or isInstalled(FAST_ENGINE) or slicer.app.testingEnabled() or settings.value(_OFFERED_SETTING):
         return
     settings.setValue(_OFFERED_SETTING, True)
-    question = _("Install OpenVINO too? On this computer's processor it computes a scan in about 60 % of PyTorch's "
-                 "time, with the same results. The download has 60 MB. HR-CAM works without it.")
+    question = _("Install OpenVINO too? On this computer's processor it runs the network in about 60 % of PyTorch's "
+                 "time. The download has 60 MB. HR-CAM works without it.")
     if not slicer.util.confirmOkCancelDisplay(question, _("HR-CAM: install the fast engine")):
         return
     _tell(_("Installing OpenVINO..."), onProgress)
