@@ -7,7 +7,7 @@ from hrcam.cam.model import HRCAM
 from hrcam_research.evaluate import classification
 from hrcam_research.evaluate.case import MOST_PIXELS, Case, Pixels, batches, fitting, spread
 from hrcam_research.evaluate.faithfulness import deletion_insertion, impute, randomized, road, similarity
-from hrcam_research.evaluate.judge import can_be_judged
+from hrcam_research.evaluate.faithfulness_section import fits_faithfulness
 from torch import nn
 
 
@@ -195,7 +195,7 @@ def test_large_volumes_come_one_at_a_time_and_are_not_judged():
     assert (fitting(8, small.size), fitting(8, large.size)) == (8, 1)
     cases = [Case(f"c{n}", "p", "x", lambda: Pixels(large, {})) for n in range(3)]
     assert [len(batch) for batch in batches(cases, 8)] == [1, 1, 1]
-    assert not can_be_judged(cases[0]) and can_be_judged(Case.of("c", "p", "x", small))
+    assert not fits_faithfulness(cases[0]) and fits_faithfulness(Case.of("c", "p", "x", small))
 
 
 def test_spread_takes_all_labels_and_many_patients():

@@ -15,8 +15,8 @@ pytest.importorskip("monai")
 from hrcam.cam.model import HRCAM
 from hrcam.errors import InputError
 from hrcam_research.evaluate.cost import measure_cost
+from hrcam_research.evaluate.hooked_network import HookedNet, SharedPass, levels_apart
 from hrcam_research.evaluate.localization import MapMaker
-from hrcam_research.evaluate.tapped import SharedPass, TappedNet, levels_apart
 
 
 def network(dims=2, inplace=False):
@@ -177,7 +177,7 @@ def test_our_maps_are_evidence_in_logit_units():
 @pytest.mark.parametrize("levels", [("1", "4"), ("2:input", "5:input"), ("0", "3")])
 def test_tapped_network_gives_equal_logits_and_leaves_no_hook(levels):
     model, x = wrapped(levels=levels, inplace=True), images()
-    tapped = TappedNet(model)
+    tapped = HookedNet(model)
     torch.testing.assert_close(tapped(x), model(x))
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
 
@@ -185,7 +185,7 @@ def test_tapped_network_gives_equal_logits_and_leaves_no_hook(levels):
 @pytest.mark.parametrize("levels", [("1", "4"), ("2:input", "5:input")])
 def test_gradients_at_taps_need_none_before_them(levels):
     """A frozen network and an image without gradient: the graph begins at the first tap and reaches the later ones."""
-    tapped, x = TappedNet(wrapped(levels=levels)), images()
+    tapped, x = HookedNet(wrapped(levels=levels)), images()
 
     def gradients(net):
         kept = []
@@ -253,7 +253,7 @@ def test_every_method_made_together_is_the_one_made_alone():
 def test_a_shared_pass_is_of_its_own_images_alone():
     model = branched()
     shared = SharedPass(model)
-    net, x, other = TappedNet(model, shared), images(3), images(3) + 1
+    net, x, other = HookedNet(model, shared), images(3), images(3) + 1
     with shared.of(x):
         assert shared.features(x) is not None
         assert shared.features(x[:1]) is None

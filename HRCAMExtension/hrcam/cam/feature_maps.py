@@ -52,7 +52,7 @@ def find_module(cnn: nn.Module, name: str) -> nn.Module:
     raise ModelError(f"The network has no module {name!r}.", f"Similar: {', '.join(similar)}.")
 
 
-def run_tapped(cnn: nn.Module, names: Sequence[str], x: torch.Tensor, reduce: Callable[[int, Any], T]) -> list[T]:
+def run_hooked(cnn: nn.Module, names: Sequence[str], x: torch.Tensor, reduce: Callable[[int, Any], T]) -> list[T]:
     """Run `cnn` on `x` up to its last tap and return ``reduce(i, feature_map)`` of each, in the order of `names`.
 
     `reduce` is applied the moment a feature map exists, so that the map itself can be freed and later in-place

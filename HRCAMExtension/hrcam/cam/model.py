@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import ModelError
-from .feature_maps import run_tapped
+from .feature_maps import run_hooked
 from .fusion import check_fusion, fuse
 from .levels.example_run import unwrap
 from .levels.find import Level, find_levels, resolve_levels
@@ -112,7 +112,7 @@ class HRCAM(nn.Module):
     def pooled(self, x: Tensor) -> Tensor:
         """Return g, the levels' global average pools side by side, B×ΣC in the order of `levels`."""
         self._check_input(x)
-        return torch.cat(run_tapped(self.cnn, self._names(), x, lambda _, f: _average(f)), dim=1)
+        return torch.cat(run_hooked(self.cnn, self._names(), x, lambda _, f: _average(f)), dim=1)
 
     def native_maps(self, x: Tensor, classes: int | Tensor | None = None) -> tuple[Tensor, list[Tensor]]:
         """Return logits (B×K) and the evidence of each level at its own resolution (B×C'×*native, fine → coarse).
@@ -133,7 +133,7 @@ class HRCAM(nn.Module):
             weight = weights[index].to(features.dtype)
             return _average(features), _weigh(features, weight if chosen is None else weight[chosen].unsqueeze(1))
 
-        reduced = run_tapped(self.cnn, self._names(), x, reduce)
+        reduced = run_hooked(self.cnn, self._names(), x, reduce)
         laid = [lay(level, place) for (_, level), place in zip(reduced, placements, strict=True)]
         return self._classify(torch.cat([pooled for pooled, _ in reduced], dim=1)), laid
 

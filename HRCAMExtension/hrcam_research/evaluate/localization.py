@@ -19,11 +19,11 @@ from hrcam.run.marking import label_levels
 from hrcam_research.evaluate import metrics, thresholds
 from hrcam_research.evaluate.baselines import Baselines
 from hrcam_research.evaluate.case import Case, Pixels, batches, spread
-from hrcam_research.evaluate.ours import SCALED, Ours
+from hrcam_research.evaluate.hooked_network import SharedPass
+from hrcam_research.evaluate.hrcam_maps import SCALED, HRCAMMaps
 from hrcam_research.evaluate.rivals import Family, Maps, Method, rival_families
 from hrcam_research.evaluate.statistics import patient_folds
 from hrcam_research.evaluate.store import MapStore
-from hrcam_research.evaluate.tapped import SharedPass
 
 if TYPE_CHECKING:
     from hrcam.cam.model import HRCAM
@@ -89,7 +89,7 @@ class MapMaker:
 
     def __init__(self, model: HRCAM, methods: Sequence[str] | None = None) -> None:
         self.model = model
-        own = Ours(model)
+        own = HRCAMMaps(model)
         self.default = own.default
         self._shared = SharedPass(model)
         self._families: list[Family] = [own, *rival_families(model, self._shared), Baselines()]

@@ -30,7 +30,7 @@ from hrcam.cam import fusion
 from hrcam.errors import ModelError
 
 from hrcam_research.evaluate.case import fitting
-from hrcam_research.evaluate.tapped import SharedPass, TappedNet
+from hrcam_research.evaluate.hooked_network import HookedNet, SharedPass
 
 if TYPE_CHECKING:
     from hrcam.cam.model import HRCAM
@@ -100,7 +100,7 @@ class TorchCam(Family):
     def __init__(self, model: HRCAM, shared: SharedPass) -> None:
         from torchcam import methods
 
-        self._net = TappedNet(model, shared)
+        self._net = HookedNet(model, shared)
         self._extractors: dict[str, type] = {
             "gradcam": methods.GradCAM,
             "gradcam++": methods.GradCAMpp,
@@ -160,7 +160,7 @@ class Captum(Family):
     """HiResCAM (arXiv:2011.08891): captum's gradient × activation, summed over channels and rectified; one backward."""
 
     def __init__(self, model: HRCAM, shared: SharedPass) -> None:
-        self._net = TappedNet(model, shared)
+        self._net = HookedNet(model, shared)
         package = f"captum {version('captum')}"
         kinds = ("last", "max", "mean") if len(model.levels) > 1 else ("last",)
         self.methods = tuple(
@@ -189,7 +189,7 @@ class ScoreCam(Family):
     """Score-CAM of torch-cam on the last level: one forward pass per channel, hence slow."""
 
     def __init__(self, model: HRCAM, shared: SharedPass) -> None:
-        self._net = TappedNet(model, shared)
+        self._net = HookedNet(model, shared)
         self.methods = (Method("scorecam/last", f"torch-cam {version('torchcam')}", slow=True),)
 
     def maps(self, x: torch.Tensor, classes: torch.Tensor, wanted: Iterable[str]) -> Maps:
@@ -207,7 +207,7 @@ class OwnCam(Family):
     """Zhou's CAM (CVPR 2016) by torch-cam, with the wrapped CNN's own last linear layer instead of HR-CAM's head."""
 
     def __init__(self, model: HRCAM, shared: SharedPass, classifier: torch.nn.Linear) -> None:
-        self._net, self._classifier = TappedNet(model, shared), classifier
+        self._net, self._classifier = HookedNet(model, shared), classifier
         self.methods = (Method("cam/own", f"torch-cam {version('torchcam')}"),)
 
     def maps(self, x: torch.Tensor, classes: torch.Tensor, wanted: Iterable[str]) -> Maps:
@@ -241,7 +241,7 @@ class Monai(Family):
 
         def layer(kind: type, index: int) -> torch.Tensor:
             # MONAI never removes its hooks: it gets taps of its own to leave them in.
-            cam = kind(TappedNet(frozen, self._shared), f"taps.{index}")
+            cam = kind(HookedNet(frozen, self._shared), f"taps.{index}")
             images = x.detach()
             maps = [cam.compute_map(images[i : i + 1], int(classes[i]))[:, 0].detach() for i in range(len(x))]
             # Its hooks, in the graph of what it keeps, keep itself: a circle that Python cannot see and never frees.

@@ -16,9 +16,9 @@ import torch
 from hrcam.bundle.bundle import Bundle
 from hrcam.errors import InputError
 
-from hrcam_research.evaluate import data, figures, judge, lesions, nigra
-from hrcam_research.evaluate.answers import judge_answers
+from hrcam_research.evaluate import data, faithfulness_section, figures, lesions, midbrains
 from hrcam_research.evaluate.case import Case, spread
+from hrcam_research.evaluate.classification_section import evaluate_classification
 from hrcam_research.evaluate.cost import measure_cost
 from hrcam_research.evaluate.localization import MapMaker, MapTable, Progress, evaluate_maps
 from hrcam_research.evaluate.report import FORMAT, FORMAT_VERSION, Results
@@ -44,7 +44,7 @@ class Settings:
     """
 
     cases: int | None = None
-    judged: int = judge.CASES
+    judged: int = faithfulness_section.CASES
     methods: tuple[str, ...] | None = None
     split: str | None = "val"
     batch_size: int = 8
@@ -65,7 +65,7 @@ class EvaluationSet:
     normals: list[Case]
     note: str = ""
     few_methods: bool = False
-    midbrains: nigra.Midbrains | None = None
+    midbrains: midbrains.Midbrains | None = None
 
 
 def find_sets(bundle: Bundle, folder: Path, split: str | None = "val") -> list[EvaluationSet]:
@@ -92,7 +92,7 @@ def find_sets(bundle: Bundle, folder: Path, split: str | None = "val") -> list[E
         big = bundle.dimension == 3  # all methods' maps of 24 volumes would take 9 GB of scratch
         return [EvaluationSet(one.name, one.cases, one.normals, one.note, big or n > 0) for n, one in enumerate(found)]
     if bundle.dimension != 2:
-        return [_midbrains(bundle)] if nigra.LABEL in known and len(known) == 2 else []
+        return [_midbrains(bundle)] if midbrains.LABEL in known and len(known) == 2 else []
     sets = []
     if (folder / "t1ce_slices").is_dir():
         cases = fitting(data.slice_cases(folder / "t1ce_slices", bundle))
@@ -115,8 +115,8 @@ def find_sets(bundle: Bundle, folder: Path, split: str | None = "val") -> list[E
 
 def _midbrains(bundle: Bundle) -> EvaluationSet:
     note = "generated, of seeds that were never trained on; controls are the twins without loss"
-    midbrains = nigra.Midbrains(bundle)
-    return EvaluationSet(nigra.NAME, *midbrains.cases(), note, few_methods=True, midbrains=midbrains)
+    drawn = midbrains.Midbrains(bundle)
+    return EvaluationSet(midbrains.NAME, *drawn.cases(), note, few_methods=True, midbrains=drawn)
 
 
 def evaluate_bundle(
@@ -178,12 +178,12 @@ def evaluate_bundle(
     maker = MapMaker(model, settings.methods)
     if first.midbrains:
         first.midbrains.count = min(first.midbrains.count, settings.cases or first.midbrains.count)
-        answers = nigra.judge_nigra(first.midbrains, model, folder, settings.batch_size, progress)
+        answers = midbrains.evaluate_midbrains(first.midbrains, model, folder, settings.batch_size, progress)
     elif lesions.LABEL in bundle.class_names and not data.table_of(folder):
         chosen = [(one.name, _some(one.cases, settings.cases), _some(one.normals, settings.cases)) for one in sets]
         answers = lesions.judge_lesions(bundle, model, chosen, settings.batch_size, progress)
     else:
-        answers = judge_answers(bundle, model, folder, settings.split, settings.batch_size, progress)
+        answers = evaluate_classification(bundle, model, folder, settings.split, settings.batch_size, progress)
     results["classification"] = answers
     calibration = results["classification"].pop("calibration", None)
     if calibration:
@@ -191,10 +191,11 @@ def evaluate_bundle(
         figures.reliability(calibration, out / path)
         results["classification"]["figure"] = path
     keep(results)
-    if settings.judged and judge.can_be_judged(first.cases[0]):
-        judged = judge.chosen_cases(first.cases, settings.judged)
-        results["faithfulness"] = judge.judge_faithfulness(maker, judged, bundle.class_names, progress)
-        results["randomization"] = judge.judge_randomization(maker, judged, bundle.class_names, progress)
+    if settings.judged and faithfulness_section.fits_faithfulness(first.cases[0]):
+        judged = faithfulness_section.chosen_cases(first.cases, settings.judged)
+        classes = bundle.class_names
+        results["faithfulness"] = faithfulness_section.evaluate_faithfulness(maker, judged, classes, progress)
+        results["randomization"] = faithfulness_section.evaluate_randomization(maker, judged, classes, progress)
     results["cost"] = _cost(maker, first.cases[0], bundle)
     return results
 
@@ -208,7 +209,7 @@ def _localize(
     if methods is None and one.few_methods:
         maker = MapMaker(model)
         beside = [name for name in maker.names(slow=False) if name.startswith("baseline/")]
-        methods = (*judge.main_methods(maker), f"{maker.default} 0–1", *beside)
+        methods = (*faithfulness_section.main_methods(maker), f"{maker.default} 0–1", *beside)
     table = evaluate_maps(
         model, cases, bundle.class_names, methods, normals=normals, batch_size=settings.batch_size, progress=progress,
         evidence_levels=bundle.evidence_levels,

@@ -23,7 +23,7 @@ from hrcam.scan.volume import read_volume
 from scipy import ndimage
 from sklearn.metrics import roc_auc_score
 
-from hrcam_research.evaluate import metrics, nigra
+from hrcam_research.evaluate import metrics, midbrains
 from hrcam_research.evaluate.baselines import baseline_maps
 
 SMALLEST_PX = 50
@@ -75,7 +75,7 @@ def find_scan_sets(folder: Path) -> list[ScanSet]:
 
 def reads_heads(bundle: Bundle) -> bool:
     """Whether a bundle is one for whole heads; the midbrain's is not."""
-    return nigra.LABEL not in bundle.class_names
+    return midbrains.LABEL not in bundle.class_names
 
 
 def judge_scan(scan: Scan, bundle: Bundle, device: str = "cpu") -> dict[str, Any]:

@@ -8,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 
+from hrcam_research.evaluate.hrcam_maps import PUBLISHED, SCALED
 from hrcam_research.evaluate.localization import MapTable
-from hrcam_research.evaluate.ours import PUBLISHED, SCALED
 from hrcam_research.evaluate.statistics import bootstrap_mean, paired_difference
 
 METRICS = ("ap", "dice", "iou", "best_dice", "pointing", "pointing_15px", "hd95_mm", "sensitivity", "false_regions")

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
-from hrcam.cam.feature_maps import run_tapped
+from hrcam.cam.feature_maps import run_hooked
 from hrcam.cam.model import HRCAM
 from hrcam.networks.efficientnet_lite0 import load_pretrained
 from hrcam.networks.registry import Lite0Pyramid
@@ -70,7 +70,7 @@ class EvidenceNetwork(nn.Module):
 
     def forward(self, x: Tensor) -> Seen:
         """What is seen in B×1×H×W."""
-        features = run_tapped(self.cnn, self.levels, x.contiguous(memory_format=torch.channels_last), lambda _, f: f)
+        features = run_hooked(self.cnn, self.levels, x.contiguous(memory_format=torch.channels_last), lambda _, f: f)
         maps = [F.conv2d(f, w[:, :, None, None]) for f, w in zip(features, self.weights, strict=True)]
         size = maps[0].shape[2:]
         native = [F.interpolate(m, size, mode="bilinear", align_corners=False) for m in maps]

@@ -5,7 +5,7 @@ import sys
 import pytest
 import torch
 from hrcam import HRCAM, ModelError
-from hrcam.cam.feature_maps import run_tapped
+from hrcam.cam.feature_maps import run_hooked
 from hrcam.networks.efficientnet_lite0 import Lite0Encoder, Lite0Pyramid, load_pretrained
 from hrcam.networks.layers import BlurPool
 from hrcam.networks.registry import ARCHITECTURES, build_network, pretrained_encoder
@@ -66,12 +66,12 @@ def test_a_volume_is_looked_at_in_its_three_planes_as_slices_are(of_volumes):
     expected = [(f"planes.{stride}", (float(stride),) * 3) for stride in (4, 8, 16)]
     assert [(level.name, level.stride) for level in hrcam.levels] == expected
     x = torch.rand(2, 1, 48, 64, 80)  # more slices than are looked at in one go
-    found = run_tapped(volume, volume.pyramid_levels, x, lambda _, f: f.detach())
+    found = run_hooked(volume, volume.pyramid_levels, x, lambda _, f: f.detach())
     for stride, level in zip((4, 8, 16), found, strict=True):
         product = torch.ones(())
         for axis, stack in ((2, x.movedim(2, 1)), (3, x.flip(2).movedim(3, 1)), (4, x.flip(2).movedim(4, 1))):
             slices = stack.reshape(-1, 1, *stack.shape[3:])
-            (seen,) = run_tapped(flat, [f"pyramid.{stride}"], slices, lambda _, f: f.detach())
+            (seen,) = run_hooked(flat, [f"pyramid.{stride}"], slices, lambda _, f: f.detach())
             seen = seen.unflatten(0, (2, -1, stride)).mean(2).movedim(1, axis)
             product = product * (seen if axis == 2 else seen.flip(2))
         torch.testing.assert_close(level ** (3 / volume.exponent), product, rtol=1e-3, atol=1e-6)

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from ..feature_maps import run_tapped
+from ..feature_maps import run_hooked
 from .trace import is_convolution
 
 _BASE = 0.7
@@ -62,7 +62,7 @@ def send_waves(cnn: nn.Module, names: Sequence[str], image: Tensor) -> list[list
     with torch.inference_mode(), torch.autocast(image.device.type, enabled=False), EvenLayers():
         for sent in _images(image):
             torch.manual_seed(0)  # the same for all images; `undisturbed` gives random numbers back
-            arrived.append(run_tapped(cnn, names, sent, sum_channels))
+            arrived.append(run_hooked(cnn, names, sent, sum_channels))
     answers = []
     for still, raised, *waves in zip(*arrived, strict=True):
         pairs = zip(waves[::2], waves[1::2], strict=True)

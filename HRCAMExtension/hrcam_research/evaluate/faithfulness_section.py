@@ -10,8 +10,8 @@ import torch
 
 from hrcam_research.evaluate.case import MOST_PIXELS, Case, batches, spread
 from hrcam_research.evaluate.faithfulness import deletion_insertion, randomized, road, similarity
+from hrcam_research.evaluate.hrcam_maps import PUBLISHED
 from hrcam_research.evaluate.localization import MapMaker, Progress
-from hrcam_research.evaluate.ours import PUBLISHED
 from hrcam_research.evaluate.statistics import bootstrap_mean
 
 CASES = 12
@@ -32,12 +32,12 @@ def chosen_cases(cases: Sequence[Case], count: int) -> list[Case]:
     return [cases[at] for at in spread([case.label for case in cases], [case.patient for case in cases], count)]
 
 
-def can_be_judged(case: Case) -> bool:
+def fits_faithfulness(case: Case) -> bool:
     """Whether images are small enough: one large volume has hundreds of forward passes and linear systems to go."""
     return case.read().image.size <= MOST_PIXELS
 
 
-def judge_faithfulness(
+def evaluate_faithfulness(
     maker: MapMaker,
     cases: Sequence[Case],
     class_names: Sequence[str],
@@ -69,7 +69,7 @@ def judge_faithfulness(
     }
 
 
-def judge_randomization(
+def evaluate_randomization(
     maker: MapMaker,
     cases: Sequence[Case],
     class_names: Sequence[str],

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
-from hrcam.cam.feature_maps import Tap, find_module, run_tapped
+from hrcam.cam.feature_maps import Tap, find_module, run_hooked
 from torch import nn
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def with_graph(x: torch.Tensor) -> torch.Tensor:
     return x if x.requires_grad or not torch.is_grad_enabled() else x.detach().requires_grad_(True)
 
 
-class TappedNet(nn.Module):
+class HookedNet(nn.Module):
     """`HRCAM.forward` with one real layer, `taps[l]`, where each level's feature map is read (fine → coarse).
 
     Packages hook modules, and a level may be the input of a module, or its third call, or be overwritten in place:
@@ -99,7 +99,7 @@ class TappedNet(nn.Module):
 
 def levels_apart(model: HRCAM, x: torch.Tensor) -> bool:
     """Whether no level's feature map depends on another's: True only where the parameters are frozen."""
-    net = TappedNet(model)
+    net = HookedNet(model)
     fed = []
     for tap in net.taps:
         # Graphs begin at the taps: one that comes with a graph has it from a tap before.
@@ -124,14 +124,14 @@ class SharedPass:
 
     @contextmanager
     def of(self, x: torch.Tensor) -> Iterator[None]:
-        """Within, every `TappedNet` that shares this takes the feature maps of `x` from here."""
+        """Within, every `HookedNet` that shares this takes the feature maps of `x` from here."""
         if self._apart is None:
             self._apart = levels_apart(self._model, x)
         try:
             if self._apart:
                 names = [level.name for level in self._model.levels]
                 with torch.no_grad():
-                    self._features = run_tapped(self._model.cnn, names, x, lambda _, feature: feature.clone())
+                    self._features = run_hooked(self._model.cnn, names, x, lambda _, feature: feature.clone())
                 self._images = x
             yield
         finally:

@@ -25,7 +25,7 @@ PAIR = ("glioma", "meningioma")
 SITE = "numeric"
 
 
-def judge_answers(
+def evaluate_classification(
     bundle: Bundle,
     model: HRCAM,
     folder: Path,

@@ -120,10 +120,10 @@ def _classes(bundle: Bundle) -> tuple[str, str]:
     return kinds[True], kinds[False]
 
 
-def judge_nigra(
+def evaluate_midbrains(
     midbrains: Midbrains, model: HRCAM, folder: Path, batch_size: int = 4, progress: Progress | None = None
 ) -> dict[str, Any]:
-    """Answers, sides and the anatomy of positive evidence; keys as those of `answers.judge_answers`.
+    """Answers, sides and the anatomy of positive evidence; keys as those of `answers.evaluate_classification`.
 
     Parameters
     ----------

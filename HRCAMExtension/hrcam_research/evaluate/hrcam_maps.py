@@ -19,7 +19,7 @@ SCALED = " 0–1"
 """After the default's name: its map scaled within each image, as rivals' are."""
 
 
-class Ours(Family):
+class HRCAMMaps(Family):
     """`hrcam/FUSION` for each fusion, `hrcam/DEFAULT 0–1` (the default scaled within each map, as rivals are),
     `level/NAME`.
 
