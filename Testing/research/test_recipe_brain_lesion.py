@@ -5,7 +5,7 @@ import pytest
 import torch
 from hrcam.bundle.bundle import load_bundle
 from hrcam_research.brain_lesion.bundle import write_bundle
-from hrcam_research.brain_lesion.calibration import compose, draw_examples
+from hrcam_research.brain_lesion.calibration import calibrate, compose, draw_examples, make_reference
 from hrcam_research.brain_lesion.contrasts import SEQUENCES, draw_means
 from hrcam_research.brain_lesion.examples import SIZE, Material, Shares, draw_batch
 from hrcam_research.brain_lesion.fields import blob, smooth_noise
@@ -145,6 +145,20 @@ def test_the_running_mean_lags_behind():
     before, after = (n.head.weight.detach().clone() for n in (mean, now))
     update_mean(mean, now, 10_000)
     torch.testing.assert_close(mean.head.weight, before + 0.005 * (after - before))
+
+
+def test_the_lesions_map_holds_all_that_was_learnt_and_logits_say_what_the_fit_said(head):
+    examples = draw_examples([head], pairs=4)
+    hrcam = first_network(begun_from=None).eval()
+    torch.nn.init.normal_(hrcam.head.weight, 0, 0.1)  # as after training, where neither class is 0
+    image = torch.from_numpy(examples.prepared().ill[:1])[:, None]
+    before = hrcam.evidence(image).maps
+    make_reference(hrcam)
+    torch.testing.assert_close(
+        hrcam.evidence(image, classes=0).maps, before[:, :1] - before[:, 1:], rtol=1e-3, atol=1e-3
+    )
+    calibrate(hrcam, examples, examples.well[:2])
+    assert (hrcam(image)[:, 1] == 0).all()
 
 
 def test_composed_volumes_with_a_lesion_hold_some_of_its_slices():

@@ -103,6 +103,7 @@ def calibrate(hrcam: HRCAM, examples: Examples, normals: npt.NDArray[np.floating
     examples : generated slices with and without lesion.
     normals : real slices without a lesion, N×256×256.
     """
+    make_reference(hrcam)
     examples, normals = examples.prepared(), prepared(normals)
     cases = _cases("ill", examples.ill, _ILL) + _cases("well", examples.well, _WELL) + _cases("real", normals, _WELL)
     predictions = fit_answer(hrcam, predict(hrcam, cases, _CPU, BATCH))
@@ -121,6 +122,14 @@ def calibrate(hrcam: HRCAM, examples: Examples, normals: npt.NDArray[np.floating
     peaks = np.where(withheld, -np.inf, [one.max() for one in absent])
     levels = lower_possible(fit_evidence_levels(absent, map_exponent(hrcam.cnn)), peaks)
     return Calibration(temperature, rule, levels, level_rates(absent, levels), withholding)
+
+
+@torch.no_grad()
+def make_reference(hrcam: HRCAM) -> None:
+    """No lesion becomes the reference with logit 0: what the lesson has taught is the difference of both classes."""
+    for parameter in (hrcam.head.weight, hrcam.head.bias):
+        parameter[_ILL] -= parameter[_WELL]
+        parameter[_WELL] = 0
 
 
 def fit_answer(hrcam: HRCAM, predictions: Sequence[Prediction]) -> list[Prediction]:
