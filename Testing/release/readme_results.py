@@ -1,4 +1,4 @@
-"""Write README.md's table of the bundled models' results, from the bundles and docs/results/*.json.
+"""Write README.md's table of the bundled models' results, from the bundles, docs/results/scans/*.json and docs/results/*.json.
 
     python Testing/release/readme_results.py           print them
     python Testing/release/readme_results.py --write   put them between README's markers (make readme)
@@ -19,18 +19,19 @@ _SIMULATED, _SAME_SOURCE = "simulated", ("t1ce_slices",)
 
 
 def tables():
-    """Markdown between the markers: a line for each model and set of images, those of other hospitals first."""
+    """Markdown between the markers: whole scans of other hospitals first, then a line for each model and set of images."""
     from hrcam.bundle.bundle import read_bundle
 
     folder = REPOSITORY / "HRCAMExtension" / "hrcam" / "models"
     bundles = [read_bundle(path.parent) for path in sorted(folder.glob("*/metadata.json"))]
     if not bundles:
         return "No model is bundled in this checkout."
-    rows = []
+    rows = [(-1, row) for row in _scan_rows(bundles)]
     for bundle in bundles:
         file = RESULTS / f"{bundle.name}.json"
         if not file.is_file():
-            rows.append((2, f"| {_linked(bundle)} | see its card | | | | |"))
+            if not any(_linked(bundle) in row for _, row in rows):
+                rows.append((2, f"| {_linked(bundle)} | see its card | | | | |"))
             continue
         results = json.loads(file.read_text(encoding="utf-8"))
         same = "" if results["model"]["sha256"] == bundle.sha256 else " (earlier weights)"
@@ -38,6 +39,26 @@ def tables():
             rows.append((_place(name), _row(bundle, name + same, summary)))
     head = ["| Model | Images | n | Pixel AP | Dice of the overlay | Pointing |", "|---|---|---|---|---|---|"]
     return "\n".join([*head, *(row for _, row in sorted(rows, key=lambda one: one[0]))])
+
+
+def _scan_rows(bundles):
+    """A line for each set of whole, outlined scans that were never trained on: map, and what is marked, as shown."""
+    from hrcam_research.evaluate.statistics import bootstrap_mean
+
+    lines = []
+    for file in sorted((RESULTS / "scans").glob("*.json")):
+        found = json.loads(file.read_text(encoding="utf-8"))
+        bundle = next((one for one in bundles if one.sha256 == found["model"]["sha256"]), None)
+        rows = [row for row in found["rows"] if row.get("dice") is not None]
+        if bundle is None or not rows:
+            continue
+        patients = [row["patient"] for row in rows]
+        ap, pointing = ([row["maps"]["map"][name] for row in rows] for name in ("ap", "pointing"))
+        cells = (_number(bootstrap_mean([float("nan") if value is None else value for value in values],
+                                        patients).to_json())
+                 for values in (ap, [row["dice"] for row in rows], pointing))
+        lines.append(f"| {_linked(bundle)} | {found['set']}, whole scans | {len(rows)} | {' | '.join(cells)} |")
+    return lines
 
 
 def _place(name):

@@ -63,7 +63,7 @@ def test_what_is_stored_is_named():
 
     sources = "".join(path.read_text(encoding="utf-8") for path in FILES)
     keys = set(re.findall(r'"(HRCAM/\w+)"', sources)) | set(re.findall(r'notr="true">(HRCAM\w+Folder)<', UI))
-    assert len(keys) == 2 and all(f"`{key}`" in ANSWERS for key in keys)
+    assert len(keys) == 3 and all(f"`{key}`" in ANSWERS for key in keys)
     assert MODELS_VARIABLE in ANSWERS and "~/.hrcam/models" in ANSWERS
     assert "removeModelButton" in UI and "removePackagesButton" in UI
 
