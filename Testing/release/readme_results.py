@@ -1,4 +1,4 @@
-"""Write README.md's table of the bundled models' results, from the bundles, docs/results/scans/*.json and docs/results/*.json.
+"""Write README.md's table of the bundled models' results, from the bundles and docs/results/ (scans first).
 
     python Testing/release/readme_results.py           print them
     python Testing/release/readme_results.py --write   put them between README's markers (make readme)
@@ -19,7 +19,7 @@ _SIMULATED, _SAME_SOURCE = "simulated", ("t1ce_slices",)
 
 
 def tables():
-    """Markdown between the markers: whole scans of other hospitals first, then a line for each model and set of images."""
+    """Markdown between the markers: whole scans of other hospitals, then a line for each model and set of images."""
     from hrcam.bundle.bundle import read_bundle
 
     folder = REPOSITORY / "HRCAMExtension" / "hrcam" / "models"
