@@ -50,7 +50,7 @@ def _scan_rows(bundles):
         found = json.loads(file.read_text(encoding="utf-8"))
         bundle = next((one for one in bundles if one.sha256 == found["model"]["sha256"]), None)
         rows = [row for row in found["rows"] if row.get("dice") is not None]
-        if bundle is None or not rows:
+        if bundle is None or not rows or found["origin"] != "never trained on":
             continue
         patients = [row["patient"] for row in rows]
         ap, pointing = ([row["maps"]["map"][name] for row in rows] for name in ("ap", "pointing"))
