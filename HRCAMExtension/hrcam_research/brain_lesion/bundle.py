@@ -14,6 +14,7 @@ from hrcam.cam.model import HRCAM
 from hrcam.scan.statistics import intensity_statistics, ranges
 from sklearn.metrics import roc_auc_score
 
+from hrcam_research import recipe_card
 from hrcam_research.t1ce_tumor.bundle import SOURCES as T1CE_SOURCES
 
 from .calibration import BATCH, INTENSITY, SIZE, SPACING_MM, Examples, calibrate, prepared
@@ -97,24 +98,7 @@ def _measure(hrcam: HRCAM, examples: Examples, normals: npt.NDArray[np.floating]
 def card(metadata: dict[str, Any], note: str) -> str:
     """The model card's text."""
     metrics = metadata["metrics"]
-    rows = "\n".join(
-        f"| {key.replace('_', ' ')} | {value:.3f} |" for key, value in metrics.items() if isinstance(value, float)
-    )
-    rates = "\n".join(
-        f"| {level} | {100 * rate['scans']:.1f} % | {100 * rate['area']:.3f} % |"
-        for level, rate in metrics["level_rates_on_normals"].items()
-    )
-    sources = "\n".join(f"- {s['name']} ({s['license']}): {s['use']}. {s['attribution']}." for s in metadata["data"])
-    return f"""# {metadata["title"]} (`{metadata["name"]}` {metadata["version"]})
-
-{metadata["description"]}
-
-**{metadata["intended_use"]}**
-
-## How it was made
-
-{note}
-The recipe is `hrcam_research.brain_lesion`; `docs/RESEARCH.md` says what else was tried.
+    return f"""{recipe_card.head(metadata, note, "hrcam_research.brain_lesion")}
 
 ## Classification on validation
 
@@ -122,7 +106,7 @@ The recipe is `hrcam_research.brain_lesion`; `docs/RESEARCH.md` says what else w
 
 | figure | value |
 |---|---|
-{rows}
+{recipe_card.figure_rows(metadata)}
 
 Localization on scans of other hospitals, beside other methods: `docs/RESULTS.md` and `docs/RESEARCH.md`.
 
@@ -130,7 +114,7 @@ Localization on scans of other hospitals, beside other methods: `docs/RESULTS.md
 
 | level | slices that show any | mean area of the head |
 |---|---|---|
-{rates}
+{recipe_card.rate_rows(metadata)}
 
 ## Limits
 
@@ -143,7 +127,7 @@ Localization on scans of other hospitals, beside other methods: `docs/RESULTS.md
 
 ## Data and licenses
 
-{sources}
+{recipe_card.sources(metadata)}
 
 Method: {metadata["reference"]}.
 """

@@ -13,6 +13,7 @@ from hrcam.scan.statistics import intensity_statistics, ranges
 from hrcam_train.calibrate import Calibration
 from hrcam_train.predict import predict
 
+from hrcam_research import recipe_card
 from hrcam_research.evaluate.classification import (
     balanced_accuracy,
     by_patient,
@@ -152,24 +153,7 @@ def _baseline(train: Images, test: Images, other_site: str) -> float:
 
 def _card(metadata: dict[str, Any], note: str) -> str:
     metrics = metadata["metrics"]
-    rows = "\n".join(
-        f"| {key.replace('_', ' ')} | {value:.3f} |" for key, value in metrics.items() if isinstance(value, float)
-    )
-    rates = "\n".join(
-        f"| {level} | {100 * rate['scans']:.1f} % | {100 * rate['area']:.3f} % |"
-        for level, rate in metrics["level_rates_on_normals"].items()
-    )
-    sources = "\n".join(f"- {s['name']} ({s['license']}): {s['use']}. {s['attribution']}." for s in metadata["data"])
-    return f"""# {metadata["title"]} (`{metadata["name"]}` {metadata["version"]})
-
-{metadata["description"]}
-
-**{metadata["intended_use"]}**
-
-## How it was made
-
-{note}
-The recipe is `hrcam_research.t1ce_tumor`; `docs/RESEARCH.md` says what else was tried.
+    return f"""{recipe_card.head(metadata, note, "hrcam_research.t1ce_tumor")}
 
 ## Classification on validation
 
@@ -178,7 +162,7 @@ recipes: figures on new patients will be lower.
 
 | figure | value |
 |---|---|
-{rows}
+{recipe_card.figure_rows(metadata)}
 
 Localization against tumor outlines, beside other methods: `docs/RESULTS.md`.
 
@@ -186,7 +170,7 @@ Localization against tumor outlines, beside other methods: `docs/RESULTS.md`.
 
 | level | slices that show any | mean area of the head |
 |---|---|---|
-{rates}
+{recipe_card.rate_rows(metadata)}
 
 ## Limits
 
@@ -202,7 +186,7 @@ Localization against tumor outlines, beside other methods: `docs/RESULTS.md`.
 
 ## Data and licenses
 
-{sources}
+{recipe_card.sources(metadata)}
 
 Method: {metadata["reference"]}.
 """
