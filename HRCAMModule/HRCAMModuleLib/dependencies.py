@@ -23,6 +23,7 @@ TORCH_REQUIREMENT = ">=2.2"
 _INSTALLED_SETTING = "HRCAM/InstalledPackages"
 _OFFERED_SETTING = "HRCAM/FastEngineOffered"
 FAST_ENGINE = "openvino>=2024.4"
+DICOM_WRITER = "highdicom>=0.26"
 
 _installing = False
 
@@ -166,6 +167,28 @@ def _offerFastEngine(onProgress: Callable[[str], None]) -> None:
     else:
         _rememberAsOurs([FAST_ENGINE])
     slicer.util.showStatusMessage("")
+
+
+def ensureDicomWriter() -> None:
+    """Offer to install what writes DICOM objects, where Slicer lacks it (it is there from 5.12 on).
+
+    Raises ``DependencyError`` when the user declined or the installation failed.
+    """
+    if isInstalled(DICOM_WRITER):
+        return
+    question = _("DICOM objects are written by the Python package highdicom, which Slicer brings from version 5.12 on "
+                 "and which is not installed here.\n\nInstall it now? The download has a few MB.")
+    if slicer.app.testingEnabled() or not slicer.util.confirmOkCancelDisplay(
+            question, _("HR-CAM: install what writes DICOM")):
+        raise DependencyError(_("DICOM objects need the Python package highdicom. Press Export again to install it, or "
+                                "untick DICOM."))
+    try:
+        slicer.util.pip_install([DICOM_WRITER])
+    except Exception as error:
+        raise DependencyError(_("highdicom could not be installed: {error}. Check the internet connection, or untick "
+                                "DICOM.").format(error=error)) from error
+    _rememberAsOurs([DICOM_WRITER])
+    importlib.invalidate_caches()
 
 
 def _tell(message: str, onProgress: Callable[[str], None]) -> None:

@@ -10,24 +10,35 @@ from typing import Any
 import numpy as np
 import slicer
 
+from .dependencies import ensureDicomWriter
 from .localization import Localization
 from .volume_nodes import engineVolume
 
-KINDS = ("segmentation", "map", "labels", "report", "overview")
+KINDS = ("segmentation", "map", "labels", "report", "overview", "dicom")
+"""What may be asked for: ``"dicom"`` for all three DICOM objects, only on request, the others unless told otherwise."""
 
 
 def wantedKinds(what: Mapping[str, bool]) -> list[str]:
-    """Which of ``KINDS`` are asked for: all unless told otherwise. Raises ``ValueError`` for an unknown one."""
+    """The engine's names of what is asked for.
+
+    Raises ``ValueError`` for an unknown kind, ``DependencyError`` where what writes DICOM is missing.
+    """
+    from hrcam.output.writers import DICOM_OUTPUTS
+
     unknown = sorted(set(what) - set(KINDS))
     if unknown:
         raise ValueError(f'There is no "{unknown[0]}" to export. Choose from: {", ".join(KINDS)}.')
-    return [kind for kind in KINDS if what.get(kind, True)]
+    kinds = [kind for kind in KINDS if kind != "dicom" and what.get(kind, True)]
+    if not what.get("dicom"):
+        return kinds
+    ensureDicomWriter()
+    return [*kinds, *DICOM_OUTPUTS]
 
 
 def exportResult(
     localization: Localization, folder: Path, levelMaps: Mapping[str, np.ndarray] | None = None, **what: bool
 ) -> dict[str, Path]:
-    """Write the chosen files (``KINDS``, all unless told otherwise) and return them by kind.
+    """Write the chosen files (see ``KINDS``) and return them by kind.
 
     ``levelMaps`` (CNN level to its map, float32 KJI) are written too, as kind ``map_LEVEL``. All files appear, the
     report last, or none. They lie on the input's own grid: a parent transform is not applied. What is marked in them is

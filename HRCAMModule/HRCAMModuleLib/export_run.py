@@ -19,7 +19,7 @@ from .engine import ensureEngineOnPath
 from .export import engineDocument
 from .localization import Localization
 from .steps import StepRunner, Steps
-from .volume_nodes import ijkToRas, writeArraySteps, writeVolumeSteps
+from .volume_nodes import dicomFiles, ijkToRas, sourceFile, writeArraySteps, writeVolumeSteps
 from .worker_process import LineProcess, ProcessProtocol, pythonExecutable
 
 
@@ -32,8 +32,8 @@ class ExportRun:
     target : folder for them.
     kinds : what to write, see ``export.KINDS``.
     levelMaps : CNN level to its map, float32 KJI.
-    onProgress : called with what is being done now.
-    onDone : called with the files by kind.
+    onProgress : called with what is being done now and the fraction of the whole done.
+    onDone : called with the files by kind, and what the reader of them must know (empty if nothing).
     onError : called with a message that says what to do next.
     process : how to run it; ``qt.QProcess`` unless a test brings its own.
     """
@@ -44,8 +44,8 @@ class ExportRun:
         target: Path,
         kinds: Sequence[str],
         levelMaps: Mapping[str, np.ndarray],
-        onProgress: Callable[[str], None],
-        onDone: Callable[[dict[str, Path]], None],
+        onProgress: Callable[[str, float], None],
+        onDone: Callable[[dict[str, Path], str], None],
         onError: Callable[[str], None],
         process: ProcessProtocol | None = None,
     ) -> None:
@@ -67,7 +67,7 @@ class ExportRun:
         self.running = True
         self._folder = Path(tempfile.mkdtemp(prefix="hrcam-", dir=slicer.app.temporaryPath))
         self._runner = StepRunner(self._prepareSteps(self._folder), self._launch, lambda error: self._fail(str(error)))
-        self._onProgress(_("Preparing the files..."))
+        self._onProgress(_("Preparing the files"), 0.0)
         self._runner.start()
 
     def cancel(self) -> None:
@@ -79,6 +79,7 @@ class ExportRun:
     def _prepareSteps(self, folder: Path) -> Steps:
         found = self._localization
         matrix = ijkToRas(found.inputVolume)
+        files = dicomFiles(found.inputVolume)
         yield from writeVolumeSteps(found.inputVolume, folder / "scan.nrrd")
         yield from writeVolumeSteps(found.mapVolume, folder / "map.nrrd")
         yield from writeVolumeSteps(found.labelVolume, folder / "labels.nrrd")
@@ -87,6 +88,7 @@ class ExportRun:
             yield from writeArraySteps(np.asarray(self._levelMaps[level], np.float32), matrix, folder / name)
         job = {"document": engineDocument(found, bool(levels)), "scan": "scan.nrrd", "map": "map.nrrd",
                "labels": "labels.nrrd", "levels": levels, "name": found.inputVolume.GetName(), "kinds": self._kinds,
+               "source": sourceFile(found.inputVolume), "dicom_files": files,
                "target": str(self._target)}
         (folder / "job.json").write_text(json.dumps(job), encoding="utf-8")
         return folder
@@ -94,7 +96,7 @@ class ExportRun:
     def _launch(self, folder: Path) -> None:
         if not self.running:
             return
-        self._onProgress(_("Writing the files..."))
+        self._onProgress(_("Writing the files"), 0.0)
         try:
             self._process.start(pythonExecutable(), ["-u", "-m", "hrcam.worker.export", str(folder)],
                                 str(ensureEngineOnPath()))
@@ -103,9 +105,14 @@ class ExportRun:
 
     def _answered(self, line: str) -> None:
         try:
-            self._answer = json.loads(line)
+            answer = json.loads(line)
         except ValueError:
             self._lastLines.append(line)
+            return
+        if "progress" in answer:
+            self._onProgress(_("Writing the files"), float(answer["progress"]))
+        else:
+            self._answer = answer
 
     def _ended(self, code: int, crashed: bool) -> None:
         if not self.running:
@@ -114,7 +121,7 @@ class ExportRun:
             written = {kind: Path(path) for kind, path in self._answer["files"].items()}
             logging.info("HR-CAM: exported %s", ", ".join(str(path) for path in written.values()))
             self._stopped()
-            self._onDone(written)
+            self._onDone(written, _derivedIdentity() if self._answer.get("derived_identity") else "")
             return
         self._fail(self._answer.get("message") or _(
             "The files could not be written (code {code}). Check the free space on the disk, then try again.\n{lines}"
@@ -132,3 +139,8 @@ class ExportRun:
         folder, self._folder = self._folder, None
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _derivedIdentity() -> str:
+    return _("The DICOM objects name no patient but a derived identity: the scan's own DICOM files are not known. Load "
+             "it from Slicer's DICOM database to have patient and study kept.")

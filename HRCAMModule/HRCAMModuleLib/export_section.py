@@ -39,7 +39,8 @@ class ExportSection:
         ui = self._ui
         levels = ui.exportSegmentationCheckBox.checked
         wanted = {"segmentation": levels, "labels": levels, "map": ui.exportMapCheckBox.checked,
-                  "report": ui.exportReportCheckBox.checked, "overview": ui.exportOverviewCheckBox.checked}
+                  "report": ui.exportReportCheckBox.checked, "overview": ui.exportOverviewCheckBox.checked,
+                  "dicom": ui.exportDicomCheckBox.checked}
         if not ui.exportFolderPath.currentPath:
             ui.exportStatusLabel.text = _("Choose a folder first.")
             return
@@ -48,14 +49,18 @@ class ExportSection:
             return
         ui.exportButton.text = _("Cancel")
         try:
-            self._run = self._export(ui.exportFolderPath.currentPath, **wanted, onProgress=self._say,
+            self._run = self._export(ui.exportFolderPath.currentPath, **wanted, onProgress=self._progress,
                                      onDone=self._done, onError=self._ended)
         except Exception as error:  # shown where the files would be named
             self._ended(str(error))
 
-    def _done(self, written: dict[str, Path]) -> None:
+    def _done(self, written: dict[str, Path], note: str) -> None:
         self._ui.exportFolderPath.addCurrentPathToHistory()
-        self._ended(_("Written: {files}").format(files=", ".join(path.name for path in written.values())))
+        words = _("Written: {files}").format(files=", ".join(path.name for path in written.values()))
+        self._ended(f"{words}. {note}" if note else words)
+
+    def _progress(self, message: str, fraction: float) -> None:
+        self._say(f"{message}: {fraction:.0%}")
 
     def _ended(self, message: str) -> None:
         self._ui.exportButton.text = _("E&xport")

@@ -364,7 +364,8 @@ class HRCAMModuleLogic(ScriptedLoadableModuleLogic):
         """Write a result's files into a folder and return what was written, by kind.
 
         Keywords ``segmentation``, ``map``, ``labels``, ``report`` and ``overview`` say which; all by default. With
-        ``levelMaps`` the map of every CNN level in ``mapSources`` too. File names are those of ``hrcam localize``.
+        ``dicom`` DICOM objects too, with ``levelMaps`` the map of every CNN level in ``mapSources``. File names are
+        those of ``hrcam localize``.
 
         Example
         -------
@@ -380,8 +381,8 @@ class HRCAMModuleLogic(ScriptedLoadableModuleLogic):
         localization: Localization,
         folder: str | Path,
         *,
-        onProgress: Callable[[str], None],
-        onDone: Callable[[dict[str, Path]], None],
+        onProgress: Callable[[str, float], None],
+        onDone: Callable[[dict[str, Path], str], None],
         onError: Callable[[str], None],
         levelMaps: bool = False,
         **what: bool,

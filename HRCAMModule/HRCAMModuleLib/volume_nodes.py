@@ -89,6 +89,16 @@ def sourceFile(volumeNode: Any) -> str:
     return (storage.GetFileName() or "") if storage is not None else ""
 
 
+def dicomFiles(volumeNode: Any) -> list[str]:
+    """The DICOM files of a volume from Slicer's DICOM database, slice by slice; empty unless all are still there."""
+    database = getattr(slicer, "dicomDatabase", None)
+    instances = (volumeNode.GetAttribute("DICOM.instanceUIDs") or "").split()
+    if database is None or not instances:
+        return []
+    files = [str(database.fileForInstance(uid)) for uid in instances]
+    return files if all(file and Path(file).is_file() for file in files) else []
+
+
 def dicomModality(volumeNode: Any) -> str | None:
     """``MR``, ``CT``, … of a volume that Slicer's DICOM module or a batch loaded; None of any other."""
     known = _facts(volumeNode).get("modality")
@@ -113,7 +123,8 @@ def engineVolume(volumeNode: Any) -> Any:
 
     volume = volume_from_array(slicer.util.arrayFromVolume(volumeNode), ijkToRas(volumeNode), volumeNode.GetName(),
                                source=sourceFile(volumeNode), modality=dicomModality(volumeNode))
-    return dataclasses.replace(volume, notes=tuple(_facts(volumeNode).get("notes", ())))
+    return dataclasses.replace(volume, notes=tuple(_facts(volumeNode).get("notes", ())),
+                               dicom_files=tuple(dicomFiles(volumeNode)))
 
 
 def writeVolumeSteps(volumeNode: Any, path: Path) -> Steps:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import HRCAMError
-from ..scan.io.dicom.dataset import is_dicom, read_header, text
-from ..scan.io.dicom.series import series_at, single_series
+from ..scan.io.dicom.dataset import read_header, text
+from ..scan.io.dicom.series import files_of
 from ..scan.volume import Volume
 
 _DATES = ("AcquisitionDate", "StudyDate", "SeriesDate")
@@ -40,15 +40,12 @@ NOT_STATED = Acquisition()
 
 
 def acquisition_of(volume: Volume) -> Acquisition:
-    """Read it from the first file of the volume's source."""
+    """Read it from the first of the scan's DICOM files."""
     try:
-        path = Path(volume.source)
-        series = series_at(path)
-        if series is None and volume.source and (path.is_dir() or (path.is_file() and is_dicom(path))):
-            series = single_series(path)
-        if series is None:
+        files = volume.dicom_files or files_of(volume.source)
+        if not files:
             return NOT_STATED
-        dataset = read_header(Path(series.stack.frames[0].file.path), everything=True)
+        dataset = read_header(Path(files[0]), everything=True)
     except (HRCAMError, OSError, ValueError):
         return NOT_STATED
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from ..errors import OutputError
@@ -21,10 +21,14 @@ KINDS = {"segmentation": "levels", "map": "map", "labels": "labels", "report": "
 """What a caller may ask for, to `write_result`'s name of that output; `DICOM_OUTPUTS` are best asked for together."""
 
 
-def export_result(result: Result, volume: Volume, folder: Path, kinds: Collection[str]) -> dict[str, Path]:
+def export_result(
+    result: Result, volume: Volume, folder: Path, kinds: Collection[str],
+    progress: Callable[[float], None] | None = None,
+) -> dict[str, Path]:
     """Write the chosen files into a folder, which is created where it does not exist; returns them by kind.
 
     All of them appear, the report last, or none. The result's level maps are written too, as kind ``map_LEVEL``.
+    ``progress`` is called before each file with the share of the files that is written.
 
     Raises
     ------
@@ -41,7 +45,7 @@ def export_result(result: Result, volume: Volume, folder: Path, kinds: Collectio
             from error
     try:
         files = write_result(result, volume, partial, [KINDS[kind] for kind in KINDS if kind in kinds
-                                                       and kind != "report"])
+                                                       and kind != "report"], progress=progress)
         chosen = {kind: path for kind, path in files.items() if kind.startswith("map_")}
         chosen |= {kind: files[KINDS[kind]] for kind in KINDS if kind in kinds}
         written = {}

@@ -23,6 +23,7 @@ Write = Callable[[Path], None]
 def write_together(
     case: str, folder: Path, document_suffix: str, document: Callable[[Mapping[str, str]], Mapping[str, Any]],
     files: Mapping[str, tuple[str, Write]], may_remove: Callable[[str, str], bool], overwrite: bool = True,
+    progress: Callable[[float], None] | None = None,
 ) -> dict[str, Path]:
     """Write a case's files into a folder, which is created where it does not exist.
 
@@ -37,6 +38,7 @@ def write_together(
     may_remove : given the case's safe name and a file name that an earlier run's JSON states, says whether it is a file
         that this case can have: anybody may have written that JSON.
     overwrite : replace the files of an earlier run, and remove those that only it had; otherwise they are an error.
+    progress : called before each file with the share of the files that is written.
 
     Returns
     -------
@@ -62,7 +64,9 @@ def write_together(
         raise OutputError(f'The folder "{shown(folder)}" cannot be written: {reason(error)}.',
                           "Choose another folder.") from error
     try:
-        for kind, write in writers.items():
+        for number, (kind, write) in enumerate(writers.items()):
+            if progress is not None:
+                progress(number / len(writers))
             write(holder / names[kind])
             settle(holder / names[kind])
         with turn_in(folder):

@@ -50,6 +50,7 @@ def write_result(
     folder: str | os.PathLike[str],
     outputs: Collection[str] = DEFAULT_OUTPUTS,
     overwrite: bool = True,
+    progress: Callable[[float], None] | None = None,
 ) -> dict[str, Path]:
     """Write a case's files into a folder, which is created where it does not exist.
 
@@ -61,6 +62,7 @@ def write_result(
     outputs : keys of `OUTPUTS`.
     overwrite : replace the files of an earlier run, and remove those that only it had (a scene of another model beside
         the new map would mislead); otherwise they are an error.
+    progress : called before each file with the share of the files that is written.
 
     Returns
     -------
@@ -81,7 +83,7 @@ def write_result(
         return found
 
     return write_together(result.case, Path(folder), RESULT_SUFFIX, document, _writers(result, volume, outputs),
-                          _is_own, overwrite)
+                          _is_own, overwrite, progress)
 
 
 def remove_former(folder: str | os.PathLike[str], case: str) -> None:

@@ -64,6 +64,7 @@ class Volume:
     modality : DICOM modality (``MR``, ``CT``, …) and series description, where the file states them.
     notes : what the file leaves open, such as which side is left; they become warnings of the result.
     forms : qform and sform of a NIfTI file as they stand there, so that what is written lies on it for every program.
+    dicom_files : files of the scan's DICOM series, where whoever loaded it knows them and ``source`` does not name it.
     """
 
     array: Array
@@ -74,6 +75,7 @@ class Volume:
     modality: str | None = None
     notes: tuple[str, ...] = ()
     forms: NiftiForms | None = None
+    dicom_files: tuple[str, ...] = ()
 
     @cached_property
     def content_hash(self) -> str:

@@ -26,14 +26,16 @@ def job(found, tmp_path):
     for name, array in arrays.items():
         write_raw(folder / f"{name}.nrrd", array, scan.geometry.ijk_to_lps)
     request = {"document": result.to_json(), **{name: f"{name}.nrrd" for name in arrays}, "levels": {}, "name": "case",
-               "kinds": ["segmentation", "report"], "target": str(tmp_path / "out")}
+               "source": "", "dicom_files": [], "kinds": ["segmentation", "report"], "target": str(tmp_path / "out")}
 
     def run(**changes):
         (folder / "job.json").write_text(json.dumps(request | changes), encoding="utf-8")
         command = [sys.executable, "-m", "hrcam.worker.export", str(folder)]
         done = subprocess.run(command, capture_output=True, text=True,
                               timeout=100, env={**os.environ, "HRCAM_MODELS": ""})
-        return done.returncode, json.loads(done.stdout)
+        *shares, answer = map(json.loads, done.stdout.splitlines())
+        assert [one["progress"] for one in shares] == sorted(one["progress"] for one in shares)
+        return done.returncode, answer
 
     return folder, run
 

@@ -4,35 +4,32 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 from pydicom import dcmread
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
-from ...scan.io.dicom.dataset import is_dicom
-from ...scan.io.dicom.series import series_at, single_series
+from ...scan.io.dicom.series import files_of
 from ...scan.volume import Volume
 
 DERIVED = "Derived by HR-CAM from a file without a DICOM identity"
 
 _NEEDED = ("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "StudyID", "StudyDate", "StudyTime",
            "AccessionNumber", "ReferringPhysicianName")
+_SAME_PLACE_VOXELS = 0.02
 
 
 def source_headers(volume: Volume) -> list[Dataset]:
     """Headers of the files that a scan was read from, in the order of its slices; empty where it was no DICOM.
 
+    Files that were named beside the scan but show another place are not its own (it was moved or turned since).
+
     Raises ``InputError`` where the series cannot be read any more.
     """
-    path = Path(volume.source)
-    if not volume.source:
-        return []
-    series = series_at(path)
-    if series is None:
-        if not path.is_dir() and not (path.is_file() and is_dicom(path)):
-            return []
-        series = single_series(path)
-    files = dict.fromkeys(frame.file.path for frame in series.stack.frames)
+    files = volume.dicom_files or files_of(volume.source)
     headers: list[Dataset] = [dcmread(file, stop_before_pixels=True) for file in files]
+    if volume.dicom_files and not all(_lies_on(volume, header) for header in headers):
+        return []
     for header in headers:
         for keyword in _NEEDED:  # of those that must be there, though they may be empty
             if keyword not in header:
@@ -62,6 +59,20 @@ def derived_header(volume: Volume) -> Dataset:
     header.PixelSpacing = [volume.geometry.spacing[1], volume.geometry.spacing[0]]
     header.SliceThickness = volume.geometry.spacing[2]
     return header
+
+
+def is_derived(file: Path) -> bool:
+    """Whether a DICOM object of ours states a derived identity."""
+    return str(dcmread(file, specific_tags=["StudyDescription"]).get("StudyDescription", "")) == DERIVED
+
+
+def _lies_on(volume: Volume, header: Dataset) -> bool:
+    """Whether a slice begins at a voxel of the scan; headers of many frames state their positions elsewhere."""
+    position = header.get("ImagePositionPatient")
+    if position is None:
+        return True
+    index = np.linalg.inv(volume.geometry.ijk_to_lps) @ [*map(float, position), 1.0]
+    return bool(np.abs(index - np.round(index)).max() < _SAME_PLACE_VOXELS)
 
 
 def _uid(volume: Volume, what: str) -> str:

@@ -101,6 +101,22 @@ def single_series(path: Path) -> Series:
     return _volume(entries, path, path.resolve().name, str(path), "")
 
 
+def files_of(source: str) -> list[str]:
+    """The files of the DICOM volume that a scan's ``source`` names, in the order of its slices; empty for others.
+
+    Raises ``InputError`` where the series cannot be read any more.
+    """
+    path = Path(source)
+    if not source:
+        return []
+    series = series_at(path)
+    if series is None:
+        if not path.is_dir() and not (path.is_file() and is_dicom(path)):
+            return []
+        series = single_series(path)
+    return list(dict.fromkeys(str(frame.file.path) for frame in series.stack.frames))
+
+
 def list_series(folder: Path) -> list[Listed]:
     """All volumes of a folder (not its subfolders), and what is passed over; empty where it holds no DICOM.
 
