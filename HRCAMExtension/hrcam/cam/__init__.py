@@ -1,4 +1,13 @@
 """HR-CAM itself: levels of any CNN, one linear head on their pooled maps, and the fusion of their class maps.
 
-Needs torch. Start with `model.HRCAM`; `levels` finds the last feature map at each resolution.
+Needs torch once a name is used. Start with `HRCAM`; `find_levels` finds the last feature map at each resolution.
 """
+
+from ..lazy import offer
+
+__getattr__, __dir__, __all__ = offer(__name__, {
+    "model": "HRCAM Evidence",
+    "levels.find": "Level find_levels",
+    "fusion": "FUSIONS fuse upsample",
+    "head": "fit_head fit_temperature pool_features",
+})
