@@ -1,1 +1,1 @@
-"""What makes and judges the bundled models: simulation, evaluation against rivals, recipes. Not installed into Slicer."""
+"""What makes and judges bundled models: simulation, evaluation, recipes. Not installed into Slicer."""
