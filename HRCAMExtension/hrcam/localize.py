@@ -18,12 +18,12 @@ import numpy.typing as npt
 
 from .bundle.bundle import Bundle
 from .errors import Cancelled, InputError, ModelError
-from .run.evidence_levels import softmax, volume_logits
 from .run.level_volumes import LevelVolumes
 from .run.marking import mark
 from .run.options import DEFAULT_OPTIONS, Options, check_options
 from .run.regions import find_regions
 from .run.result import FloatArray, Result, SliceEvidence
+from .run.volume_rule import softmax, volume_logits
 from .run.withholding import is_withheld, withheld_in_words
 from .scan.checks import Fit, assess_fit, check_volume
 from .scan.geometry import PLANES

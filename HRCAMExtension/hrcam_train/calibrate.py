@@ -8,22 +8,17 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from hrcam.bundle.evidence_level import EvidenceLevel
-from hrcam.cam.head import fit_temperature
 from hrcam.cam.model import HRCAM
 from hrcam.networks.efficientnet_lite0 import map_exponent
-from hrcam.run.evidence_levels import (
-    MINIMUM_STEP,
-    fit_evidence_levels,
-    fit_volume_rule,
-    level_rates,
-    softmax,
-    volume_logits,
-)
-from hrcam.run.withholding import fit_withholding
+from hrcam.run.volume_rule import softmax, volume_logits
 from hrcam.scan.sampling import FOREGROUND_VALUE
 
+from hrcam_train.evidence_levels import MINIMUM_STEP, fit_evidence_levels, level_rates
+from hrcam_train.linear_head import fit_temperature
 from hrcam_train.predict import Floats, Prediction, batches
 from hrcam_train.prepare_cases import PreparedCase
+from hrcam_train.volume_rule import fit_volume_rule
+from hrcam_train.withholding import fit_withholding
 
 DEFAULT_FRACTION = 0.1
 """Of a volume's slices, averaged by the volume rule where no validation case has several slices to fit it on."""

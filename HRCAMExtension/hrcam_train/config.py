@@ -12,12 +12,12 @@ from typing import Any, Literal, TypeVar, get_args
 
 import yaml
 from hrcam.cam.fusion import check_fusion
-from hrcam.cam.head import STRENGTHS
 from hrcam.errors import HRCAMError, InputError
 from hrcam.words import reason
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from hrcam_train.augment import AugmentOptions
+from hrcam_train.linear_head import STRENGTHS
 
 RECIPES = Path(__file__).parent / "recipes"
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from hrcam.cam.head import HeadFit
 from hrcam.cam.model import HRCAM
 from lightning.pytorch.callbacks import Callback
 
 from hrcam_train.calibrate import Calibration, calibrate
 from hrcam_train.config import TrainConfig
 from hrcam_train.data import Examples, ImageExamples
+from hrcam_train.linear_head import HeadFit
 from hrcam_train.network import Architecture, build_hrcam
 from hrcam_train.predict import predict
 from hrcam_train.prepare_cases import PreparedCase
@@ -77,5 +77,5 @@ def device_of(config: TrainConfig) -> torch.device:
 
 
 def _in_words(found: HeadFit) -> str:
-    tried = ", ".join(f"{t.inverse_penalty:g}: {t.balanced_accuracy:.3f}" for t in found.trials)
+    tried = ", ".join(f"{t.inverse_penalty:g}: {t.balanced_accuracy:.3f}" for t in found.scores)
     return f"C = {found.inverse_penalty:g}; validation balanced accuracy of each C: {tried or 'one C'}."

@@ -1,11 +1,11 @@
-"""Stage two: pool the frozen CNN's features once and solve for the head (METHOD.md fact 4), by `hrcam.cam.head`."""
+"""Stage two: pool the frozen CNN's features once and solve for the head (METHOD.md fact 4), by `linear_head.py`."""
 
 import torch
-from hrcam.cam.head import HeadFit, fit_head, pool_features
 from hrcam.cam.model import HRCAM
 
 from hrcam_train.config import TrainConfig
 from hrcam_train.data import Examples, flattened, make_loader
+from hrcam_train.linear_head import HeadFit, fit_head, pool_features
 
 
 def train_head(

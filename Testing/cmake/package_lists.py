@@ -18,8 +18,15 @@ LISTS = {
 }
 """CMake file to the names of its lists: Python files, everything else."""
 
-_IGNORED_FOLDERS = {"__pycache__", "hrcam_train", "hrcam_research", "simulate", "Testing"}
+_IGNORED_FOLDERS = {"__pycache__", "hrcam_train", "hrcam_research", "Testing"}
 """Training and research belong to the Python package alone; a run in Slicer needs neither, and no tests."""
+
+PYTHON_ALONE = (
+    "hrcam/__main__.py", "hrcam/cli/", "hrcam/cohort/", "hrcam/templates/cohort_report.html",  # the command line
+    "hrcam/batch/cluster.py",  # several processes and Dask; HRCAMBatch.py takes one case after the other
+    "hrcam/output/mrml.py", "hrcam/output/scene.py",  # scenes without Slicer, by slicer-core
+)
+"""Files and folders of the engine that belong to the Python package alone: nothing in Slicer reaches them."""
 
 _IGNORED_NAMES = {"CMakeLists.txt", "README.md"}
 
@@ -32,6 +39,7 @@ def files_to_package(folder: Path) -> tuple[list[str], list[str]]:
         if not _IGNORED_FOLDERS & set(path.parts)
         and not any(part.startswith(".") or part.endswith(".egg-info") for part in path.parts)
         and not (len(path.parts) == 1 and path.name in _IGNORED_NAMES)
+        and not path.as_posix().startswith(PYTHON_ALONE)
     ]
     scripts = sorted(path.as_posix() for path in kept if path.suffix == ".py")
     return scripts, sorted(path.as_posix() for path in kept if path.suffix != ".py")

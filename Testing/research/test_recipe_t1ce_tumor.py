@@ -12,7 +12,7 @@ pytest.importorskip("scipy")
 
 from hrcam.bundle.bundle import load_bundle
 from hrcam.errors import InputError
-from hrcam.run.evidence_levels import fit_volume_rule, volume_logits
+from hrcam.run.volume_rule import volume_logits
 from hrcam_research.t1ce_tumor import training
 from hrcam_research.t1ce_tumor.anatomy import find_sella
 from hrcam_research.t1ce_tumor.bundle import write_bundle
@@ -25,6 +25,7 @@ from hrcam_research.t1ce_tumor.pseudo import guided_filter, pseudo_label
 from hrcam_research.t1ce_tumor.twins import SIDE, _with_lesion, draw_twins, twins_loss
 from hrcam_research.t1ce_tumor.views import appear, pose
 from hrcam_train.predict import Prediction
+from hrcam_train.volume_rule import fit_volume_rule
 
 
 def heads(count: int, seed: int, blob: bool) -> np.ndarray:

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from hrcam import HRCAM
 from hrcam.cam.fusion import upsample
-from hrcam.cam.head import fit_head
 from hrcam.networks.registry import build_network
-from hrcam.run.evidence_levels import fit_evidence_levels
 from hrcam.run.marking import label_levels
+from hrcam_train.evidence_levels import fit_evidence_levels
+from hrcam_train.linear_head import fit_head
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt

@@ -9,5 +9,4 @@ __getattr__, __dir__, __all__ = offer(__name__, {
     "model": "HRCAM Evidence",
     "levels.find": "Level find_levels",
     "fusion": "FUSIONS fuse upsample",
-    "head": "fit_head fit_temperature pool_features",
 })

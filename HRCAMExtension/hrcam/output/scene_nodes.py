@@ -14,7 +14,6 @@ import numpy.typing as npt
 
 from ..run.result import EvidenceLevel
 from ..run.units import in_units, spell_units
-from .mrml import import_slicer
 from .terminology import DEFAULT_TERMINOLOGY
 
 OVERLAY_OPACITY = 0.45
@@ -83,7 +82,8 @@ def fill_segmentation(
     class_name : whose evidence it is.
     terminology : of the class; None for a lesion in general.
     """
-    slicer = import_slicer()
+    import slicer
+
     node.SetReferenceImageGeometryParameterFromVolumeNode(scan)
     node.CreateDefaultDisplayNodes()
     display = node.GetDisplayNode()

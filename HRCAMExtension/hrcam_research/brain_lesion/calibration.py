@@ -10,18 +10,13 @@ import numpy.typing as npt
 import torch
 from hrcam.cam.model import HRCAM
 from hrcam.networks.efficientnet_lite0 import map_exponent
-from hrcam.run.evidence_levels import (
-    fit_evidence_levels,
-    fit_volume_rule,
-    level_rates,
-    lower_possible,
-    softmax,
-    volume_logits,
-)
+from hrcam.run.volume_rule import softmax, volume_logits
 from hrcam.scan.intensity import normalize
 from hrcam_train.calibrate import Calibration, slice_temperature, strongest_evidence, withholding_of
+from hrcam_train.evidence_levels import fit_evidence_levels, level_rates, lower_possible
 from hrcam_train.predict import Floats, Prediction, predict
 from hrcam_train.prepare_cases import PreparedCase
+from hrcam_train.volume_rule import fit_volume_rule
 from sklearn.linear_model import LogisticRegression
 
 from .contrasts import SEQUENCES, SHARES

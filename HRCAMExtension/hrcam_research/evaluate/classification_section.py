@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from hrcam.bundle.bundle import Bundle
-from hrcam.run.evidence_levels import volume_logits
+from hrcam.run.volume_rule import volume_logits
 from hrcam.scan.volume import read_volume
 from sklearn.metrics import roc_auc_score
 

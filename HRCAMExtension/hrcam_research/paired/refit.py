@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from hrcam.cam.head import pool_features
 from hrcam.cam.model import HRCAM
 from hrcam_train.data import Examples, flattened, make_loader
+from hrcam_train.linear_head import pool_features
 from hrcam_train.module import single
 from scipy.stats import iqr
 from sklearn.linear_model import LogisticRegression

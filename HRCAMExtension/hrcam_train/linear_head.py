@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import numpy.typing as npt
 import torch
-
-from ..errors import ModelError
+from hrcam.errors import ModelError
 
 if TYPE_CHECKING:
-    from .model import HRCAM
+    from hrcam.cam.model import HRCAM
 
 Array = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int64]
@@ -30,7 +29,7 @@ _MAX_ITERATIONS = 10_000
 
 
 @dataclass(frozen=True)
-class Trial:
+class PenaltyScore:
     """One penalty: C and the validation's balanced accuracy and mean negative log-likelihood (each class weighs the
     same)."""
 
@@ -48,7 +47,7 @@ class HeadFit:
     weight, bias : K×C and K, for features that are not standardized.
     inverse_penalty : the C chosen.
     temperature : divides validation logits for calibrated probabilities; 1 where there was no validation set.
-    trials : what each C gave, strongest penalty first; empty where only one was given.
+    scores : what each C gave, strongest penalty first; empty where only one was given.
     constant_features : number of features without spread in training, whose weights are 0.
     iterations : of the solver, for the chosen C.
     """
@@ -57,7 +56,7 @@ class HeadFit:
     bias: Array
     inverse_penalty: float
     temperature: float
-    trials: tuple[Trial, ...]
+    scores: tuple[PenaltyScore, ...]
     constant_features: int
     iterations: int
 
@@ -152,19 +151,19 @@ def fit_head(
     vx, vy = _checked(val_features, val_labels, "validation")
     if vx.shape[1] != x.shape[1] or vy.min() < 0 or vy.max() >= count:
         raise ModelError("Validation and training do not match.", "Use the same network and classes for both.")
-    fits, trials, errors = [], [], []
+    fits, scores, errors = [], [], []
     for candidate in candidates:
         fits.append(_solve(x, y, count, candidate, class_weight))
         logits = vx @ fits[-1][0].T + fits[-1][1]
         accuracy, error, loss = _score(logits, vy)
-        trials.append(Trial(candidate, accuracy, loss))
+        scores.append(PenaltyScore(candidate, accuracy, loss))
         errors.append(error)
-    best = int(np.argmax([t.balanced_accuracy for t in trials]))
-    enough = trials[best].balanced_accuracy - errors[best]
-    chosen = next(i for i, trial in enumerate(trials) if trial.balanced_accuracy >= enough)
+    best = int(np.argmax([score.balanced_accuracy for score in scores]))
+    enough = scores[best].balanced_accuracy - errors[best]
+    chosen = next(i for i, score in enumerate(scores) if score.balanced_accuracy >= enough)
     weight, bias, constant, iterations = fits[chosen]
     temperature = fit_temperature(vx @ weight.T + bias, vy)
-    return HeadFit(weight, bias, candidates[chosen], temperature, tuple(trials), constant, iterations)
+    return HeadFit(weight, bias, candidates[chosen], temperature, tuple(scores), constant, iterations)
 
 
 def fit_temperature(logits: npt.ArrayLike, labels: npt.ArrayLike) -> float:

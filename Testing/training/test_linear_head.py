@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 from hrcam import HRCAM, ModelError
-from hrcam.cam.head import fit_head, fit_temperature, pool_features
+from hrcam_train.linear_head import fit_head, fit_temperature, pool_features
 
 pytest.importorskip("sklearn")
 
@@ -73,10 +73,10 @@ def test_the_strongest_penalty_that_classifies_as_well_is_chosen():
     x, y = blobs([100, 100, 100], shift=3.0)
     val_x, val_y = blobs([50, 50, 50], seed=1, shift=3.0)
     fit = fit_head(x, y, val_x, val_y, inverse_penalties=[10.0, 1e-2, 1.0])
-    assert [t.inverse_penalty for t in fit.trials] == [1e-2, 1.0, 10.0]
-    best = max(t.balanced_accuracy for t in fit.trials)
+    assert [t.inverse_penalty for t in fit.scores] == [1e-2, 1.0, 10.0]
+    best = max(t.balanced_accuracy for t in fit.scores)
     assert fit.inverse_penalty == 1e-2
-    assert fit.trials[0].balanced_accuracy > best - 0.05
+    assert fit.scores[0].balanced_accuracy > best - 0.05
     assert 0.01 < fit.temperature < 1  # so strong a penalty makes logits too small: the temperature sharpens them
 
 

@@ -3,15 +3,9 @@
 import numpy as np
 import pytest
 from hrcam.errors import BundleError, InputError
-from hrcam.run.evidence_levels import (
-    fit_bias,
-    fit_evidence_levels,
-    fit_volume_rule,
-    level_rates,
-    pathology_score,
-    softmax,
-    volume_logits,
-)
+from hrcam.run.volume_rule import pathology_score, softmax, volume_logits
+from hrcam_train.evidence_levels import fit_evidence_levels, level_rates
+from hrcam_train.volume_rule import fit_bias, fit_volume_rule
 
 PATHOLOGY = [True, True, False]
 
