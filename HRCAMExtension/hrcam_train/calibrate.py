@@ -160,10 +160,10 @@ def strongest_evidence(
 
     So shares are shares of the head, and evidence that a map puts into the air counts too.
     """
-    maps, head = [], 0
+    maps, voxels = [], 0
     for images in batches(case, batch_size, device):
         maps.append(hrcam.evidence(images, classes=shown).maps.float().cpu().numpy().ravel())
-        head += int((images > FOREGROUND_VALUE).sum())
+        voxels += int((images > FOREGROUND_VALUE).sum())
     values = np.concatenate(maps)
-    head = min(max(head, 1), values.size)
-    return np.partition(values, values.size - head)[values.size - head :]
+    voxels = min(max(voxels, 1), values.size)
+    return np.partition(values, values.size - voxels)[values.size - voxels :]

@@ -1,4 +1,4 @@
-"""The end of a run: answers for validation and held-out patients, the report, the curves, the bundle."""
+"""The end of a run: probabilities for validation and held-out patients, the report, the curves, the bundle."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,18 +9,19 @@ from hrcam.bundle.bundle import Bundle
 
 from hrcam_train.config import TrainConfig
 from hrcam_train.export import write_bundle
-from hrcam_train.fit import Fit, Say, Split, device_of
+from hrcam_train.fit import FittedModel, Say, Split, device_of
 from hrcam_train.predict import predict
 from hrcam_train.prepare_cases import PreparedCase
-from hrcam_train.report import Answers, draw_curves, join, summarize, write_report
+from hrcam_train.report import Probabilities, draw_curves, join, summarize, write_report
 
 
 def finish(
-    config: TrainConfig, out: Path, found: Fit, split: Split, tested: Sequence[tuple[Answers, Answers]],
-    curves: Sequence[Path], say: Say,
+    config: TrainConfig, out: Path, found: FittedModel, split: Split,
+    tested: Sequence[tuple[Probabilities, Probabilities]], curves: Sequence[Path], say: Say,
 ) -> Bundle:  # fmt: skip
-    """Write report, curves and bundle of the final fit; `tested` are the folds' answers, `curves` stage one's logs."""
-    report = _report(config, split, found, summarize(*answers(found, config, split.validation), config.class_names))
+    """Write report, curves and bundle of the final fit; `tested` is of the folds, `curves` stage one's logs."""
+    validation = probabilities_of(found, config, split.validation)
+    report = _report(config, split, found, summarize(*validation, config.class_names))
     if tested:
         pooled = [join([fold[n] for fold in tested]) for n in (0, 1)]
         report["cross_validation"] = summarize(pooled[0], pooled[1], config.class_names)
@@ -34,22 +35,25 @@ def finish(
     return bundle
 
 
-def answers(fit: Fit, config: TrainConfig, cases: Sequence[PreparedCase]) -> tuple[Answers, Answers]:
+def probabilities_of(
+    fit: FittedModel, config: TrainConfig, cases: Sequence[PreparedCase]
+) -> tuple[Probabilities, Probabilities]:
     """What a fit says of cases: per image, and per case."""
     predictions = predict(fit.hrcam, cases, device_of(config), config.train.batch_size)
     pathology = [c.pathology for c in config.classes]
     images = [
-        Answers(fit.calibration.image_probabilities(p), p.labels, np.array([p.patient] * len(p.labels)))
+        Probabilities(fit.calibration.image_probabilities(p), p.labels, np.array([p.patient] * len(p.labels)))
         for p in predictions
     ]
     of_cases = [
-        Answers(fit.calibration.case_probabilities(p, pathology)[None], np.array([p.label]), np.array([p.patient]))
+        Probabilities(fit.calibration.case_probabilities(p, pathology)[None], np.array([p.label]),
+                      np.array([p.patient]))
         for p in predictions
     ]
     return join(images), join(of_cases)
 
 
-def _report(config: TrainConfig, split: Split, fit: Fit, validation: dict[str, Any]) -> dict[str, Any]:
+def _report(config: TrainConfig, split: Split, fit: FittedModel, validation: dict[str, Any]) -> dict[str, Any]:
     rates = fit.calibration.rates
     levels = [{"name": v.name, "threshold": v.threshold, **rates[v.name]} for v in fit.calibration.levels]
     counted = {"training": split.cases, "validation": split.validation}

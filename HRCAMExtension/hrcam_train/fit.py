@@ -33,7 +33,7 @@ class Split:
 
 
 @dataclass(frozen=True)
-class Fit:
+class FittedModel:
     """A trained and calibrated network, and the words of its head's choice."""
 
     hrcam: HRCAM
@@ -42,7 +42,7 @@ class Fit:
     head: dict[str, Any]
 
 
-def fit(config: TrainConfig, split: Split, folder: Path, callbacks: tuple[Callback, ...], say: Say) -> Fit:
+def fit(config: TrainConfig, split: Split, folder: Path, callbacks: tuple[Callback, ...], say: Say) -> FittedModel:
     """Train as `config.mode` says: the CNN (unless "head_only"), then the head (unless "joint"); then calibrate."""
     hrcam, architecture = build_hrcam(config)
     validation = ImageExamples(split.validation)
@@ -60,14 +60,14 @@ def fit(config: TrainConfig, split: Split, folder: Path, callbacks: tuple[Callba
 def calibrated(
     hrcam: HRCAM, architecture: Architecture, head: dict[str, Any], config: TrainConfig,
     validation: list[PreparedCase], say: Say,
-) -> Fit:  # fmt: skip
+) -> FittedModel:  # fmt: skip
     """The end of every fit: temperature, volume rule and evidence levels."""
     say("Calibrating")
     device = device_of(config)
     predictions = predict(hrcam, validation, device, config.train.batch_size)
     pathology = [c.pathology for c in config.classes]
     calibration = calibrate(hrcam, validation, predictions, pathology, device, config.train.batch_size)
-    return Fit(hrcam, architecture, calibration, head)
+    return FittedModel(hrcam, architecture, calibration, head)
 
 
 def device_of(config: TrainConfig) -> torch.device:

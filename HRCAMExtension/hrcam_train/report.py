@@ -19,36 +19,36 @@ SEED = 0
 
 
 @dataclass(frozen=True, eq=False)
-class Answers:
+class Probabilities:
     """Probabilities N×K, truth N, and whose each is."""
 
     probabilities: Floats
     labels: Labels
     patients: npt.NDArray[np.str_]
 
-    def of_patients(self) -> "Answers":
-        """One answer a patient and label: the mean of the probabilities."""
+    def of_patients(self) -> "Probabilities":
+        """One row a patient and label: the mean of the probabilities."""
         keys = sorted(set(zip(self.patients.tolist(), self.labels.tolist(), strict=True)))
         means = [self.probabilities[(self.patients == p) & (self.labels == c)].mean(0) for p, c in keys]
-        return Answers(np.array(means), np.array([c for _, c in keys]), np.array([p for p, _ in keys]))
+        return Probabilities(np.array(means), np.array([c for _, c in keys]), np.array([p for p, _ in keys]))
 
 
-def join(answers: Sequence[Answers]) -> Answers:
-    """All answers of several folds."""
-    return Answers(
-        np.concatenate([a.probabilities for a in answers]),
-        np.concatenate([a.labels for a in answers]),
-        np.concatenate([a.patients for a in answers]),
+def join(rows: Sequence[Probabilities]) -> Probabilities:
+    """All rows of several folds."""
+    return Probabilities(
+        np.concatenate([a.probabilities for a in rows]),
+        np.concatenate([a.labels for a in rows]),
+        np.concatenate([a.patients for a in rows]),
     )
 
 
-def summarize(images: Answers, cases: Answers, classes: Sequence[str]) -> dict[str, Any]:
+def summarize(images: Probabilities, cases: Probabilities, classes: Sequence[str]) -> dict[str, Any]:
     """Metrics per image and per patient, each with its 95 % interval by patient.
 
     Parameters
     ----------
-    images : one answer a slice (2D), or a volume (3D).
-    cases : one answer a scan; patients' answers are means over their scans.
+    images : one row a slice (2D), or a volume (3D).
+    cases : one row a scan; patients' rows are means over their scans.
     """
     whole = cases.of_patients()
     return {
@@ -63,16 +63,16 @@ def summarize(images: Answers, cases: Answers, classes: Sequence[str]) -> dict[s
     }
 
 
-def _metrics(answers: Answers) -> dict[str, Any]:
+def _metrics(rows: Probabilities) -> dict[str, Any]:
     """Values, and 95 % percentile intervals of the bootstrap over patients; None where a class is missing."""
-    patients, owner = np.unique(answers.patients, return_inverse=True)
+    patients, owner = np.unique(rows.patients, return_inverse=True)
     rng = np.random.default_rng(SEED)
-    # A resample is how often each patient was drawn: a weight of all answers of that patient.
+    # A resample is how often each patient was drawn: a weight of all rows of that patient.
     times = rng.multinomial(len(patients), np.full(len(patients), 1 / len(patients)), RESAMPLES)
-    found: dict[str, Any] = {"count": len(answers.labels), "patients": len(patients)}
+    found: dict[str, Any] = {"count": len(rows.labels), "patients": len(patients)}
     for name, metric in (("balanced_accuracy", balanced_accuracy), ("auc", auc)):
-        value = float(metric(answers, np.ones((1, len(owner))))[0])
-        resampled = np.concatenate([metric(answers, part[:, owner]) for part in np.array_split(times, RESAMPLES // 50)])
+        value = float(metric(rows, np.ones((1, len(owner))))[0])
+        resampled = np.concatenate([metric(rows, part[:, owner]) for part in np.array_split(times, RESAMPLES // 50)])
         resampled = resampled[np.isfinite(resampled)]  # a resample without one of the classes says nothing
         known = np.isfinite(value) and len(patients) > 1
         low, high = np.quantile(resampled, [0.025, 0.975]).tolist() if known else (None, None)
@@ -80,32 +80,32 @@ def _metrics(answers: Answers) -> dict[str, Any]:
     return found
 
 
-def balanced_accuracy(answers: Answers, weights: npt.NDArray[Any]) -> Floats:
+def balanced_accuracy(rows: Probabilities, weights: npt.NDArray[Any]) -> Floats:
     """Mean of the classes' recalls, for each row of R×N weights; NaN where a class has no weight."""
-    hits = answers.probabilities.argmax(1) == answers.labels
+    hits = rows.probabilities.argmax(1) == rows.labels
     recalls = []
-    for c in range(answers.probabilities.shape[1]):
-        own = answers.labels == c
+    for c in range(rows.probabilities.shape[1]):
+        own = rows.labels == c
         with np.errstate(invalid="ignore"):
             recalls.append(weights[:, own & hits].sum(1) / weights[:, own].sum(1))
     return np.asarray(np.mean(recalls, axis=0))
 
 
-def auc(answers: Answers, weights: npt.NDArray[Any]) -> Floats:
+def auc(rows: Probabilities, weights: npt.NDArray[Any]) -> Floats:
     """ROC AUC of each class against the rest, averaged, for each row of R×N weights; NaN where one has no weight.
 
     The share of pairs that are in order, ties counting half (Mann and Whitney 1947).
     """
     areas = []
-    for c in range(answers.probabilities.shape[1]):
-        order = np.argsort(answers.probabilities[:, c], kind="stable")
-        score, ordered = answers.probabilities[order, c], weights[:, order]
+    for c in range(rows.probabilities.shape[1]):
+        order = np.argsort(rows.probabilities[:, c], kind="stable")
+        score, ordered = rows.probabilities[order, c], weights[:, order]
         starts = np.flatnonzero(np.r_[True, np.diff(score) > 0])
-        positive = answers.labels[order] == c
-        ours, others = (np.add.reduceat(ordered * chosen, starts, axis=1) for chosen in (positive, ~positive))
+        positive = rows.labels[order] == c
+        own_class, others = (np.add.reduceat(ordered * chosen, starts, axis=1) for chosen in (positive, ~positive))
         below = np.cumsum(others, axis=1) - others / 2
         with np.errstate(invalid="ignore"):
-            areas.append((ours * below).sum(1) / (ours.sum(1) * others.sum(1)))
+            areas.append((own_class * below).sum(1) / (own_class.sum(1) * others.sum(1)))
     return np.asarray(np.mean(areas, axis=0))
 
 

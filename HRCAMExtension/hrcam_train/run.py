@@ -11,11 +11,11 @@ from lightning.pytorch.callbacks import Callback
 
 from hrcam_train.config import TrainConfig
 from hrcam_train.data import ImageExamples
-from hrcam_train.finish import answers, finish
+from hrcam_train.finish import finish, probabilities_of
 from hrcam_train.fit import Say, Split, fit
 from hrcam_train.network import build_hrcam
 from hrcam_train.prepare_cases import prepare_cases
-from hrcam_train.report import Answers
+from hrcam_train.report import Probabilities
 from hrcam_train.run_folder import is_first, open_folder
 from hrcam_train.splits import check_splits, fold_patients, hold_out
 from hrcam_train.table import LabeledCase, read_cases
@@ -97,11 +97,11 @@ def _unsplit(case: LabeledCase) -> LabeledCase:
 
 def _cross_validate(
     config: TrainConfig, split: Split, folder: Path, callbacks: tuple[Callback, ...], say: Say
-) -> tuple[Answers, Answers]:
+) -> tuple[Probabilities, Probabilities]:
     """Train on a fold and answer for its held-out patients, who took no part in any choice; kept when done."""
-    kept = folder / "answers.npz"
+    kept = folder / "probabilities.npz"
     if not kept.exists():
-        found = answers(fit(config, split, folder, callbacks, say), config, split.test)
+        found = probabilities_of(fit(config, split, folder, callbacks, say), config, split.test)
         if is_first():
             folder.mkdir(parents=True, exist_ok=True)
             columns = zip(("images", "cases"), found, strict=True)
@@ -110,7 +110,7 @@ def _cross_validate(
         return found
     with np.load(kept) as saved:
         keys = ("probabilities", "labels", "patients")
-        images, cases = (Answers(*(saved[f"{name}_{key}"] for key in keys)) for name in ("images", "cases"))
+        images, cases = (Probabilities(*(saved[f"{name}_{key}"] for key in keys)) for name in ("images", "cases"))
     return images, cases
 
 

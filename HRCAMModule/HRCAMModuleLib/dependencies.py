@@ -98,17 +98,17 @@ def ensureDependencies(ask: bool = True, onProgress: Callable[[str], None] | Non
 
 def removePackages() -> str:
     """Uninstall the packages that HR-CAM installed; PyTorch stays, which other modules use too. Says what was done."""
-    ours = [name for name in _installedByUs() if isInstalled(name)]
-    if not ours:
+    installed = [name for name in _installedByUs() if isInstalled(name)]
+    if not installed:
         return _("HR-CAM has installed no Python packages that are still there.")
     if not slicer.util.confirmOkCancelDisplay(
-            _("Uninstall these packages, which HR-CAM installed?\n\n{packages}").format(packages="\n".join(ours)),
+            _("Uninstall these packages, which HR-CAM installed?\n\n{packages}").format(packages="\n".join(installed)),
             _("HR-CAM: remove packages")):
         return _("Nothing was removed.")
-    for name in ours:
+    for name in installed:
         slicer.util.pip_uninstall(name)
     slicer.app.settings().remove(_INSTALLED_SETTING)
-    return _("Removed: {packages}. Restart Slicer.").format(packages=", ".join(ours))
+    return _("Removed: {packages}. Restart Slicer.").format(packages=", ".join(installed))
 
 
 def _installedByUs() -> list[str]:

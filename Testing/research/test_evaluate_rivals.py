@@ -175,26 +175,26 @@ def test_our_maps_are_evidence_in_logit_units():
 
 
 @pytest.mark.parametrize("levels", [("1", "4"), ("2:input", "5:input"), ("0", "3")])
-def test_tapped_network_gives_equal_logits_and_leaves_no_hook(levels):
+def test_hooked_network_gives_equal_logits_and_leaves_no_hook(levels):
     model, x = wrapped(levels=levels, inplace=True), images()
-    tapped = HookedNet(model)
-    torch.testing.assert_close(tapped(x), model(x))
+    hooked = HookedNet(model)
+    torch.testing.assert_close(hooked(x), model(x))
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
 
 
 @pytest.mark.parametrize("levels", [("1", "4"), ("2:input", "5:input")])
-def test_gradients_at_taps_need_none_before_them(levels):
-    """A frozen network and an image without gradient: the graph begins at the first tap and reaches the later ones."""
-    tapped, x = HookedNet(wrapped(levels=levels)), images()
+def test_gradients_at_levels_need_none_before_them(levels):
+    """A frozen network and an image without gradient: the graph begins at the first level and reaches the others."""
+    hooked, x = HookedNet(wrapped(levels=levels)), images()
 
     def gradients(net):
         kept = []
-        for tap in net.taps:
-            tap.register_forward_hook(lambda _module, _inputs, output: kept.append(output))
+        for layer in net.level_layers:
+            layer.register_forward_hook(lambda _module, _inputs, output: kept.append(output))
         return torch.autograd.grad(net(x)[:, 0].sum(), kept)
 
-    frozen = copy.deepcopy(tapped).requires_grad_(False)
-    for expected, made in zip(gradients(tapped), gradients(frozen), strict=True):
+    frozen = copy.deepcopy(hooked).requires_grad_(False)
+    for expected, made in zip(gradients(hooked), gradients(frozen), strict=True):
         assert expected.abs().max() > 0
         torch.testing.assert_close(made, expected)
     assert not x.requires_grad

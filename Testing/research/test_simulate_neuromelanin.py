@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813 - its customary name
 from hrcam.errors import InputError
-from hrcam_research.simulate.midbrain import CONTRAST, measure_contrast, nigra
+from hrcam_research.simulate.midbrain import CONTRAST, measure_contrast, nigra_weights
 from hrcam_research.simulate.neuromelanin import NigralLoss, random_loss, simulate_midbrain
 
 GRID = {"size": (10, 80, 80), "spacing_mm": (2.6, 0.8, 0.8)}
@@ -48,7 +48,7 @@ def test_loss_is_graded_and_on_the_side_asked_for():
 
 def test_ventrolateral_part_is_lost_first():
     # Patient's left nigra in the middle slice: lateral end at (11.8, 3.7), medial at (3.2, -6.8) mm.
-    part = nigra(np.array([10.5, 4.5]), np.array([1.0, -5.5]), np.array([0.0, 0.0]))
+    part = nigra_weights(np.array([10.5, 4.5]), np.array([1.0, -5.5]), np.array([0.0, 0.0]))
     assert (part.weight > 0.5).all()
     assert part.order[0] < part.order[1]
 

@@ -23,7 +23,7 @@ from hrcam_train.calibrate import calibrate
 from hrcam_train.config import parse_config
 from hrcam_train.predict import Prediction
 from hrcam_train.prepare_cases import PreparedCase
-from hrcam_train.report import Answers, join, summarize
+from hrcam_train.report import Probabilities, join, summarize
 from hrcam_train.run import run_training
 from safetensors.torch import load_file, save_file
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
@@ -147,7 +147,7 @@ def test_folds_answer_for_every_patient_once(tmp_path):
     (tmp_path / "run" / "report.json").unlink()
     run_training(config, tmp_path / "run", resume=True, say=again.append)
     assert json.loads((tmp_path / "run" / "report.json").read_text()) == report
-    with np.load(tmp_path / "run" / "fold-1" / "answers.npz") as first:
+    with np.load(tmp_path / "run" / "fold-1" / "probabilities.npz") as first:
         assert len(first["cases_patients"]) == 6
 
 
@@ -261,17 +261,17 @@ def test_metrics_equal_scikit_learns():
     labels = np.arange(60) % 3
     scores = rng.random((60, 3)).round(1) + 0.4 * np.eye(3)[labels]
     patients = np.array([f"p{n // 4}" for n in range(60)])
-    answers = Answers(scores / scores.sum(1, keepdims=True), labels, patients)
-    found = summarize(answers, answers, ["a", "b", "c"])["images"]
+    rows = Probabilities(scores / scores.sum(1, keepdims=True), labels, patients)
+    found = summarize(rows, rows, ["a", "b", "c"])["images"]
     assert found["auc"]["value"] == pytest.approx(
-        roc_auc_score(labels, answers.probabilities, multi_class="ovr", average="macro")
+        roc_auc_score(labels, rows.probabilities, multi_class="ovr", average="macro")
     )
     assert found["balanced_accuracy"]["value"] == pytest.approx(
-        balanced_accuracy_score(labels, answers.probabilities.argmax(1))
+        balanced_accuracy_score(labels, rows.probabilities.argmax(1))
     )
     assert found["auc"]["low"] < found["auc"]["value"] < found["auc"]["high"]
-    missing = summarize(join([Answers(answers.probabilities[labels < 2], labels[labels < 2], patients[labels < 2])]),
-                        answers, ["a", "b", "c"])  # fmt: skip
+    missing = summarize(join([Probabilities(rows.probabilities[labels < 2], labels[labels < 2], patients[labels < 2])]),
+                        rows, ["a", "b", "c"])  # fmt: skip
     assert missing["images"]["auc"]["value"] is None
 
 

@@ -29,7 +29,7 @@ from ..scan.io.formats import safe_name
 from ..scan.volume import Volume, read_volume
 from ..words import describe, reason, shown
 from .records import BUSY, DONE, FAILED, KEPT, STATE_FOLDER, Beside, Job, Row
-from .resume import finished, read_document
+from .resume import finished_result, read_document
 
 PATIENCE_S = 3600.0
 """Longest wait for a case that another process works on."""
@@ -43,7 +43,7 @@ def run_case(case: Case, job: Job, beside: Beside | None = None) -> Row:
     """Finish one case; whatever goes wrong is in the row that it returns.
 
     A case counts as finished when its JSON and all its files are there, written for the same voxels and grid, the same
-    weights and the same options (see ``finished.py``). Two processes never compute the same case at the same time.
+    weights and the same options (see `resume.py`). Two processes never compute the same case at the same time.
     """
     began = time.perf_counter()
     tries = 0
@@ -115,13 +115,13 @@ def _finish(case: Case, job: Job, beside: Beside | None) -> tuple[str, dict[str,
     signature = signature_of(case.path)
     whole = all((out / (safe_name(case.name) + end)).is_file() for end in job.further)
     if not job.overwrite and whole and signature is not None:
-        document = finished(out, case.name, bundle, job.options, job.outputs,
+        document = finished_result(out, case.name, bundle, job.options, job.outputs,
                             lambda scan: scan.get("signature") == signature)
         if document is not None:
             return KEPT, document
     volume = replace(read_volume(case.path), name=case.name)
     if not job.overwrite and whole:
-        document = finished(out, case.name, bundle, job.options, job.outputs,
+        document = finished_result(out, case.name, bundle, job.options, job.outputs,
                             lambda scan: scan["content_hash"] == volume.content_hash)
         if document is not None:
             return KEPT, document

@@ -24,7 +24,7 @@ ADDING_OPTIONS = ("keep_levels", "faithfulness", "place")
 """Options that only add to a result: one that has more than is asked for is kept, as one with more files is."""
 
 
-def finished(
+def finished_result(
     folder: str | os.PathLike[str], name: str, bundle: Bundle, options: Options, outputs: Collection[str],
     is_same_input: Callable[[Mapping[str, Any]], bool],
 ) -> dict[str, Any] | None:

@@ -13,7 +13,7 @@ import SimpleITK as sitk  # noqa: N813 - its customary name
 from ..align.transforms import transform_of
 from ..output.files_together import write_together
 from ..output.nifti import write_nifti
-from ..output.provenance import origin_of
+from ..output.provenance import provenance_of
 from ..output.segmentation import Segment, write_segments
 from ..output.terminology import DEFAULT_TERMINOLOGY
 from ..run.result import RESEARCH_USE
@@ -61,20 +61,20 @@ def write_comparison(
     ------
     OutputError : existing files, a folder that cannot be written, a full disk. Nothing is left behind then.
     """
-    geometry, origin = comparison.later.geometry, origin_of(comparison.later)
-    note = f"{RESEARCH_USE.split('.')[0]}. HR-CAM {origin['HRCAM.Version']} {comparison.later.shown_class}"
+    geometry, provenance = comparison.later.geometry, provenance_of(comparison.later)
+    note = f"{RESEARCH_USE.split('.')[0]}. HR-CAM {provenance['HRCAM.Version']} {comparison.later.shown_class}"
     arrays = {"change": comparison.change, "earlier_map": comparison.earlier_map, "later_map": comparison.later.map,
               "earlier_levels": comparison.earlier_labels, "later_levels": comparison.later.labels}
     files: dict[str, tuple[str, Any]] = {
         kind: (FILES[kind], lambda path, array=array: write_nifti(path, array, geometry, note))
         for kind, array in arrays.items()
     }
-    files["segmentation"] = (FILES["segmentation"], lambda path: _write_segmentation(path, comparison, origin))
+    files["segmentation"] = (FILES["segmentation"], lambda path: _write_segmentation(path, comparison, provenance))
     files["registration"] = (FILES["registration"], lambda path: sitk.WriteTransform(
         transform_of(comparison.alignment.later_to_earlier), str(path)))
     files["table"] = (FILES["table"], lambda path: _write_table(path, comparison))
     if picture:
-        files["picture"] = (FILES["picture"], lambda path: _write_picture(path, comparison, origin))
+        files["picture"] = (FILES["picture"], lambda path: _write_picture(path, comparison, provenance))
 
     def document(names: Mapping[str, str]) -> Mapping[str, Any]:
         found = comparison.to_json(names)
@@ -85,13 +85,13 @@ def write_comparison(
                           lambda name, file: file in {name + suffix for suffix in FILES.values()}, overwrite)
 
 
-def _write_segmentation(path: Path, comparison: Comparison, origin: Mapping[str, str]) -> None:
+def _write_segmentation(path: Path, comparison: Comparison, provenance: Mapping[str, str]) -> None:
     segments = [
         Segment(call.replace(" ", "_"), f"{comparison.later.shown_class}: {call}", color,
                 {"TerminologyEntry": comparison.later.provenance.get("shown_terminology") or DEFAULT_TERMINOLOGY})
         for call, color in CALLS.items()
     ]
-    write_segments(path, comparison.change_labels, comparison.later.geometry, segments, origin)
+    write_segments(path, comparison.change_labels, comparison.later.geometry, segments, provenance)
 
 
 def _write_table(path: Path, comparison: Comparison) -> None:
@@ -109,7 +109,7 @@ def table_row(change: RegionChange) -> dict[str, Any]:
     return {name: spreadsheet_cell(value) for name, value in record.items()}
 
 
-def _write_picture(path: Path, comparison: Comparison, origin: Mapping[str, str]) -> None:
+def _write_picture(path: Path, comparison: Comparison, provenance: Mapping[str, str]) -> None:
     from .picture import write_picture
 
-    write_picture(path, comparison, origin)
+    write_picture(path, comparison, provenance)

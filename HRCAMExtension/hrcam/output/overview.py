@@ -43,7 +43,7 @@ from .drawing import (
     slice_extent,
     write,
 )
-from .provenance import origin_of
+from .provenance import provenance_of
 
 PANELS = 3
 NOTHING_FOUND = "No evidence above the lowest level"
@@ -71,7 +71,7 @@ def write_overview(
     figure = draw_overview(volume, result, truth)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph")  # a case's name may hold letters that no font here has
-        FigureCanvasAgg(figure).print_png(os.fspath(path), metadata=origin_of(result))
+        FigureCanvasAgg(figure).print_png(os.fspath(path), metadata=provenance_of(result))
 
 
 def draw_overview(volume: Volume, result: Result, truth: npt.NDArray[np.bool_] | None = None) -> Figure:

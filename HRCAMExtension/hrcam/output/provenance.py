@@ -7,7 +7,7 @@ import json
 from ..run.result import RESEARCH_USE, Result
 
 
-def origin_of(result: Result) -> dict[str, str]:
+def provenance_of(result: Result) -> dict[str, str]:
     """What made a file, of what, and what it is not for, as keys of a header: versions, checksums, options.
 
     The scan's path stays out, because folder names may name a patient.

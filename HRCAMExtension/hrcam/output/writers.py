@@ -21,7 +21,7 @@ from ..scan.io.formats import safe_name
 from ..scan.volume import Volume
 from .files_together import remove_together, write_together
 from .nifti import write_nifti
-from .provenance import origin_of
+from .provenance import provenance_of
 from .segmentation import Segment, write_segments
 from .terminology import DEFAULT_TERMINOLOGY
 
@@ -103,19 +103,19 @@ def _is_own(name: str, file: str) -> bool:
 
 def write_segmentation(
     path: Path, labels: LabelArray, geometry: Geometry, class_name: str, levels: Collection[EvidenceLevel],
-    terminology: str = DEFAULT_TERMINOLOGY, origin: Mapping[str, str] | None = None,
+    terminology: str = DEFAULT_TERMINOLOGY, provenance: Mapping[str, str] | None = None,
 ) -> None:
     """Write evidence levels as a segmentation that Slicer opens with names, colors and reference geometry.
 
     Segment n holds the voxels whose highest level is n (``evidence_n``, named "CLASS: LEVEL"): the segments lie beside
-    one another on one shared label map, as in the label overlay. ``origin`` holds further keys of the header.
+    one another on one shared label map, as in the label overlay. ``provenance`` holds further keys of the header.
     """
     segments = [
         Segment(f"evidence_{number}", f"{class_name}: {level.name}", level.color,
                 {"TerminologyEntry": terminology, "HRCAM.Threshold": f"{level.threshold:g}"})
         for number, level in enumerate(levels, start=1)
     ]
-    write_segments(path, labels, geometry, segments, origin)
+    write_segments(path, labels, geometry, segments, provenance)
 
 
 def _writers(
@@ -128,7 +128,7 @@ def _writers(
         "map": lambda path: write_nifti(path, result.map, result.geometry, note, volume.forms),
         "levels": lambda path: write_segmentation(
             path, result.labels, result.geometry, result.shown_class, result.evidence_levels, terminology,
-            origin_of(result),
+            provenance_of(result),
         ),
         "labels": lambda path: write_nifti(path, result.labels, result.geometry, note, volume.forms),
         "overview": lambda path: _write_overview(path, volume, result),
@@ -174,6 +174,7 @@ def _dicom_writers(result: Result, volume: Volume) -> dict[str, Callable[[Path],
 
 def _note(result: Result) -> str:
     """What fits into NIfTI's description, which is short: what the file is not for, then checksums, model and class."""
-    origin = origin_of(result)
-    return (f"{RESEARCH_USE.split('.')[0]}. HR-CAM {origin['HRCAM.Version']} scan {origin['HRCAM.InputSHA256'][:8]} "
-            f"model {origin['HRCAM.ModelSHA256'][:8]} {origin['HRCAM.Model']} {result.shown_class}")
+    provenance = provenance_of(result)
+    return (f"{RESEARCH_USE.split('.')[0]}. HR-CAM {provenance['HRCAM.Version']} "
+            f"scan {provenance['HRCAM.InputSHA256'][:8]} "
+            f"model {provenance['HRCAM.ModelSHA256'][:8]} {provenance['HRCAM.Model']} {result.shown_class}")

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import OutputError
-from ..output.provenance import origin_of
+from ..output.provenance import provenance_of
 from ..run.level_volumes import LevelVolumes
 from ..run.result import Result, validate_result
 from ..scan.io.formats import safe_name
@@ -39,7 +39,7 @@ def write_arrays(result: Result, folder: Path) -> dict[str, object]:
     arrays: dict[str, npt.NDArray[np.generic]] = {f"{stem}_map.nrrd": result.map, f"{stem}_labels.nrrd": result.labels}
     document = result.to_json({"map": f"{stem}_map.nrrd", "labels": f"{stem}_labels.nrrd"})
     validate_result(document)
-    json_name, origin = f"{stem}_result.json", origin_of(result)
+    json_name, provenance = f"{stem}_result.json", provenance_of(result)
     moved: list[Path] = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -47,7 +47,7 @@ def write_arrays(result: Result, folder: Path) -> dict[str, object]:
         holder = Path(tempfile.mkdtemp(prefix=".hrcam-", dir=folder))
         try:
             for name, array in arrays.items():
-                write_raw(holder / name, array, result.geometry.ijk_to_lps, origin)
+                write_raw(holder / name, array, result.geometry.ijk_to_lps, provenance)
             if levels is not None:
                 for level, name in level_files.items():
                     levels.write(level, holder / name)

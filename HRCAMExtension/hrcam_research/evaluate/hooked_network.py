@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from hrcam.cam.model import HRCAM
 
 
-class CloneTap(nn.Module):
+class Copy(nn.Module):
     """A layer that changes nothing, so that there is something to hook."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -25,24 +25,24 @@ class CloneTap(nn.Module):
 def with_graph(x: torch.Tensor) -> torch.Tensor:
     """Return the same values; gradients begin here if nothing before asks for them.
 
-    Going back through a volume's CNN for gradients at its taps takes a minute.
+    Going back through a volume's CNN for gradients at its levels takes a minute.
     """
     return x if x.requires_grad or not torch.is_grad_enabled() else x.detach().requires_grad_(True)
 
 
 class HookedNet(nn.Module):
-    """`HRCAM.forward` with one real layer, `taps[l]`, where each level's feature map is read (fine → coarse).
+    """`HRCAM.forward` with one real layer, `level_layers[l]`, where each level's feature map is read (fine → coarse).
 
     Packages hook modules, and a level may be the input of a module, or its third call, or be overwritten in place:
-    none of which they can name. The taps lie *in* the CNN's flow, so a gradient at a tap is the full derivative of
+    none of which they can name. These layers lie *in* the CNN's flow, so a gradient at one is the full derivative of
     the logit, through the head directly and through all deeper layers. Parameters are shared with `model`; logits are
-    equal. Where `shared` has the feature maps of `x`, the taps and the head are all that runs.
+    equal. Where `shared` has the feature maps of `x`, they and the head are all that runs.
     """
 
     def __init__(self, model: HRCAM, shared: SharedPass | None = None) -> None:
         super().__init__()
         self.cnn, self.head = model.cnn, model.head
-        self.taps = nn.ModuleList(CloneTap() for _ in model.levels)
+        self.level_layers = nn.ModuleList(Copy() for _ in model.levels)
         self._names = [level.name for level in model.levels]
         self._shared = shared
 
@@ -52,16 +52,16 @@ class HookedNet(nn.Module):
         if features is None:
             pooled = self._run(x)
         else:
-            pooled = [self._tap(index, feature)[1] for index, feature in enumerate(features)]
+            pooled = [self._read(index, feature)[1] for index, feature in enumerate(features)]
         return self.head(torch.cat(pooled, dim=1))
 
-    def _tap(self, index: int, feature: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """A level's feature map behind its tap, and its global average."""
-        tapped = self.taps[index](with_graph(feature))
-        return tapped, tapped.flatten(2).mean(2)
+    def _read(self, index: int, feature: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """A level's feature map behind its layer, and its global average."""
+        copy = self.level_layers[index](with_graph(feature))
+        return copy, copy.flatten(2).mean(2)
 
     def _run(self, x: torch.Tensor) -> list[torch.Tensor]:
-        """The levels' global averages from a run of the CNN with the taps in its flow."""
+        """The levels' global averages from a run of the CNN with those layers in its flow."""
         pooled: dict[int, torch.Tensor] = {}
         handles = []
 
@@ -73,13 +73,13 @@ class HookedNet(nn.Module):
                 calls += 1
                 if calls != tap.call:
                     return None
-                tapped, pooled[index] = self._tap(index, tensor)
+                copy, pooled[index] = self._read(index, tensor)
                 # What flows on is a copy of its own: an in-place operation behind must not change what was read.
-                return tapped.clone()
+                return copy.clone()
 
             def through_input(_: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...] | None:
-                tapped = through(inputs[0])
-                return None if tapped is None else (tapped, *inputs[1:])
+                copy = through(inputs[0])
+                return None if copy is None else (copy, *inputs[1:])
 
             module = find_module(self.cnn, tap.module)
             if tap.at_input:
@@ -101,9 +101,9 @@ def levels_apart(model: HRCAM, x: torch.Tensor) -> bool:
     """Whether no level's feature map depends on another's: True only where the parameters are frozen."""
     net = HookedNet(model)
     fed = []
-    for tap in net.taps:
-        # Graphs begin at the taps: one that comes with a graph has it from a tap before.
-        tap.register_forward_pre_hook(lambda _, inputs: fed.append(inputs[0].grad_fn is not None))
+    for layer in net.level_layers:
+        # Graphs begin at these layers: one that comes with a graph has it from a layer before.
+        layer.register_forward_pre_hook(lambda _, inputs: fed.append(inputs[0].grad_fn is not None))
     with torch.enable_grad():
         net(x.detach())
     return not any(fed)
@@ -112,7 +112,7 @@ def levels_apart(model: HRCAM, x: torch.Tensor) -> bool:
 class SharedPass:
     """One pass through the CNN for all explanations of the same images, where no level feeds another.
 
-    The gradient at a tap is then that of the head alone, so that neither it nor an activation needs the CNN again. A
+    The gradient at a level is then that of the head alone, so that neither it nor an activation needs the CNN again. A
     volume's pass takes ten seconds and more.
     """
 

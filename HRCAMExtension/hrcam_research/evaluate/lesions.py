@@ -79,7 +79,7 @@ def judge_lesions(
     bundle: Bundle, model: HRCAM, sets: Sequence[tuple[str, Sequence[Case], Sequence[Case]]], batch_size: int = 4,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Answers on each set of (name, cases, normals); keys as those of `answers.evaluate_classification`."""
+    """Answers on each set of (name, cases, normals); keys as those of `evaluate_classification`."""
     sick = bundle.class_names.index(LABEL)
     figures: dict[str, Any] = {}
     calibration: dict[str, Any] = {}

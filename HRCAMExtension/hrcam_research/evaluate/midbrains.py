@@ -123,7 +123,7 @@ def _classes(bundle: Bundle) -> tuple[str, str]:
 def evaluate_midbrains(
     midbrains: Midbrains, model: HRCAM, folder: Path, batch_size: int = 4, progress: Progress | None = None
 ) -> dict[str, Any]:
-    """Answers, sides and the anatomy of positive evidence; keys as those of `answers.evaluate_classification`.
+    """Answers, sides and the anatomy of positive evidence; keys as those of `evaluate_classification`.
 
     Parameters
     ----------

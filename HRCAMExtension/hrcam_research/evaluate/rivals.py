@@ -57,7 +57,7 @@ class Method:
         return self.name.split("/")[0]
 
     @property
-    def ours(self) -> bool:
+    def is_hrcam(self) -> bool:
         """Whether one forward pass of HR-CAM makes it."""
         return self.package == "hrcam"
 
@@ -136,7 +136,7 @@ class TorchCam(Family):
         """One forward pass with every needed extractor listening, then one backward pass each."""
         wanted = set(wanted)
         bases = [base for base in self._extractors if any(base in name.split("/") for name in wanted)]
-        listeners = {base: self._extractors[base](self._net, list(self._net.taps)) for base in bases}
+        listeners = {base: self._extractors[base](self._net, list(self._net.level_layers)) for base in bases}
         try:
             scores = self._net(x)
             made: Maps = {}
@@ -172,7 +172,7 @@ class Captum(Family):
         from captum.attr import LayerGradientXActivation
 
         size = tuple(x.shape[2:])
-        layers = list(self._net.taps)
+        layers = list(self._net.level_layers)
         parts = LayerGradientXActivation(self._net, layers if len(layers) > 1 else layers[0]).attribute(
             x, target=classes
         )
@@ -197,7 +197,7 @@ class ScoreCam(Family):
         from torchcam.methods import ScoreCAM
 
         at_once = fitting(16, x[0].numel())
-        with ScoreCAM(self._net, self._net.taps[-1], batch_size=at_once) as extractor, torch.no_grad():
+        with ScoreCAM(self._net, self._net.level_layers[-1], batch_size=at_once) as extractor, torch.no_grad():
             self._net(x)
             cams = extractor(classes.tolist())
         return {"scorecam/last": upsample(cams[0], tuple(x.shape[2:]))}
@@ -214,7 +214,7 @@ class OwnCam(Family):
         """Weighted channel sum of the last level, scaled to 0–1 by torch-cam."""
         from torchcam.methods import CAM
 
-        with CAM(self._net, self._net.taps[-1], self._classifier) as extractor, torch.no_grad():
+        with CAM(self._net, self._net.level_layers[-1], self._classifier) as extractor, torch.no_grad():
             self._net(x)
             cams = extractor(classes.tolist())
         return {"cam/own": upsample(cams[0], tuple(x.shape[2:]))}
@@ -236,12 +236,12 @@ class Monai(Family):
         from monai.visualize import GradCAM, GradCAMpp
 
         size, deepest = tuple(x.shape[2:]), len(self._model.levels) - 1
-        # It goes back all the way that there is a graph: frozen, for gradients at the taps alone.
+        # It goes back all the way that there is a graph: frozen, for gradients at the levels alone.
         frozen = copy.deepcopy(self._model).requires_grad_(False)
 
         def layer(kind: type, index: int) -> torch.Tensor:
-            # MONAI never removes its hooks: it gets taps of its own to leave them in.
-            cam = kind(HookedNet(frozen, self._shared), f"taps.{index}")
+            # MONAI never removes its hooks: it gets a network of its own to leave them in.
+            cam = kind(HookedNet(frozen, self._shared), f"level_layers.{index}")
             images = x.detach()
             maps = [cam.compute_map(images[i : i + 1], int(classes[i]))[:, 0].detach() for i in range(len(x))]
             # Its hooks, in the graph of what it keeps, keep itself: a circle that Python cannot see and never frees.

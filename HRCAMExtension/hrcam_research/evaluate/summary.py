@@ -38,7 +38,7 @@ def summarize(table: MapTable) -> dict[str, Any]:
         }
         for name, part in by_method.items()
     }
-    rivals = [method.name for method in table.methods if not method.ours and not method.slow]
+    rivals = [method.name for method in table.methods if not method.is_hrcam and not method.slow]
     cases = rows.drop_duplicates("case")
     result: dict[str, Any] = {
         "methods": [asdict(method) for method in table.methods],

@@ -5,7 +5,7 @@ from pathlib import Path
 from hrcam.bundle.bundle import Bundle
 from hrcam.cam.model import HRCAM
 from hrcam_train.finish import finish
-from hrcam_train.fit import Fit, Say, Split, calibrated, device_of, fit
+from hrcam_train.fit import FittedModel, Say, Split, calibrated, device_of, fit
 from hrcam_train.network import build_hrcam, learnt_hrcam
 from hrcam_train.run_folder import is_first, open_folder
 from hrcam_train.stage_one import train_cnn
@@ -45,7 +45,7 @@ def run_paired_training(
 def _fit(
     config: PairedConfig, split: Split, stages: CropStages | None, folder: Path, callbacks: tuple[Callback, ...],
     say: Say,
-) -> Fit:  # fmt: skip
+) -> FittedModel:  # fmt: skip
     """From crops, from weights that know pairs already, or as any training does."""
     if stages is None and not config.head.from_weights:
         return fit(config, split, folder, callbacks, say)

@@ -36,7 +36,7 @@ _BOW = 1.5
 
 
 @dataclass(frozen=True)
-class Nigra:
+class NigraWeights:
     """Soft weights of one side's nigra, and the order in which it is lost (0 first, 1 last)."""
 
     weight: Array
@@ -70,7 +70,7 @@ def _along(x: Array, y: Array) -> tuple[Array, Array]:
     return u, v - _BOW * (1 - np.minimum(u * u, 2))
 
 
-def nigra(x: Array, y: Array, z: Array, thickness: float = 1.0) -> Nigra:
+def nigra_weights(x: Array, y: Array, z: Array, thickness: float = 1.0) -> NigraWeights:
     """One side's nigra; x positive towards that side.
 
     The order of loss follows the nigral pathology of Parkinson's disease: ventrolateral and caudal before dorsomedial
@@ -82,7 +82,7 @@ def nigra(x: Array, y: Array, z: Array, thickness: float = 1.0) -> Nigra:
     distance = np.maximum(np.abs(v) - half, (np.abs(u) - 1) * 6.5)
     weight = _soft(distance, 1.6) * _span(z, -5.8, 7.6, 2.0)
     order = 0.5 + 0.36 * u - 0.12 * v / 2.0 + 0.02 * z
-    return Nigra(weight.astype(np.float32), np.clip(order, 0, 1).astype(np.float32))
+    return NigraWeights(weight.astype(np.float32), np.clip(order, 0, 1).astype(np.float32))
 
 
 def _level_of_pons(z: Array) -> Array:

@@ -15,7 +15,7 @@ from hrcam.errors import InputError
 
 from .appearance import Appearance, apply_appearance
 from .fields import smooth_field
-from .midbrain import CONTRAST, CRUS_VARIATION, crus, nigra, paint
+from .midbrain import CONTRAST, CRUS_VARIATION, crus, nigra_weights, paint
 
 Array = np.ndarray
 
@@ -125,7 +125,7 @@ def simulate_midbrain(
     healthy, sick = clean, clean
     whole, lost = np.zeros(x.shape, np.float32), np.zeros(x.shape, np.float32)
     for sign, thick, fraction in zip((1.0, -1.0), thickness, (loss.left, loss.right) if loss else (0, 0), strict=True):
-        part = nigra(sign * x, y, z, float(thick))
+        part = nigra_weights(sign * x, y, z, float(thick))
         strength = part.weight * (1 + 0.12 * grain)
         gone = _gone(part.weight, part.order + 0.04 * grain, float(fraction)) if loss else np.zeros_like(part.weight)
         # The nigra stands over whatever lies beneath it, and falls back to a gray near the crus when lost.

@@ -1,13 +1,13 @@
 """How the bundled model `t1ce-tumor` is made: from image-level labels alone, evidence that lies on the lesion.
 
-1. **Patches** (`patches.py`): simulated lesions on healthy tissue, cut into small patches, each labelled "lesion" or
+1. **Patches** (`pairs.py`): simulated lesions on healthy tissue, cut into small patches, each labelled "lesion" or
    "none" as an image of its own, beside the same patch without the lesion. A small image cannot hide evidence far from
    what it speaks for, which is what a whole head allows (docs/RESEARCH.md). Healthy tissue in all planes and of the
    tumor slices' own scanners: slices of pituitary tumors, away from the sella (`anatomy.py`).
 2. **Whole slices** (`training.py`): real tumors with their type. The network's own average (a mean teacher) says where
    the one most suspicious region of each slice is (`pseudo.py`); there the slice's label holds, elsewhere "none".
    Lesion-free slices are "none" everywhere. The type is learnt through HR-CAM's own pooled head at the same time.
-   Early and late weights are averaged, and the lesson is repeated with a teacher that hardly moves.
+   Early and late weights are averaged, and the stage is repeated with a teacher that hardly moves.
 3. **Volumes**: the same, shortly, with slices of `t1ce_volumes`, so that `leave_one_out.py` can repeat this part alone.
 4. **Calibration** (`calibration.py`): temperature, volume rule and evidence levels on held-out images, then the bundle
    (`bundle.py`).

@@ -1,6 +1,6 @@
 """How well tumor slices of `t1ce_volumes` are told from tumor-free ones of the same scan, for patients never seen.
 
-The lessons before the last see no slice of `t1ce_volumes`; so for each patient only the last is repeated, without them.
+The stages before the last see no slice of `t1ce_volumes`; so for each patient only the last is repeated, without them.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def leave_one_out(data: TrainingData, out: Path, steps: int, seed: int) -> LeftO
 
 
 def before_the_volumes(volumes: Images, out: Path) -> float:
-    """AUC of "shows a tumor" on all slices, of the network before its last lesson, which saw none of the patients."""
+    """AUC of "shows a tumor" on all slices, of the network before its last stage, which saw none of the patients."""
     network = EvidenceNetwork(pretrained=False)
     network.load_state_dict(torch.load(out / WITHOUT_VOLUMES, weights_only=True))
     sick = volumes.labels != CLASSES.index(NORMAL)

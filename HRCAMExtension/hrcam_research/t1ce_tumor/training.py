@@ -1,4 +1,4 @@
-"""The lessons as Lightning modules: twins, whole slices with a mean teacher, then the same with `t1ce_volumes`."""
+"""The stages as Lightning modules: pairs, whole slices with a mean teacher, then the same with `t1ce_volumes`."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from .anatomy import find_sella
 from .data import CLASSES, NORMAL, SIZE, TUMORS, Images
 from .healthy import Healthy
 from .network import OFFSET, EvidenceNetwork, any_tumor
+from .pairs import draw_pairs, pairs_loss
 from .pseudo import edge_loss, guided_filter, pseudo_label
-from .twins import draw_twins, twins_loss
 from .views import appear, pose
 
 _HARD = 60
@@ -38,12 +38,12 @@ _PAIRS = 2
 _MOST_TYPED = 8
 
 WITHOUT_VOLUMES = "without_volumes.pt"
-"""Weights before the last lesson: no slice of `t1ce_volumes` had a part in them."""
+"""Weights before the last stage: no slice of `t1ce_volumes` had a part in them."""
 
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What the lessons draw from; `volumes` only in the last of them."""
+    """What the stages draw from; `volumes` only in the last of them."""
 
     tumors: Images
     normal: Images
@@ -53,18 +53,18 @@ class TrainingData:
 
 @dataclass(frozen=True)
 class Steps:
-    """Of each lesson."""
+    """Of each stage."""
 
-    twins: int = 3600
+    pairs: int = 3600
     slices: int = 450
     again: int = 150
     volumes: int = 100
 
 
 ROUNDS = 3
-"""So often the lesson on slices is repeated: each time its teacher rests where the last one ended."""
+"""So often the stage on slices is repeated: each time its teacher rests where the last one ended."""
 
-_TWINS, _TWINS_BESIDE, _TWINS_WEIGHT = 6, 5, 0.2
+_PAIRS, _PAIRS_BESIDE, _PAIRS_WEIGHT = 6, 5, 0.2
 
 
 class _Steps(IterableDataset[int]):
@@ -77,7 +77,7 @@ class _Steps(IterableDataset[int]):
         return iter(range(self.count))
 
 
-class _Lesson(lightning.LightningModule):
+class _Stage(lightning.LightningModule):
     """AdamW with a one-cycle schedule; the pretrained encoder learns at a third of the pace."""
 
     def __init__(self, network: EvidenceNetwork, healthy: Healthy, steps: int, rate: float, seed: int) -> None:
@@ -97,12 +97,12 @@ class _Lesson(lightning.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
-class TwinLesson(_Lesson):
+class PairStage(_Stage):
     """Where a simulated tumor is."""
 
     def training_step(self, step: Tensor, _: int) -> Tensor:
-        """One batch of twins."""
-        loss = twins_loss(self.network, draw_twins(self.healthy, self.rng, _TWINS))
+        """One batch of pairs."""
+        loss = pairs_loss(self.network, draw_pairs(self.healthy, self.rng, _PAIRS))
         self.log("loss", loss, prog_bar=True)
         return loss
 
@@ -118,7 +118,7 @@ class _Draw:
     seeds: npt.NDArray[np.int64]
 
 
-class SliceLesson(_Lesson):
+class SliceStage(_Stage):
     """Whole slices: types of tumor, and where the mean teacher sees them.
 
     A `slow` teacher hardly moves: a fast one learns from its own errors, and places get worse while types get better.
@@ -137,7 +137,7 @@ class SliceLesson(_Lesson):
         self.teacher = copy.deepcopy(network).eval().requires_grad_(False)
 
     def training_step(self, step: Tensor, _: int) -> Tensor:
-        """Slices of known type, two of a glioblastoma if there are volumes, four without tumor; at times twins."""
+        """Slices of known type, two of a glioblastoma if there are volumes, four without tumor; at times pairs."""
         position = float(step)
         drawn = self._draw()
         posed = pose(drawn.images, drawn.seeds)
@@ -160,8 +160,8 @@ class SliceLesson(_Lesson):
         loss = where + silence + kind + 0.4 * presence + 0.5 * edges + _FLOOR * below
         if self.global_step % 2 == 0:
             with self.network.still_statistics():
-                loss = loss + _TWINS_WEIGHT * twins_loss(
-                    self.network, draw_twins(self.healthy, self.rng, _TWINS_BESIDE)
+                loss = loss + _PAIRS_WEIGHT * pairs_loss(
+                    self.network, draw_pairs(self.healthy, self.rng, _PAIRS_BESIDE)
                 )
         parts = {"loss": loss, "where": where, "type": kind, "below": below, "confidence": confidence.mean()}
         self.log_dict(parts, prog_bar=True)
@@ -176,7 +176,7 @@ class SliceLesson(_Lesson):
                     mean.mul_(momentum).add_(now, alpha=1 - momentum)
 
     def plain_batches(self) -> Iterator[Tensor]:
-        """Slices as they are, in the mixture of the lesson, to measure batch norms' statistics on."""
+        """Slices as they are, in the mixture of the stage, to measure batch norms' statistics on."""
         return (torch.from_numpy(self._draw().images)[:, None] for _ in range(_STATISTICS_BATCHES))
 
     def _draw(self) -> _Draw:
@@ -229,29 +229,29 @@ def _places_loss(pixels: Tensor, labels: Tensor, confidence: Tensor, types: Tens
 
 
 def train(data: TrainingData, out: Path, steps: Steps, seed: int = 0) -> EvidenceNetwork:
-    """All lessons.
+    """All stages.
 
-    Checkpoints and losses are written below `out`; an interrupted lesson goes on from its last checkpoint, and one that
+    Checkpoints and losses are written below `out`; an interrupted stage goes on from its last checkpoint, and one that
     has ended (`WITHOUT_VOLUMES` is there) is not repeated.
     """
     lightning.seed_everything(seed)
     network, finished = EvidenceNetwork(), out / WITHOUT_VOLUMES
     if not finished.is_file():
         healthy = Healthy.of(data.tumors, data.normal, data.heads, None)
-        _run(TwinLesson(network, healthy, steps.twins, 2e-3, seed), out / "twins")
-        lesson = SliceLesson(network, healthy, data.tumors, None, steps.slices, 1.5e-3, seed + 1)
+        _run(PairStage(network, healthy, steps.pairs, 2e-3, seed), out / "pairs")
+        stage = SliceStage(network, healthy, data.tumors, None, steps.slices, 1.5e-3, seed + 1)
         early = _Early(out / "slices" / "early.pt", max(1, steps.slices // 4))
-        _run(lesson, out / "slices", early)
+        _run(stage, out / "slices", early)
         network.load_state_dict(_mean(torch.load(early.path, weights_only=True), network.state_dict()))
         for number in range(ROUNDS):
-            lesson = SliceLesson(network, healthy, data.tumors, None, steps.again, 1e-3, seed + 3 + number, slow=True)
-            _run(lesson, out / f"again-{number}")
+            stage = SliceStage(network, healthy, data.tumors, None, steps.again, 1e-3, seed + 3 + number, slow=True)
+            _run(stage, out / f"again-{number}")
         torch.save(network.state_dict(), finished)
     return learn_volumes(data, out / "volumes", finished, steps.volumes, seed + 2)
 
 
 def learn_volumes(data: TrainingData, folder: Path, start: Path, steps: int, seed: int) -> EvidenceNetwork:
-    """The last lesson, the only one that sees `data.volumes`, from the weights in `start`.
+    """The last stage, the only one that sees `data.volumes`, from the weights in `start`.
 
     It ends halfway between those weights and its own: the volumes' gliomas, all of one scanner, teach where tumors are
     on such scans, but make other types look like gliomas.
@@ -259,12 +259,12 @@ def learn_volumes(data: TrainingData, folder: Path, start: Path, steps: int, see
     network, before = EvidenceNetwork(pretrained=False), torch.load(start, weights_only=True)
     network.load_state_dict(before)
     healthy = Healthy.of(data.tumors, data.normal, data.heads, data.volumes)
-    lesson = SliceLesson(network, healthy, data.tumors, data.volumes, steps, 5e-4, seed, slow=True)
+    stage = SliceStage(network, healthy, data.tumors, data.volumes, steps, 5e-4, seed, slow=True)
     if steps:
-        _run(lesson, folder)
+        _run(stage, folder)
         network.load_state_dict(_mean(before, network.state_dict()))
     # Training sees changed images, inference sees them as they are; without this, types are told apart badly.
-    network.measure_statistics(lesson.plain_batches())
+    network.measure_statistics(stage.plain_batches())
     return network.eval()
 
 
@@ -277,7 +277,7 @@ class _Early(Callback):
     def on_train_batch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, *_: object) -> None:
         """Write them once."""
         if trainer.global_step == self.step:
-            assert isinstance(pl_module, SliceLesson)
+            assert isinstance(pl_module, SliceStage)
             torch.save(pl_module.network.state_dict(), self.path)
 
 
@@ -286,12 +286,12 @@ def _mean(first: dict[str, Tensor], second: dict[str, Tensor]) -> dict[str, Tens
     return {k: (first[k] + v) / 2 if v.dtype.is_floating_point else v for k, v in second.items()}
 
 
-def _run(lesson: _Lesson, folder: Path, *further: Callback) -> None:
+def _run(stage: _Stage, folder: Path, *further: Callback) -> None:
     last = folder / "last.ckpt"
     keep = ModelCheckpoint(folder, save_last=True, save_top_k=0, every_n_train_steps=100)
     trainer = lightning.Trainer(
         accelerator="cpu",
-        max_steps=lesson.steps,
+        max_steps=stage.steps,
         max_epochs=1,
         gradient_clip_val=5.0,
         callbacks=[keep, *further],
@@ -299,4 +299,4 @@ def _run(lesson: _Lesson, folder: Path, *further: Callback) -> None:
         log_every_n_steps=25,
         enable_model_summary=False,
     )
-    trainer.fit(lesson, DataLoader(_Steps(lesson.steps), batch_size=None), ckpt_path=last if last.is_file() else None)
+    trainer.fit(stage, DataLoader(_Steps(stage.steps), batch_size=None), ckpt_path=last if last.is_file() else None)

@@ -19,7 +19,7 @@ def wrap(cnn, classes=3, **arguments):
 
 
 def feature_maps(hrcam, x):
-    """The tapped maps, read by plain hooks."""
+    """The levels' maps, read by plain hooks."""
     found = {}
     handles = [
         hrcam.cnn.get_submodule(level.name).register_forward_hook(

@@ -1,4 +1,4 @@
-"""Other libraries as judges, in float64, on one tap a level (they are optional: extra `evaluate`)."""
+"""Other libraries as oracles, in float64, on one layer a level (they are optional: extra `evaluate`)."""
 
 import architectures as zoo
 import pytest
@@ -7,20 +7,20 @@ from hrcam import HRCAM
 from torch import nn
 
 
-class Tapped(nn.Module):
+class Hooked(nn.Module):
     """HR-CAM written as plain modules, as other libraries want it: one cloning module a level, one dense layer."""
 
     def __init__(self, hrcam):
         super().__init__()
         self.stages, self.head = nn.ModuleList(hrcam.cnn.down), hrcam.head
         self.pool = hrcam.cnn.pool
-        self.taps = nn.ModuleList(Clone() for _ in self.stages)
+        self.level_layers = nn.ModuleList(Clone() for _ in self.stages)
 
     def forward(self, x):
         pooled = []
-        for index, (stage, tap) in enumerate(zip(self.stages, self.taps, strict=True)):
+        for index, (stage, layer) in enumerate(zip(self.stages, self.level_layers, strict=True)):
             x = stage(self.pool(x) if index else x)
-            pooled.append(tap(x).flatten(2).mean(2))
+            pooled.append(layer(x).flatten(2).mean(2))
         return self.head(torch.cat(pooled, 1))
 
 
@@ -30,7 +30,7 @@ class Clone(nn.Module):
 
 
 @pytest.fixture(params=[2, 3], ids=["2D", "3D"])
-def judged(request):
+def oracles(request):
     torch.manual_seed(0)
     cnn = zoo.UNetEncoder(request.param).double()
     for module in cnn.modules():  # not in place: the libraries read gradients
@@ -39,36 +39,37 @@ def judged(request):
     hrcam = HRCAM(cnn, 3).eval()
     x = torch.randn(1, 1, *((16, 24) if request.param == 2 else (8, 16, 12)), dtype=torch.float64)
     evidence = hrcam.evidence(x, classes=1, per_level=True)
-    tapped = Tapped(hrcam).eval()
-    torch.testing.assert_close(tapped(x), evidence.logits)
-    return tapped, x, [m[0, 0] for m in evidence.levels]
+    hooked = Hooked(hrcam).eval()
+    torch.testing.assert_close(hooked(x), evidence.logits)
+    return hooked, x, [m[0, 0] for m in evidence.levels]
 
 
-def test_torchcam_gradcam_is_the_positive_part(judged):
+def test_torchcam_gradcam_is_the_positive_part(oracles):
     methods = pytest.importorskip("torchcam.methods")
-    tapped, x, levels = judged
-    for tap, expected in zip(tapped.taps, levels, strict=True):
-        with methods.GradCAM(tapped, tap, enable_hooks=True) as extractor:
-            (cam,) = extractor(1, tapped(x), normalized=False)
+    hooked, x, levels = oracles
+    for layer, expected in zip(hooked.level_layers, levels, strict=True):
+        with methods.GradCAM(hooked, layer, enable_hooks=True) as extractor:
+            (cam,) = extractor(1, hooked(x), normalized=False)
         torch.testing.assert_close(cam[0] * expected.numel(), expected.relu())
 
 
-def test_monai_gradcam_is_the_positive_part(judged):
+def test_monai_gradcam_is_the_positive_part(oracles):
     visualize = pytest.importorskip("monai.visualize")
-    tapped, x, levels = judged
+    hooked, x, levels = oracles
     for index, expected in enumerate(levels):
         cam = visualize.GradCAM(
-            tapped, target_layers=f"taps.{index}", upsampler=lambda _size: lambda m: m, postprocessing=lambda m: m
+            hooked, target_layers=f"level_layers.{index}", upsampler=lambda _size: lambda m: m,
+            postprocessing=lambda m: m
         )
         got = torch.as_tensor(cam(x, class_idx=1))[0, 0]
         torch.testing.assert_close(got.relu() * expected.numel(), expected.relu())
 
 
-def test_captum_gradcam_is_the_signed_map(judged):
+def test_captum_gradcam_is_the_signed_map(oracles):
     attr = pytest.importorskip("captum.attr")
-    tapped, x, levels = judged
-    for tap, expected in zip(tapped.taps, levels, strict=True):
-        got = attr.LayerGradCam(tapped, tap).attribute(x, target=1)[0, 0].detach()
+    hooked, x, levels = oracles
+    for layer, expected in zip(hooked.level_layers, levels, strict=True):
+        got = attr.LayerGradCam(hooked, layer).attribute(x, target=1)[0, 0].detach()
         torch.testing.assert_close(got * expected.numel(), expected)
 
 

@@ -1,4 +1,4 @@
-"""Twins: a slice with a simulated tumor and the same without, which say where evidence belongs."""
+"""Pairs: a slice with a simulated tumor and the same without, which say where evidence belongs."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ SIDE = 96
 """Of a crop, pixels: the tumor and what surrounds it."""
 
 _LEAST = 0.03
-"""Twins that differ less show a tumor that nobody could see."""
+"""Pairs that differ less show a tumor that nobody could see."""
 
 
 @dataclass(frozen=True)
-class Twins:
+class PairedCrops:
     """N pairs of crops.
 
     Attributes
@@ -42,7 +42,7 @@ class Twins:
     unknown: Tensor
 
 
-def draw_twins(healthy: Healthy, rng: np.random.Generator, count: int) -> Twins:
+def draw_pairs(healthy: Healthy, rng: np.random.Generator, count: int) -> PairedCrops:
     """Crops of at most `count` slices, posed and changed alike; the tumor is anywhere in them but at the very edge."""
     backgrounds = [healthy.background(rng) for _ in range(count)]
     drawn = [_with_lesion(background, rng) for background in backgrounds]
@@ -62,23 +62,23 @@ def draw_twins(healthy: Healthy, rng: np.random.Generator, count: int) -> Twins:
             crops, (shown[n], shown[count + n], difference[n], posed[2 * count + n]), strict=True
         ):
             store.append(stored[:, rows, columns])
-    return Twins(*(torch.stack(store) for store in crops))
+    return PairedCrops(*(torch.stack(store) for store in crops))
 
 
-def twins_loss(network: nn.Module, twins: Twins) -> Tensor:
-    """`twin_loss` of any tumor against "none", for the sum of the levels and for each alone."""
-    seen = network(torch.cat([twins.ill, twins.well]))
+def pairs_loss(network: nn.Module, pairs: PairedCrops) -> Tensor:
+    """`pair_loss` of any tumor against "none", for the sum of the levels and for each alone."""
+    seen = network(torch.cat([pairs.ill, pairs.well]))
     size = seen.pixels.shape[2:]
-    difference, unknown = (F.interpolate(t, size, mode="area")[:, 0] for t in (twins.difference, twins.unknown))
+    difference, unknown = (F.interpolate(t, size, mode="area")[:, 0] for t in (pairs.difference, pairs.unknown))
     share = difference / difference.amax((1, 2), keepdim=True)
     known = (unknown < 0.1).float()
     changed, equal = (share > CHANGED).float() * known, (share < EQUAL).float() * known
 
-    def lesson(pixels: Tensor) -> Tensor:
+    def loss(pixels: Tensor) -> Tensor:
         ill, well = any_tumor(pixels).chunk(2)
         return pair_loss(ill, well, changed, equal, known, hardest=0.3)
 
-    return lesson(seen.pixels) + LEVEL_WEIGHT * torch.stack([lesson(level) for level in seen.levels]).sum()
+    return loss(seen.pixels) + LEVEL_WEIGHT * torch.stack([loss(level) for level in seen.levels]).sum()
 
 
 def _with_lesion(background: Background, rng: np.random.Generator) -> npt.NDArray[np.float32]:
