@@ -105,7 +105,7 @@ def gamma(images: Tensor, rng: Rng, strength: float = 0.3, probability: float = 
 
 
 def gain(images: Tensor, rng: Rng, strength: float = 0.2, probability: float = 0.5) -> Tensor:
-    """Scale all intensities by `1 ± strength`: a normalisation that hit other percentiles."""
+    """Scale all intensities by `1 ± strength`: a normalization that hit other percentiles."""
     factor = _per_item(images, uniform(rng, 1 - strength, 1 + strength, (len(images),)))
     return torch.where(_chosen(images, rng, probability), images * factor, images)
 

@@ -19,7 +19,7 @@ SHOWN_NORMALS = 0.04
 """Largest share of normal validation scans that may carry a mark, those that are withheld being empty."""
 
 MINIMUM_STEP = 0.1
-"""Least distance between neighbouring thresholds, logits: levels that coincide say nothing."""
+"""Least distance between neighboring thresholds, logits: levels that coincide say nothing."""
 
 
 def fit_evidence_levels(normals: Iterable[npt.ArrayLike], exponent: int = 1) -> tuple[EvidenceLevel, ...]:

@@ -64,7 +64,7 @@ def fit_bias(logits: npt.ArrayLike, labels: Sequence[int]) -> Logits:
 def _calibrate(
     tops: Logits, target: npt.NDArray[np.int_], weights: npt.NDArray[np.float64]
 ) -> tuple[float, float, list[float]]:
-    """Minimise the weighted cross-entropy of softmax((tops + bias) / temperature), temperature within its bounds."""
+    """Minimize the weighted cross-entropy of softmax((tops + bias) / temperature), temperature within its bounds."""
     from scipy.optimize import minimize
 
     count = tops.shape[1]

@@ -1,6 +1,6 @@
-"""Colour tables of the overlays in the scene, and which evidence levels they show.
+"""Color tables of the overlays in the scene, and which evidence levels they show.
 
-Slicer takes the transparency of a scalar overlay from the display node's threshold alone, not from its colour table;
+Slicer takes the transparency of a scalar overlay from the display node's threshold alone, not from its color table;
 so faint evidence is made transparent there (``display.setMapRange``).
 """
 
@@ -22,7 +22,7 @@ def engineLevels(levels: Sequence[dict]) -> tuple[Any, ...]:
 
 
 def addMapColorNode(name: str, levels: Sequence[dict]) -> Any:
-    """Add the fused map's colour table to the scene; without levels that of a single CNN level's map."""
+    """Add the fused map's color table to the scene; without levels that of a single CNN level's map."""
     from hrcam.output.evidence_colors import map_colors
     from hrcam.output.scene_nodes import fill_map_table
 
@@ -32,7 +32,7 @@ def addMapColorNode(name: str, levels: Sequence[dict]) -> Any:
 
 
 def addLevelColorNode(name: str, levels: Sequence[dict]) -> Any:
-    """Add the label map's colour table: entry 0 transparent, entry n the nth evidence level with its name."""
+    """Add the label map's color table: entry 0 transparent, entry n the nth evidence level with its name."""
     from hrcam.output.scene_nodes import fill_level_table
 
     node = _addTable(name)
@@ -41,7 +41,7 @@ def addLevelColorNode(name: str, levels: Sequence[dict]) -> Any:
 
 
 def setLevelVisible(colorNode: Any, entry: int, visible: bool) -> None:
-    """Show or hide one level of the label map by its colour's opacity."""
+    """Show or hide one level of the label map by its color's opacity."""
     rgba = [0.0, 0.0, 0.0, 0.0]
     colorNode.GetColor(entry, rgba)
     colorNode.SetColor(entry, colorNode.GetColorName(entry), *rgba[:3], 1.0 if visible else 0.0)

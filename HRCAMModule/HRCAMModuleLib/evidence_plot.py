@@ -17,7 +17,7 @@ _FAINT = (0.55, 0.55, 0.62)
 _CURSOR = (46, 134, 222)
 
 Mark = tuple[str, float, Sequence[float]]
-"""Name of an evidence level, where it begins (in units), its colour (rgb 0–1)."""
+"""Name of an evidence level, where it begins (in units), its color (rgb 0–1)."""
 
 
 def ranking(values: Sequence[float]) -> list[int]:
@@ -48,7 +48,7 @@ def paintPlot(
     values : strongest evidence of each slice, in units (1.0 is the weakest calibrated level), in slice order.
     current : slice shown in the views; -1 for none.
     ends : what lies at the first and at the last slice, such as ``("Inferior", "Superior")``.
-    marks : the calibrated levels, weakest first: a line each, and the colour of bars that reach it.
+    marks : the calibrated levels, weakest first: a line each, and the color of bars that reach it.
     """
     gray = qt.QColor(*_GRAY)
     inner, bottom = width - LEFT - RIGHT, height - BOTTOM

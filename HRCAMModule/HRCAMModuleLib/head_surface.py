@@ -55,7 +55,7 @@ def headSurface(volumeNode: Any) -> Any:
 
 
 def _steps(shape: tuple[int, ...], spacing: np.ndarray) -> list[int]:
-    """Steps along K, J, I that leave at most ``_VOXELS``, as even in millimetres as they can be."""
+    """Steps along K, J, I that leave at most ``_VOXELS``, as even in millimeters as they can be."""
     size = np.array(shape) * spacing
     target = float(np.prod(size) / _VOXELS) ** (1 / 3)
     while True:

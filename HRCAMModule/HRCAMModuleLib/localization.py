@@ -1,6 +1,6 @@
 """One finished localization, as it lives in the scene.
 
-A text node holds the result's JSON and refers to the input, the maps, the label map, the segmentation and the colour
+A text node holds the result's JSON and refers to the input, the maps, the label map, the segmentation and the color
 tables. Everything that the panel shows is read from these nodes, so a saved scene (.mrb) restores it, and undo or
 deleting a node by hand never leaves the panel with stale copies.
 """
@@ -96,7 +96,7 @@ class Localization:
 
     @property
     def segmentation(self) -> Any:
-        """Segmentation with one named, coloured segment per evidence level."""
+        """Segmentation with one named, colored segment per evidence level."""
         return self.resultNode.GetNodeReference(SEGMENTATION)
 
     @property
@@ -111,12 +111,12 @@ class Localization:
 
     @property
     def mapColors(self) -> Any:
-        """Colour table of the continuous map."""
+        """Color table of the continuous map."""
         return self.resultNode.GetNodeReference(MAP_COLORS)
 
     @property
     def levelColors(self) -> Any:
-        """Colour table of the label map."""
+        """Color table of the label map."""
         return self.resultNode.GetNodeReference(LEVEL_COLORS)
 
     @property
@@ -207,7 +207,7 @@ class Localization:
         return spell_units(evidence / self.unit)
 
     def evidenceSpan(self, source: str = FUSED) -> tuple[float, float]:
-        """Ends of a map's evidence scale for sliders and colours, logits.
+        """Ends of a map's evidence scale for sliders and colors, logits.
 
         The fused map's is fixed by the model's levels, so that scans compare: from no evidence to as far above the
         strongest level as that is above the scale's start. A single CNN level's ends at that map's own peak.

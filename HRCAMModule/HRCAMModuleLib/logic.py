@@ -249,7 +249,7 @@ class HRCAMModuleLogic(ScriptedLoadableModuleLogic):
         source : ``"fused"`` or the name of one CNN level, see ``mapSources``.
         opacity : of the overlay, 0–1.
         outline : outline the labels instead of filling them.
-        legend : show a colour legend.
+        legend : show a color legend.
         evidenceRange : lowest and highest evidence shown, logits; ``None`` leaves it as it is.
 
         Example

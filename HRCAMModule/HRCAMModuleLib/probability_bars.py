@@ -14,7 +14,7 @@ NEUTRAL = (0.45, 0.55, 0.65)
 
 
 class ProbabilityBars:
-    """One labelled bar per class in ``container``, most probable first."""
+    """One labeled bar per class in ``container``, most probable first."""
 
     def __init__(self, container: Any) -> None:
         self._container = container

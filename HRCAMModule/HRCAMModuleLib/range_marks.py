@@ -1,4 +1,4 @@
-"""The strip under the evidence range: the colour scale of the shown map, with the calibrated levels marked."""
+"""The strip under the evidence range: the color scale of the shown map, with the calibrated levels marked."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def paintMarks(
     colors: np.ndarray,
     marks: Sequence[tuple[str, float, Sequence[float]]],
 ) -> None:
-    """Paint colour bar and marks, ``width`` units wide.
+    """Paint color bar and marks, ``width`` units wide.
 
     Parameters
     ----------
     span : evidence at both ends of the scale.
     low, high : the chosen range, on the same scale; outside of it the bar is grayed.
     colors : N×3 RGB in 0–1, from one end of the scale to the other.
-    marks : text, place on the scale, and colour (rgb 0–1) of each level.
+    marks : text, place on the scale, and color (rgb 0–1) of each level.
     """
     inner = width - 2 * MARGIN
     length = max(span[1] - span[0], 1e-6)

@@ -61,7 +61,7 @@ class RegionsTable:
     def showSteps(self, regions: Sequence[dict], colors: dict[str, Sequence[float]], unit: float = 1.0) -> Steps:
         """Fill the table, a few rows a step.
 
-        ``colors`` gives each level's colour (rgb 0–1), ``unit`` the logits of evidence 1.0.
+        ``colors`` gives each level's color (rgb 0–1), ``unit`` the logits of evidence 1.0.
         """
         self._unit = unit
         icons = {level: _icon(color) for level, color in colors.items()}

@@ -1,4 +1,4 @@
-"""Scans to try the module with: Slicer's own tumour cases, which need no registration, and our generated one."""
+"""Scans to try the module with: Slicer's own tumor cases, which need no registration, and our generated one."""
 
 from __future__ import annotations
 

@@ -149,7 +149,7 @@ def dressLabels(labelNode: Any, levelColors: Any) -> None:
 
 
 def _dressMap(mapNode: Any, localization: Localization, source: str = FUSED) -> None:
-    """Give a map its display node: the source's own scale of colours, and what lies below its default range hidden."""
+    """Give a map its display node: the source's own scale of colors, and what lies below its default range hidden."""
     from hrcam.output.scene_nodes import dress_map
 
     display = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeDisplayNode")
@@ -159,7 +159,7 @@ def _dressMap(mapNode: Any, localization: Localization, source: str = FUSED) -> 
 
 
 def _levelMapColors(localization: Localization) -> Any:
-    """Colour table that the maps of single CNN levels share, made for the first of them."""
+    """Color table that the maps of single CNN levels share, made for the first of them."""
     node = localization.resultNode.GetNodeReference(LEVEL_MAP_COLORS)
     if node is None:
         node = addMapColorNode(f"{localization.mapVolume.GetName()} of one level colors", ())

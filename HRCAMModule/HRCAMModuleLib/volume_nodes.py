@@ -64,7 +64,7 @@ def sequenceFrame(volumeNode: Any) -> int | None:
 
 
 def ijkToRas(volumeNode: Any) -> np.ndarray:
-    """4x4, voxel centres (i, j, k) to the node's own RAS (before its parent transform), mm."""
+    """4x4, voxel centers (i, j, k) to the node's own RAS (before its parent transform), mm."""
     matrix = vtk.vtkMatrix4x4()
     volumeNode.GetIJKToRASMatrix(matrix)
     return slicer.util.arrayFromVTKMatrix(matrix)

@@ -122,7 +122,7 @@ def cloudPoints(thresholds: list[float], high: float, step: float) -> list[tuple
 
 
 def _setTransferFunctions(localization: Localization, display: Any) -> None:
-    """The levels' colours, as in the slices; a normal scan shows an empty cloud."""
+    """The levels' colors, as in the slices; a normal scan shows an empty cloud."""
     from hrcam.output.evidence_colors import map_colors
 
     from .colors import engineLevels

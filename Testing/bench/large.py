@@ -90,7 +90,7 @@ def localize_alone(scan, model, out):
     write_result(result, volume, out, ("map", "levels", "labels"))
     report["writing"] = peak()
     print(json.dumps({"voxels": list(volume.geometry.size_ijk), "slices_computed": sum(
-        bool(one.probabilities) for one in result.slices), "labelled_share": float((result.labels > 0).mean()),
+        bool(one.probabilities) for one in result.slices), "labeled_share": float((result.labels > 0).mean()),
         "regions": len(result.regions), "processor_s": round(time.process_time() - start, 1),
         "peak_gib_after": {step: round(gib, 3) for step, gib in report.items()}, "peak_gib": round(peak(), 3)}))
 

@@ -235,8 +235,8 @@ def dicom_folder_of_text(folder: Path) -> Path:
     return folder / "series"
 
 
-@kind("is a colour picture")
-def dicom_colour_capture(folder: Path) -> Path:
+@kind("is a color picture")
+def dicom_color_capture(folder: Path) -> Path:
     def change(one: FileDataset, index: int) -> None:
         rgb = np.random.default_rng(1).integers(0, 255, (one.Rows, one.Columns, 3), np.uint8)
         one.SamplesPerPixel, one.PhotometricInterpretation, one.PlanarConfiguration = 3, "RGB", 0

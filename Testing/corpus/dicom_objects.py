@@ -131,7 +131,7 @@ def dicom_picture_of_gray_colors(folder: Path) -> Path:
     return series(folder / "series", palette, count=1)
 
 
-@kind("is a colour picture")
+@kind("is a color picture")
 def dicom_picture_in_ybr(folder: Path) -> Path:
     def change(one: FileDataset, index: int) -> None:
         ybr(one, index)

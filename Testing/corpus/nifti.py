@@ -226,7 +226,7 @@ def nifti_spacing_in_wrong_unit(folder: Path) -> Path:
 
 
 @kind("spacing of 0.001 x 0.001 x 0.001 mm")
-def nifti_spacing_of_a_micrometre(folder: Path) -> Path:
+def nifti_spacing_of_a_micrometer(folder: Path) -> Path:
     return patch(patch(write(folder / "a.nii"), 80, "3f", 0.001, 0.001, 0.001), 252, "hh", 1, 0)
 
 

@@ -67,12 +67,12 @@ def picture_rgb_of_gray(folder: Path) -> Path:
     return save(folder / "a.png", np.repeat(gray()[..., None], 3, axis=-1))
 
 
-@kind("is a colour picture")
-def picture_colour(folder: Path) -> Path:
+@kind("is a color picture")
+def picture_color(folder: Path) -> Path:
     return save(folder / "a.png", np.stack([gray(), gray() // 2, gray()], axis=-1))
 
 
-@kind("is a colour picture")
+@kind("is a color picture")
 def picture_annotated(folder: Path) -> Path:
     marked = np.repeat(gray()[..., None], 3, axis=-1)
     marked[10:14, 10:30] = (255, 255, 0)
@@ -138,7 +138,7 @@ def picture_jpeg_restart_marks(folder: Path) -> Path:
 
 
 @kind(None)
-def picture_jpeg_colour_space(folder: Path) -> Path:
+def picture_jpeg_color_space(folder: Path) -> Path:
     return save(folder / "a.jpg", np.repeat(gray()[..., None], 3, axis=-1), subsampling=2)
 
 

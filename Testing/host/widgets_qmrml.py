@@ -272,7 +272,7 @@ def _typeLabel(nodeType):
 
 
 class qMRMLColorTableComboBox(qMRMLNodeComboBox):
-    """Colour nodes; the lists of the scene's default nodes are hidden from editors, hence showHidden."""
+    """Color nodes; the lists of the scene's default nodes are hidden from editors, hence showHidden."""
 
     def __init__(self, parent=None):
         super().__init__(parent)

@@ -36,7 +36,7 @@ METHODS = ("hrcam", "level", "layercam/mean", "gradcam/last")
 
 
 def bright_spot_network():
-    """A VGG whose first channel passes on what is brighter than 0.7, and nothing else: evidence for both tumours."""
+    """A VGG whose first channel passes on what is brighter than 0.7, and nothing else: evidence for both tumors."""
     arguments = {"num_classes": 3, "width": 2, "stages": 2, "depth": 1, "max_width": 4}
     model = HRCAM(ARCHITECTURES["vgg_small"](**arguments), 3, example=torch.zeros(1, 1, SIZE, SIZE)).eval()
     with torch.no_grad():
@@ -59,8 +59,8 @@ def spot(rng, lesion=True):
     """A gray head with a white spot, and the spot's mask."""
     rows, columns = np.mgrid[:SIZE, :SIZE]
     image = np.where((rows - 32) ** 2 + (columns - 32) ** 2 < 28**2, 90, 0) + rng.integers(0, 8, (SIZE, SIZE))
-    centre, radius = rng.integers(18, 46, 2), rng.integers(4, 8)
-    mask = (rows - centre[0]) ** 2 + (columns - centre[1]) ** 2 < radius**2
+    center, radius = rng.integers(18, 46, 2), rng.integers(4, 8)
+    mask = (rows - center[0]) ** 2 + (columns - center[1]) ** 2 < radius**2
     if lesion:
         image[mask] = 250
     return image.astype(np.uint8), mask

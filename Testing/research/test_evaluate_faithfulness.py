@@ -1,4 +1,4 @@
-"""Faithfulness, randomisation and classification against numbers known beforehand."""
+"""Faithfulness, randomization and classification against numbers known beforehand."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Figures of a report: every method keeps its colour, and few cases are seen."""
+"""Figures of a report: every method keeps its color, and few cases are seen."""
 
 import numpy as np
 import pytest

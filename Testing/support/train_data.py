@@ -13,7 +13,7 @@ def disc(rng, size=32, slices=8):
     _, j, i = np.meshgrid(np.arange(slices), np.arange(size), np.arange(size), indexing="ij")
     inside = (j - size / 2) ** 2 + (i - size / 2) ** 2 < (0.42 * size) ** 2
     image = np.where(inside, 100 + 8 * rng.standard_normal(inside.shape), 2 * rng.random(inside.shape))
-    # A bright rim in both classes: without it a blob would change the normalisation of the whole image.
+    # A bright rim in both classes: without it a blob would change the normalization of the whole image.
     image[inside & ((j - size / 2) ** 2 + (i - size / 2) ** 2 > (0.38 * size) ** 2)] = 190
     return image.astype(np.float32), inside
 

@@ -57,7 +57,7 @@ def test_all_strengths_off_changes_nothing():
 def test_rotation_does_not_distort_a_non_square_image():
     image = torch.zeros(1, 1, 40, 80)
     yy, xx = torch.meshgrid(torch.arange(40.0), torch.arange(80.0), indexing="ij")
-    image[0, 0][(yy - 19.5) ** 2 + (xx - 39.5) ** 2 <= 100] = 1  # a centred disc looks the same after any rotation
+    image[0, 0][(yy - 19.5) ** 2 + (xx - 39.5) ** 2 <= 100] = 1  # a centered disc looks the same after any rotation
     turned = A.affine(image, rng(3), degrees=90, scale=0, shear=0, translate=0)
     assert (turned - image).abs().mean() < 0.01
 
@@ -66,8 +66,8 @@ def test_shift_is_a_fraction_of_the_field_of_view():
     image = head(64, 64).repeat(200, 1, 1, 1)
     moved = A.affine(image, rng(), degrees=0, scale=0, shear=0, translate=0.1)
     columns = torch.arange(64.0)
-    centre = (moved.sum((1, 2)) * columns).sum(1) / moved.sum((1, 2, 3))
-    shift = (centre - 31.5).abs()
+    center = (moved.sum((1, 2)) * columns).sum(1) / moved.sum((1, 2, 3))
+    shift = (center - 31.5).abs()
     assert 5.5 < shift.max() < 6.5  # 10 % of 64
 
 

@@ -77,7 +77,7 @@ def _print(console: Console, found: Comparison) -> None:
     from rich.table import Table
 
     from ..compare.comparison import summary_of
-    from ..output.drawing import millilitres
+    from ..output.drawing import milliliters
     from ..words import printable, readable
 
     console.print(f"{printable(found.later.case)}: {summary_of(found)}", markup=False)
@@ -91,8 +91,8 @@ def _print(console: Console, found: Comparison) -> None:
         table.add_column(heading)
     for one in found.changes:
         peaks = ["–" if peak is None else f"{peak:.3g}" for peak in (one.peak_earlier, one.peak_later)]
-        table.add_row(f"  {one.number} {one.call}", millilitres(one.volume_earlier_ml),
-                      millilitres(one.volume_later_ml), f"{one.diameter_change_mm:+.1f} mm", " to ".join(peaks),
+        table.add_row(f"  {one.number} {one.call}", milliliters(one.volume_earlier_ml),
+                      milliliters(one.volume_later_ml), f"{one.diameter_change_mm:+.1f} mm", " to ".join(peaks),
                       " ".join(f"{x:.0f}" for x in one.peak_ras))
     console.print(table)
     limits = found.repeatability

@@ -25,7 +25,7 @@ from ..output.drawing import (
     draw_gray,
     frame,
     head_box,
-    millilitres,
+    milliliters,
     outline,
     plain_axes,
     shorten,
@@ -150,7 +150,7 @@ def _title(axes: Axes, change: RegionChange) -> None:
             f"{'S' if s >= 0 else 'I'} {abs(s):.0f} mm"
     write(axes, 0.0, 1 + 0.030 / height, f"{change.number}: {change.call}", size=12, weight="bold",
           transform=axes.transAxes, color=to_hex(CALLS[change.call]))
-    sizes = f"{millilitres(change.volume_earlier_ml)} to {millilitres(change.volume_later_ml)}"
+    sizes = f"{milliliters(change.volume_earlier_ml)} to {milliliters(change.volume_later_ml)}"
     write(axes, 0.0, 1 + 0.010 / height, f"{sizes} · {change.plane} {change.slice_index + 1} · {place}",
           size=8.5, color=FAINT, transform=axes.transAxes)
 

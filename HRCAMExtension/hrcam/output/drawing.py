@@ -123,7 +123,7 @@ def shorten(text: str, length: int) -> str:
     return text if len(text) <= length else text[: length // 2] + " … " + text[-(length // 2 - 3):]
 
 
-def millilitres(volume_ml: float) -> str:
+def milliliters(volume_ml: float) -> str:
     """A volume in as many digits as one wants to read."""
     if volume_ml < 0.01:
         return "<0.01 ml" if volume_ml > 0 else "none"

@@ -36,7 +36,7 @@ from .drawing import (
     draw_gray,
     frame,
     head_box,
-    millilitres,
+    milliliters,
     outline,
     plain_axes,
     shorten,
@@ -149,7 +149,7 @@ def _region_view(region: Region, plane: str, index: int, evidence: str) -> _View
     where = f"{'R' if r >= 0 else 'L'} {abs(r):.0f}  {'A' if a >= 0 else 'P'} {abs(a):.0f}  " \
             f"{'S' if s >= 0 else 'I'} {abs(s):.0f} mm"
     where += f"  ·  {region.place.words}" if region.place else ""
-    title = f"Region {region.label}: {region.level} {evidence}, {millilitres(region.volume_ml)}"
+    title = f"Region {region.label}: {region.level} {evidence}, {milliliters(region.volume_ml)}"
     return _View(plane, index, title, f"{plane} slice {index + 1}  ·  peak at {where}", region)
 
 
@@ -231,12 +231,12 @@ def _draw_legend(axes: Axes, volume: Volume, result: Result, truth: npt.NDArray[
     patches: list[Patch | Line2D] = []
     for number, level in reversed(list(enumerate(result.evidence_levels, start=1))):
         ml = float(np.count_nonzero(result.labels >= number)) * volume.geometry.voxel_volume_ml
-        amount = millilitres(ml) if volume.spacing_known else f"{np.count_nonzero(result.labels >= number)} pixels"
+        amount = milliliters(ml) if volume.spacing_known else f"{np.count_nonzero(result.labels >= number)} pixels"
         label = f"{level.name}   from {spell_units(in_units(level.threshold, result.evidence_levels))}   ({amount})"
         patches.append(Patch(color=to_rgb(level.color), label=label))
     if truth is not None:
         ml = float(np.count_nonzero(truth)) * volume.geometry.voxel_volume_ml
-        patches.append(Line2D([], [], **_TRUTH_LINE, label=f"truth   ({millilitres(ml)})"))
+        patches.append(Line2D([], [], **_TRUTH_LINE, label=f"truth   ({milliliters(ml)})"))
     axes.legend(handles=patches, loc="upper left", bbox_to_anchor=(-0.02, 0.98), frameon=False, labelcolor=TEXT,
                 fontsize=10.5, handlelength=1.2, handleheight=1.1, borderaxespad=0.0)
     axes.set_xticks([])

@@ -3,7 +3,7 @@
 Everything is written into a hidden folder beside its destination and renamed into place, ``NAME_result.json`` last: a
 case whose JSON is there is complete, after a power cut too. Every file says what made it, of what, and what it is not
 for. NIfTI stores its grid as 32-bit floats, so positions read back from ``.nii.gz``
-differ from the input's by up to about 1e-5 of their size (a few micrometres in a head); NRRD and JSON keep every digit.
+differ from the input's by up to about 1e-5 of their size (a few micrometers in a head); NRRD and JSON keep every digit.
 """
 
 from __future__ import annotations

@@ -66,8 +66,8 @@ def deletion_test(
         return before - log_odds(localize_again(filled), result.shown_class)
 
     others = _other_places(region, tissue, found, places, np.random.default_rng(seed))
-    millilitres = float(np.count_nonzero(region)) * volume.geometry.voxel_volume_ml
-    return Faithfulness(drop(region), tuple(drop(hole) for hole in others), millilitres, seed)
+    milliliters = float(np.count_nonzero(region)) * volume.geometry.voxel_volume_ml
+    return Faithfulness(drop(region), tuple(drop(hole) for hole in others), milliliters, seed)
 
 
 def log_odds(probabilities: Mapping[str, float], class_name: str) -> float:

@@ -31,7 +31,7 @@ EMPTY_SHARE = 0.001
 
 LABEL_VALUES = 64
 LABEL_SAMENESS = 0.75
-"""Whole numbers, at most 64 of them, with 75 % of the foreground's neighbours equal: a label map, not a scan."""
+"""Whole numbers, at most 64 of them, with 75 % of the foreground's neighbors equal: a label map, not a scan."""
 
 _LABEL_SLICES = 64
 """So many slices of a volume tell whether it is a label map."""
@@ -77,7 +77,7 @@ def check_volume(volume: Volume) -> None:
         raise InputError(f"{name} has only {voxels} voxels.",
                          f"Give a scan of at least {SMALLEST_SIDE} x {SMALLEST_SIDE} voxels a slice.")
     if volume.spacing_known:
-        _check_millimetres(volume)
+        _check_millimeters(volume)
     finite = np.isfinite(array)
     if not finite.all():
         raise InputError(f"{name} holds {int(array.size - np.count_nonzero(finite)):,} voxels that are not finite "
@@ -126,13 +126,13 @@ def check_fit(volume: Volume, bundle: HasMetadata) -> list[str]:
     return list(assess_fit(volume, bundle).warnings)
 
 
-def _check_millimetres(volume: Volume) -> None:
+def _check_millimeters(volume: Volume) -> None:
     geometry = volume.geometry
     spacing = " x ".join(f"{s:g}" for s in geometry.spacing)
     low, high = SPACING_LIMITS_MM
     if min(geometry.spacing) < low or max(geometry.spacing) > high:
         raise InputError(f'"{volume.name}" has a spacing of {spacing} mm, outside of {low:g} to {high:g} mm.',
-                         "Correct the header (is it in metres or micrometres?) and try again.")
+                         "Correct the header (is it in meters or micrometers?) and try again.")
     shortest, longest = EXTENT_LIMITS_MM
     extents = sorted(geometry.extent_mm)
     if extents[1] < shortest or extents[2] > longest:

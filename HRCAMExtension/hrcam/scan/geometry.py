@@ -44,7 +44,7 @@ class Geometry:
     Parameters
     ----------
     size_ijk : voxels along i, j, k.
-    origin_lps : centre of voxel (0, 0, 0), LPS, mm.
+    origin_lps : center of voxel (0, 0, 0), LPS, mm.
     spacing : mm along i, j, k.
     direction_lps : 3x3; column n is the unit vector along which index axis n grows, LPS.
 
@@ -60,7 +60,7 @@ class Geometry:
     direction_lps: Matrix
 
     def __post_init__(self) -> None:
-        """Normalise the types and refuse grids that no anatomy can have."""
+        """Normalize the types and refuse grids that no anatomy can have."""
         size = _three("size", self.size_ijk)
         origin = _three("origin", self.origin_lps)
         spacing = _three("spacing", self.spacing)
@@ -108,7 +108,7 @@ class Geometry:
 
     @property
     def voxel_volume_ml(self) -> float:
-        """Volume of one voxel in millilitres."""
+        """Volume of one voxel in milliliters."""
         return math.prod(self.spacing) / 1000.0
 
     @property
@@ -119,7 +119,7 @@ class Geometry:
 
     @cached_property
     def ijk_to_lps(self) -> Matrix:
-        """4x4, index (voxel centres) to LPS mm."""
+        """4x4, index (voxel centers) to LPS mm."""
         matrix = np.eye(4)
         matrix[:3, :3] = self.direction_lps * np.asarray(self.spacing)
         matrix[:3, 3] = self.origin_lps
@@ -133,7 +133,7 @@ class Geometry:
 
     @cached_property
     def ijk_to_ras(self) -> Matrix:
-        """4x4, index (voxel centres) to RAS mm."""
+        """4x4, index (voxel centers) to RAS mm."""
         return LPS_TO_RAS @ self.ijk_to_lps
 
     @cached_property
@@ -225,7 +225,7 @@ class Geometry:
         return self.plane_of(self.acquisition_axis)
 
     def slice_centre_ras(self, axis: int, index: int) -> tuple[float, float, float]:
-        """RAS mm of the centre of slice ``index`` along index axis ``axis``."""
+        """RAS mm of the center of slice ``index`` along index axis ``axis``."""
         ijk = [(n - 1) / 2 for n in self.size_ijk]
         ijk[axis] = float(index)
         r, a, s = self.points_to_ras(ijk).tolist()

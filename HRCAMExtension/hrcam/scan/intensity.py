@@ -42,7 +42,7 @@ class Scale:
 
 
 def normalize(array: npt.ArrayLike, recipe: Mapping[str, Any]) -> Array:
-    """Normalise one image or volume of any shape by a bundle's ``input.intensity``.
+    """Normalize one image or volume of any shape by a bundle's ``input.intensity``.
 
     The recipe's ``high`` percentile of the *foreground* becomes 1 and its ``low`` percentile of *all* voxels (air in a
     scan of a head) becomes 0. The low one is not taken within the foreground on purpose: there it would be Otsu's

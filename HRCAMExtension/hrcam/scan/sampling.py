@@ -255,7 +255,7 @@ def plan_volume(volume: Volume, bundle: HasMetadata) -> VolumePlan:
     """
     inputs = bundle.metadata["input"]
     geometry = volume.geometry
-    if min(geometry.size_ijk) == 1:  # its neighbours would be nothing but padding
+    if min(geometry.size_ijk) == 1:  # its neighbors would be nothing but padding
         raise InputError(f'"{volume.name}" is a single slice, but the model reads whole volumes.',
                          "Give the whole scan, or choose a 2D model.")
     fits = []

@@ -241,5 +241,5 @@ def _refuse_channels(path: Path, reader: sitk.ImageFileReader) -> None:
     if "complex" in sitk.GetPixelIDValueAsString(reader.GetPixelID()):
         raise InputError(f'"{shown(path.name)}" holds complex numbers.', "Give its magnitude image.")
     if channels > 1:
-        raise InputError(f'"{shown(path.name)}" holds {channels} values a voxel (colour or vectors), not one.',
+        raise InputError(f'"{shown(path.name)}" holds {channels} values a voxel (color or vectors), not one.',
                          "Give a volume with one gray value a voxel.")

@@ -128,12 +128,12 @@ def _statistics(cases: Sequence[Case], table: Path, prepared: bool) -> tuple[np.
 
 def _volumes(bundle: Bundle, model: HRCAM, folder: Path, healthy: str, batch_size: int) -> dict[str, float]:
     """Of `t1ce_volumes`: AUC of one minus the probability of the healthy class, over slices of the same scans with and
-    without tumour, and how many of the scans, all of gliomas, get each class by the bundle's volume rule.
+    without tumor, and how many of the scans, all of gliomas, get each class by the bundle's volume rule.
     """
     slices = data.volume_slices(folder / "t1ce_volumes", bundle, "tumor", healthy)
     logits = classification.class_logits(model, slices, batch_size)
     absent = classification.softmax(logits, bundle.temperature)[:, bundle.class_names.index(healthy)]
-    found = {"AUC of a tumour in the slice, t1ce_volumes": float(roc_auc_score([c.traced for c in slices], 1 - absent))}
+    found = {"AUC of a tumor in the slice, t1ce_volumes": float(roc_auc_score([c.traced for c in slices], 1 - absent))}
     scans = np.array([case.name.split("#")[0] for case in slices])
     pathology = [kind.pathology for kind in bundle.classes]
     called = [

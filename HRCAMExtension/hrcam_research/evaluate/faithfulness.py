@@ -2,7 +2,7 @@
 
 * Deletion and insertion: Petsiuk et al., *RISE*, BMVC 2018, §4.2.
 * ROAD: Rong et al., *A Consistent and Efficient Evaluation Strategy for Attribution Methods*, ICML 2022.
-* Model randomisation: Adebayo et al., *Sanity Checks for Saliency Maps*, NeurIPS 2018, §3.
+* Model randomization: Adebayo et al., *Sanity Checks for Saliency Maps*, NeurIPS 2018, §3.
 """
 
 from __future__ import annotations
@@ -71,10 +71,10 @@ def deletion_insertion(
 
 
 def impute(image: np.ndarray, missing: np.ndarray, noise: np.ndarray) -> np.ndarray:
-    """ROAD's noisy linear imputation: each missing pixel is the weighted mean of its neighbours (known or missing)
+    """ROAD's noisy linear imputation: each missing pixel is the weighted mean of its neighbors (known or missing)
     plus noise.
 
-    Weights as published for 2D: 1/6 for the four direct neighbours, 1/12 for the diagonal ones; in any dimension
+    Weights as published for 2D: 1/6 for the four direct neighbors, 1/12 for the diagonal ones; in any dimension
     here, weight 2 for direct and 1 for the others, divided by their sum. Solved as one sparse linear system.
 
     Parameters
@@ -150,9 +150,9 @@ def road(
 
 
 def randomized(model: HRCAM, share: float, seed: int = 0) -> HRCAM:
-    """A copy whose last `share` of layers (from the head downwards, 0 = the head alone, 1 = all) is initialised anew.
+    """A copy whose last `share` of layers (from the head downwards, 0 = the head alone, 1 = all) is initialized anew.
 
-    Layers are the modules that can `reset_parameters`, in the order of definition; running statistics of normalisation
+    Layers are the modules that can `reset_parameters`, in the order of definition; running statistics of normalization
     layers are reset with them.
     """
     made = copy.deepcopy(model)

@@ -1,4 +1,4 @@
-"""Faithfulness, randomisation and completeness of the main methods on a few cases: what costs many forward passes."""
+"""Faithfulness, randomization and completeness of the main methods on a few cases: what costs many forward passes."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def evaluate_randomization(
     class_names: Sequence[str],
     progress: Progress | None = None,
 ) -> dict[str, dict[str, float]]:
-    """Per method and share of randomised layers, the mean |rank correlation| of the maps before and after.
+    """Per method and share of randomized layers, the mean |rank correlation| of the maps before and after.
 
     A method whose maps stay alike when the network has forgotten everything shows the image, not the network.
     """

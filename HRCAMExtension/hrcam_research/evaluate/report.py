@@ -24,7 +24,7 @@ explains the wrapped CNN's own classifier. `level/…` is one level of HR-CAM al
 head's weights.
 `last`: coarsest level; `max` and `mean`: all levels, each scaled to 0–1, fused by maximum or mean; `package`:
 torch-cam's own LayerCAM fusion; `refinecam`: product of the scaled levels. `pytorch-grad-cam` needs torchvision and
-is not used: its multi-layer rule is `mean`. Maps are up-sampled linearly with half-pixel centres, as the packages do.
+is not used: its multi-layer rule is `mean`. Maps are up-sampled linearly with half-pixel centers, as the packages do.
 `0–1` after HR-CAM's default: the same map scaled within each image, as rivals deliver theirs.
 
 **AP**: pixel average precision, mean over cases (pooled AP: all pixels together). **Dice**, IoU, HD95, regions: at
@@ -294,7 +294,7 @@ def _faithfulness(results: Results) -> list[str]:
         rows = [(f"`{method}`", *(f"{each[share]:.2f}" for share in shares)) for method, each in sanity.items()]
         text = (
             "Sanity check (Adebayo et al., NeurIPS 2018): |rank correlation| of each map with itself after the head "
-            "and the last share of the CNN's layers are initialised anew. A map that stays alike shows the image, "
+            "and the last share of the CNN's layers are initialized anew. A map that stays alike shows the image, "
             "not the network."
         )
         lines += ["", text, "", *table(("Method", *(f"head + {share}" for share in shares)), rows)]

@@ -4,7 +4,7 @@ Every rival explains the class logit of the multi-level head (`HRCAM.forward`), 
 number of the same network; only `cam/own` explains the wrapped CNN's own classifier. What is asked of a package is
 its per-layer map; how maps of several layers become one is in the method's name:
 
-* `last`: the coarsest level alone, up-sampled bilinearly (half-pixel centres, as torch-cam, captum and MONAI do);
+* `last`: the coarsest level alone, up-sampled bilinearly (half-pixel centers, as torch-cam, captum and MONAI do);
 * `max`: each layer's map scaled to 0–1, pixel-wise maximum (torch-cam's `fuse_cams`);
 * `mean`: each layer's map scaled to 0–1, up-sampled, mean (what `pytorch-grad-cam` does with several target layers);
 * `package`: torch-cam's own `LayerCAM.fuse_cams`, which scales by tanh(2·map) before the maximum (LayerCAM paper,

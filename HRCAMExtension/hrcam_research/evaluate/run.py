@@ -39,7 +39,7 @@ class Settings:
     """What the command's options say.
 
     `cases` limits the images of each set (None takes all); `judged` is how many images faithfulness and
-    randomisation are measured on (0 leaves both out); `split` is taken of a folder with a table of its own (None: all).
+    randomization are measured on (0 leaves both out); `split` is taken of a folder with a table of its own (None: all).
     `sets` names the sets that are measured, wholly ("lgg FLAIR") or by the first word ("lgg"); None: all.
     """
 
@@ -72,7 +72,7 @@ def find_sets(bundle: Bundle, folder: Path, split: str | None = "val") -> list[E
     """The sets of a data folder whose labels the bundle knows.
 
     A folder with a table of its own (see `data`) is one set, of which `split` is taken (None: all). Else `t1ce_slices`
-    (val), with the held-out `no_tumor` images as normal ones, and `t1ce_volumes`, whose slices beside the tumour are
+    (val), with the held-out `no_tumor` images as normal ones, and `t1ce_volumes`, whose slices beside the tumor are
     the normal ones. For a model of `lesion` lesions are simulated in the folder's heads (`lesions`). For a 3D model of
     `nigral_loss` midbrains are generated; it needs no data.
     """

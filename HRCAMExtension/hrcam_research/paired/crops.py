@@ -128,7 +128,7 @@ def _healthy_crops(config: PairedConfig) -> int:
 
 
 def _healthy_slice(config: PairedConfig, heads: Heads, seed: tuple[int, ...]) -> Array:
-    """A slice without lesion through any part of a head, normalised by itself."""
+    """A slice without lesion through any part of a head, normalized by itself."""
     simulation, rng = config.data.simulation, np.random.default_rng(seed)
     head = heads[int(rng.integers(len(heads)))]()
     stripped = draws_stripped(config, rng)

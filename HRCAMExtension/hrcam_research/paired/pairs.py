@@ -99,7 +99,7 @@ def validation_pairs(config: PairedConfig, heads: Heads) -> list[PreparedCase]:
 def draw_pair(
     config: PairedConfig, heads: Heads, seed: tuple[int, ...], clear: bool = False
 ) -> tuple[Array, npt.NDArray[np.bool_], str]:
-    """2×*size (with lesion, without), normalised by one scale; where the lesion is; and the head's name.
+    """2×*size (with lesion, without), normalized by one scale; where the lesion is; and the head's name.
 
     One scale for both: with its own, a bright lesion would darken all else, and the pair would differ everywhere.
     `clear`: a large lesion of strong contrast, or advanced loss.

@@ -1,6 +1,6 @@
 """How the bundled model `t1ce-tumor` is made: from image-level labels alone, evidence that lies on the lesion.
 
-1. **Patches** (`pairs.py`): simulated lesions on healthy tissue, cut into small patches, each labelled "lesion" or
+1. **Patches** (`pairs.py`): simulated lesions on healthy tissue, cut into small patches, each labeled "lesion" or
    "none" as an image of its own, beside the same patch without the lesion. A small image cannot hide evidence far from
    what it speaks for, which is what a whole head allows (docs/RESEARCH.md). Healthy tissue in all planes and of the
    tumor slices' own scanners: slices of pituitary tumors, away from the sella (`anatomy.py`).

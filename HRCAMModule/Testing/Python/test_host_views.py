@@ -20,7 +20,7 @@ def slicer(slicerHost):
 
 @pytest.fixture
 def brain(slicer):
-    """A grey block of 40 × 40 × 30 voxels, LPS axes."""
+    """A gray block of 40 × 40 × 30 voxels, LPS axes."""
     array = np.full((30, 40, 40), 100, "f4")
     matrix = np.diag([-SPACING, -SPACING, SPACING, 1.0])
     volume = slicer.util.addVolumeFromArray(array, matrix, "brain")
@@ -83,8 +83,8 @@ def test_slices_show_volume_and_label_where_they_are(mainWindow, slicer, brain, 
     jump(slicer, LESION_RAS)
     assert {center(slicer, n) for n in ("Red", "Green", "Yellow")} == {(255, 0, 0)}
     jump(slicer, (-20.0, -60.0, 10.0))
-    grey = center(slicer, "Red")
-    assert grey[0] == grey[1] == grey[2] and 120 <= grey[0] <= 135
+    gray = center(slicer, "Red")
+    assert gray[0] == gray[1] == gray[2] and 120 <= gray[0] <= 135
 
 
 def test_jump_moves_all_slices(mainWindow, slicer, brain):

@@ -135,7 +135,7 @@ def test_tables_and_what_is_kept_are_those_of_the_command(batch, scans, tmp_path
 
 @pytest.mark.parametrize("arguments", [
     [], ["--input", "x"], ["--output", "x"], ["--input", "{empty}", "--output", "{out}", "--plane", "oblique"],
-    ["--input", "{empty}", "--output", "{out}", "--colour", "red"],
+    ["--input", "{empty}", "--output", "{out}", "--color", "red"],
     ["--input", "{empty}", "--output", "{out}", "--model", "none"],
     ["--input", "{empty}", "--output", "{out}", "--model", "bright-blob", "--class", "dragon"],
 ])

@@ -46,7 +46,7 @@ def test_a_normal_scan_gives_an_empty_overlay(logic, addScan):
     assert not slicer.util.arrayFromVolume(result.labelVolume).any()
 
 
-def test_segments_are_the_named_coloured_levels_and_hold_the_label_maps_voxels(logic, addScan):
+def test_segments_are_the_named_colored_levels_and_hold_the_label_maps_voxels(logic, addScan):
     volume = addScan()
     result = logic.localize(volume, model=MODEL)
     segmentation = result.segmentation.GetSegmentation()

@@ -84,7 +84,7 @@ LARGE = {"width": 512, "stages": 7, "max_width": 2048}
 
 BUILD_FAULTS = {
     "unknown architecture": (lambda d: d["architecture"].update(name="resnet9000"), "no architecture 'resnet9000'"),
-    "unknown argument": (lambda d: d["architecture"].update(arguments={"colour": 1}), "does not take these arguments"),
+    "unknown argument": (lambda d: d["architecture"].update(arguments={"color": 1}), "does not take these arguments"),
     "absurd size": (lambda d: d["architecture"].update(arguments={"width": 10**9}), "integer from 1 to 512"),
     "true for a number": (lambda d: d["architecture"].update(arguments={"stages": True}), "stages is True"),
     "another network": (lambda d: d["architecture"].update(arguments=ARGUMENTS | {"width": 4}), "do not fit"),

@@ -17,7 +17,7 @@ def test_memory_of_a_large_volume_is_a_few_times_its_own() -> None:
     pytest.importorskip("resource", reason="peak memory is the operating system's")
     report = json.loads(subprocess.run(
         [sys.executable, str(SCRIPT), "--size", *map(str, SIZE)], check=True, capture_output=True, text=True).stdout)
-    assert report["slices_computed"] == SIZE[2] and 0.001 < report["labelled_share"] < 0.1 and report["regions"] > 0
+    assert report["slices_computed"] == SIZE[2] and 0.001 < report["labeled_share"] < 0.1 and report["regions"] > 0
     volume = 4 * SIZE[0] * SIZE[1] * SIZE[2] / 2**30
     # 3 GiB for a CT of 512 x 512 x 600 are 4.4 times its float32 voxels and 0.4 GiB of libraries.
     assert report["peak_gib"] - report["peak_gib_after"]["imports"] < 4.4 * volume + OVERHEAD_GIB

@@ -118,7 +118,7 @@ def test_the_centre_of_a_slice():
     assert geometry.slice_centre_ras(0, 0) == (-10, -40, 36)
 
 
-def test_sizes_in_millimetres():
+def test_sizes_in_millimeters():
     geometry = Geometry((10, 20, 5), (0, 0, 0), (0.5, 1, 4), np.eye(3))
     assert geometry.extent_mm == (5, 20, 20)
     assert geometry.voxel_volume_ml == pytest.approx(0.002)

@@ -110,7 +110,7 @@ def test_the_choice_of_a_series_is_explained_and_taken(tmp_path):
     assert [len(read_volume(case.path).array) for case in discover([tmp_path])] == [10, 6]
 
 
-def test_pictures_have_no_millimetres(tmp_path):
+def test_pictures_have_no_millimeters(tmp_path):
     volume = read_volume(save(tmp_path / "a.png", gray()))
     assert volume.array.shape == (1, *gray().shape) and np.array_equal(volume.array[0], gray())
     assert not volume.spacing_known and volume.geometry.acquisition_plane == "axial"

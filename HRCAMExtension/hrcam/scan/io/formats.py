@@ -22,7 +22,7 @@ VOLUME_SUFFIXES = {
 """Suffix to SimpleITK reader; a named reader keeps ITK from trying a dozen others on a damaged file."""
 
 PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"}
-"""Pictures know no millimetres."""
+"""Pictures know no millimeters."""
 
 SUPPORTED = "NRRD, NIfTI, MetaImage, a DICOM series folder, PNG, JPEG, BMP or TIFF"
 

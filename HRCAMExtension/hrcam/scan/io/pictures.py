@@ -64,7 +64,7 @@ def gray_of(path: Path, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     count = values.shape[-1]
     colors, opacity = values[..., : 3 if count >= 3 else 1], values[..., 3 if count >= 3 else 1 :]
     if np.ptp(colors.astype(np.float32), axis=-1).max() > GRAY_TOLERANCE:
-        raise InputError(f'"{shown(path.name)}" is a colour picture.', "Give a gray-scale image without annotations.")
+        raise InputError(f'"{shown(path.name)}" is a color picture.', "Give a gray-scale image without annotations.")
     if opacity.size and opacity.min() != opacity.max():
         raise InputError(f'"{shown(path.name)}" is partly transparent.', "Save it without transparency.")
     return values[..., 0]
@@ -73,7 +73,7 @@ def gray_of(path: Path, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
 def _refuse_deep_colors(path: Path, picture: Image.Image) -> None:
     """Pillow would read 16 bits a color as 8."""
     if picture.mode in ("RGB", "RGBA") and any("16" in str(tile[3]) for tile in getattr(picture, "tile", ())):
-        raise InputError(f'"{shown(path.name)}" is a colour picture of 16 bits a colour.',
+        raise InputError(f'"{shown(path.name)}" is a color picture of 16 bits a color.',
                          "Save it as a gray-scale picture of 16 bits.")
 
 

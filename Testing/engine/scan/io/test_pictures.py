@@ -63,7 +63,7 @@ def test_colors_of_16_bits_are_not_read_as_8(tmp_path):
     head = struct.pack(">2I5B", gray().shape[1], gray().shape[0], 16, 2, 0, 0, 0)
     (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows))
                                      + chunk(b"IEND", b""))
-    with pytest.raises(InputError, match="16 bits a colour"):
+    with pytest.raises(InputError, match="16 bits a color"):
         read_volume(tmp_path / "a.png")
 
 

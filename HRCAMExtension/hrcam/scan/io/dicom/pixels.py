@@ -122,7 +122,7 @@ def _decoded(file: ImageFile) -> Array:
             image = read_voxels(read_itk_header(plain, "GDCMImageIO"), plain)
         except InputError as error:
             if file.colored:
-                raise InputError(f'"{shown(path.name)}" is a colour picture ({file.photometric}).',
+                raise InputError(f'"{shown(path.name)}" is a color picture ({file.photometric}).',
                                  "Give a gray-scale image without annotations.") from None
             raise damaged(path, error.message.partition("(")[2].rstrip(".)") or FALSE_LENGTH) from None
     values: Array = sitk.GetArrayFromImage(image)
