@@ -21,7 +21,7 @@ from hrcam_research.t1ce_tumor.data import CLASSES, NORMAL, SIZE, Images
 from hrcam_research.t1ce_tumor.healthy import Healthy, Source
 from hrcam_research.t1ce_tumor.leave_one_out import before_the_volumes, leave_one_out
 from hrcam_research.t1ce_tumor.network import OFFSET, EvidenceNetwork
-from hrcam_research.t1ce_tumor.pairs import SIDE, _with_lesion, draw_pairs, pairs_loss
+from hrcam_research.t1ce_tumor.paired_crops import SIDE, _with_lesion, crops_loss, draw_crops
 from hrcam_research.t1ce_tumor.pseudo import guided_filter, pseudo_label
 from hrcam_research.t1ce_tumor.views import appear, pose
 from hrcam_train.predict import Prediction
@@ -73,7 +73,7 @@ def test_slices_healthy_in_part_have_their_lesions_there(healthy: Healthy) -> No
         background = partly.background(rng)
         changed = np.abs(_with_lesion(background, rng) - background.image) > 0.05
         assert changed.any() and changed[SIZE // 2 + 30 :].sum() < 0.1 * changed.sum()
-    pairs = draw_pairs(partly, np.random.default_rng(1), 4)
+    pairs = draw_crops(partly, np.random.default_rng(1), 4)
     assert pairs.unknown.any(), "the lower half teaches nothing"
 
 
@@ -88,21 +88,21 @@ def test_the_sella_is_looked_at_and_not_called_healthy(plane: str, sella: tuple[
 
 
 def test_pairs_differ_by_the_tumor_alone(healthy: Healthy) -> None:
-    pairs = draw_pairs(healthy, np.random.default_rng(0), 4)
+    pairs = draw_crops(healthy, np.random.default_rng(0), 4)
     assert pairs.ill.shape[1:] == (1, SIDE, SIDE) and pairs.ill.shape == pairs.unknown.shape
     same = pairs.difference.amax(1) == 0
     assert 0.05 < same.float().mean() < 0.995
     assert (pairs.ill - pairs.well).abs()[:, 0][same].max() < 0.1 < (pairs.ill - pairs.well).abs().max()
-    again = draw_pairs(healthy, np.random.default_rng(0), 4)
+    again = draw_crops(healthy, np.random.default_rng(0), 4)
     assert torch.equal(pairs.ill, again.ill)
 
 
 def test_what_nobody_knows_teaches_nothing(healthy: Healthy) -> None:
     network = EvidenceNetwork(pretrained=False).eval()
-    pairs = draw_pairs(healthy, np.random.default_rng(0), 2)
+    pairs = draw_crops(healthy, np.random.default_rng(0), 2)
     everywhere = replace(pairs, unknown=torch.ones_like(pairs.unknown))
-    assert float(pairs_loss(network, pairs).detach()) > 0.1
-    assert float(pairs_loss(network, everywhere).detach()) == 0
+    assert float(crops_loss(network, pairs).detach()) > 0.1
+    assert float(crops_loss(network, everywhere).detach()) == 0
 
 
 def test_pairs_keep_one_pose_and_one_appearance() -> None:

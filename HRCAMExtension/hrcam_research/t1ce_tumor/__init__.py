@@ -1,9 +1,8 @@
 """How the bundled model `t1ce-tumor` is made: from image-level labels alone, evidence that lies on the lesion.
 
-1. **Patches** (`pairs.py`): simulated lesions on healthy tissue, cut into small patches, each labeled "lesion" or
-   "none" as an image of its own, beside the same patch without the lesion. A small image cannot hide evidence far from
-   what it speaks for, which is what a whole head allows (docs/RESEARCH.md). Healthy tissue in all planes and of the
-   tumor slices' own scanners: slices of pituitary tumors, away from the sella (`anatomy.py`).
+1. **Paired crops** (`paired_crops.py`): a simulated lesion on healthy tissue, cut out with what surrounds it, and the
+   same crop without the lesion: they say where evidence belongs. Healthy tissue in all planes and of the tumor slices'
+   own scanners: slices of pituitary tumors, away from the sella (`anatomy.py`).
 2. **Whole slices** (`training.py`): real tumors with their type. The network's own average (a mean teacher) says where
    the one most suspicious region of each slice is (`pseudo.py`); there the slice's label holds, elsewhere "none".
    Lesion-free slices are "none" everywhere. The type is learnt through HR-CAM's own pooled head at the same time.

@@ -18,7 +18,7 @@ from .training import ROUNDS, Steps, TrainingData, train
 def main(
     data: Annotated[Path, typer.Option(help="Folder with t1ce_slices, no_tumor, t1ce_volumes, templates and ms.")],
     out: Annotated[Path, typer.Option(help="Folder for checkpoints, losses and the bundle.")],
-    pair_steps: Annotated[int, typer.Option(min=1)] = Steps.pairs,
+    crop_steps: Annotated[int, typer.Option(min=1)] = Steps.crops,
     slice_steps: Annotated[int, typer.Option(min=1)] = Steps.slices,
     again_steps: Annotated[int, typer.Option(min=1, help="Slices again, the teacher at rest.")] = Steps.again,
     volume_steps: Annotated[int, typer.Option(min=0)] = Steps.volumes,
@@ -31,7 +31,7 @@ def main(
     learnt = TrainingData(
         tumor_slices(data, "train"), normal_slices(data, held=False), whole_heads(data), volume_images(data)
     )
-    steps = Steps(pair_steps, slice_steps, again_steps, volume_steps)
+    steps = Steps(crop_steps, slice_steps, again_steps, volume_steps)
     teacher = train(learnt, out, steps, seed)
     present = {"before_t1ce_volumes": before_the_volumes(learnt.volumes, out)}
     if leave_out:
@@ -41,7 +41,7 @@ def main(
         present["leave_one_patient_out_mean_of_patients"] = left_out["auc_mean_of_patients"]
     tumors, volumes = learnt.tumors, learnt.volumes
     note = (
-        f"Seed {seed}: {steps.pairs} steps of pairs, {steps.slices} and {ROUNDS} times {steps.again} of whole "
+        f"Seed {seed}: {steps.crops} steps of paired crops, {steps.slices} and {ROUNDS} times {steps.again} of whole "
         f"slices, and {steps.volumes} with `t1ce_volumes`, on {len(tumors)} tumor slices, {len(learnt.normal)} slices "
         f"without tumor, {len(learnt.heads)} slices of {len(set(learnt.heads.patients))} tumor-free heads and "
         f"{len(volumes)} slices of {len(set(volumes.patients))} glioblastoma patients "

@@ -1,4 +1,4 @@
-"""The stages as Lightning modules: pairs, whole slices with a mean teacher, then the same with `t1ce_volumes`."""
+"""The stages as Lightning modules: paired crops, whole slices with a mean teacher, the same with `t1ce_volumes`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .anatomy import find_sella
 from .data import CLASSES, NORMAL, SIZE, TUMORS, Images
 from .healthy import Healthy
 from .network import OFFSET, EvidenceNetwork, any_tumor
-from .pairs import draw_pairs, pairs_loss
+from .paired_crops import crops_loss, draw_crops
 from .pseudo import edge_loss, guided_filter, pseudo_label
 from .views import appear, pose
 
@@ -55,7 +55,7 @@ class TrainingData:
 class Steps:
     """Of each stage."""
 
-    pairs: int = 3600
+    crops: int = 3600
     slices: int = 450
     again: int = 150
     volumes: int = 100
@@ -64,7 +64,7 @@ class Steps:
 ROUNDS = 3
 """So often the stage on slices is repeated: each time its teacher rests where the last one ended."""
 
-_PAIRS, _PAIRS_BESIDE, _PAIRS_WEIGHT = 6, 5, 0.2
+_CROPS, _CROPS_BESIDE, _CROPS_WEIGHT = 6, 5, 0.2
 
 
 class _Steps(IterableDataset[int]):
@@ -97,12 +97,12 @@ class _Stage(lightning.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
-class PairStage(_Stage):
+class CropStage(_Stage):
     """Where a simulated tumor is."""
 
     def training_step(self, step: Tensor, _: int) -> Tensor:
-        """One batch of pairs."""
-        loss = pairs_loss(self.network, draw_pairs(self.healthy, self.rng, _PAIRS))
+        """One batch of paired crops."""
+        loss = crops_loss(self.network, draw_crops(self.healthy, self.rng, _CROPS))
         self.log("loss", loss, prog_bar=True)
         return loss
 
@@ -137,7 +137,7 @@ class SliceStage(_Stage):
         self.teacher = copy.deepcopy(network).eval().requires_grad_(False)
 
     def training_step(self, step: Tensor, _: int) -> Tensor:
-        """Slices of known type, two of a glioblastoma if there are volumes, four without tumor; at times pairs."""
+        """Slices of known type, two of a glioblastoma if there are volumes, four without tumor; at times crops."""
         position = float(step)
         drawn = self._draw()
         posed = pose(drawn.images, drawn.seeds)
@@ -160,8 +160,8 @@ class SliceStage(_Stage):
         loss = where + silence + kind + 0.4 * presence + 0.5 * edges + _FLOOR * below
         if self.global_step % 2 == 0:
             with self.network.still_statistics():
-                loss = loss + _PAIRS_WEIGHT * pairs_loss(
-                    self.network, draw_pairs(self.healthy, self.rng, _PAIRS_BESIDE)
+                loss = loss + _CROPS_WEIGHT * crops_loss(
+                    self.network, draw_crops(self.healthy, self.rng, _CROPS_BESIDE)
                 )
         parts = {"loss": loss, "where": where, "type": kind, "below": below, "confidence": confidence.mean()}
         self.log_dict(parts, prog_bar=True)
@@ -238,7 +238,7 @@ def train(data: TrainingData, out: Path, steps: Steps, seed: int = 0) -> Evidenc
     network, finished = EvidenceNetwork(), out / WITHOUT_VOLUMES
     if not finished.is_file():
         healthy = Healthy.of(data.tumors, data.normal, data.heads, None)
-        _run(PairStage(network, healthy, steps.pairs, 2e-3, seed), out / "pairs")
+        _run(CropStage(network, healthy, steps.crops, 2e-3, seed), out / "crops")
         stage = SliceStage(network, healthy, data.tumors, None, steps.slices, 1.5e-3, seed + 1)
         early = _Early(out / "slices" / "early.pt", max(1, steps.slices // 4))
         _run(stage, out / "slices", early)

@@ -42,7 +42,7 @@ class PairedCrops:
     unknown: Tensor
 
 
-def draw_pairs(healthy: Healthy, rng: np.random.Generator, count: int) -> PairedCrops:
+def draw_crops(healthy: Healthy, rng: np.random.Generator, count: int) -> PairedCrops:
     """Crops of at most `count` slices, posed and changed alike; the tumor is anywhere in them but at the very edge."""
     backgrounds = [healthy.background(rng) for _ in range(count)]
     drawn = [_with_lesion(background, rng) for background in backgrounds]
@@ -65,11 +65,11 @@ def draw_pairs(healthy: Healthy, rng: np.random.Generator, count: int) -> Paired
     return PairedCrops(*(torch.stack(store) for store in crops))
 
 
-def pairs_loss(network: nn.Module, pairs: PairedCrops) -> Tensor:
+def crops_loss(network: nn.Module, crops: PairedCrops) -> Tensor:
     """`pair_loss` of any tumor against "none", for the sum of the levels and for each alone."""
-    seen = network(torch.cat([pairs.ill, pairs.well]))
+    seen = network(torch.cat([crops.ill, crops.well]))
     size = seen.pixels.shape[2:]
-    difference, unknown = (F.interpolate(t, size, mode="area")[:, 0] for t in (pairs.difference, pairs.unknown))
+    difference, unknown = (F.interpolate(t, size, mode="area")[:, 0] for t in (crops.difference, crops.unknown))
     share = difference / difference.amax((1, 2), keepdim=True)
     known = (unknown < 0.1).float()
     changed, equal = (share > CHANGED).float() * known, (share < EQUAL).float() * known
