@@ -1,7 +1,7 @@
-"""Write README.md's table of the bundled models' results, from the bundles and docs/results/ (scans first).
+"""Write README.md's table of the bundled models' results, from docs/results/scans/.
 
-    python Testing/release/readme_results.py           print them
-    python Testing/release/readme_results.py --write   put them between README's markers (make readme)
+    python Testing/release/readme_results.py           print it
+    python Testing/release/readme_results.py --write   put it between README's markers (make readme)
 
 A test compares README with what this prints: no number in it is typed by hand.
 """
@@ -14,31 +14,18 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 README = REPOSITORY / "README.md"
 RESULTS = REPOSITORY / "docs" / "results"
 BEGIN, END = "<!-- results: begin (make readme) -->", "<!-- results: end -->"
-_SIMULATED, _SAME_SOURCE = "simulated", ("t1ce_slices",)
-"""Sets of images that are generated, or of patients of the collection that the model learnt from: they come last."""
 
 
 def tables():
-    """Markdown between the markers: whole scans of other hospitals, then a line for each model and set of images."""
+    """Markdown between the markers: a line for each model and set of whole scans from other hospitals."""
     from hrcam.bundle.bundle import read_bundle
 
     folder = REPOSITORY / "HRCAMExtension" / "hrcam" / "models"
     bundles = [read_bundle(path.parent) for path in sorted(folder.glob("*/metadata.json"))]
     if not bundles:
         return "No model is bundled in this checkout."
-    rows = [(-1, row) for row in _scan_rows(bundles)]
-    for bundle in bundles:
-        file = RESULTS / f"{bundle.name}.json"
-        if not file.is_file():
-            if not any(_linked(bundle) in row for _, row in rows):
-                rows.append((2, f"| {_linked(bundle)} | see its card | | | | |"))
-            continue
-        results = json.loads(file.read_text(encoding="utf-8"))
-        same = "" if results["model"]["sha256"] == bundle.sha256 else " (earlier weights)"
-        for name, summary in results["localization"].items():
-            rows.append((_place(name), _row(bundle, name + same, summary)))
-    head = ["| Model | Images | n | Pixel AP | Dice of the overlay | Pointing |", "|---|---|---|---|---|---|"]
-    return "\n".join([*head, *(row for _, row in sorted(rows, key=lambda one: one[0]))])
+    head = ["| Model | Whole scans | n | Pixel AP | Dice of the overlay | Pointing |", "|---|---|---|---|---|---|"]
+    return "\n".join([*head, *_scan_rows(bundles)])
 
 
 def _scan_rows(bundles):
@@ -57,23 +44,12 @@ def _scan_rows(bundles):
         cells = (_number(bootstrap_mean([float("nan") if value is None else value for value in values],
                                         patients).to_json())
                  for values in (ap, [row["dice"] for row in rows], pointing))
-        lines.append(f"| {_linked(bundle)} | {found['set']}, whole scans | {len(rows)} | {' | '.join(cells)} |")
+        lines.append(f"| {_linked(bundle)} | {found['set']} | {len(rows)} | {' | '.join(cells)} |")
     return lines
-
-
-def _place(name):
-    return 3 if _SIMULATED in name else 1 if name in _SAME_SOURCE else 0
 
 
 def _linked(bundle):
     return f"[`{bundle.name}`](HRCAMExtension/hrcam/models/{bundle.name}/MODEL_CARD.md) {bundle.version}"
-
-
-def _row(bundle, name, summary):
-    """Default map and overlay of the lowest level on one set."""
-    metrics, overlay = summary["metrics"][summary["default"]], next(iter(summary["evidence_levels"].values()), {})
-    cells = " | ".join(map(_number, (metrics["ap"], overlay.get("dice"), metrics["pointing"])))
-    return f"| {_linked(bundle)} | {name} | {summary['cases']} | {cells} |"
 
 
 def _number(found):

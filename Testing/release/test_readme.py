@@ -31,19 +31,18 @@ def test_the_tables_are_those_of_the_bundled_models():
     assert readme_results.replaced(TEXT) == TEXT, "run: make readme"
 
 
-def test_the_table_gives_numbers_with_intervals_other_hospitals_first():
+def test_the_table_is_short_and_gives_numbers_with_intervals():
     sys.path.insert(0, str(REPOSITORY / "Testing" / "release"))
     import readme_results
 
     assert readme_results._number({"value": 0.912, "low": 0.85, "high": 0.96}) == "0.91 (0.85–0.96)"
     assert readme_results._number({"value": None}) == "–"
-    sets = sorted(["healthy_t1, simulated lesions", "t1ce_slices", "ms, FLAIR"], key=readme_results._place)
-    assert sets == ["ms, FLAIR", "t1ce_slices", "healthy_t1, simulated lesions"]
+    assert 3 <= len(readme_results.tables().splitlines()) <= 12
 
 
 def test_it_is_read_in_three_minutes():
     prose = TEXT.partition("<!-- results")[0] + TEXT.partition("results: end -->")[2]
-    assert len(prose.split()) <= 950
+    assert len(prose.split()) <= 900
 
 
 def test_the_own_cnn_snippet_runs():
