@@ -110,6 +110,7 @@ def localize(
         _refuse_nonsense(logits)
         probabilities = dict(zip(bundle.class_names, softmax(logits).tolist(), strict=True))
         shown = _shown_class(bundle, options, logits)
+        outputs = _shared_across_slices(plans, outputs, bundle)
     with clock.stage("Mapping"):
         fusion = options.fusion or bundle.fusion
         evidence, means = _mean_map(plans, [output.fused(shown, fusion) for output in outputs])
@@ -276,6 +277,16 @@ def _logits_of(output: Output, bundle: Bundle) -> npt.NDArray[np.float64]:
     if len(output.logits) == 1 or not bundle.volume_rule:
         return np.asarray(output.logits.mean(axis=0, dtype=np.float64) / bundle.temperature)
     return volume_logits(output.logits, bundle.volume_rule, [one.pathology for one in bundle.classes])
+
+
+def _shared_across_slices(plans: Sequence[Plan], outputs: list[Output], bundle: Bundle) -> list[Output]:
+    """As the bundle wants it; its volume rule takes each slice alone and has had its turn."""
+    from .run.across_slices import share_evidence
+
+    if not bundle.across_slices_mm:
+        return outputs
+    return [share_evidence(output, plan.positions_mm, bundle.across_slices_mm)
+            if isinstance(plan, SlicePlan) else output for plan, output in zip(plans, outputs, strict=True)]
 
 
 def _refuse_nonsense(*values: npt.ArrayLike) -> None:

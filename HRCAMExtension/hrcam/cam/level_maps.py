@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -32,12 +32,16 @@ MAPS_IN_MEMORY = 1 << 30
 _PART = 8
 
 
-class Store(Protocol):
-    """Maps of items, count×C'×*native: arrays, or a file that is read and written like one."""
+class Maps(Protocol):
+    """Maps of items, count×C'×*native."""
 
     def __getitem__(self, chosen: slice) -> npt.NDArray[Any]:
         """Some items' maps."""
         ...
+
+
+class Store(Maps, Protocol):
+    """An array, or a file that is read and written like one."""
 
     def __setitem__(self, chosen: slice, maps: npt.NDArray[Any]) -> None:
         """Keep some items' maps."""
@@ -64,7 +68,7 @@ class Output:
     logits: Array
     size: tuple[int, ...]
     classes: tuple[int, ...]
-    levels: dict[str, Store]
+    levels: Mapping[str, Maps]
     bias: Array
     images: Callable[[slice], Array]
 
@@ -76,7 +80,7 @@ class Output:
             with torch.inference_mode():
                 yield part, fuse(levels, self.size, fusion, images)[:, 0].numpy()
 
-    def of_class(self, class_index: int) -> dict[str, Store]:
+    def of_class(self, class_index: int) -> Mapping[str, Maps]:
         """The maps of one class alone, each count×1×*native; the other classes' can go then."""
         if len(self.classes) == 1:
             return self.levels

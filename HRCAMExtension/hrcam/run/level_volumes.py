@@ -21,7 +21,7 @@ from ..scan.volume import Volume
 from .result import FloatArray
 
 if TYPE_CHECKING:
-    from ..cam.level_maps import Output, Store
+    from ..cam.level_maps import Maps, Output
 
 _SLICES_AT_ONCE = 8
 
@@ -32,10 +32,10 @@ class LevelVolumes(Mapping[str, FloatArray]):
     Parameters
     ----------
     plans : how each plane's maps go back to the grid.
-    maps : level name to one store a plan, count×1×*native.
+    maps : level name to the maps of each plan, count×1×*native.
     """
 
-    def __init__(self, plans: Sequence[Plan], maps: Mapping[str, Sequence[Store]]) -> None:
+    def __init__(self, plans: Sequence[Plan], maps: Mapping[str, Sequence[Maps]]) -> None:
         self._plans, self._maps = [_without_voxels(plan) for plan in plans], maps
 
     @classmethod
