@@ -15,7 +15,7 @@ from .localization import Localization
 from .volume_nodes import engineVolume
 
 KINDS = ("segmentation", "map", "labels", "report", "overview", "dicom")
-"""What may be asked for: ``"dicom"`` for all three DICOM objects, only on request, the others unless told otherwise."""
+"""What may be asked for: ``"dicom"`` for all DICOM objects, only on request, the others unless told otherwise."""
 
 
 def wantedKinds(what: Mapping[str, bool]) -> list[str]:

@@ -27,7 +27,8 @@ def export_result(
 ) -> dict[str, Path]:
     """Write the chosen files into a folder, which is created where it does not exist; returns them by kind.
 
-    All of them appear, the report last, or none. The result's level maps are written too, as kind ``map_LEVEL``.
+    All of them appear, the report last, or none. The result's level maps are written too, as kind ``map_LEVEL``, and
+    with ``dicom_report`` the segments that it refers to, as kind ``dicom_regions``.
     ``progress`` is called before each file with the share of the files that is written.
 
     Raises
@@ -46,7 +47,7 @@ def export_result(
     try:
         files = write_result(result, volume, partial, [KINDS[kind] for kind in KINDS if kind in kinds
                                                        and kind != "report"], progress=progress)
-        chosen = {kind: path for kind, path in files.items() if kind.startswith("map_")}
+        chosen = {kind: path for kind, path in files.items() if kind.startswith("map_") or kind == "dicom_regions"}
         chosen |= {kind: files[KINDS[kind]] for kind in KINDS if kind in kinds}
         written = {}
         for kind in sorted(chosen, key=lambda kind: kind == "report"):

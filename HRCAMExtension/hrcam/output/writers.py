@@ -34,12 +34,13 @@ OUTPUTS: Mapping[str, str] = {
     "dicom_segmentation": "_levels_seg.dcm",
     "dicom_map": "_map_pm.dcm",
     "dicom_report": "_regions_sr.dcm",
+    "dicom_regions": "_regions_seg.dcm",
 }
 """Kind of output to the end of its file name; ``NAME_result.json`` is always written."""
 
 DEFAULT_OUTPUTS = ("map", "levels", "labels", "overview")
 DICOM_OUTPUTS = ("dicom_segmentation", "dicom_map", "dicom_report")
-"""Objects of one study that refer to one another; see `dicom.objects`."""
+"""Objects of one study that refer to one another; see `dicom.objects`. A report of regions brings ``dicom_regions``."""
 
 RESULT_SUFFIX = "_result.json"
 
@@ -134,9 +135,10 @@ def _writers(
         "overview": lambda path: _write_overview(path, volume, result),
         "scene": lambda path: _write_scene(path, volume, result),
     }
-    if set(outputs) & set(DICOM_OUTPUTS):
+    if any(kind.startswith("dicom_") for kind in outputs):
         known |= _dicom_writers(result, volume)
-    writers = {kind: (OUTPUTS[kind], write) for kind, write in known.items() if kind in outputs}
+    wanted = {*outputs, "dicom_regions"} if "dicom_report" in outputs else set(outputs)
+    writers = {kind: (OUTPUTS[kind], write) for kind, write in known.items() if kind in wanted}
     for level, level_map in (result.level_maps or {}).items():
         writers[f"map_{level}"] = (
             f"_{safe_name(level)}_map.nii.gz",
@@ -165,11 +167,14 @@ def _dicom_writers(result: Result, volume: Volume) -> dict[str, Callable[[Path],
     from .dicom.objects import DicomObjects, write_object
 
     objects = DicomObjects(result, volume)
-    return {
+    writers: dict[str, Callable[[Path], None]] = {
         "dicom_segmentation": lambda path: write_object(objects.segmentation, path),
         "dicom_map": lambda path: write_object(objects.parametric_map, path),
         "dicom_report": lambda path: write_object(objects.report, path),
     }
+    if result.regions:
+        writers["dicom_regions"] = lambda path: write_object(objects.regions, path)
+    return writers
 
 
 def _note(result: Result) -> str:

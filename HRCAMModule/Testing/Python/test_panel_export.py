@@ -116,7 +116,7 @@ def test_dicom_objects_of_a_dicom_scan_keep_patient_study_and_place(shown, dicom
     message = export(panel, ui, tmp_path / "out", slicerHost)
     assert message.startswith("Written: ") and "derived" not in message
     files = {path.name.partition("_")[2]: path for path in (tmp_path / "out").iterdir()}
-    assert set(files) == {"levels_seg.dcm", "map_pm.dcm", "regions_sr.dcm"}
+    assert set(files) == {"levels_seg.dcm", "map_pm.dcm", "regions_sr.dcm", "regions_seg.dcm"}
     source = pydicom.dcmread(next(dicomScan.iterdir()))
     for path in files.values():
         made = pydicom.dcmread(path)

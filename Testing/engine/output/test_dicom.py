@@ -12,7 +12,9 @@ from dicom_series import FRAME, SERIES, STUDY, write_series
 from hrcam.errors import OutputError
 from hrcam.localize import Options, localize
 from hrcam.output.writers import DICOM_OUTPUTS, write_result
+from hrcam.run.regions import number_regions
 from hrcam.scan.volume import read_volume
+from pydicom.uid import ComprehensiveSRStorage
 
 hd = pytest.importorskip("highdicom")
 
@@ -69,8 +71,65 @@ def test_the_segmentation_holds_the_levels_with_codes_and_colors(files, result):
         assert described.segmented_property_type.scheme_designator == "SCT"
         assert "RecommendedDisplayCIELabValue" in described
     assert "Research use only" in segmentation.ContentDescription
-    frames = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(files["dicom_segmentation"])))
-    assert (frames > 0).sum() == (result.labels > 0).sum()
+
+
+def test_simpleitk_reads_the_segmentation_where_the_map_lies(files, result):
+    """As one stack of all segments' slices, each on the whole grid."""
+    image = SimpleITK.ReadImage(str(files["dicom_segmentation"]))
+    i, j, k = result.geometry.size_ijk
+    assert image.GetSize() == (i, j, k * len(result.evidence_levels))
+    for index in ((0, 0, 0), (i - 1, j - 1, k - 1)):
+        wanted = result.geometry.points_to_lps(index)
+        assert np.abs(np.array(image.TransformIndexToPhysicalPoint(index)) - wanted).max() < 1e-4
+    segments = SimpleITK.GetArrayFromImage(image).reshape(-1, k, j, i)
+    for number, voxels in enumerate(segments, start=1):
+        np.testing.assert_array_equal(voxels > 0, result.labels == number)
+
+
+def test_frames_begin_with_the_lowest_slice(files):
+    """dcmqi, and so Slicer, stacks a map's frames from its lowest position on, whatever positions they state."""
+    for kind in ("dicom_segmentation", "dicom_map", "dicom_regions"):
+        one = pydicom.dcmread(files[kind])
+        normal = np.cross(*np.reshape(
+            one.SharedFunctionalGroupsSequence[0].PlaneOrientationSequence[0].ImageOrientationPatient, (2, 3)))
+        along, numbers, indices = [], [], []
+        for group in one.PerFrameFunctionalGroupsSequence:
+            along.append(float(normal @ np.array(group.PlanePositionSequence[0].ImagePositionPatient, float)))
+            segment = group.get("SegmentIdentificationSequence")
+            numbers.append(segment[0].ReferencedSegmentNumber if segment else 0)
+            indices.append(np.atleast_1d(group.FrameContentSequence[0].DimensionIndexValues).tolist())
+        assert list(zip(numbers, along, strict=True)) == sorted(zip(numbers, along, strict=True))
+        assert indices == sorted(indices) and len({tuple(values) for values in indices}) == len(indices)
+
+
+def test_a_map_states_its_anatomy(files):
+    """Slicer's converter ends without it."""
+    (anatomy,) = pydicom.dcmread(files["dicom_map"]).SharedFunctionalGroupsSequence[0].FrameAnatomySequence
+    assert anatomy.FrameLaterality == "U" and anatomy.AnatomicRegionSequence[0].CodeMeaning == "Tissue"
+
+
+def test_every_region_is_a_segment_that_the_report_refers_to(files, result):
+    regions = hd.seg.segread(files["dicom_regions"])
+    numbers, apart = laid(regions, result.geometry, result.labels.shape)
+    np.testing.assert_array_equal(numbers, number_regions(result.labels, result.geometry, result.regions))
+    assert apart < 1e-4
+    groups = hd.sr.srread(files["dicom_report"]).content.get_volumetric_roi_measurement_groups()
+    assert len(groups) == len(regions.SegmentSequence) == len(result.regions)
+    voxel_ml = result.geometry.voxel_volume_ml
+    for group, segment, region in zip(groups, regions.SegmentSequence, result.regions, strict=True):
+        assert group.tracking_uid == segment.TrackingUID
+        assert (numbers == segment.SegmentNumber).sum() * voxel_ml == pytest.approx(region.volume_ml)
+
+
+def test_a_level_that_marks_nothing_below_another_is_left_out(result, scan, tmp_path):
+    """Slicer gives names to the labels that it finds, one by one."""
+    labels = np.where(result.labels > 0, 2, 0).astype(np.uint8)
+    files = write_result(replace(result, labels=labels), scan, tmp_path, ["dicom_segmentation"])
+    segmentation = hd.seg.segread(files["dicom_segmentation"])
+    names = [one.SegmentLabel for one in segmentation.SegmentSequence]
+    assert names == [f"{result.shown_class}: {level.name}" for level in result.evidence_levels[1:]]
+    found, _ = laid(segmentation, result.geometry, labels.shape)
+    np.testing.assert_array_equal(found == 1, labels == 2)
 
 
 def test_the_parametric_map_holds_the_evidence_in_logits(files, result):
@@ -97,6 +156,11 @@ def test_the_report_holds_the_regions_and_refers_to_segments_and_images(files, r
         referred = group.reference_type
         assert referred.meaning == "Referenced Segment" and group.finding_type.scheme_designator == "SCT"
     text = str(report)
+    assert report.SOPClassUID == ComprehensiveSRStorage  # the class that all of Slicer's versions take
+    (current,) = report.CurrentRequestedProcedureEvidenceSequence
+    named = [one.ReferencedSOPInstanceUID for series in current.ReferencedSeriesSequence
+             for one in series.ReferencedSOPSequence]
+    assert pydicom.dcmread(files["dicom_regions"]).SOPInstanceUID in named
     assert segmentation.SOPInstanceUID in text and SERIES in text and "HR-CAM" in text and "Research use only" in text
 
 
@@ -118,6 +182,7 @@ def test_nothing_marked_is_written_too(result, scan, tmp_path):
     assert not hd.seg.segread(files["dicom_segmentation"]).pixel_array.any()
     report = hd.sr.srread(files["dicom_report"])
     assert not report.content.get_volumetric_roi_measurement_groups() and "Number of regions" in str(report)
+    assert "dicom_regions" not in files and not list(tmp_path.glob("*_regions_seg.dcm"))
 
 
 def test_an_enhanced_source_is_referred_to_as_one_image(result, scan, tmp_path):

@@ -1,4 +1,9 @@
-"""A result as three DICOM objects that refer to one another and to the series that was read, made with highdicom."""
+"""A result as DICOM objects that refer to one another and to the series that was read, made with highdicom.
+
+They hold what the readers behind 3D Slicer's import (dcmqi) ask for beyond the standard: frames from the lowest slice
+on (see `frame_order`), a map's anatomy, no empty segment before one that marks something, and a report whose groups of
+measurements refer to a segment each.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +16,13 @@ from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 from pydicom.uid import generate_uid
 
+from ...bundle.evidence_level import EvidenceLevel
 from ...errors import OutputError
+from ...run.regions import number_regions
 from ...run.result import Region, Result
 from ...scan.volume import Volume
 from ..terminology import DEFAULT_TERMINOLOGY
+from .frame_order import order_upwards
 from .source import derived_header, source_headers
 
 RESEARCH_USE_LABEL = "Research use only, not for diagnosis"
@@ -27,6 +35,7 @@ UNITLESS = Code("1", "UCUM", "no units")
 _VOLUME, _MILLILITER = Code("118565006", "SCT", "Volume"), Code("mL", "UCUM", "milliliter")
 _ARTIFICIAL_INTELLIGENCE = Code("123109", "DCM", "Artificial Intelligence")
 _FIRST_SERIES_NUMBER = 9000
+_TISSUE = "SCT^85756007^Tissue"
 _OF_A_SLICE = ("PixelSpacing", "ImageOrientationPatient", "ImagePositionPatient")
 """What highdicom's image library describes; frames of an enhanced image state it elsewhere. Evidence holds them all."""
 _REFERENCES = ("ReferencedSeriesSequence", "SourceImageSequence", "ReferencedInstanceSequence",
@@ -65,25 +74,31 @@ class DicomObjects:
         kji_to_lps = geometry.ijk_to_lps.copy()
         kji_to_lps[:, :3] = kji_to_lps[:, 2::-1]
         self._affine = kji_to_lps
+        self._tracks = {region.label: generate_uid() for region in result.regions}
 
     @cached_property
     def segmentation(self) -> Dataset:
-        """Evidence levels as segments, coded as the shown class, in the levels' colors."""
-        hd = self._hd
-        category, kind = _terms(self._result)
-        algorithm = hd.AlgorithmIdentificationSequence(
-            name=f"HR-CAM {self._model}"[:64], family=_ARTIFICIAL_INTELLIGENCE, version=self._version)
-        segments = [
-            hd.seg.SegmentDescription(
-                number, f"{self._result.shown_class}: {level.name}"[:64], category, kind, "AUTOMATIC", algorithm,
-                tracking_uid=generate_uid(), tracking_id=f"evidence_{number}",
-                display_color=hd.color.CIELabColor.from_rgb(*(round(255 * part) for part in level.color)))
-            for number, level in enumerate(self._result.evidence_levels, start=1)
-        ]
-        made = hd.seg.Segmentation(
-            self._sources, self._on_grid(self._result.labels), "BINARY", segments, content_label="HRCAM_LEVELS",
-            content_description=RESEARCH_USE_LABEL, content_creator_name="HR-CAM^", **self._identity(0))
-        return self._finished(made, "evidence levels")
+        """Evidence levels as segments, coded as the shown class, in the levels' colors, on the whole grid.
+
+        A level that marks nothing below one that does is left out: dcmqi's label maps would give its name to the next.
+        """
+        levels, labels = self._result.evidence_levels, self._result.labels
+        kept = [n for n in range(1, len(levels) + 1) if n > labels.max(initial=0) or (labels == n).any()]
+        numbers = np.zeros(len(levels) + 1, np.uint8)
+        numbers[kept] = range(1, len(kept) + 1)
+        segments = [self._described(number, f"{self._result.shown_class}: {levels[n - 1].name}", levels[n - 1],
+                                    f"evidence_{n}", generate_uid()) for number, n in enumerate(kept, start=1)]
+        return self._segmented(numbers[labels], segments, "HRCAM_LEVELS", 0, whole=True)
+
+    @cached_property
+    def regions(self) -> Dataset:
+        """Regions as segments, numbered as they are: what the report measures. There must be one at least."""
+        result = self._result
+        levels = {level.name: level for level in result.evidence_levels}
+        segments = [self._described(region.label, f"Region {region.label}: {region.level}", levels[region.level],
+                                    f"Region {region.label}", self._tracks[region.label]) for region in result.regions]
+        numbers = number_regions(result.labels, result.geometry, result.regions)
+        return self._segmented(numbers, segments, "HRCAM_REGIONS", 3, whole=False)
 
     @cached_property
     def parametric_map(self) -> Dataset:
@@ -100,11 +115,13 @@ class DicomObjects:
             voi_lut_transformations=[hd.VOILUTTransformation(window_center=0.0, window_width=2 * width)],
             content_label="HRCAM_MAP", content_description=RESEARCH_USE_LABEL, content_creator_name="HR-CAM^",
             **self._identity(1))
+        made.SharedFunctionalGroupsSequence[0].FrameAnatomySequence = [_anatomy(self._result)]
+        order_upwards(made)
         return self._finished(made, "evidence map")
 
     @cached_property
     def report(self) -> Dataset:
-        """TID 1500: each region's volume and evidence, its finding, what computed it, and its segment."""
+        """TID 1500: each region's volume and evidence, its finding, what computed it, and its segment in `regions`."""
         hd = self._hd
         device = hd.sr.ObserverContext(
             observer_type=Code("121007", "DCM", "Device"),
@@ -117,13 +134,14 @@ class DicomObjects:
             title=Code("126000", "DCM", "Imaging Measurement Report"),
             referenced_images=[one for one in self._headers if all(keyword in one for keyword in _OF_A_SLICE)] or None)
         identity = self._identity(2)
-        made = hd.sr.Comprehensive3DSR(
-            evidence=[self.segmentation, self.parametric_map, *self._headers], content=content[0],
+        segments = [self.regions] if self._result.regions else []
+        made = hd.sr.ComprehensiveSR(
+            evidence=[*segments, self.segmentation, self.parametric_map, *self._headers], content=content[0],
             series_instance_uid=identity["series_instance_uid"], series_number=identity["series_number"],
             sop_instance_uid=identity["sop_instance_uid"], instance_number=1, manufacturer="HR-CAM",
             is_complete=True, is_final=False, is_verified=False)
         made.CompletionFlagDescription = f"{RESEARCH_USE_LABEL}. Computed, not verified."
-        return self._finished(made, "regions", refers=True)
+        return self._finished(made, "report", refers=True)
 
     def _algorithm(self, *parameters: str) -> Any:
         return self._hd.sr.AlgorithmIdentification("HR-CAM", self._version, [
@@ -140,22 +158,41 @@ class DicomObjects:
     def _group(self, region: Region) -> Any:
         hd = self._hd
         _, kind = _terms(self._result)
-        number = 1 + [level.name for level in self._result.evidence_levels].index(region.level)
         measured = ((_VOLUME, region.volume_ml, _MILLILITER), (PEAK, region.peak, UNITLESS),
                     (MEAN, region.mean, UNITLESS))
         return hd.sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
-            tracking_identifier=hd.sr.TrackingIdentifier(uid=generate_uid(), identifier=f"Region {region.label}"),
-            referenced_segment=self._segment(number), finding_type=kind,
+            tracking_identifier=hd.sr.TrackingIdentifier(self._tracks[region.label], f"Region {region.label}"),
+            referenced_segment=self._segment(region.label), finding_type=kind,
             algorithm_id=self._algorithm(f"evidence level {region.level}"),
             measurements=[hd.sr.Measurement(name, float(value), unit) for name, value, unit in measured])
 
     def _segment(self, number: int) -> Any:
-        """A reference to a segment, and to the series that it was drawn on: the map's where the scan was no DICOM."""
-        hd, segmentation = self._hd, self.segmentation
+        """A reference to a region's segment, and to the series that it was drawn on: the map's where the scan was no
+        DICOM.
+        """
+        hd, regions = self._hd, self.regions
         series = self._headers[0] if self._headers else self.parametric_map
         return hd.sr.ReferencedSegment(
-            segmentation.SOPClassUID, segmentation.SOPInstanceUID, number,
+            regions.SOPClassUID, regions.SOPInstanceUID, number,
             source_series=hd.sr.SourceSeriesForSegmentation(series.SeriesInstanceUID))
+
+    def _described(self, number: int, label: str, level: EvidenceLevel, track: str, uid: str) -> Any:
+        """A segment in its level's color, coded as the shown class."""
+        hd = self._hd
+        algorithm = hd.AlgorithmIdentificationSequence(
+            name=f"HR-CAM {self._model}"[:64], family=_ARTIFICIAL_INTELLIGENCE, version=self._version)
+        return hd.seg.SegmentDescription(
+            number, label[:64], *_terms(self._result), "AUTOMATIC", algorithm, tracking_uid=uid, tracking_id=track,
+            display_color=hd.color.CIELabColor.from_rgb(*(round(255 * part) for part in level.color)))
+
+    def _segmented(self, numbers: Any, segments: list[Any], label: str, place: int, whole: bool) -> Dataset:
+        """Segment numbers KJI as a Segmentation; on all slices where it is ``whole``, else on those that hold some."""
+        made = self._hd.seg.Segmentation(
+            self._sources, self._on_grid(numbers), "BINARY", segments, content_label=label,
+            content_description=RESEARCH_USE_LABEL, content_creator_name="HR-CAM^", omit_empty_frames=not whole,
+            **self._identity(place))
+        order_upwards(made)
+        return self._finished(made, "evidence levels" if whole else "regions")
 
     def _on_grid(self, array: Any) -> Any:
         frame = self._sources[0].FrameOfReferenceUID
@@ -190,13 +227,26 @@ def _forget_references(dataset: Dataset) -> None:
 
 def _terms(result: Result) -> tuple[Code, Code]:
     """Category and type of a segment, from Slicer's terminology entry of the shown class."""
-    parts = str(result.provenance.get("shown_terminology") or DEFAULT_TERMINOLOGY).split("~")
-    fallback = DEFAULT_TERMINOLOGY.split("~")
+    parts, fallback = _terminology(result), DEFAULT_TERMINOLOGY.split("~")
     codes = []
     for part, other in zip(parts[1:3], fallback[1:3], strict=False):
         scheme, value, meaning = (part if part.count("^") == 2 and all(part.split("^")) else other).split("^")
         codes.append(Code(value, scheme, meaning))
     return codes[0], codes[1]
+
+
+def _terminology(result: Result) -> list[str]:
+    return str(result.provenance.get("shown_terminology") or DEFAULT_TERMINOLOGY).split("~")
+
+
+def _anatomy(result: Result) -> Dataset:
+    """Where a map's frames lie in the body: what the terminology entry names, or tissue; the side is not stated."""
+    region = "".join(_terminology(result)[5:6])
+    value = (region if region.count("^") == 2 and all(region.split("^")) else _TISSUE).split("^")
+    code, anatomy = Dataset(), Dataset()
+    code.CodingSchemeDesignator, code.CodeValue, code.CodeMeaning = value
+    anatomy.AnatomicRegionSequence, anatomy.FrameLaterality = [code], "U"
+    return anatomy
 
 
 def write_object(dataset: Dataset, path: Path) -> None:
