@@ -24,7 +24,7 @@ from .run.options import DEFAULT_OPTIONS, Options, check_options
 from .run.regions import find_regions
 from .run.result import FloatArray, Result, SliceEvidence
 from .run.volume_rule import softmax, volume_logits
-from .run.withholding import is_withheld, withheld_in_words
+from .run.withholding import answer, withheld_in_words
 from .scan.checks import Fit, assess_fit, check_volume
 from .scan.geometry import PLANES
 from .scan.sampling import Plan, SlicePlan, plan_slices, plan_volume
@@ -122,7 +122,8 @@ def localize(
         levels, geometry = bundle.evidence_levels, volume.geometry
         several = bundle.dimension == 3 or plans[0].count > 1  # levels, not the rule, were fitted to single images
         rule = bundle.withholding if several else None
-        withheld = options.class_name is None and is_withheld(probabilities, bundle.pathology, rule)
+        called = answer(probabilities, bundle.pathology, rule)
+        withheld = options.class_name is None and not bundle.pathology[called]
         labels = mark(evidence, geometry, levels, options.minimum_region_ml, withheld)
         notes = []
         if withheld and evidence.max() >= levels[0].threshold:
@@ -132,7 +133,7 @@ def localize(
     result = Result(
         case=volume.name,
         probabilities=probabilities,
-        predicted=bundle.class_names[int(np.argmax(logits))],
+        predicted=called,
         shown_class=bundle.class_names[shown],
         map=evidence,
         labels=labels,

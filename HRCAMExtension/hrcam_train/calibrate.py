@@ -95,6 +95,7 @@ def calibrate(
     levels = _raised(fit_evidence_levels(absent, map_exponent(hrcam.cnn)), present)
     withholding = withholding_of([partial.case_probabilities(p, pathology) for p in predictions],
                                  [p.label for p in predictions], pathology)
+    rule, withholding = at_even_odds(rule, withholding, pathology)
     return Calibration(temperature, rule, levels, level_rates(absent, levels), withholding)
 
 
@@ -107,6 +108,23 @@ def withholding_of(
     if min(int(sick.sum()), int((~sick).sum())) < FEWEST_SCANS:
         return None
     return fit_withholding([float(p[~flags].sum()) for p in probabilities], sick.tolist())
+
+
+def at_even_odds(
+    rule: dict[str, Any] | None, withholding: dict[str, float | int] | None, pathology: Sequence[bool]
+) -> tuple[dict[str, Any] | None, dict[str, float | int] | None]:
+    """The volume rule and the rule for withholding with the same answers, whose limit is a probability of one half.
+
+    Users take one half for the limit. Only the bias of the classes without pathology changes, by what the limit says of
+    the odds: where validation allows marks up to P(no pathology) .8, scans were called normal too early. Without either
+    rule both stay.
+    """
+    if rule is None or withholding is None:
+        return rule, withholding
+    above = float(withholding["above"])
+    shift = float(rule["temperature"]) * float(np.log(above / (1 - above)))
+    bias = np.array([value - (0.0 if sick else shift) for value, sick in zip(rule["bias"], pathology, strict=True)])
+    return {**rule, "bias": (bias - bias.mean()).tolist()}, {**withholding, "above": 0.5}
 
 
 def slice_temperature(predictions: Sequence[Prediction]) -> float:

@@ -44,7 +44,7 @@ def test_a_scan_called_normal_is_not_marked_unless_a_class_is_asked_for(bright_b
     np.testing.assert_array_equal(asked.map, found.map)
 
 
-def test_a_bundle_says_above_which_probability_of_no_pathology_nothing_is_marked(bright_blob_bundle, blob_volume):
+def test_a_bundle_says_above_which_probability_a_scan_is_called_normal(bright_blob_bundle, blob_volume):
     small = blob_volume(radius_mm=1.0)
     chance = localize(small, bright_blob_bundle, CPU).probabilities["no_lesion"]
 
@@ -53,9 +53,9 @@ def test_a_bundle_says_above_which_probability_of_no_pathology_nothing_is_marked
         return dataclasses.replace(bright_blob_bundle, metadata={**bright_blob_bundle.metadata, "withholding": rule})
 
     kept = localize(small, with_rule(chance + 0.001), CPU)
-    assert kept.predicted == "no_lesion" and kept.labels.any() and kept.regions and not kept.withheld
+    assert kept.predicted == "lesion" and kept.labels.any() and kept.regions and not kept.withheld
     taken = localize(small, with_rule(chance - 0.001), CPU)
-    assert not taken.labels.any() and taken.regions == () and taken.withheld
+    assert not taken.labels.any() and taken.regions == () and taken.withheld and taken.predicted == "no_lesion"
     words, = taken.warnings
     assert "2 % of the scans with pathology" in words and "marks on 10 % of those without" in words
     assert Result.from_json(taken.to_json(), taken.map, taken.labels).withheld

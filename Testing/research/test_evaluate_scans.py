@@ -15,10 +15,10 @@ pytest.importorskip("monai")
 
 from hrcam.errors import InputError
 from hrcam.scan.volume import to_sitk
-from hrcam_research.evaluate import scan_report, write
+from hrcam_research.evaluate import run, scan_report, write
 from hrcam_research.evaluate.baselines import Baselines, baseline_maps
 from hrcam_research.evaluate.case import Case
-from hrcam_research.evaluate.data import known_cases
+from hrcam_research.evaluate.data import known_cases, scan_slices
 from hrcam_research.evaluate.report import write_report
 from hrcam_research.evaluate.run import Settings
 from hrcam_research.evaluate.scans import convex_hull, find_scan_sets, judge_scan
@@ -120,10 +120,51 @@ def test_the_first_page_shows_sites_baselines_and_healthy_heads(folder, bright_b
     report = evaluate_models([str(bright_blob_bundle.path)], folder, tmp_path / "out", settings, said.append)
     text = report.read_text()
     assert text.index("whole scans") < text.index("Maps beside other methods")
-    rows = [line.split(" | ") for line in text.splitlines() if line.startswith("| lgg FLAIR")]
+    page = text[: text.index("## Beside other methods")]
+    rows = [line.split(" | ") for line in page.splitlines() if line.startswith("| lgg FLAIR")]
     assert {row[1] for row in rows} == {"all", "CS", "DU"}
     assert sum("*brightness*" in row for row in rows) == 3
     assert any(line.startswith("| healthy_t1 | all | `bright-blob`") for line in text.splitlines())
+    # The same scans' slices, on which every method of the network and the baselines are judged beside each other.
+    assert text.index("## Beside other methods and baselines") < text.index("Maps beside other methods")
+    assert "### Localization: lgg FLAIR" in text and "`level/" in text and "`baseline/brightness`" in text
+    assert any(line.startswith("| lgg FLAIR | `bright-blob` 1.0.0 | Dice |") for line in text.splitlines())
+
+
+def test_a_set_is_named_exactly_or_by_its_folder():
+    settings = Settings(sets=("healthy_t1", "lgg"))
+    assert settings.wants("healthy_t1") and settings.wants("lgg T1-CE") and settings.wants("lgg FLAIR")
+    assert not settings.wants("healthy_t1, simulated lesions") and not settings.wants("ms, FLAIR")
+    assert Settings(sets=("lgg T1",)).wants("lgg T1") and not Settings(sets=("lgg T1",)).wants("lgg T1-CE")
+
+
+def test_slices_of_scans_are_traced_ones_large_enough_and_those_without(folder, bright_blob_bundle):
+    scans = find_scan_sets(folder)[0].scans
+    every, half = (scan_slices(scans, bright_blob_bundle, "lesion", "no_lesion", 20, n) for n in (1, 2))
+    pixels = [case.read() for case in every]
+    assert {case.label for case in every} == {"lesion", "no_lesion"} and {case.site for case in every} == {"CS", "DU"}
+    assert [case.traced for case in every] == [case.label == "lesion" for case in every]
+    assert [case.traced for case in every] == [bool(one.masks) for one in pixels]
+    assert min(one.masks["masks"].sum() for one in pixels if one.masks) >= 20
+    small = scan_slices(scans, bright_blob_bundle, "lesion", "no_lesion", 10_000)
+    assert {case.label for case in small} == {"no_lesion"}, "neither judged nor taken for healthy"
+    assert len(every) / 2 <= len(half) <= len(every) / 2 + 4
+
+
+@pytest.mark.parametrize(("source", "again"), [("0123456789ab", 0), ("0123456789ab+", 1)])
+def test_a_stopped_evaluation_keeps_its_images(folder, bright_blob_bundle, tmp_path, monkeypatch, source, again):
+    arguments = [str(bright_blob_bundle.path)], folder, tmp_path / "out"
+    chosen = Settings(sets=("lgg FLAIR",), cases=2, methods=("hrcam/sum", "baseline"))
+    monkeypatch.setattr(run, "commit", lambda: source)
+    evaluate_models(*arguments, chosen, print)
+    path = tmp_path / "out" / "results" / "bright-blob.json"
+    first, measured = json.loads(path.read_text()), []
+    measure = run._localize
+    monkeypatch.setattr(run, "_localize", lambda *given: (measured.append(given), measure(*given)))
+    evaluate_models(*arguments, chosen, print)
+    assert len(measured) == again and json.loads(path.read_text()) == first
+    evaluate_models(*arguments, dataclasses.replace(chosen, cases=3), print)
+    assert len(measured) == again + 1, "other settings measure again"
 
 
 def test_a_set_that_is_not_there_is_an_error(folder, bright_blob_bundle, tmp_path):

@@ -1,4 +1,4 @@
-"""When a scan that shows spots of evidence is left unmarked: the rule, and what it costs.
+"""What a scan is called, and so whether spots of evidence are marked: the rule, and what it costs.
 
 Levels bound false evidence a slice. A scan of many slices has more chances to show some, and the scan's own
 probabilities, which weigh all slices, tell whether there is anything to show. `hrcam_train.withholding` fits the rule.
@@ -12,23 +12,30 @@ from typing import Any
 from .result import percent
 
 
-def is_withheld(
+def answer(
     probabilities: Mapping[str, float], pathology: Mapping[str, bool], rule: Mapping[str, Any] | None
-) -> bool:
-    """Whether nothing is to be marked on a scan for which no class was asked.
+) -> str:
+    """The class that a scan is called: one without pathology exactly where marks are withheld.
 
     Parameters
     ----------
     probabilities : class name to calibrated probability of the whole scan.
     pathology : class name to whether it is one.
-    rule : the bundle's ``withholding``; None (bundles without one, and single images): withheld where the most probable
-        class is none.
+    rule : the bundle's ``withholding``: the likeliest pathology where no pathology has a probability of at most
+        ``above``. None (bundles without one, and single images), or pathologies alone: the likeliest class.
     """
-    if all(pathology.values()):
-        return False
-    if rule is None:
-        return not pathology[max(probabilities, key=lambda name: probabilities[name])]
-    return _absent(probabilities, pathology) > float(rule["above"])
+    candidates = list(probabilities)
+    if rule is not None and not all(pathology.values()):
+        normal = _absent(probabilities, pathology) > float(rule["above"])
+        candidates = [name for name in candidates if bool(pathology[name]) != normal]
+    return max(candidates, key=lambda name: probabilities[name])
+
+
+def is_withheld(
+    probabilities: Mapping[str, float], pathology: Mapping[str, bool], rule: Mapping[str, Any] | None
+) -> bool:
+    """Whether nothing is to be marked on a scan for which no class was asked: its `answer` is no pathology."""
+    return not pathology[answer(probabilities, pathology, rule)]
 
 
 def withheld_in_words(
@@ -37,7 +44,7 @@ def withheld_in_words(
     """What the reader of a withheld result must know: why nothing is marked, what that costs, and what to do."""
     words = "Spots where the map exceeds the evidence levels are not marked: "
     if rule is None:
-        predicted = max(probabilities, key=lambda name: probabilities[name])
+        predicted = answer(probabilities, pathology, rule)
         words += f'the most probable class is "{predicted}".'
     else:
         found = percent(_absent(probabilities, pathology))

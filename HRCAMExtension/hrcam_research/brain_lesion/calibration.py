@@ -12,7 +12,7 @@ from hrcam.cam.model import HRCAM
 from hrcam.networks.efficientnet_lite0 import map_exponent
 from hrcam.run.volume_rule import softmax, volume_logits
 from hrcam.scan.intensity import normalize
-from hrcam_train.calibrate import Calibration, slice_temperature, strongest_evidence, withholding_of
+from hrcam_train.calibrate import Calibration, at_even_odds, slice_temperature, strongest_evidence, withholding_of
 from hrcam_train.evidence_levels import fit_evidence_levels, level_rates, lower_possible
 from hrcam_train.predict import Floats, Prediction, predict
 from hrcam_train.prepare_cases import PreparedCase
@@ -110,13 +110,13 @@ def calibrate(hrcam: HRCAM, examples: Examples, normals: npt.NDArray[np.floating
     labels = [label for _, label in volumes]
     rule = fit_volume_rule([logits for logits, _ in volumes], labels, _PATHOLOGY)
     chances = [softmax(volume_logits(logits, rule, _PATHOLOGY)) for logits, _ in volumes]
-    withholding = withholding_of(chances, labels, _PATHOLOGY)
+    told, withholding = at_even_odds(rule, withholding_of(chances, labels, _PATHOLOGY), _PATHOLOGY)
     absent = [strongest_evidence(hrcam, case, _ILL, _CPU, BATCH) for case in cases if case.label == _WELL]
     said = np.concatenate([generated, real])
     withheld = said[:, _WELL] > said[:, _ILL]
     peaks = np.where(withheld, -np.inf, [one.max() for one in absent])
     levels = lower_possible(fit_evidence_levels(absent, map_exponent(hrcam.cnn)), peaks)
-    return Calibration(temperature, rule, levels, level_rates(absent, levels), withholding)
+    return Calibration(temperature, told, levels, level_rates(absent, levels), withholding)
 
 
 @torch.no_grad()

@@ -12,7 +12,7 @@ import csv
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 
@@ -164,44 +164,72 @@ def normal_cases(folder: Path, bundle: HasMetadata, label: str = "no_tumor") -> 
     return [case for case in slice_cases(folder, bundle, split=None, label=label) if held_out(case.name)]
 
 
-class _Planned:
-    """The slices of one volume and their masks, read once; equal only to itself."""
+@dataclass(frozen=True)
+class Scan:
+    """A file, whose it is, and the outline of its pathology (None: a healthy head); `hull`: the outline is a rim."""
 
-    def __init__(self, path: Path, traced: Path, bundle: HasMetadata) -> None:
-        plan = plan_slices(read_volume(path), bundle, "axial")
-        self.indices = plan.indices
-        self.images = plan.load(slice(0, plan.count))
-        self.masks = _read_mask(traced, plan)
+    path: Path
+    patient: str
+    site: str = ""
+    outline: Path | None = None
+    hull: bool = False
+
+
+class _Planned:
+    """The slices of one volume, and their outlines, read once; equal only to itself."""
+
+    def __init__(self, scan: Scan, bundle: HasMetadata) -> None:
+        assert scan.outline is not None
+        self.plan = plan_slices(read_volume(scan.path), bundle, "axial")
+        self.masks = _read_mask(scan.outline, self.plan)
+
+    def pixels(self, number: int) -> Pixels:
+        outline = self.masks[number]
+        image = self.plan.load(slice(number, number + 1))[0]
+        return Pixels(image, {"masks": outline} if outline.any() else {})
+
+
+def scan_slices(
+    scans: Sequence[Scan], bundle: HasMetadata, label: str, normal: str, smallest_px: int = 1, every: int = 1
+) -> list[Case]:
+    """Axial slices of scans with an outline; blank slices are left out.
+
+    A slice that the outline touches is a traced case of class `label`, another one of class `normal`: of the same
+    scanner, patient and day, so that nothing but the lesion tells them apart.
+
+    Parameters
+    ----------
+    smallest_px : traced slices with fewer outlined pixels are left out.
+    every : of each scan's traced slices, and of the others, each so manieth alone is taken.
+    """
+
+    @lru_cache(maxsize=2)
+    def planned(scan: Scan) -> _Planned:
+        return _Planned(scan, bundle)
+
+    cases = []
+    for scan in scans:
+        found = planned(scan)
+        sizes = found.masks.sum(axis=(1, 2))
+        chosen = [*np.flatnonzero(sizes >= smallest_px)[::every], *np.flatnonzero(sizes == 0)[::every]]
+        for number in sorted(map(int, chosen)):
+            known = ("ax", scan.site, spacing_of(bundle), bool(sizes[number]))
+            read = partial(lambda scan, number: planned(scan).pixels(number), scan, number)
+            name = f"{scan.path.name}#{found.plan.indices[number]}"
+            cases.append(Case(name, scan.patient, label if sizes[number] else normal, read, *known))
+    return cases
 
 
 def volume_slices(
     folder: Path, bundle: HasMetadata, label: str, normal: str, scan: str = "_t1ce", mask: str = "_mask"
 ) -> list[Case]:
-    """Axial slices of every `PATIENT_…_t1ce.nii.gz` beside its `…_mask.nii.gz`; blank slices are left out.
+    """`scan_slices` of every `PATIENT_…_t1ce.nii.gz` of a folder beside its `…_mask.nii.gz`.
 
     `scan` and `mask` are the ends of the two names.
-
-    A slice that the mask touches is a traced case of class `label`, another one of class `normal`: of the same scanner,
-    patient and day, so that nothing but the lesion tells them apart.
     """
-
-    @lru_cache(maxsize=2)
-    def planned(path: Path) -> _Planned:
-        return _Planned(path, path.with_name(path.name.replace(scan, mask)), bundle)
-
-    def read(path: Path, number: int) -> Pixels:
-        found = planned(path)
-        outline = found.masks[number]
-        return Pixels(found.images[number], {"masks": outline} if outline.any() else {})
-
-    cases = []
-    for path in sorted(folder.glob(f"*{scan}.nii.gz")):
-        for number, index in enumerate(planned(path).indices):
-            traced = bool(planned(path).masks[number].any())
-            known = ("ax", "", spacing_of(bundle), traced)
-            shown, patient = (label if traced else normal), path.name.split("_")[0]
-            cases.append(Case(f"{path.name}#{index}", patient, shown, partial(read, path, number), *known))
-    return cases
+    paths = sorted(folder.glob(f"*{scan}.nii.gz"))
+    scans = [Scan(path, path.name.split("_")[0], "", path.with_name(path.name.replace(scan, mask))) for path in paths]
+    return scan_slices(scans, bundle, label, normal)
 
 
 def describe(cases: Sequence[Case]) -> dict[str, object]:

@@ -90,7 +90,7 @@ class MapMaker:
     def __init__(self, model: HRCAM, methods: Sequence[str] | None = None) -> None:
         self.model = model
         own = HRCAMMaps(model)
-        self.default = own.default
+        self.default, self.coarsest = own.default, own.methods[-1].name
         self._shared = SharedPass(model)
         self._families: list[Family] = [own, *rival_families(model, self._shared), Baselines()]
         everything = tuple(method for family in self._families for method in family.methods)

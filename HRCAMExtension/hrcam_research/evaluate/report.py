@@ -38,6 +38,10 @@ better part of an hour each.
 """
 
 
+_SIGNIFICANT = 0.05
+_OUTSIDE = "lgg"
+"""Begins the names of sets of other hospitals."""
+
 _HEAD = (
     "Method",
     "By",
@@ -68,7 +72,7 @@ def write_report(folder: Path) -> Path:
     """Write RESULTS.md from every `results/*.json` of a folder, in the order of the file names; returns its path."""
     found = [read_json(path, FORMAT, FORMAT_VERSION) for path in sorted((folder / "results").glob("*.json"))]
     path = folder / "RESULTS.md"
-    text = ["# Results", "", *first_page(folder), *_slices_as_shown(found), _INTRODUCTION]
+    text = ["# Results", "", *first_page(folder), *_beside_rivals(found), *_slices_as_shown(found), _INTRODUCTION]
     path.write_text("\n".join([*text, *(_section(results) for results in found)]), encoding="utf-8")
     return path
 
@@ -94,6 +98,32 @@ def _slices_as_shown(found: Sequence[Results]) -> list[str]:
     text = ("AP, pointing and Dice at a fitted threshold are of the true class's map; as shown: of the predicted "
             "class, at the model's own levels, withheld where the image is called normal.")  # fmt: skip
     return ["## Single images of people kept from training", "", text, "", *table(head, rows), ""]
+
+
+def _beside_rivals(found: Sequence[Results]) -> list[str]:
+    """The default map less the best other method, of each set and measure, those of other hospitals first."""
+    rows = []
+    for results in found:
+        for name, summary in results["localization"].items():
+            for metric in ("ap", "dice", "pointing"):
+                best = summary["best_rival"].get(metric)
+                if best is None:
+                    continue
+                rivals = summary["difference"][metric]
+                p_value = rivals[best]["p_value"]
+                ahead = sum((one["mean"] or 0) > 0 and (one["p_value"] or 0) < _SIGNIFICANT for one in rivals.values())
+                rows.append((
+                    name, f"`{results['model']['name']}` {results['model']['version']}", _title(metric), f"`{best}`",
+                    _signed(rivals[best]), "–" if p_value is None else f"{p_value:.2g}", f"{ahead} of {len(rivals)}",
+                    str(summary["patients"]),
+                ))  # fmt: skip
+    if not rows:
+        return []
+    rows.sort(key=lambda row: (not row[0].startswith(_OUTSIDE), row[0]))
+    head = ("Images", "Model", "Measure", "Best of the others", "Difference", "p", "Others that it passes", "Patients")
+    text = ("The default map less the best other method of the same network, or the best *baseline*, by patient; "
+            f"passed: those that it is above at p < {_SIGNIFICANT}. All methods stand in the tables below.")
+    return ["## Beside other methods and baselines", "", text, "", *table(head, rows), ""]
 
 
 def _section(results: Results) -> str:

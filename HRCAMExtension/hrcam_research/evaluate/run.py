@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import hrcam
 import torch
 from hrcam.bundle.bundle import Bundle
-from hrcam.errors import InputError
 
 from hrcam_research.evaluate import data, faithfulness_section, figures, lesions, midbrains
 from hrcam_research.evaluate.case import Case, spread
@@ -22,6 +21,7 @@ from hrcam_research.evaluate.classification_section import evaluate_classificati
 from hrcam_research.evaluate.cost import measure_cost
 from hrcam_research.evaluate.localization import MapMaker, MapTable, Progress, evaluate_maps
 from hrcam_research.evaluate.report import FORMAT, FORMAT_VERSION, Results
+from hrcam_research.evaluate.scans import EXTERNAL, SMALLEST_PX, find_scan_sets
 from hrcam_research.evaluate.shown import judge_shown
 from hrcam_research.evaluate.summary import pick_cases, summarize
 
@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 
 NORMALS = 100
 MONTAGE_ROWS = 2
+EVERY = 2
+"""Of the slices of scans of other hospitals, on which all methods are judged beside each other."""
+
+_PARTS = ("data", "localization", "shown", "figures")
 _COST_SIDE = 96
 _PACKAGES = ("torch", "torchcam", "captum", "monai", "scikit-learn", "scipy", "numpy")
 
@@ -40,7 +44,8 @@ class Settings:
 
     `cases` limits the images of each set (None takes all); `judged` is how many images faithfulness and
     randomization are measured on (0 leaves both out); `split` is taken of a folder with a table of its own (None: all).
-    `sets` names the sets that are measured, wholly ("lgg FLAIR") or by the first word ("lgg"); None: all.
+    `sets` names the sets that are measured: exactly, or by the folder that several lie in ("lgg" is "lgg FLAIR" too);
+    None: all.
     """
 
     cases: int | None = None
@@ -53,7 +58,7 @@ class Settings:
 
     def wants(self, name: str) -> bool:
         """Whether the set of this name is to be measured."""
-        return self.sets is None or any(name == one or name.split(" ")[0].rstrip(",") == one for one in self.sets)
+        return self.sets is None or any(one in (name, name.split(" ")[0]) for one in self.sets)
 
 
 @dataclass(frozen=True)
@@ -67,14 +72,22 @@ class EvaluationSet:
     few_methods: bool = False
     midbrains: midbrains.Midbrains | None = None
 
+    @property
+    def name_without(self) -> str:
+        """What the images without lesion are called."""
+        return f"{self.name}, without lesion"
 
-def find_sets(bundle: Bundle, folder: Path, split: str | None = "val") -> list[EvaluationSet]:
+
+def find_sets(
+    bundle: Bundle, folder: Path, split: str | None = "val", wants: Callable[[str], bool] = lambda _: True
+) -> list[EvaluationSet]:
     """The sets of a data folder whose labels the bundle knows.
 
     A folder with a table of its own (see `data`) is one set, of which `split` is taken (None: all). Else `t1ce_slices`
     (val), with the held-out `no_tumor` images as normal ones, and `t1ce_volumes`, whose slices beside the tumor are
-    the normal ones. For a model of `lesion` lesions are simulated in the folder's heads (`lesions`). For a 3D model of
-    `nigral_loss` midbrains are generated; it needs no data.
+    the normal ones. For a model of `lesion` lesions are simulated in the folder's heads (`lesions`). For both, slices
+    of scans of other hospitals. For a 3D model of `nigral_loss` midbrains are generated; it needs no data. `wants`
+    says of a set's name whether it is wanted.
     """
     known = set(bundle.class_names)
     healthy = [kind.name for kind in bundle.classes if not kind.pathology]
@@ -90,7 +103,10 @@ def find_sets(bundle: Bundle, folder: Path, split: str | None = "val") -> list[E
     if lesions.LABEL in known and len(known) == 2:
         found = lesions.lesion_sets(bundle, folder)
         big = bundle.dimension == 3  # all methods' maps of 24 volumes would take 9 GB of scratch
-        return [EvaluationSet(one.name, one.cases, one.normals, one.note, big or n > 0) for n, one in enumerate(found)]
+        simulated = [
+            EvaluationSet(one.name, one.cases, one.normals, one.note, big or n > 0) for n, one in enumerate(found)
+        ]
+        return [one for one in [*simulated, *_outside(bundle, folder, lesions.LABEL, wants)] if wants(one.name)]
     if bundle.dimension != 2:
         return [_midbrains(bundle)] if midbrains.LABEL in known and len(known) == 2 else []
     sets = []
@@ -110,7 +126,25 @@ def find_sets(bundle: Bundle, folder: Path, split: str | None = "val") -> list[E
         traced = [case for case in slices if case.traced]
         rest = [case for case in slices if not case.traced]
         sets.append(EvaluationSet("t1ce_volumes", traced, rest, f"the model's training: {used}", few_methods=True))
-    return [one for one in sets if one.cases]
+    if "glioma" in known:
+        sets += _outside(bundle, folder, "glioma", wants)
+    return [one for one in sets if one.cases and wants(one.name)]
+
+
+def _outside(bundle: Bundle, folder: Path, label: str, wants: Callable[[str], bool]) -> list[EvaluationSet]:
+    """Slices of scans of hospitals that taught no model; of 2D models alone."""
+    healthy = [kind.name for kind in bundle.classes if not kind.pathology]
+    if bundle.dimension == 3 or not healthy:
+        return []
+    found = []
+    for one in find_scan_sets(folder):
+        if one.origin == EXTERNAL and one.scans[0].outline and wants(one.name):
+            slices = data.scan_slices(one.scans, bundle, label, healthy[0], SMALLEST_PX, EVERY)
+            traced, rest = ([case for case in slices if case.traced is kind] for kind in (True, False))
+            note = (f"of hospitals that taught no model; of each scan's slices with {SMALLEST_PX} outlined pixels or "
+                    f"more, and of those with none, one in {EVERY}")  # fmt: skip
+            found.append(EvaluationSet(one.name, traced, rest, note, few_methods=True))
+    return found
 
 
 def _midbrains(bundle: Bundle) -> EvaluationSet:
@@ -120,28 +154,20 @@ def _midbrains(bundle: Bundle) -> EvaluationSet:
 
 
 def evaluate_bundle(
-    bundle: Bundle, folder: Path, out: Path, settings: Settings, progress: Progress | None = None,
-    keep: Callable[[Results], None] | None = None, earlier: Results | None = None,
+    bundle: Bundle, sets: Sequence[EvaluationSet], folder: Path, out: Path, settings: Settings,
+    progress: Progress | None = None, keep: Callable[[Results], None] | None = None, earlier: Results | None = None,
 ) -> Results:  # fmt: skip
     """Evaluate a bundle and draw its figures under `out`/figures.
 
     Parameters
     ----------
+    sets : of `find_sets`, at least one.
     keep : called with what is known so far after each set and each further part, so that nothing is lost.
-    earlier : results of the same weights, to which the sets that `settings` names are added. Where it names sets,
-        answers, faithfulness and cost are not measured and stay as they were.
-
-    Raises
-    ------
-    InputError : no data in the folder fit the bundle; an unknown method.
+    earlier : results of the same weights. Sets that were measured by the same source with the same settings are taken
+        from there, so that a stopped evaluation goes on. Where `settings` names sets the others stay too, and answers,
+        faithfulness and cost are not measured.
     """
     keep = keep or (lambda _: None)
-    sets = [one for one in find_sets(bundle, folder, settings.split) if settings.wants(one.name)]
-    if not sets:
-        raise InputError(
-            f"{folder} holds no image of a class that {bundle.name} knows ({', '.join(bundle.class_names)}).",
-            "Give a folder with t1ce_slices, or one with slices.csv.",
-        )
     torch.manual_seed(0)
     model = bundle.build().to(settings.device)
     results: Results = {
@@ -162,15 +188,21 @@ def evaluate_bundle(
             "Python": platform.python_version(),
             **{package: version(package) for package in _PACKAGES},
         },
-        "data": {},
-        "localization": {},
-        "shown": {},
-        "figures": {},
+        **{key: {} for key in _PARTS},
     }
+    asked = {"commit": results["commit"], "cases": settings.cases, "split": settings.split,
+             "methods": list(settings.methods or ())}  # fmt: skip
+    before = earlier or {}
     if settings.sets and earlier is not None:
         results = {**earlier, **{key: results[key] for key in ("model", "commit", "versions")}}
     for one in sets:
+        if _is_measured(before, one.name, asked):
+            names = {one.name, one.name_without}
+            for key in _PARTS:
+                results[key] |= {name: part for name, part in before[key].items() if name in names}
+            continue
         _localize(results, bundle, model, one, out, settings, progress)
+        results["data"][one.name]["asked"] = asked
         keep(results)
     if settings.sets:
         return results
@@ -200,6 +232,12 @@ def evaluate_bundle(
     return results
 
 
+def _is_measured(earlier: Results, name: str, asked: dict[str, Any]) -> bool:
+    """Whether a set need not be measured again; a source that is changed or not known may measure otherwise."""
+    known = earlier.get("data", {}).get(name, {}).get("asked") == asked
+    return known and re.fullmatch("[0-9a-f]+", asked["commit"]) is not None
+
+
 def _localize(
     results: Results, bundle: Bundle, model: HRCAM, one: EvaluationSet, out: Path, settings: Settings,
     progress: Progress | None,
@@ -209,7 +247,7 @@ def _localize(
     if methods is None and one.few_methods:
         maker = MapMaker(model)
         beside = [name for name in maker.names(slow=False) if name.startswith("baseline/")]
-        methods = (*faithfulness_section.main_methods(maker), f"{maker.default} 0–1", *beside)
+        methods = (*faithfulness_section.main_methods(maker), f"{maker.default} 0–1", maker.coarsest, *beside)
     table = evaluate_maps(
         model, cases, bundle.class_names, methods, normals=normals, batch_size=settings.batch_size, progress=progress,
         evidence_levels=bundle.evidence_levels,
@@ -220,7 +258,7 @@ def _localize(
     results.setdefault("shown", {})[one.name] = shown
     results["data"][one.name] = {**data.describe(cases), "note": one.note, "commit": results["commit"]}
     if normals:
-        results["data"][f"{one.name}, without lesion"] = data.describe(normals)
+        results["data"][one.name_without] = data.describe(normals)
     results["localization"][one.name] = summary
     results["figures"][one.name] = _draw(bundle, model, one.name, cases, table, summary, out)
 

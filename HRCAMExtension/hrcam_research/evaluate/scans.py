@@ -25,6 +25,7 @@ from sklearn.metrics import roc_auc_score
 
 from hrcam_research.evaluate import metrics, midbrains
 from hrcam_research.evaluate.baselines import baseline_maps
+from hrcam_research.evaluate.data import Scan
 
 SMALLEST_PX = 50
 """Outlined pixels that a slice must have to be judged alone."""
@@ -34,17 +35,6 @@ EXTERNAL = "never trained on"
 MAP = "map"
 _INTENSITY = {"kind": "percentile", "low": 1.0, "high": 99.5, "foreground": "otsu"}
 _SEQUENCES = {"flair": "FLAIR", "post": "T1-CE", "pre": "T1"}
-
-
-@dataclass(frozen=True)
-class Scan:
-    """A file, whose it is, and the outline of its pathology (None: a healthy head); `hull`: the outline is a rim."""
-
-    path: Path
-    patient: str
-    site: str = ""
-    outline: Path | None = None
-    hull: bool = False
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from hrcam.errors import InputError
 from hrcam_research.evaluate.data import data_folder
 from hrcam_research.evaluate.report import FORMAT, FORMAT_VERSION, write_report
 from hrcam_research.evaluate.results_file import read_json, write_json
-from hrcam_research.evaluate.run import Settings, commit, evaluate_bundle, find_sets
+from hrcam_research.evaluate.run import EvaluationSet, Settings, commit, evaluate_bundle, find_sets
 from hrcam_research.evaluate.scan_report import evaluate_scans
 from hrcam_research.evaluate.scans import find_scan_sets, reads_heads
 
@@ -52,7 +52,7 @@ def evaluate_models(
         if images:
             path = out / "results" / f"{bundle.name}.json"
             keep = partial(write_json, path=path)
-            keep(evaluate_bundle(bundle, place, out, settings, _told(say), keep, _earlier(path, bundle)))
+            keep(evaluate_bundle(bundle, images, place, out, settings, _told(say), keep, _earlier(path, bundle)))
         evaluate_scans(bundle, scans, out, commit(), settings.device, settings.cases, _told(say))
         say(f"{bundle.name}: {time.monotonic() - started:.0f} s")
     if not measured:
@@ -64,15 +64,14 @@ def evaluate_models(
     return report
 
 
-def _sets_of(bundle: Bundle, place: Path, settings: Settings, must_fit: bool) -> list[str]:
-    """Names of the sets of images that a bundle is measured on; a table with unknown labels fits no bundle."""
+def _sets_of(bundle: Bundle, place: Path, settings: Settings, must_fit: bool) -> list[EvaluationSet]:
+    """The sets of images that a bundle is measured on; a table with unknown labels fits no bundle."""
     try:
-        found = [one.name for one in find_sets(bundle, place, settings.split) if settings.wants(one.name)]
+        return find_sets(bundle, place, settings.split, settings.wants)
     except InputError:
         if must_fit:
             raise
         return []
-    return found
 
 
 def _earlier(path: Path, bundle: Bundle) -> dict[str, Any] | None:

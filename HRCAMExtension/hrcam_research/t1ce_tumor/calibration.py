@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from hrcam.cam.model import HRCAM
 from hrcam.run.volume_rule import softmax, volume_logits
-from hrcam_train.calibrate import Calibration, slice_temperature, strongest_evidence, withholding_of
+from hrcam_train.calibrate import Calibration, at_even_odds, slice_temperature, strongest_evidence, withholding_of
 from hrcam_train.evidence_levels import fit_evidence_levels, level_rates, lower_possible
 from hrcam_train.predict import Floats, Prediction, predict
 from hrcam_train.prepare_cases import PreparedCase
@@ -74,7 +74,8 @@ def calibrate(hrcam: HRCAM, tumors: Images, normals: Images, scans: Images, seed
     withheld = _logits(predictions)[len(tumors) :].argmax(1) == CLASSES.index(NORMAL)  # single images: no rule
     peaks = np.where(withheld, -np.inf, [one.max() for one in absent])
     levels = lower_possible(fit_evidence_levels(absent), peaks)
-    return Calibration(temperature, rule, levels, level_rates(absent, levels), withholding)
+    told, withheld_above = at_even_odds(rule, withholding, _PATHOLOGY)
+    return Calibration(temperature, told, levels, level_rates(absent, levels), withheld_above)
 
 
 def _logits(predictions: Iterable[Prediction]) -> Floats:
