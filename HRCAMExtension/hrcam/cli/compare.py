@@ -39,6 +39,7 @@ def compare_files(
     batch_size: given.BatchSize = None,
     engine: given.Engine = "auto",
     minimum_region: given.MinimumRegion = 0.0,
+    place: given.NamePlaces = False,
     no_overview: given.NoOverview = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier comparison.")] = False,
     quiet: given.Quiet = False,
@@ -59,7 +60,7 @@ def compare_files(
 
     console, errors = Console(quiet=quiet, highlight=False), Console(stderr=True, highlight=False, soft_wrap=True)
     options = Options(class_name, plane, device, precision, batch_size, fusion, engine=engine,
-                      minimum_region_ml=minimum_region)
+                      minimum_region_ml=minimum_region, place=place)
     bundle = load_checked(model, options, errors)
     first, second = read_volume(earlier), read_volume(later)
     existing = [one for one in (first, second) if (out / f"{one.name}{COMPARISON_SUFFIX}").exists()]
@@ -78,6 +79,7 @@ def _print(console: Console, found: Comparison) -> None:
 
     from ..compare.comparison import summary_of
     from ..output.drawing import milliliters
+    from ..run.units import in_units, name_levels, spell_units
     from ..words import printable, readable
 
     console.print(f"{printable(found.later.case)}: {summary_of(found)}", markup=False)
@@ -87,14 +89,17 @@ def _print(console: Console, found: Comparison) -> None:
         return
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     class_name = printable(readable(found.later.shown_class))
-    for heading in (f"  evidence for {class_name}", "earlier", "later", "diameter", "peak", "RAS (mm)"):
+    levels = found.later.evidence_levels
+    for heading in (f"  evidence for {class_name}", "earlier", "later", "diameter", "evidence", "RAS (mm)", ""):
         table.add_column(heading)
     for one in found.changes:
-        peaks = ["–" if peak is None else f"{peak:.3g}" for peak in (one.peak_earlier, one.peak_later)]
+        peaks = ["–" if peak is None else spell_units(in_units(peak, levels))
+                 for peak in (one.peak_earlier, one.peak_later)]
         table.add_row(f"  {one.number} {one.call}", milliliters(one.volume_earlier_ml),
                       milliliters(one.volume_later_ml), f"{one.diameter_change_mm:+.1f} mm", " to ".join(peaks),
-                      " ".join(f"{x:.0f}" for x in one.peak_ras))
+                      " ".join(f"{x:.0f}" for x in one.peak_ras), one.place.words if one.place else "")
     console.print(table)
     limits = found.repeatability
+    console.print(f"Evidence is in units of the weakest level: {name_levels(levels)}.", markup=False)
     console.print(f"Diameters count as changed from {limits.diameter_mm:.1f} mm on; the scans were registered to "
                   f"{found.alignment.agreement_mm:.1f} mm ({found.alignment.method}).", markup=False)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from ..run.result import FloatArray, Point, Region
+from ..run.result import FloatArray, Place, Point, Region
 from .matching import Match, Numbers, by_label
 from .repeatability import Repeatability, diameter_of
 
@@ -48,6 +48,7 @@ class RegionChange:
     overlap : Dice coefficient of the matched regions.
     peak_ras : strongest voxel in the later scan's space, RAS mm, on the later date where the region is found then.
     plane, slice_index : the later scan's slice through it.
+    place : where in the brain it lies, where that was asked for and is known.
     """
 
     number: int
@@ -64,6 +65,7 @@ class RegionChange:
     peak_ras: Point
     plane: str
     slice_index: int
+    place: Place | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +116,7 @@ def _change(
         0, _call(before, after, growth, peak_e, peak_l, covered, limits), match.earlier, match.later, volume_e,
         volume_l, growth, peak_e, peak_l,
         float((dates.later_map[seen] - dates.earlier_map[seen]).mean(dtype=np.float64)) if seen.any() else 0.0,
-        match.overlap, strongest.peak_ras, strongest.plane, strongest.slice_index,
+        match.overlap, strongest.peak_ras, strongest.plane, strongest.slice_index, strongest.place,
     )
 
 

@@ -75,6 +75,7 @@ class Comparison:
             "intended_use": RESEARCH_USE,
             "case": self.later.case,
             "shown_class": self.later.shown_class,
+            "evidence_levels": [asdict(level) for level in self.later.evidence_levels],
             "earlier": _date(self.earlier, self.earlier_acquisition),
             "later": _date(self.later, self.later_acquisition),
             "alignment": {

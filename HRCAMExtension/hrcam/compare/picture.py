@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -32,7 +32,8 @@ from ..output.drawing import (
     slice_extent,
     write,
 )
-from ..run.result import RESEARCH_USE, LabelArray, percent
+from ..run.result import RESEARCH_USE, EvidenceLevel, LabelArray, percent
+from ..run.units import in_units, name_levels, spell_units
 from ..scan.intensity import find_scale
 from ..scan.sampling import displayed
 from ..words import readable
@@ -87,8 +88,8 @@ def _header(figure: Figure, comparison: Comparison) -> None:
                                 ("later", comparison.later, comparison.later_acquisition)):
         when = taken.shown or shorten(result.case, 30)
         dates.append(f"{name} ({when}): {readable(result.predicted)} {percent(result.probabilities[result.predicted])}")
-    write(figure, 0.02, 0.925, f"Evidence for {readable(comparison.later.shown_class)}   ·   " + "   ·   ".join(dates),
-          size=12, color=FAINT)
+    write(figure, 0.02, 0.925, f"Evidence for {readable(comparison.later.shown_class)} "
+          f"({name_levels(comparison.later.evidence_levels)})   ·   " + "   ·   ".join(dates), size=12, color=FAINT)
     if comparison.warnings:
         write(figure, 0.02, 0.045, "Note: " + shorten(comparison.warnings[0], 165), size=9.5, color="#ffb454")
 
@@ -119,7 +120,7 @@ def _draw_column(
         frame(axes, plane)
         _name_row(axes, name, column)
         if row == 0:
-            _title(axes, change)
+            _title(axes, change, comparison.later.evidence_levels)
     axes = figure.add_subplot(grid[2, column])
     scale = find_scale(later.array, DISPLAY_RECIPE)
     draw_gray(axes, later.array, geometry, plane, index, (scale.low, 1.3 * scale.high), box)
@@ -143,15 +144,18 @@ def _name_row(axes: Axes, name: str, column: int) -> None:
                   fontsize=12)
 
 
-def _title(axes: Axes, change: RegionChange) -> None:
+def _title(axes: Axes, change: RegionChange, levels: Sequence[EvidenceLevel]) -> None:
     height = axes.get_position().height
     r, a, s = change.peak_ras
-    place = f"{'R' if r >= 0 else 'L'} {abs(r):.0f} {'A' if a >= 0 else 'P'} {abs(a):.0f} " \
+    where = f"{'R' if r >= 0 else 'L'} {abs(r):.0f} {'A' if a >= 0 else 'P'} {abs(a):.0f} " \
             f"{'S' if s >= 0 else 'I'} {abs(s):.0f} mm"
-    write(axes, 0.0, 1 + 0.030 / height, f"{change.number}: {change.call}", size=12, weight="bold",
+    peaks = " to ".join("–" if peak is None else spell_units(in_units(peak, levels))
+                        for peak in (change.peak_earlier, change.peak_later))
+    write(axes, 0.0, 1 + 0.030 / height, f"{change.number}: {change.call}, evidence {peaks}", size=12, weight="bold",
           transform=axes.transAxes, color=to_hex(CALLS[change.call]))
     sizes = f"{milliliters(change.volume_earlier_ml)} to {milliliters(change.volume_later_ml)}"
-    write(axes, 0.0, 1 + 0.010 / height, f"{sizes} · {change.plane} {change.slice_index + 1} · {place}",
+    where += f" · {change.place.words}" if change.place else ""
+    write(axes, 0.0, 1 + 0.010 / height, f"{sizes} · {change.plane} {change.slice_index + 1} · {where}",
           size=8.5, color=FAINT, transform=axes.transAxes)
 
 

@@ -14,8 +14,9 @@ import numpy as np
 from ..align.rigid import Alignment, align, check_alignment
 from ..align.transforms import Matrix, carried, inverse, moved
 from ..bundle.bundle import Bundle
-from ..errors import InputError
+from ..errors import HRCAMError, InputError
 from ..localize import Options, Progress, localize
+from ..place.name import placed, to_template
 from ..run.result import Point, Region, Result
 from ..scan.geometry import LPS_TO_RAS, Geometry
 from ..scan.volume import Volume
@@ -27,7 +28,7 @@ from .repeatability import measure_repeatability
 
 SHARED, GIVEN = "shared frame of reference", "given"
 
-_SHARES = {"earlier": (0.0, 0.3), "later": (0.3, 0.6), "aligning": (0.6, 0.8), "repeating": (0.8, 0.97)}
+_SHARES = {"aligning": (0.02, 0.2), "earlier": (0.2, 0.45), "later": (0.45, 0.7), "repeating": (0.7, 0.95)}
 """Part of the work to its share of the whole job, first and last."""
 
 
@@ -47,7 +48,8 @@ def compare(
     Parameters
     ----------
     earlier, later : two scans of one person; where DICOM dates say otherwise, they change places, with a warning.
-    bundle, options : the model and how to localize, as for ``localize``; both scans alike.
+    bundle, options : the model and how to localize, as for ``localize``; both scans alike. With ``options.place`` each
+        region's place is named from the registration of the later scan alone.
     aligned : the scans lie in one space already and are not registered; so are those whose DICOM frame of reference
         is the same.
     copies : of one of the scans, localized to measure repeatability.
@@ -77,18 +79,21 @@ def compare(
                         f"{second.shown}. They changed places.")
     report, clock = progress or (lambda stage, done: None), _Clock()
     with clock.stage("Aligning"):  # it takes less than localizing, and may end the job
-        report("Aligning", 0.0)
+        report("Aligning", _SHARES["aligning"][0])
         alignment = _alignment(earlier, later, first, second, aligned, warnings)
     with clock.stage("Localizing"):
         found = _localize_both(earlier, later, bundle, options, report, cancelled)
     with clock.stage("Repeating"):
         sure, scan = (found[1], later) if found[1].regions else (found[0], earlier)
-        same = replace(options, class_name=sure.shown_class, faithfulness=False, keep_levels=False)
+        same = replace(options, class_name=sure.shown_class, faithfulness=False, keep_levels=False, place=False)
         limits = measure_repeatability(
             scan, sure, lambda copy: localize(copy, bundle, same, _part(report, "repeating"), cancelled), copies)
     with clock.stage("Comparing"):
-        report("Comparing", 0.97)
-        dates, there = _on_later_grid(earlier, later, *found, alignment.later_to_earlier), alignment.later_to_earlier
+        report("Comparing", 0.95)
+        there = alignment.later_to_earlier
+        if options.place:
+            found = _with_places(found, later, there, warnings)
+        dates = _on_later_grid(earlier, later, *found, there)
         changes = call_changes(dates, match_regions(dates.earlier_numbers, dates.later_numbers, later.geometry), limits)
         change = np.where(dates.covered, dates.later_map - dates.earlier_map, np.float32(0))
     return Comparison(
@@ -147,6 +152,7 @@ def _localize_both(
     cancelled: Callable[[], bool] | None,
 ) -> tuple[Result, Result]:
     """Both scans' evidence for one class: the likelier pathology of the two dates where none is asked for."""
+    options = replace(options, place=False)
     found = [localize(volume, bundle, options, _part(report, name), cancelled)
              for name, volume in (("earlier", earlier), ("later", later))]
     if found[0].shown_class != found[1].shown_class:
@@ -158,6 +164,21 @@ def _localize_both(
                 again = localize(volume, bundle, asked, cancelled=cancelled)
                 found[n] = _withhold(again) if found[n].withheld else again
     return found[0], found[1]
+
+
+def _with_places(
+    found: tuple[Result, Result], later: Volume, later_to_earlier: Matrix, warnings: list[str]
+) -> tuple[Result, Result]:
+    """Both results with places; one registration to the template serves both dates."""
+    if not (found[0].regions or found[1].regions):
+        return found
+    try:
+        there = to_template(later)
+    except HRCAMError as error:
+        warnings.append(f"Places are not named: {error}")
+        return found
+    before = replace(there, template_to_scan=later_to_earlier @ there.template_to_scan)
+    return placed(found[0], before), placed(found[1], there)
 
 
 def _withhold(result: Result) -> Result:

@@ -37,8 +37,9 @@ FILES: Mapping[str, str] = {
 COMPARISON_SUFFIX = "_comparison.json"
 
 COLUMNS = ("number", "call", "volume_earlier_ml", "volume_later_ml", "diameter_change_mm", "peak_earlier", "peak_later",
-           "evidence_change", "overlap", "peak_r", "peak_a", "peak_s", "plane", "slice_index", "earlier", "later")
-"""Of the table; positions RAS mm in the later scan's space, evidence in logits."""
+           "evidence_change", "overlap", "peak_r", "peak_a", "peak_s", "plane", "slice_index", "earlier", "later",
+           "place", "mni_r", "mni_a", "mni_s")
+"""Of the table; positions RAS mm in the later scan's space and in MNI space, evidence in logits."""
 
 
 def write_comparison(
@@ -105,6 +106,8 @@ def table_row(change: RegionChange) -> dict[str, Any]:
     """A region's change as flat columns (`COLUMNS`)."""
     record: dict[str, Any] = {name: getattr(change, name, None) for name in COLUMNS}
     record |= dict(zip(("peak_r", "peak_a", "peak_s"), change.peak_ras, strict=True))
+    if change.place is not None:
+        record |= {"place": change.place.words, **dict(zip(COLUMNS[-3:], change.place.mni_ras, strict=True))}
     record |= {side: " + ".join(map(str, getattr(change, side))) for side in ("earlier", "later")}
     return {name: spreadsheet_cell(value) for name, value in record.items()}
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from ..align.affine import TemplateAlignment, align_to_template
 from ..align.transforms import inverse, moved
-from ..errors import HRCAMError
+from ..errors import HRCAMError, InputError
 from ..run.regions import number_regions
 from ..run.result import Place, Region, Result
 from ..scan.geometry import LPS_TO_RAS
@@ -33,23 +33,34 @@ def with_places(result: Result, volume: Volume) -> Result:
     if not result.regions:
         return result
     try:
-        found = align_to_template(volume, working_template())
+        return placed(result, to_template(volume))
     except HRCAMError as error:
-        return _unplaced(result, str(error))
+        return replace(result, warnings=(*result.warnings, f"Places are not named: {error}"))
+
+
+def to_template(volume: Volume) -> TemplateAlignment:
+    """How a scan of a brain lies to the template.
+
+    Raises
+    ------
+    HRCAMError : that cannot be told, or not be trusted, or there is no template.
+    """
+    try:
+        found = align_to_template(volume, working_template())
     except (RuntimeError, np.linalg.LinAlgError):  # what SimpleITK and numpy raise for images without a head
-        return _unplaced(result, "the scan could not be brought to the template.")
+        raise InputError("The scan cannot be brought to the template.", "Does it show a brain?") from None
+    if not found.trusted:
+        raise InputError("The registration to the template did not pass its checks.", "Does the scan show a brain?")
+    return found
+
+
+def placed(result: Result, found: TemplateAlignment) -> Result:
+    """The result with the place of each region, given how its scan lies to the template."""
     record = {"agreement_mm": found.agreement_mm, "similarity": found.similarity, "sizes": list(found.sizes),
               "template_to_scan_ras": (LPS_TO_RAS @ found.template_to_scan @ LPS_TO_RAS).tolist()}
-    noted = replace(result, provenance={**result.provenance, "place": record})
-    if not found.trusted:
-        return _unplaced(noted, "the registration to the template did not pass its checks.")
     numbers = number_regions(result.labels, result.geometry, result.regions)
-    return replace(noted, regions=tuple(
+    return replace(result, provenance={**result.provenance, "place": record}, regions=tuple(
         replace(region, place=_place(region, numbers, result, found)) for region in result.regions))
-
-
-def _unplaced(result: Result, why: str) -> Result:
-    return replace(result, warnings=(*result.warnings, f"Places are not named: {why}"))
 
 
 def place_at(mni_ras: npt.ArrayLike, weights: npt.NDArray[np.floating] | None = None,

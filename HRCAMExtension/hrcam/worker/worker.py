@@ -16,14 +16,12 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import IO, Any
 
-from ..errors import Cancelled, HRCAMError, InputError
+from ..errors import Cancelled, HRCAMError
 from ..memory import keep_memory
-from ..scan.io.formats import safe_name
 from .protocol import PROTOCOL, Events, ProtocolError, read_requests
 
 MAX_QUEUED = 16
@@ -140,7 +138,8 @@ class Worker:
         """Run by the main thread; whatever happens, exactly one ``done`` or ``error`` is sent."""
         request_id = request["id"]
         operations: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
-            "hello": self._hello, "folder": self._make_folder, "load": self._load, "localize": self._localize}
+            "hello": self._hello, "folder": self._make_folder, "load": self._load,
+            "localize": self._compute, "compare": self._compute, "place": self._compute}
         try:
             if request_id in self._cancelled:
                 raise Cancelled
@@ -187,36 +186,15 @@ class Worker:
         warm_up(bundle, Options(device=request.get("device", "auto"), scans=request.get("scans", 1)))
         return {"model": bundle.name, "version": bundle.version}
 
-    def _localize(self, request: dict[str, Any]) -> dict[str, Any]:
-        from ..bundle.bundle import load_bundle
-        from ..localize import Options, localize
-        from ..scan.volume import read_volume
-        from .files import write_arrays
+    def _compute(self, request: dict[str, Any]) -> dict[str, Any]:
+        from .jobs import JOBS, Reporter
 
-        progress = _Progress(self.events, request["id"])
-
-        def cancelled() -> bool:
-            return self.stopping.is_set() or self.events.closed.is_set() or request["id"] in self._cancelled
-
-        for key in ("input", "output"):
-            if not Path(request[key]).is_absolute():
-                raise InputError(f'The {key} "{request[key]}" is not an absolute path.', "Give the whole path.")
-        progress("Reading", 0.0)
-        began = time.perf_counter()
-        volume = read_volume(request["input"])
-        volume = replace(volume, name=safe_name(request.get("name", volume.name)),
-                         source=request.get("source", volume.source),
-                         modality=request.get("modality", volume.modality))
-        read = time.perf_counter() - began
-        result = localize(volume, load_bundle(request["model"]), Options(**request.get("options", {})), progress,
-                          cancelled)
-        result = replace(result, timings={"Reading": read, **result.timings})
-        for warning in result.warnings:
-            self.events.send("warning", request["id"], message=warning)
-        if cancelled():
-            raise Cancelled
-        progress("Writing", 0.95)
-        return {"case": result.case, **write_arrays(result, Path(request["output"]))}
+        request_id = request["id"]
+        return JOBS[request["op"]](request, Reporter(
+            _Progress(self.events, request_id),
+            lambda message: self.events.send("warning", request_id, message=message),
+            lambda: self.stopping.is_set() or self.events.closed.is_set() or request_id in self._cancelled,
+        ))
 
 
 class _Progress:

@@ -18,7 +18,8 @@ from hrcam.compare.run import compare
 from hrcam.compare.write import write_comparison
 from hrcam.errors import InputError, OutputError
 from hrcam.localize import Options
-from hrcam.run.result import Region
+from hrcam.run.result import Place, Region
+from hrcam.run.units import spell_units
 from hrcam.scan.geometry import Geometry
 
 PLACES = {"left": (-9.0, 6.0, 0.0), "right": (9.0, 6.0, 0.0), "back": (0.0, -10.0, 4.0)}
@@ -75,6 +76,8 @@ def test_files_are_whole_and_say_the_same(found, tmp_path):
     files = write_comparison(found, tmp_path)
     document = json.loads(files["result"].read_text())
     validate_comparison(document)
+    assert document["evidence_levels"][0]["threshold"] == found.later.evidence_levels[0].threshold
+    assert document["changes"][0]["peak_later"] == pytest.approx(found.changes[0].peak_later), "files keep logits"
     assert document["calls"]["new"] == 1 and document["files"]["picture"] == "july_comparison.png"
     rows = list(csv.DictReader(files["table"].open()))
     assert [row["call"] for row in rows] == [change.call for change in found.changes]
@@ -83,6 +86,30 @@ def test_files_are_whole_and_say_the_same(found, tmp_path):
     assert files["picture"].read_bytes()[:4] == b"\x89PNG"
     with pytest.raises(OutputError, match="exists already"):
         write_comparison(found, tmp_path, overwrite=False)
+
+
+def test_places_stand_in_the_files_of_both_dates(scan_of, bright_blob_bundle, monkeypatch, tmp_path):
+    """One registration to the template names the places of regions of either date."""
+    from hrcam.align.affine import TemplateAlignment
+
+    asked = []
+    monkeypatch.setattr("hrcam.compare.run.to_template",
+                        lambda volume: asked.append(volume.name) or TemplateAlignment(np.eye(4), 0.1, 1.0, (1, 1, 1)))
+    again = compare(scan_of("may", left=4), scan_of("july", right=4), load_bundle(bright_blob_bundle.path),
+                    replace(CPU, place=True), aligned=True, copies=0)
+    assert asked == ["july"] and all(isinstance(one.place, Place) for one in again.changes)
+    gone = at(again, "left")
+    assert gone.call == "resolved" and np.allclose(gone.place.mni_ras, PLACES["left"], atol=2)
+    files = write_comparison(again, tmp_path, picture=False)
+    rows = list(csv.DictReader(files["table"].open()))
+    assert [row["place"] for row in rows] == [one.place.words for one in again.changes]
+
+
+def test_a_scan_that_is_no_brain_is_compared_without_places(scan_of, bright_blob_bundle):
+    pytest.importorskip("nilearn", reason="the template comes with nilearn")
+    again = compare(scan_of("may", left=4), scan_of("july", left=4), load_bundle(bright_blob_bundle.path),
+                    replace(CPU, place=True), aligned=True, copies=0)
+    assert again.changes[0].place is None and "Places are not named" in again.warnings[-1]
 
 
 def test_a_comparison_that_breaks_its_schema_is_named():
@@ -179,6 +206,11 @@ def test_the_command_compares_two_files(scan_of, bright_blob_bundle, tmp_path, c
         sitk.WriteImage(to_sitk(scan.array, scan.geometry), str(tmp_path / f"{name}.nrrd"))
     arguments = ["compare", str(tmp_path / "may.nrrd"), str(tmp_path / "july.nrrd"), "--aligned", "--device", "cpu",
                  "--model", str(bright_blob_bundle.path), "--out", str(tmp_path / "out"), "--no-overview"]
-    assert main(arguments) == 0 and "1 new, 1 stable" in capsys.readouterr().out
+    assert main(arguments) == 0
+    said = capsys.readouterr().out
+    assert "1 new, 1 stable" in said and "in units of the weakest level: possible 1.0" in said
+    document = json.loads((tmp_path / "out" / "july_comparison.json").read_text())
+    unit, peak = document["evidence_levels"][0]["threshold"], document["changes"][0]["peak_later"]
+    assert f"to {spell_units(peak / unit)}" in said
     assert main(arguments) == 1 and "--overwrite" in capsys.readouterr().err
     shutil.rmtree(tmp_path / "out")

@@ -15,6 +15,7 @@ import numpy as np
 import psutil
 import pytest
 import SimpleITK as sitk  # noqa: N813
+from hrcam.compare.comparison import validate_comparison
 from hrcam.errors import BundleError, Cancelled, HRCAMError, InputError
 from hrcam.localize import STAGES, Options
 from hrcam.run.level_volumes import read_level
@@ -116,6 +117,52 @@ def test_a_warm_model_answers_quickly_and_warnings_are_told(worker, scan, tmp_pa
         scan, tmp_path, bright_blob_bundle, name="x", modality="CT", options={"device": "cpu"})))
     assert answer["event"] == "done" and answer["result"]["level_maps"] == {}
     assert next(e["message"] for e in before if e["event"] == "warning").startswith("This is a CT scan")
+
+
+def dates(scan, tmp_path, bundle, **more):
+    return {"model": str(bundle.path), "earlier": {"input": str(scan), "name": "May"},
+            "later": {"input": str(scan), "name": "July", "source": "node"}, "output": str(tmp_path / "out"),
+            "aligned": True, "copies": 0, "options": {"device": "cpu"}, **more}
+
+
+def test_two_scans_are_compared_with_progress_and_files(worker, scan, tmp_path, bright_blob_bundle):
+    answer, before = worker.until_answer(worker.send("compare", **dates(scan, tmp_path, bright_blob_bundle,
+                                                                        copies=1, picture=False)))
+    assert answer["event"] == "done", answer
+    fractions = [event["fraction"] for event in before if event["event"] == "progress"]
+    assert fractions == sorted(fractions) and {"Aligning", "Computing", "Comparing", "Writing"} <= {
+        event["stage"] for event in before if event["event"] == "progress"}
+    found, out = answer["result"], tmp_path / "out"
+    document = json.loads((out / found["files"]["result"]).read_text())
+    validate_comparison(document)
+    assert found["case"] == "July" and not found["swapped"] and found["summary"] == "1 stable"
+    assert document["earlier"]["case"] == "May" and document["provenance"]["later"]["source"] == "node"
+    assert sorted(p.name for p in out.iterdir()) == sorted(found["files"].values())
+
+
+def test_a_comparison_is_cancelled_and_leaves_nothing(worker, tmp_path, blob_volume, bright_blob_bundle):
+    volume = blob_volume(size_ijk=(40, 42, 300), spacing=(1, 1, 0.1))
+    sitk.WriteImage(to_sitk(volume.array, volume.geometry), str(tmp_path / "long.nrrd"))
+    options = {"device": "cpu", "plane": "axial", "batch_size": 1}
+    running = worker.send("compare", **dates(tmp_path / "long.nrrd", tmp_path, bright_blob_bundle, options=options))
+    while worker.next().get("stage") != "Computing":
+        pass
+    began = time.monotonic()
+    worker.send("cancel", target=running)
+    assert worker.until_answer(running)[0]["code"] == "cancelled" and time.monotonic() - began < 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_places_of_a_result_are_named_afterwards(worker, scan, tmp_path, bright_blob_bundle):
+    """The result is there first; what is no brain has no places, and a warning says why."""
+    found = worker.ask("localize", **job(scan, tmp_path, bright_blob_bundle, options={"device": "cpu"}))["result"]
+    document = tmp_path / "out" / found["document"]
+    regions = len(json.loads(document.read_text())["regions"])
+    answer, before = worker.until_answer(worker.send("place", input=str(scan), document=str(document)))
+    assert answer["result"] == {"places": [None] * regions, "registration": None} and regions
+    assert any("Places are not named" in event["message"] for event in before if event["event"] == "warning")
+    answer = worker.ask("place", input=str(scan), document=str(scan))
+    assert answer["code"] == "input" and "not a result of the worker" in answer["message"]
 
 
 @pytest.mark.parametrize(("change", "code", "words"), [
@@ -223,8 +270,10 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10), inner, max_size=4))
 REQUESTS = st.fixed_dictionaries(
     {"protocol": st.just(1) | JSON, "id": st.text(max_size=120) | JSON,
-     "op": st.sampled_from(["hello", "ping", "load", "localize", "cancel", "folder", "shutdown"]) | JSON},
-    optional=dict.fromkeys(("model", "input", "output", "options", "target", "name"), JSON))
+     "op": st.sampled_from(["hello", "ping", "load", "localize", "compare", "place", "cancel", "folder",
+                            "shutdown"]) | JSON},
+    optional=dict.fromkeys(("model", "input", "output", "options", "target", "name", "earlier", "later", "document"),
+                           JSON))
 
 
 @given(REQUESTS.map(lambda r: json.dumps(r).encode()) | JSON.map(lambda r: json.dumps(r).encode()) | st.binary())
@@ -307,8 +356,7 @@ time.sleep(60)
 
 def test_options_of_the_protocol_are_those_of_the_engine():
     schema = json.loads(resources.files("hrcam").joinpath("schemas/worker-request.schema.json").read_text())
-    rules = {rule["if"]["properties"]["op"].get("const"): rule["then"] for rule in schema["allOf"]}
-    options = rules["localize"]["properties"]["options"]["properties"]
+    options = schema["$defs"]["options"]["properties"]
     assert set(options) == {f.name for f in dataclasses.fields(Options)}
 
 
