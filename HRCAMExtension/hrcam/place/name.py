@@ -21,6 +21,9 @@ from .template import working_template
 MIDDLE_MM = 5.0
 """Nearer to the midline than this no side is named: registration is not more exact."""
 
+LEAST_VIEW_MM = 90.0
+"""Of a scan in two directions: half a brain; less is not registered at all."""
+
 _VOXELS = 5000
 """Of a region that are looked up, at most."""
 
@@ -45,8 +48,12 @@ def to_template(volume: Volume) -> TemplateAlignment:
     ------
     HRCAMError : that cannot be told, or not be trusted, or there is no template.
     """
+    template = working_template()
+    if sorted(volume.geometry.extent_mm)[1] < LEAST_VIEW_MM:
+        raise InputError("The scan shows too little of a head.", f"A scan of {LEAST_VIEW_MM:.0f} mm in at least two "
+                         "directions is needed.")
     try:
-        found = align_to_template(volume, working_template())
+        found = align_to_template(volume, template)
     except (RuntimeError, np.linalg.LinAlgError):  # what SimpleITK and numpy raise for images without a head
         raise InputError("The scan cannot be brought to the template.", "Does it show a brain?") from None
     if not found.trusted:

