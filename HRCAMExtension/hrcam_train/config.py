@@ -111,7 +111,7 @@ class OptimizerConfig(Section):
 
 
 class HeadConfig(Section):
-    """Stage two (METHOD.md fact 4): pooled features, z-scored, L2, solved to convergence."""
+    """Stage two (docs/method.md): pooled features, z-scored, L2, solved to convergence."""
 
     inverse_penalties: list[float] = Field(
         default=list(STRENGTHS), min_length=1, description="C; the strongest penalty that validation allows is taken"

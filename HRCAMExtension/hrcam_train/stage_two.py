@@ -1,4 +1,4 @@
-"""Stage two: pool the frozen CNN's features once and solve for the head (METHOD.md fact 4), by `linear_head.py`."""
+"""Stage two: pool the frozen CNN's features once and solve for the head (docs/method.md), by `linear_head.py`."""
 
 import torch
 from hrcam.cam.model import HRCAM

@@ -1,6 +1,6 @@
 """Which map is the level of a resolution: the way of the data through a recorded run, read as a graph.
 
-The rules are in `levels.py`, the recording in `dataflow.py`.
+The rules are in `find.py`, the recording in `trace.py`.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """What a CNN does to an image, recorded: which tensor came from which, and at which stride of the image.
 
 One run of the network is watched at the level of torch's operators, so functional operations, in-place writes and views
-are seen as well as modules. `levels.py` reads the recording.
+are seen as well as modules. `find.py` reads the recording.
 """
 
 from collections.abc import Iterable, Mapping
