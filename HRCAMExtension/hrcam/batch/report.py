@@ -27,6 +27,9 @@ CSV_NAME, PARQUET_NAME, REPORT_NAME = "summary.csv", "summary.parquet", "report.
 CASES_A_PAGE = 500
 """More go to ``report_2.html`` and so on: with its pictures a case takes about 15 kB."""
 
+NEEDS_JINJA2 = ("The report needs jinja2, which is not installed.",
+                "Install it with: pip install 'hrcam[batch]', or leave the report out.")
+
 THUMBNAIL_WIDTH = 360
 
 COLUMNS: dict[str, type] = {
@@ -68,8 +71,7 @@ def write_html(batch: Batch) -> None:
     try:
         template = _template()
     except ImportError as error:
-        raise OutputError("The report needs jinja2, which is not installed.",
-                          "Install it with: pip install 'hrcam[batch]', or leave the report out.") from error
+        raise OutputError(*NEEDS_JINJA2) from error
     shown_rows = [row for row in batch.rows if row.status in (DONE, KEPT)]
     pages = [shown_rows[n : n + CASES_A_PAGE] for n in range(0, len(shown_rows), CASES_A_PAGE)] or [[]]
     names = [REPORT_NAME, *(f"report_{n}.html" for n in range(2, len(pages) + 1))]

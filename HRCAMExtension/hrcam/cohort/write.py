@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ..batch.report import NEEDS_JINJA2
 from ..errors import OutputError
 from ..output.files_together import write_together
 from ..output.nifti import write_nifti
@@ -93,8 +94,7 @@ def _html(cohort: Cohort, picture: bytes) -> str:
     try:
         import jinja2
     except ImportError as error:
-        raise OutputError("The report needs jinja2, which is not installed.",
-                          "Install it with: pip install 'hrcam[batch]'.") from error
+        raise OutputError(*NEEDS_JINJA2) from error
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     environment.filters["readable"] = readable
     text = resources.files("hrcam").joinpath("templates/cohort_report.html").read_text(encoding="utf-8")

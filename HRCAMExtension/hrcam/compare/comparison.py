@@ -8,7 +8,6 @@ from typing import Any
 
 from .. import schemas
 from ..align.rigid import Alignment
-from ..errors import InputError
 from ..run.result import RESEARCH_USE, FloatArray, LabelArray, Result, plain
 from ..scan.geometry import LPS_TO_RAS
 from ..scan.volume import Volume
@@ -104,11 +103,7 @@ def summary_of(comparison: Comparison) -> str:
 
 def validate_comparison(document: Mapping[str, Any]) -> None:
     """Raise ``InputError`` naming the field when ``document`` is not a comparison."""
-    problem = schemas.first_problem(schemas.COMPARISON, document)
-    if problem is not None:
-        where, what = problem
-        raise InputError(f"This is not an HR-CAM comparison: {where or 'the document'}: {what}.",
-                         "Run hrcam compare again to write a fresh one.")
+    schemas.require(schemas.COMPARISON, document, "hrcam compare")
 
 
 def _date(result: Result, acquisition: Acquisition) -> dict[str, Any]:

@@ -272,11 +272,7 @@ def faithfulness_in_words(found: Faithfulness, class_name: str) -> str:
 
 def validate_result(document: Mapping[str, Any]) -> None:
     """Raise ``InputError`` naming the field when ``document`` is not a result."""
-    problem = schemas.first_problem(schemas.RESULT, document)
-    if problem is not None:
-        where, what = problem
-        raise InputError(f"This is not an HR-CAM result: {where or 'the document'}: {what}.",
-                         "Run hrcam localize again to write a fresh one.")
+    schemas.require(schemas.RESULT, document, "hrcam localize")
 
 
 def plain(value: Any) -> Any:

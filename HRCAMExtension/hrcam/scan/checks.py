@@ -10,6 +10,7 @@ import numpy as np
 
 from ..errors import InputError
 from .intensity import otsu_threshold
+from .io.damage import not_finite
 from .sampling import fits_in_all_planes
 from .skull import is_stripped
 from .statistics import distances, intensity_statistics
@@ -80,8 +81,7 @@ def check_volume(volume: Volume) -> None:
         _check_millimeters(volume)
     finite = np.isfinite(array)
     if not finite.all():
-        raise InputError(f"{name} holds {int(array.size - np.count_nonzero(finite)):,} voxels that are not finite "
-                         "numbers.", "Replace them, for example by the background value, and try again.")
+        raise not_finite(volume.name, int(array.size - np.count_nonzero(finite)))
     if array.min() == array.max():
         raise InputError(f"{name} has the same value ({float(array.flat[0]):g}) in every voxel.",
                          "Check that the right file was exported.")

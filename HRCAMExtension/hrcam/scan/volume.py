@@ -17,6 +17,7 @@ import SimpleITK as sitk  # noqa: N813 - its customary name
 from ..errors import InputError
 from ..words import shown
 from .geometry import Geometry
+from .io.damage import not_finite
 from .io.dicom.dataset import is_dicom
 from .io.dicom.pixels import read_pixels
 from .io.dicom.series import Series, series_at, single_series
@@ -153,8 +154,7 @@ def _volume(values: npt.NDArray[np.generic], geometry: Geometry, name: str, sour
         array = np.array(values, dtype=np.float32, order="C").reshape(geometry.shape_kji)
     bad = int(array.size - np.count_nonzero(np.isfinite(array)))
     if bad:
-        raise InputError(f'"{shown(name)}" holds {bad:,} voxels that are not finite numbers (NaN or infinite).',
-                         "Replace them, for example by the background value, and try again.")
+        raise not_finite(name, bad)
     return Volume(array, geometry, safe_name(name), source, spacing_known, modality)
 
 

@@ -7,6 +7,8 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
+from ..errors import InputError
+
 RESULT, BUNDLE, COMPARISON = "result", "bundle", "comparison"
 WORKER_REQUEST, WORKER_EVENT = "worker-request", "worker-event"
 
@@ -25,6 +27,15 @@ def validator(name: str) -> Any:
     import jsonschema
 
     return jsonschema.Draft202012Validator(schema(name))
+
+
+def require(name: str, document: Any, command: str) -> None:
+    """Raise `InputError` naming the field where a document breaks its schema; ``command`` writes a fresh one."""
+    problem = first_problem(name, document)
+    if problem is not None:
+        where, what = problem
+        raise InputError(f"This is not an HR-CAM {name}: {where or 'the document'}: {what}.",
+                         f"Run {command} again to write a fresh one.")
 
 
 def first_problem(name: str, document: Any) -> tuple[str, str] | None:

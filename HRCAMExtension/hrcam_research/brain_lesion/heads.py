@@ -10,7 +10,7 @@ import numpy.typing as npt
 import SimpleITK as sitk  # noqa: N813 - its customary name
 from scipy import ndimage
 
-from hrcam_research.simulate.head import find_heads, read_head
+from hrcam_research.simulate.head import find_heads, read_head, rotation_matrix
 from hrcam_research.simulate.tissues import BRAIN, INDEX
 
 from .contrasts import VENTRICLE, draw_means, fluid_like
@@ -86,17 +86,6 @@ def read_heads(folder: Path, cache: Path | None = None) -> list[LabeledHead]:
     return heads
 
 
-def _turn(angles: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    matrix = np.eye(3)
-    for axis, angle in enumerate(np.asarray(angles)):
-        a, b = [n for n in range(3) if n != axis]
-        turn = np.eye(3)
-        turn[a, a] = turn[b, b] = np.cos(angle)
-        turn[a, b], turn[b, a] = -np.sin(angle), np.sin(angle)
-        matrix = matrix @ turn
-    return matrix
-
-
 def draw_head(
     rng: np.random.Generator, head: LabeledHead, size: int, spacing_mm: float, sequence: str, reach: float | None = None
 ) -> Ground:
@@ -118,7 +107,7 @@ def draw_head(
     columns = columns + np.float32(stretch) * smooth_noise(rng, size, 45)
     through = np.float32(rng.uniform(-(reach or _REACH), _REACH) * head.extent[plane])
     grid = [(through, rows, columns), (-rows, through, columns), (-rows, columns, through)][plane]
-    matrix = _turn(rng.uniform(-0.12, 0.12, 3)) * rng.uniform(0.93, 1.08, 3)
+    matrix = rotation_matrix(rng.uniform(-0.12, 0.12, 3)) * rng.uniform(0.93, 1.08, 3)
     matrix[:, 2] *= rng.choice([-1.0, 1.0])
     matrix = matrix.astype(np.float32)
     index = [sum(matrix[a, b] * grid[b] for b in range(3)) + np.float32(head.center[a]) for a in range(3)]

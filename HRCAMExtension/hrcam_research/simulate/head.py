@@ -227,7 +227,7 @@ def draw_scene(
     if plane is not None and plane not in PLANES:
         raise InputError(f"Plane '{plane}' is unknown.", f"Choose one of {', '.join(PLANES)}.")
     coordinates = _grid(head, rng, plane, size, spacing_mm, reach)
-    rotation = _rotation(rng.uniform(-0.15, 0.15, 3)) * rng.uniform(0.9, 1.12, 3)
+    rotation = rotation_matrix(rng.uniform(-0.15, 0.15, 3)) * rng.uniform(0.9, 1.12, 3)
     mirror = np.array([1.0, 1.0, rng.choice([-1.0, 1.0])])
     matrix = (rotation * mirror).astype(np.float32)
     moved = [sum(matrix[a, b] * coordinates[b] for b in range(3)) for a in range(3)]
@@ -284,7 +284,8 @@ def _grid(head: Head, rng: np.random.Generator, plane: str | None, size: Sequenc
     return [-rows, through, columns] if plane == "coronal" else [-rows, columns, through]
 
 
-def _rotation(angles: Sequence[float] | Array) -> Array:
+def rotation_matrix(angles: Sequence[float] | Array) -> Array:
+    """3×3, turns about axis 0, then 1, then 2, radians; each turns the two other axes, lower to higher."""
     matrix = np.eye(3)
     for axis, angle in enumerate(angles):
         a, b = [n for n in range(3) if n != axis]

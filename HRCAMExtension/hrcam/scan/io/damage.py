@@ -34,6 +34,12 @@ def refuse_giant(path: Path, sizes: Sequence[int], item: int) -> None:
                          "Crop or resample it first.")
 
 
+def not_finite(name: str, voxels: int) -> InputError:
+    """The error for a scan with voxels that are no numbers."""
+    return InputError(f'"{shown(name)}" holds {voxels:,} voxels that are not finite numbers (NaN or infinite).',
+                      "Replace them, for example by the background value, and try again.")
+
+
 def expect(path: Path, length: int, needed: int) -> None:
     """Refuse a file that is shorter than its header states."""
     if length < needed:

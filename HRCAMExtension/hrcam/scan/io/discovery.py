@@ -14,7 +14,16 @@ from ...errors import InputError
 from ...words import reason, shown
 from .dicom.dataset import is_dicom
 from .dicom.series import list_series, series_of
-from .formats import PICTURE_SUFFIXES, SUPPORTED, VOLUME_SUFFIXES, header_of_pair, safe_name, stem_of, suffix_of
+from .formats import (
+    PICTURE_SUFFIXES,
+    SUPPORTED,
+    VOLUME_SUFFIXES,
+    absent,
+    header_of_pair,
+    safe_name,
+    stem_of,
+    suffix_of,
+)
 
 SKIPPED_FOLDERS = {"derivatives", "sourcedata", "code"}
 """Folders of a BIDS data set that hold no raw scans; hidden folders are skipped too."""
@@ -99,8 +108,7 @@ def _expand(entry: str, found: _Finding) -> None:
         elif glob.has_magic(entry):
             _pattern(entry, found)
         else:
-            found.cases.append(([stem_of(path)], entry, InputError(
-                f'There is no file or folder "{shown(entry)}".', "Check the path for typing errors.")))
+            found.cases.append(([stem_of(path)], entry, absent(entry)))
     except (OSError, ValueError) as error:
         found.cases.append(([Path(entry).name], entry, InputError(
             f'"{shown(entry)}" cannot be opened: {reason(error)}.', "Check the path.")))

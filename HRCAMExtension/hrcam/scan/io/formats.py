@@ -65,6 +65,11 @@ def safe_name(name: str) -> str:
     return f"{stem}_{point}{rest}" if stem.lower() in _RESERVED else cleaned  # Windows looks at what precedes the point
 
 
+def absent(path: Path | str) -> InputError:
+    """The error for what is not there."""
+    return InputError(f'There is no file or folder "{shown(path)}".', "Check the path for typing errors.")
+
+
 def stat_path(path: Path) -> int:
     """File mode of an existing path.
 
@@ -73,7 +78,7 @@ def stat_path(path: Path) -> int:
     try:
         return path.stat().st_mode
     except FileNotFoundError:
-        raise InputError(f'There is no file or folder "{shown(path)}".', "Check the path for typing errors.") from None
+        raise absent(path) from None
     except (OSError, ValueError, RuntimeError) as error:
         raise InputError(f'"{shown(path)}" cannot be opened: {reason(error)}.', "Check the path and permissions.") \
             from None

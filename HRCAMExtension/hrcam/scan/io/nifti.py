@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from ...errors import InputError
 from ...words import shown
-from .damage import SIDES_UNKNOWN, damaged, expect, refuse_giant
+from .damage import SIDES_UNKNOWN, damaged, expect, not_finite, refuse_giant
 
 Matrix = npt.NDArray[np.float64]
 
@@ -124,8 +124,7 @@ def check_nifti(path: Path) -> tuple[NiftiForms, tuple[str, ...]]:
                 raise damaged(path, f"it unpacks to far more than the {header.needed:,} bytes its header states")
         expect(path, length, header.needed)
     if bad:
-        raise InputError(f'"{shown(path.name)}" holds {bad:,} voxels that are not finite numbers (NaN or infinite).',
-                         "Replace them, for example by the background value, and try again.")
+        raise not_finite(path.name, bad)
     return header.forms, _notes(header.forms, header.sizes)
 
 
