@@ -7,12 +7,16 @@ measurements refer to a segment each.
 
 from __future__ import annotations
 
-from functools import cached_property
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cached_property, wraps
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 from pydicom.uid import generate_uid
 
@@ -23,7 +27,8 @@ from ...run.result import Region, Result
 from ...scan.volume import Volume
 from ..terminology import DEFAULT_TERMINOLOGY
 from .frame_order import order_upwards
-from .source import derived_header, source_headers
+from .references import refer
+from .source import source_of
 
 RESEARCH_USE_LABEL = "Research use only, not for diagnosis"
 _SCHEME = "99HRCAM"
@@ -36,10 +41,25 @@ _VOLUME, _MILLILITER = Code("118565006", "SCT", "Volume"), Code("mL", "UCUM", "m
 _ARTIFICIAL_INTELLIGENCE = Code("123109", "DCM", "Artificial Intelligence")
 _FIRST_SERIES_NUMBER = 9000
 _TISSUE = "SCT^85756007^Tissue"
-_OF_A_SLICE = ("PixelSpacing", "ImageOrientationPatient", "ImagePositionPatient")
-"""What highdicom's image library describes; frames of an enhanced image state it elsewhere. Evidence holds them all."""
-_REFERENCES = ("ReferencedSeriesSequence", "SourceImageSequence", "ReferencedInstanceSequence",
-               "StudiesContainingOtherReferencedInstancesSequence", "DerivationImageSequence")
+_SEGMENTATION, _UNSPECIFIED = codes.DCM.Segmentation, Code("112187", "DCM", "Unspecified method of calculation")
+"""How frames were derived from the scan's slices."""
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """No remarks of pydicom and highdicom on values of the source that break the standard: they stay as they are."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _made_once(make: Callable[[DicomObjects], Dataset]) -> cached_property[Dataset]:
+    @wraps(make)
+    def made(self: DicomObjects) -> Dataset:
+        with _silent():
+            return make(self)
+
+    return cached_property(made)
 
 
 class DicomObjects:
@@ -64,8 +84,8 @@ class DicomObjects:
                               "Install it with: pip install 'hrcam[dicom]'.") from error
         self._hd: Any = highdicom
         self._result = result
-        self._headers = source_headers(volume)
-        self._sources = self._headers or [derived_header(volume)]
+        with _silent():
+            self._source = source_of(volume)
         model = result.provenance.get("model", {})
         self._version = str(result.provenance.get("hrcam_version", "")) or "unknown"
         self._model = f"{model.get('name', '')} {model.get('version', '')}".strip() or "unknown"
@@ -76,7 +96,7 @@ class DicomObjects:
         self._affine = kji_to_lps
         self._tracks = {region.label: generate_uid() for region in result.regions}
 
-    @cached_property
+    @_made_once
     def segmentation(self) -> Dataset:
         """Evidence levels as segments, coded as the shown class, in the levels' colors, on the whole grid.
 
@@ -90,7 +110,7 @@ class DicomObjects:
                                     f"evidence_{n}", generate_uid()) for number, n in enumerate(kept, start=1)]
         return self._segmented(numbers[labels], segments, "HRCAM_LEVELS", 0, whole=True)
 
-    @cached_property
+    @_made_once
     def regions(self) -> Dataset:
         """Regions as segments, numbered as they are: what the report measures. There must be one at least."""
         result = self._result
@@ -100,7 +120,7 @@ class DicomObjects:
         numbers = number_regions(result.labels, result.geometry, result.regions)
         return self._segmented(numbers, segments, "HRCAM_REGIONS", 3, whole=False)
 
-    @cached_property
+    @_made_once
     def parametric_map(self) -> Dataset:
         """The evidence map, 32-bit floats in logits."""
         hd, values = self._hd, self._result.map
@@ -110,16 +130,15 @@ class DicomObjects:
             quantity_definition=EVIDENCE)
         width = max(float(np.abs(values).max()), 1e-3)
         made = hd.pm.ParametricMap(
-            self._sources, self._on_grid(values), contains_recognizable_visual_features=False,
+            [self._source.header], self._on_grid(values), contains_recognizable_visual_features=False,
             real_world_value_mappings=[mapping],
             voi_lut_transformations=[hd.VOILUTTransformation(window_center=0.0, window_width=2 * width)],
             content_label="HRCAM_MAP", content_description=RESEARCH_USE_LABEL, content_creator_name="HR-CAM^",
             **self._identity(1))
         made.SharedFunctionalGroupsSequence[0].FrameAnatomySequence = [_anatomy(self._result)]
-        order_upwards(made)
-        return self._finished(made, "evidence map")
+        return self._finished(made, "evidence map", _UNSPECIFIED)
 
-    @cached_property
+    @_made_once
     def report(self) -> Dataset:
         """TID 1500: each region's volume and evidence, its finding, what computed it, and its segment in `regions`."""
         hd = self._hd
@@ -132,16 +151,16 @@ class DicomObjects:
             procedure_reported=Code("363679005", "SCT", "Imaging procedure"),
             imaging_measurements=[self._group(region) for region in self._result.regions] or [self._no_region()],
             title=Code("126000", "DCM", "Imaging Measurement Report"),
-            referenced_images=[one for one in self._headers if all(keyword in one for keyword in _OF_A_SLICE)] or None)
+            referenced_images=[one for one in self._source.images if "PixelSpacing" in one] or None)
         identity = self._identity(2)
-        segments = [self.regions] if self._result.regions else []
+        segments = [self.regions] if self._result.regions else []  # last: Slicer looks up the groups in the last one
         made = hd.sr.ComprehensiveSR(
-            evidence=[*segments, self.segmentation, self.parametric_map, *self._headers], content=content[0],
+            evidence=[self.segmentation, self.parametric_map, *segments, *self._source.images], content=content[0],
             series_instance_uid=identity["series_instance_uid"], series_number=identity["series_number"],
             sop_instance_uid=identity["sop_instance_uid"], instance_number=1, manufacturer="HR-CAM",
             is_complete=True, is_final=False, is_verified=False)
         made.CompletionFlagDescription = f"{RESEARCH_USE_LABEL}. Computed, not verified."
-        return self._finished(made, "report", refers=True)
+        return self._finished(made, "report")
 
     def _algorithm(self, *parameters: str) -> Any:
         return self._hd.sr.AlgorithmIdentification("HR-CAM", self._version, [
@@ -171,7 +190,7 @@ class DicomObjects:
         DICOM.
         """
         hd, regions = self._hd, self.regions
-        series = self._headers[0] if self._headers else self.parametric_map
+        series = self._source.images[0] if self._source.images else self.parametric_map
         return hd.sr.ReferencedSegment(
             regions.SOPClassUID, regions.SOPInstanceUID, number,
             source_series=hd.sr.SourceSeriesForSegmentation(series.SeriesInstanceUID))
@@ -188,14 +207,13 @@ class DicomObjects:
     def _segmented(self, numbers: Any, segments: list[Any], label: str, place: int, whole: bool) -> Dataset:
         """Segment numbers KJI as a Segmentation; on all slices where it is ``whole``, else on those that hold some."""
         made = self._hd.seg.Segmentation(
-            self._sources, self._on_grid(numbers), "BINARY", segments, content_label=label,
+            [self._source.header], self._on_grid(numbers), "BINARY", segments, content_label=label,
             content_description=RESEARCH_USE_LABEL, content_creator_name="HR-CAM^", omit_empty_frames=not whole,
             **self._identity(place))
-        order_upwards(made)
-        return self._finished(made, "evidence levels" if whole else "regions")
+        return self._finished(made, "evidence levels" if whole else "regions", _SEGMENTATION)
 
     def _on_grid(self, array: Any) -> Any:
-        frame = self._sources[0].FrameOfReferenceUID
+        frame = self._source.header.FrameOfReferenceUID
         return self._hd.Volume(array, self._affine, coordinate_system="PATIENT", frame_of_reference_uid=frame)
 
     def _identity(self, place: int) -> dict[str, Any]:
@@ -206,23 +224,14 @@ class DicomObjects:
             "device_serial_number": self._model_sha256[:64] or "none",
         }
 
-    def _finished(self, made: Dataset, what: str, refers: bool = False) -> Dataset:
+    def _finished(self, made: Dataset, what: str, derivation: Code | None = None) -> Dataset:
         made.SeriesDescription = f"HR-CAM {what} {self._result.shown_class}, research use only"[:64]
-        if not self._headers:
-            made.StudyDescription = self._sources[0].StudyDescription
-            if not refers:  # highdicom refers to the headers that it is given: there is no such image
-                _forget_references(made)
+        if "StudyDescription" in self._source.header:
+            made.StudyDescription = self._source.header.StudyDescription
+        if derivation is not None:  # an image
+            order_upwards(made)
+            refer(made, self._source, self._result.geometry, derivation)
         return made
-
-
-def _forget_references(dataset: Dataset) -> None:
-    for keyword in _REFERENCES:
-        if keyword in dataset:
-            delattr(dataset, keyword)
-    for element in dataset:
-        if element.VR == "SQ":
-            for item in element.value:
-                _forget_references(item)
 
 
 def _terms(result: Result) -> tuple[Code, Code]:
@@ -251,4 +260,5 @@ def _anatomy(result: Result) -> Dataset:
 
 def write_object(dataset: Dataset, path: Path) -> None:
     """Write one object as a DICOM file."""
-    dataset.save_as(path, enforce_file_format=True)
+    with _silent():
+        dataset.save_as(path, enforce_file_format=True)

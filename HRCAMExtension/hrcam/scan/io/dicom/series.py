@@ -106,15 +106,30 @@ def files_of(source: str) -> list[str]:
 
     Raises ``InputError`` where the series cannot be read any more.
     """
+    return list(dict.fromkeys(frame.file.path for frame in frames_of(source)))
+
+
+def frames_of(source: str) -> tuple[Frame, ...]:
+    """The frames of the DICOM volume that a scan's ``source`` names, in the order of its slices; empty for others.
+
+    Raises ``InputError`` where the series cannot be read any more.
+    """
     path = Path(source)
     if not source:
-        return []
+        return ()
     series = series_at(path)
     if series is None:
         if not path.is_dir() and not (path.is_file() and is_dicom(path)):
-            return []
+            return ()
         series = single_series(path)
-    return list(dict.fromkeys(str(frame.file.path) for frame in series.stack.frames))
+    return series.stack.frames
+
+
+def frames_in(files: Sequence[str]) -> tuple[Frame, ...]:
+    """The frames of some files, as the files come; empty unless all of them are images."""
+    entries = [_entry(Path(file), Path(file).stat()) for file in files]
+    whole = all(entry is not None and entry.problem is None for entry in entries)
+    return tuple(frame for entry in entries if entry is not None for frame in entry.frames) if whole else ()
 
 
 def list_series(folder: Path) -> list[Listed]:
@@ -266,7 +281,7 @@ def _volume(entries: list[Entry], where: Path, name: str, source: str, volume: s
     if volume:
         if not volume.isdecimal() or not 1 <= int(volume) <= len(groups):
             raise InputError(f'"{shown(source)}" holds no volume "{shown(volume)}".', _volume_choices(groups, source))
-        group, name = groups[int(volume) - 1], f"{name}_{volume}"
+        group, name, source = groups[int(volume) - 1], f"{name}_{volume}", f"{source}#{volume}"
     elif len(groups) > 1:
         raise _several(groups, where, source)
     else:
