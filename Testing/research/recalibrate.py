@@ -1,31 +1,52 @@
 """Measure a bundled model's evidence levels and volume rule anew, as its recipe does at its end, its weights kept.
 
 ``python Testing/research/recalibrate.py simulated-lesion --version 2.3.0 --data ../shared/data`` writes the levels and
-the version to the bundle's metadata and model card, and of `t1ce-tumor` the rule from slices to volumes. Weights and
-temperature stay as they are.
+the version to the bundle's metadata and model card, and of models of slices the rule from slices to volumes and the
+limit for calling a scan normal (``--rules``: these alone). Weights and temperature stay as they are.
 """
 
 import argparse
 import copy
 import re
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+import torch
 from hrcam.bundle.bundle import load_bundle
 from hrcam.bundle.write import save_bundle
+from hrcam.run.volume_rule import softmax, volume_logits
+from hrcam_research.brain_lesion.calibration import compose
 from hrcam_research.paired.config import load_paired_config
 from hrcam_research.paired.pairs import split_heads, validation_pairs
 from hrcam_research.t1ce_tumor import bundle as tumor_bundle
 from hrcam_research.t1ce_tumor import calibration as tumor_calibration
 from hrcam_research.t1ce_tumor.data import normal_slices, tumor_slices, volume_images
-from hrcam_train.calibrate import calibrate
+from hrcam_train.calibrate import Calibration, at_even_odds, calibrate, withholding_of
 from hrcam_train.fit import device_of
 from hrcam_train.predict import predict
+from hrcam_train.volume_rule import fit_volume_rule
 
 CARD = "MODEL_CARD.md"
 
 
-def measure(bundle, network, data, **changes):
+def composed_rules(network, predictions, data, pathology):
+    """Volume rule and withholding on volumes composed of validation slices with a lesion among their twins or among
+    real slices without any (`no_tumor`, where the data have it), and of these alone: `compose`."""
+    ill, twins = ([p.logits for p in predictions if pathology[p.label] is sick] for sick in (True, False))
+    normals = [np.concatenate(twins)]
+    if (data / "no_tumor").is_dir():
+        real = tumor_calibration.prepared("normal", normal_slices(data, held=True))
+        normals.append(np.concatenate([p.logits for p in predict(network, real, torch.device("cpu"), 8)]))
+    volumes = list(compose(np.concatenate(ill), normals, np.random.default_rng(0)))
+    labels = [label for _, label in volumes]
+    rule = fit_volume_rule([logits for logits, _ in volumes], labels, pathology)
+    chances = [softmax(volume_logits(logits, rule, pathology)) for logits, _ in volumes]
+    return at_even_odds(rule, withholding_of(chances, labels, pathology), pathology)
+
+
+def measure(bundle, network, data, rules_alone, **changes):
     """A `Calibration` on the validation images of the bundle's own recipe; `changes` to its settings, by path."""
     if bundle.name == tumor_bundle.NAME:
         tumors, normals = tumor_slices(data, "val"), normal_slices(data, held=True)
@@ -35,7 +56,13 @@ def measure(bundle, network, data, **changes):
     cases, device = validation_pairs(config, held_out), device_of(config)
     predictions = predict(network, cases, device, config.train.batch_size)
     pathology = [one.pathology for one in config.classes]
-    return calibrate(network, cases, predictions, pathology, device, config.train.batch_size)
+    found = Calibration(bundle.temperature, None, bundle.evidence_levels, {})
+    if not rules_alone:
+        found = calibrate(network, cases, predictions, pathology, device, config.train.batch_size)
+    if bundle.dimension == 2:
+        rule, withholding = composed_rules(network, predictions, data, pathology)
+        found = replace(found, volume_rule=rule, withholding=withholding)
+    return found
 
 
 def row(level, rate, match):
@@ -51,27 +78,31 @@ def main():
     parser.add_argument("--version", required=True, help="that the bundle gets")
     parser.add_argument("--data", type=Path, required=True, help="folder of the data that the recipe validates on")
     parser.add_argument("--pairs", type=int, help="simulated validation pairs; default as many as the recipe has")
+    parser.add_argument("--rules", action="store_true", help="leave the evidence levels as they are")
     arguments = parser.parse_args()
     bundle = load_bundle(arguments.model)
     network = bundle.build().eval()
     changes = {"data.simulation.validation_pairs": arguments.pairs} if arguments.pairs else {}
-    found = measure(bundle, copy.deepcopy(network), arguments.data, **changes)
+    found = measure(bundle, copy.deepcopy(network), arguments.data, arguments.rules, **changes)
     levels = found.level_documents
     card = (bundle.path / CARD).read_text(encoding="utf-8").replace(bundle.version, arguments.version, 1)
-    for level in found.levels:
+    for level in found.levels if found.rates else ():
         anew = partial(row, level, found.rates[level.name])
         card = re.sub(rf"^\| {level.name} \|.*$", anew, card, flags=re.MULTILINE)
     metrics = dict(bundle.metrics)
-    if "level_rates_on_normals" in metrics:
+    if "level_rates_on_normals" in metrics and found.rates:
         metrics["level_rates_on_normals"] = found.rates
     metadata = bundle.metadata | {"version": arguments.version, "evidence_levels": levels, "metrics": metrics}
     if found.withholding is not None:
         metadata["withholding"] = found.withholding
-    if bundle.name == tumor_bundle.NAME:  # other rules have not been fitted: their validation has no volumes of slices
+    if bundle.dimension == 2:
         metadata["volume_rule"] = found.volume_rule
     save_bundle(bundle.path, network, metadata, card, overwrite=True)
+    print(f"volume rule {metadata.get('volume_rule')}, withholding {metadata.get('withholding')}")
     for before, after in zip(bundle.metadata["evidence_levels"], levels, strict=True):
-        rate = found.rates[after["name"]]
+        rate = found.rates.get(after["name"])
+        if rate is None:
+            continue
         print(f"{after['name']}: {before['threshold']:g} to {after['threshold']:g} logits; without the class "
               f"{rate['scans']:.1%} of images show any, {rate['area']:.3%} of the head")  # fmt: skip
 

@@ -43,7 +43,8 @@ def test_levels_version_and_card_change_and_nothing_else(bundle, tmp_path):
     thresholds = [level["threshold"] for level in after.metadata["evidence_levels"]]
     assert thresholds == sorted(thresholds) and thresholds[0] > 0 and thresholds[-1] < 1e5
     changed = {key for key in after.metadata if after.metadata[key] != bundle.metadata[key]}
-    assert changed <= {"version", "evidence_levels", "metrics"}
+    assert changed <= {"version", "evidence_levels", "metrics", "volume_rule", "withholding"}
+    assert after.volume_rule["bias"] != [0, 0] and after.withholding["above"] == 0.5
     same = ("name", "color", "of_peak")
     for before, level in zip(bundle.metadata["evidence_levels"], after.metadata["evidence_levels"], strict=True):
         assert [before[key] for key in same] == [level[key] for key in same]

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 NORMALS = 100
 MONTAGE_ROWS = 2
-EVERY = 2
+EVERY = 4
 """Of the slices of scans of other hospitals, on which all methods are judged beside each other."""
 
 _PARTS = ("data", "localization", "shown", "figures")
