@@ -30,6 +30,10 @@ SIZE, SPACING_MM = 256, 0.94
 INTENSITY = {"kind": "percentile", "low": 1.0, "high": 90.0, "foreground": "otsu", "per": "volume"}
 """Scalp and fat are far brighter than the brain on some scans: the usual high percentile leaves it too dark."""
 
+POSSIBLE_SHARE = 0.2
+"""Of a region's peak that "possible" reaches down to, before the maps' power. Regions of scans run through many slices,
+whose strongest decides: with the usual third whole slices of a tumor were left out (chosen on scans of `lgg`)."""
+
 PAIRS = 240
 VOLUMES = 120
 """Composed volumes of each class, on which the volume rule and withholding are fitted."""
@@ -115,7 +119,9 @@ def calibrate(hrcam: HRCAM, examples: Examples, normals: npt.NDArray[np.floating
     said = np.concatenate([generated, real])
     withheld = said[:, _WELL] > said[:, _ILL]
     peaks = np.where(withheld, -np.inf, [one.max() for one in absent])
-    levels = lower_possible(fit_evidence_levels(absent, map_exponent(hrcam.cnn)), peaks)
+    exponent = map_exponent(hrcam.cnn)
+    possible, *rest = lower_possible(fit_evidence_levels(absent, exponent), peaks)
+    levels = (replace(possible, of_peak=round(POSSIBLE_SHARE**exponent, 4)), *rest)
     return Calibration(temperature, told, levels, level_rates(absent, levels), withholding)
 
 
