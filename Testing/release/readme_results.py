@@ -44,12 +44,13 @@ def _scan_rows(bundles):
         cells = (_number(bootstrap_mean([float("nan") if value is None else value for value in values],
                                         patients).to_json())
                  for values in (ap, [row["dice"] for row in rows], pointing))
-        lines.append(f"| {_linked(bundle)} | {found['set']} | {len(rows)} | {' | '.join(cells)} |")
+        model = f"{_linked(bundle)} {found['model']['version']}"
+        lines.append(f"| {model} | {found['set']} | {len(rows)} | {' | '.join(cells)} |")
     return lines
 
 
 def _linked(bundle):
-    return f"[`{bundle.name}`](HRCAMExtension/hrcam/models/{bundle.name}/MODEL_CARD.md) {bundle.version}"
+    return f"[`{bundle.name}`](HRCAMExtension/hrcam/models/{bundle.name}/MODEL_CARD.md)"
 
 
 def _number(found):

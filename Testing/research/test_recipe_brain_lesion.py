@@ -5,7 +5,7 @@ import pytest
 import torch
 from hrcam.bundle.bundle import load_bundle
 from hrcam_research.brain_lesion.bundle import write_bundle
-from hrcam_research.brain_lesion.calibration import calibrate, compose, draw_examples, make_reference
+from hrcam_research.brain_lesion.calibration import POSSIBLE_SHARE, calibrate, compose, draw_examples, make_reference
 from hrcam_research.brain_lesion.contrasts import SEQUENCES, draw_means
 from hrcam_research.brain_lesion.examples import SIZE, Material, Shares, draw_batch
 from hrcam_research.brain_lesion.fields import blob, smooth_noise
@@ -157,8 +157,11 @@ def test_the_lesions_map_holds_all_that_was_learnt_and_logits_say_what_the_fit_s
     torch.testing.assert_close(
         hrcam.evidence(image, classes=0).maps, before[:, :1] - before[:, 1:], rtol=1e-3, atol=1e-3
     )
-    calibrate(hrcam, examples, examples.well[:2])
+    found = calibrate(hrcam, examples, examples.well[:2])
     assert (hrcam(image)[:, 1] == 0).all()
+    assert found.withholding["above"] == 0.5, "the answer and the marks have one limit"
+    shares = [level.of_peak for level in found.levels]
+    assert shares == sorted(shares) and shares[0] == pytest.approx(POSSIBLE_SHARE**2), "maps are squared"
 
 
 def test_composed_volumes_with_a_lesion_hold_some_of_its_slices():
