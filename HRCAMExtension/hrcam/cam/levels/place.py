@@ -8,7 +8,7 @@ good in whole cells; what cannot be (a map that is mirrored, rolled, warped, …
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,35 +19,42 @@ from ..feature_maps import Tap, find_module
 from .example_run import undisturbed
 from .waves import Answers, send_waves
 
-_COHERENT = 0.7
-"""Share of the answers along an axis that must agree across the other axes."""
+_COHERENT = 0.8
+"""Share of what arrives in a map that must be of one phase, beside that of the places that are looked at."""
 
 _SILENT = 0.1
 """Of the strongest answer: cells with less look at no place of the image."""
 
 _PARTS = 4
-"""An axis is looked at in so many parts: places are averaged over one."""
+"""An axis is looked at in so many parts, of which places are averaged."""
 
-_FINEST = 12
-"""A place is not asked for more exactly than to this part of an axis, and in `_FEW` of the cells not at all."""
-
-_FEW = 0.4
-
-_SHIFTED = 1.5
-"""Cells: a map that fits the image is moved by no less; padding of one side and coarser context make up to one."""
-
-_SHARP = 0.15
-"""Of a step: a map as a whole is moved only where its cells lie so near to one line."""
-
-_MIXED = 0.2
-"""By less than this part a step may differ from a stride that fits the image."""
-
-_LOPSIDED = 0.4
-"""Where so much more of an axis is missing at one end than at the other, the image was cut, not only left unpadded."""
+_FEW = 0.2
+"""In this share of the parts a place may be hidden, by borders or by what is seen from afar."""
 
 _WHOLE_CELL = 0.65
 """From here on a cell is missing, or one too many. Strides displace a map by up to half a cell, and stay as they are:
 what a trained network makes of them is less than the theory says (docs/method.md)."""
+
+_SHIFTED = 1.5
+"""Cells: a map that fits the image is moved by no less; padding of one side and strides make up to one."""
+
+_CONTEXT = 8
+"""Coarser context within a map may lie beside its place by this part of the image, and draws the map there."""
+
+_SHARP = 0.15
+"""Of a step: where cells lie so near to one line, no context hides where they are."""
+
+_TILTED = 24
+"""Across an axis, places along it may change by this part of it."""
+
+_MIXED = 0.2
+"""By less than this part a step may differ from a stride that the recorded run knows."""
+
+_REPEATED = 0.5
+"""Where so much more than the image is answered, it is no border: the image is shown again."""
+
+_LOPSIDED = 0.4
+"""Where so much more of an axis is missing at one end than at the other, the image was cut, not only left unpadded."""
 
 
 @dataclass(frozen=True)
@@ -90,10 +97,8 @@ def find_places(
     asked = [name for name in names if not (_vouches(cnn, Tap.parse(name)) or image.is_meta)]
     with undisturbed(cnn):
         answers = dict(zip(asked, send_waves(cnn, asked, image[:1]), strict=True)) if asked else {}
-    found = [_read(answers[name], stride, size) if name in answers else evenly
-             for name, stride in zip(names, strides, strict=True)]  # fmt: skip
-    # A few cells on a small image may answer too faintly to be followed; such a network is known to mix up nothing.
-    return [evenly if lies_evenly and one.fault else one for one in found]
+    return [_read(answers[name], stride, size) if name in answers else evenly
+            for name, stride in zip(names, strides, strict=True)]  # fmt: skip
 
 
 def _vouches(cnn: nn.Module, tap: Tap) -> bool:
@@ -137,102 +142,149 @@ def _read(answers: Sequence[Answers], strides: Sequence[float] | None, size: Seq
 
 def _read_axis(answers: Answers, axis: int, length: int, stride: float) -> tuple[int, int] | str:
     """Margins along an axis of the image, or what is wrong; a stride of 0 is not known."""
-    n, strength = answers.shape[axis], np.abs(answers)
+    n = answers.shape[axis]
     fits = abs(n * stride - length) <= stride
-    if fits and n > 1 and (strength > _SILENT * strength.max()).all():
-        # A wave has no mean then: what all cells share came through the image's mean, not from a place.
-        answers = answers - answers.mean()
-        strength = np.abs(answers)
-    if fits and not strength.any():
-        return 0, 0  # something on the way is constant; nothing speaks against what the recorded run says
-    if not np.isfinite(strength).all() or not strength.any():
+    if n == 1 or (fits and not answers.any()):
+        return 0, 0  # with nothing to be told apart, or to be heard, the recorded run is believed
+    if not np.isfinite(answers).all() or not answers.any():
         return "in a way that cannot be followed"
-    agreeing = [np.abs(_along(answers, other)).sum() / strength.sum() for other in range(answers.ndim)]
-    if agreeing[axis] < _COHERENT:
-        return "with its axes exchanged" if max(agreeing) > _COHERENT else "with its places mixed up"
-    if n == 1:
+    answers = np.moveaxis(answers, axis, 0)
+    step = length / n
+    even = _Fit(answers, _Line(step / 2 - 0.5, step), length, context=fits)
+    if even.holds((_SHIFTED if fits else _WHOLE_CELL) * step):
         return 0, 0
-    profile = _along(answers, axis)
-    # Up-sampling within the network makes places go up in stairs, whose mean counts.
-    heard = np.moveaxis(_averaged(strength > _SILENT * strength.max()), axis, -1) > 1 - 1e-6  # by all of the cells
-    answers = np.moveaxis(_averaged(answers), axis, -1)
-    found = _line(_along(answers, -1), _along(heard, -1) > 0, length)
-    if found is None:
-        return "in a way that cannot be followed"
-    first, step = found
-    if step <= 0:
+    if fits and not even.sharp and even.holds(length / _CONTEXT):
+        return 0, 0
+    line = _find_line(answers, length)
+    if abs(line.step - stride) < _MIXED * stride:
+        recorded = _find_line(answers, length, stride)
+        if _Fit(answers, recorded, length).holds(_WHOLE_CELL * stride):
+            line = recorded
+    fit = _Fit(answers, line, length)
+    if not fit.holds(max(_WHOLE_CELL * abs(line.step), length / _TILTED)):
+        across = [np.abs(_profile(answers, other)).sum() for other in range(answers.ndim)]
+        return "with its axes exchanged" if max(across) > 2 * across[0] else "in a way that cannot be followed"
+    if line.step <= 0:
         return f"mirrored along axis {axis + 2}"
-    even = fits  # coarse context may then lie beside its place, as up-sampling within the network has it
-    fits = fits and abs(step - stride) < _MIXED * stride
-    if fits:  # what differs comes of context laid on the map more coarsely
-        first, step = first + (step - stride) * (answers.shape[-1] - 1) / 2, stride
-    first -= step * (n - answers.shape[-1]) / 2  # an average stands for the middle of its cells
-    first -= length * np.floor((first + step * (n - 1) / 2) / length)  # the map's middle lies on the image
-    expected = first + step * (np.arange(answers.shape[-1]) + (n - answers.shape[-1]) / 2)
-    inside = (expected > -0.5 - step / 2) & (expected < length - 0.5 + step / 2)
-    off = np.abs(_wrapped(_places(answers, length) - expected, length))
-    wrong = off > max(_WHOLE_CELL * step, length / (_FINEST if not even else _FINEST / 3))
-    if (wrong & inside & heard).sum() > _FEW * (inside & heard).sum():
-        return "warped by the network itself"
-    last = first + step * (n - 1)
-    before, after = (first + 0.5) / step - 0.5, (length - 0.5 - last) / step - 0.5
-    if even and max(abs(before), abs(after)) < _SHIFTED:
-        return 0, 0
-    line = first + step * np.arange(n)
-    beside = np.abs(_wrapped(_places(profile, length) - line, length))
-    if fits and np.median(beside) > _SHARP * step:
-        return 0, 0  # the map is what its own cells say, of which coarser context hides where they lie
-    beyond = np.maximum(-0.5 - line, line - length + 0.5)
-    comes_back = (np.abs(profile) > _SILENT * np.abs(profile).max()) & (beyond > step / 2) & (beside < beyond / 2)
-    if min(before, after) < -_WHOLE_CELL and max(before, after) > _WHOLE_CELL and comes_back.any():
+    before, after = (line.first + 0.5) / line.step - 0.5, (length - 0.5 - line.at(n - 1)) / line.step - 0.5
+    if min(before, after) < -_WHOLE_CELL and max(before, after) > _WHOLE_CELL and fit.come_back:
         return f"rolled along axis {axis + 2}"
-    if not even and abs(max(after, 0) - max(before, 0)) * step > _LOPSIDED * length:
+    if fit.come_back > _REPEATED:
+        return f"more than once along axis {axis + 2}"
+    if abs(max(after, 0) - max(before, 0)) * line.step > _LOPSIDED * length:
         return "cut to a part"
     return _whole(before), _whole(after)
 
 
-def _along(values: npt.NDArray[Any], axis: int) -> npt.NDArray[Any]:
+class _Line(NamedTuple):
+    """The place of a map's first cell along an axis of the image, in pixels, and the step from each to the next."""
+
+    first: float
+    step: float
+
+    def at(self, cell: Any) -> Any:
+        """Place of a cell, or of many."""
+        return self.first + self.step * cell
+
+
+class _Fit:
+    """How well a wave arrived along the first axis of a map, if its cells lie on a line.
+
+    Attributes
+    ----------
+    sharp : whether the cells themselves lie on one line.
+    come_back : of how many cells that are on the image, cells beyond it look at its other end, as a share.
+    """
+
+    def __init__(self, answers: Answers, line: _Line, length: int, context: bool = False) -> None:
+        n, cells = len(answers), np.arange(len(answers))
+        self.length, places = length, line.at(cells)
+        beyond = np.maximum(-0.5 - places, places - length + 0.5)
+        inside = beyond < abs(line.step) / 2
+        wave = np.exp(2j * np.pi * places / length).reshape(-1, *[1] * (answers.ndim - 1))
+        seen = answers[inside]
+        if context and n > 2:  # what all cells share came from the whole image, not from a place
+            loud = _profile(np.abs(seen), 0)
+            loud = loud > _SILENT * loud.max()
+            seen = seen - _shared(seen[loud], wave[inside][loud]) * loud.reshape(wave[inside].shape)
+        local = seen * wave[inside].conj()
+        strength = np.abs(local).sum()
+        self.coherence = np.abs(local.sum()) / strength if strength else 0.0
+        parts = _averaged(local)
+        self.off, self.strength = np.angle(parts) / (2 * np.pi) * length, np.abs(parts)
+        rows = _profile(local, 0)
+        off = np.unwrap(np.angle(rows)) / (2 * np.pi) * length
+        heard = np.abs(rows) > _SILENT * np.abs(rows).max()
+        if heard.sum() > 1:
+            off = off - np.polyval(np.polyfit(cells[inside][heard], off[heard], 1), cells[inside])
+        self.sharp = bool(np.median(np.abs(off[heard])) < _SHARP * abs(line.step))
+        rows = _profile(answers * wave.conj(), 0)
+        near = np.abs(np.angle(rows)) / (2 * np.pi) * length < beyond / 2
+        back = near & (np.abs(rows) > _SILENT * np.abs(rows).max()) & (beyond > abs(line.step) / 2)
+        self.come_back = float(back.sum() / inside.sum())
+
+    def holds(self, tolerance: float) -> bool:
+        """Whether nearly all parts of the map lie within a tolerance, in pixels, of the line, and none is tilted."""
+        if self.coherence < _COHERENT:
+            return False
+        heard = self.strength > _SILENT * self.strength.max()
+        far = np.abs(self.off) > tolerance
+        weights = self.strength[heard]
+        design = np.stack([np.ones(heard.sum()), *(_centered(heard.shape, axis)[heard] for axis in range(heard.ndim))])
+        slopes = np.linalg.lstsq((design * weights).T, self.off[heard] * weights, rcond=None)[0]
+        tilt = np.abs(slopes[2:]).max(initial=0)
+        return bool((far & heard).sum() <= _FEW * heard.sum() and tilt <= self.length / _TILTED)
+
+
+def _centered(shape: Sequence[int], axis: int) -> npt.NDArray[np.float64]:
+    """Of each part its place along an axis, which runs from -0.5 to 0.5."""
+    places = (np.arange(shape[axis]) + 0.5) / shape[axis] - 0.5
+    return np.broadcast_to(np.expand_dims(places, [a for a in range(len(shape)) if a != axis]), shape)
+
+
+def _shared(answers: Answers, wave: Answers) -> complex:
+    """What all cells have in common where the rest follows a wave: the constant of a linear regression."""
+    centered = wave - wave.mean()
+    gain = (answers * centered.conj()).mean() / (np.abs(centered) ** 2).mean()
+    return complex(answers.mean() - gain * wave.mean())
+
+
+def _profile(values: npt.NDArray[Any], axis: int) -> npt.NDArray[Any]:
     """The sum over all axes but one."""
-    summed: npt.NDArray[Any] = values.sum(tuple(a for a in range(values.ndim) if a != axis % values.ndim))
+    summed: npt.NDArray[Any] = values.sum(tuple(a for a in range(values.ndim) if a != axis))
     return summed
 
 
 def _averaged(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Running means over one of `_PARTS` parts of each axis, where they lie within the map."""
+    """Means of `_PARTS` parts of each axis, or of fewer where there are fewer cells."""
     for axis, n in enumerate(values.shape):
-        width = max(1, n // _PARTS)
-        summed = np.insert(np.cumsum(values, axis, dtype=np.result_type(values, float)), 0, 0, axis)
-        values = np.diff(np.take(summed, [range(n - width + 1), range(width, n + 1)], axis), axis=axis) / width
-        values = np.squeeze(values, axis)
+        edges = np.linspace(0, n, min(_PARTS, n) + 1).round().astype(int)
+        widths = np.diff(edges).reshape([-1 if a == axis else 1 for a in range(values.ndim)])
+        values = np.add.reduceat(values, edges[:-1], axis) / widths
     return values
 
 
-def _wrapped(difference: npt.NDArray[np.float64], length: int) -> npt.NDArray[np.float64]:
-    return (difference + length / 2) % length - length / 2
+def _find_line(answers: Answers, length: int, step: float | None = None) -> _Line:
+    """The line on which most cells lie along the first axis: the strongest frequency, or a known step, and its phase.
 
-
-def _places(answers: Answers, length: int) -> npt.NDArray[np.float64]:
-    return np.angle(answers) / (2 * np.pi) * length
-
-
-def _line(profile: Answers, heard: npt.NDArray[np.bool_], length: int) -> tuple[float, float] | None:
-    """Place of the first cell, and the step to the next, of the line on which most neighboring cells lie."""
-    places, even = _places(profile, length), length / len(profile)
-    steps = _wrapped(np.diff(places), length)
-    if len(places) == 2:  # half an axis on: no wave tells whether forth or back
-        steps = even + _wrapped(steps - even, length)
-    pairs = heard[1:] & heard[:-1]
-    if not pairs.any():
-        return None
-    usual = float(np.median(steps[pairs]))
-    regular = pairs & (np.abs(steps - usual) < 0.5 * max(abs(usual), even))
-    ends = np.flatnonzero(np.diff(np.concatenate([[False], regular, [False]]).astype(int)))
-    if not len(ends):
-        return None
-    start, stop = max(zip(ends[::2], ends[1::2], strict=True), key=lambda run: run[1] - run[0])
-    unrolled = places[start] + np.concatenate([[0.0], np.cumsum(steps[start:stop])])
-    step, first = np.polyfit(np.arange(start, stop + 1), unrolled, 1)
-    return float(first), float(step)
+    Medians, so that what is mirrored at a border does not count. The line's middle lies on the image.
+    """
+    profile = _profile(answers, 0)
+    n, cells = len(profile), np.arange(len(profile))
+    strength = np.abs(profile)
+    heard = strength > _SILENT * strength.max()
+    if step is None:
+        frequency = np.fft.fftfreq(16 * n)[np.argmax(np.abs(np.fft.fft(profile, 16 * n)))]
+        apart = max(1, n // 8)
+        turned = profile[apart:] * profile[:-apart].conj() * np.exp(-2j * np.pi * frequency * apart)
+        both = heard[apart:] & heard[:-apart]
+        finer = np.median(np.angle(turned[both])) / (2 * np.pi * apart) if both.any() else 0.0
+        step = float((frequency + finer) * length)
+    local = profile * np.exp(-2j * np.pi * step * cells / length)
+    usual = np.angle(local.sum())
+    first = (usual + np.median(np.angle(local[heard] * np.exp(-1j * usual)))) / (2 * np.pi) * length
+    middle = first + step * (cells * strength).sum() / strength.sum()
+    return _Line(float(first - length * np.floor((middle + 0.5) / length)), step)
 
 
 def _whole(cells: float) -> int:

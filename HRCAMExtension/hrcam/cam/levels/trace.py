@@ -142,6 +142,8 @@ class _Recorder(TorchDispatchMode):
         return self._add(tensor, name, tuple(parents), self._stride(tensor, name, parents, arguments))
 
     def _add(self, tensor: Tensor, operator: str, parents: tuple[int, ...], stride: Stride | None) -> int:
+        if tensor.ndim and len(tensor) != self.nodes[0].shape[0]:
+            stride = None  # parts of the image, side by side in the batch
         before = [self.nodes[p] for p in parents]
         around = frozenset().union(*(node.around for node in before))
         visits: dict[Stride, int] = {}
@@ -211,7 +213,6 @@ class _Recorder(TorchDispatchMode):
     def _known_stride(self, out: Tensor, parents: Iterable[int]) -> Stride | None:
         stride = self.known.get(tuple(out.shape[2:]))
         return stride if stride is not None and any(stride in self.nodes[p].around for p in parents) else None
-
 
     def _folded_stride(self, node: Node) -> Stride | None:
         """Stride of a map whose cells were made of several voxels each by views of any kind (space to depth)."""

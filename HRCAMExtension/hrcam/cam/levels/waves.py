@@ -10,6 +10,7 @@ are not touched, and other threads may run it meanwhile.
 
 import math
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,10 @@ from .trace import is_convolution
 _BASE = 0.7
 """Value of the image that waves are added to: usual activations are positive and rise there."""
 
-_HEIGHT = 0.002
+_TEXTURE = 0.1
+"""How much places of that image differ: one of a single value could not be standardized within the network."""
+
+_HEIGHT = 0.02
 """Of a wave: so low that activations answer in proportion."""
 
 _NORMS = frozenset({
@@ -73,7 +77,8 @@ def send_waves(cnn: nn.Module, names: Sequence[str], image: Tensor) -> list[list
 
 def _images(like: Tensor) -> Iterator[Tensor]:
     """The still image, one that is raised as a whole, and for each axis a cosine and a sine of the axis' length."""
-    still = torch.full_like(like, _BASE)
+    signs = torch.randint(2, like.shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    still = _BASE + _TEXTURE * signs.to(like)
     yield still
     yield still + _HEIGHT
     for axis in range(2, like.ndim):
@@ -169,13 +174,15 @@ def _middle(func: Any, name: str, given: dict[str, Any]) -> Tensor:
 
 
 def _mean_pool(name: str, given: dict[str, Any]) -> Tensor:
+    """The mean of what a pooling would take the maximum of; borders of minus infinity do not count, as there."""
     x, dims = given["self"], int(name.split("pool")[1][0])
     if "adaptive" in name:
         pooled: Tensor = getattr(F, f"adaptive_avg_pool{dims}d")(x, given["output_size"])
         return pooled
-    mean = getattr(F, f"avg_pool{dims}d")
-    sides = given["kernel_size"], given["stride"] or None, given["padding"]
-    averaged: Tensor = mean(x, *sides, ceil_mode=given["ceil_mode"], count_include_pad=False)
+    mean = partial(getattr(F, f"avg_pool{dims}d"), kernel_size=given["kernel_size"], stride=given["stride"] or None,
+                   padding=given["padding"], ceil_mode=given["ceil_mode"])  # fmt: skip
+    counted = x.isfinite()
+    averaged: Tensor = mean(x.where(counted, 0)) / mean(counted.to(x)).clamp(min=1e-6)
     return averaged
 
 

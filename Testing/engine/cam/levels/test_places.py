@@ -48,6 +48,20 @@ def to_least(x):
     return F.pad(x, (0, max(0, 128 - x.shape[3]), 0, max(0, 128 - x.shape[2])))
 
 
+def sampled(*rows):
+    """Sample the image at places that an affine matrix gives."""
+
+    def sample(x):
+        grid = F.affine_grid(torch.tensor([rows]), x.shape, align_corners=False)
+        return F.grid_sample(x, grid, align_corners=False)
+
+    return sample
+
+
+def standardized(x):
+    return (x - x.mean((2, 3), keepdim=True)) / x.std((2, 3), keepdim=True)
+
+
 def to_square(x):
     side = max(x.shape[2:])
     return F.pad(x, (0, side - x.shape[3], 0, side - x.shape[2]))
@@ -64,9 +78,15 @@ def to_square(x):
         (lambda x: F.pad(x, (16,) * 4, mode="circular"), (64, 96)),
         (lambda x: x[:, :, 16:-16, 16:-16], (96, 96)),
         (lambda x: x[:, :, 16:], (96, 96)),
+        (lambda x: F.pad(x, (0, 0, 20, 0), mode="reflect"), (96, 80)),
+        (lambda x: F.pad(x, (0, 384 - x.shape[3], 0, 384 - x.shape[2])), (96, 80)),
         (lambda x: F.interpolate(x, size=(80, 112)), (96, 64)),
-        (lambda x: F.grid_sample(x, F.affine_grid(torch.eye(2, 3)[None], x.shape, align_corners=False),
-                                 align_corners=False), (96, 64)),
+        (lambda x: F.interpolate(x, size=(64, 64)), (96, 120)),
+        (lambda x: F.interpolate(x, size=(224, 224), mode="bilinear"), (96, 120)),
+        (lambda x: F.max_pool2d(F.pad(x, (0, 2, 0, 2), value=-float("inf")), 3, stride=1), (96, 64)),
+        (sampled([1.0, 0, 0], [0, 1, 0]), (96, 64)),
+        (sampled([1.0, 0, 0.5], [0, 1, 0]), (96, 64)),
+        (sampled([2.0, 0, 0], [0, 2, 0]), (96, 96)),
     ],
 )  # fmt: skip
 def test_a_network_that_pads_cuts_or_resizes_its_input_gives_evidence_at_its_cause(before, size):
@@ -80,11 +100,6 @@ def test_unpadded_convolutions_give_evidence_at_its_cause():
     assert HRCAM(zoo.LeNet(), 2).eval().evidence(torch.zeros(1, 1, 28, 28)).maps.shape == (1, 2, 28, 28)
 
 
-def shifted(x):
-    theta = torch.tensor([[[1.0, 0, 0.5], [0, 1, 0]]])
-    return F.grid_sample(x, F.affine_grid(theta, x.shape, align_corners=False), align_corners=False)
-
-
 @pytest.mark.parametrize(
     ("before", "message"),
     [
@@ -94,6 +109,10 @@ def shifted(x):
         (lambda x: x.transpose(2, 3), "axes exchanged"),
         (lambda x: x.rot90(1, (2, 3)), "axes exchanged"),
         (lambda x: torch.fft.fft2(x).abs(), "shows the image"),
+        (lambda x: x.cumsum(3) / 10, "shows the image"),
+        (lambda x: x.sort(2).values, "cannot be followed"),
+        (sampled([0.985, 0.174, 0], [-0.174, 0.985, 0]), "cannot be followed"),
+        (sampled([1, 0.3, 0], [0, 1, 0]), "cannot be followed"),
     ],
 )
 def test_what_no_margin_makes_good_is_refused_in_words(before, message):
@@ -101,8 +120,50 @@ def test_what_no_margin_makes_good_is_refused_in_words(before, message):
         HRCAM(Net(before), 2)
 
 
-def test_a_shift_by_the_network_itself_is_made_good():
-    assert beside(lambda: Net(shifted), (96, 64)) < 3
+class Between(nn.Module):
+    """Something done to the maps between two levels."""
+
+    def __init__(self, change, channels=8):
+        super().__init__()
+        self.a = nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.ReLU())
+        self.b = nn.Sequential(nn.MaxPool2d(2), nn.Conv2d(channels, 8, 3, padding=1), nn.ReLU())
+        self.within, self.change, self.fc = nn.Conv2d(8, 8, 3, padding=1), change, nn.Linear(8, 2)
+
+    def forward(self, x):
+        return self.fc(self.b(self.change(self, self.a(x))).mean((2, 3)))
+
+
+def in_windows(self, x):
+    n, c, h, w = x.shape
+    windows = x.view(n, c, h // 8, 8, w // 8, 8).permute(0, 2, 4, 1, 3, 5).reshape(-1, c, 8, 8)
+    return self.within(windows).view(n, h // 8, w // 8, c, 8, 8).permute(0, 3, 1, 4, 2, 5).reshape(n, c, h, w)
+
+
+def test_windows_side_by_side_in_the_batch_are_no_maps_and_put_together_they_are():
+    assert beside(lambda: Between(in_windows), (96, 64)) < 3
+
+
+def tiled(_, x):
+    tiles = x.view(len(x), 2, 2, 2, *x.shape[2:]).permute(0, 1, 2, 4, 3, 5)
+    return tiles.reshape(len(x), 2, 2 * x.shape[2], 2 * x.shape[3])
+
+
+@pytest.mark.parametrize(
+    ("change", "channels", "message"),
+    [
+        (tiled, 2, "more than once"),
+        (lambda _, x: torch.cat([x, x.flip(3)], 1), 16, "cannot be followed"),
+        (lambda _, x: x.flip(2), 8, "mirrored along axis 2"),
+    ],
+)
+def test_what_is_done_between_levels_is_seen_too(change, channels, message):
+    with pytest.raises(ModelError, match=f"{message}.*cannot be placed"):
+        HRCAM(Between(change, channels), 2)
+
+
+def test_a_network_that_standardizes_its_input_is_wrapped():
+    model = HRCAM(Net(standardized), 2).eval()
+    assert not any(any(map(any, place.margins)) for place in model.placements(torch.zeros(1, 1, 96, 64)))
 
 
 def test_it_counts_what_the_network_does_at_the_size_that_is_used():
@@ -192,6 +253,14 @@ def test_other_inputs_and_exported_programs_are_refused_with_what_to_do(build, m
     for example in (None, torch.zeros(1, 1, 64, 64)):
         with pytest.raises(ModelError, match=message):
             HRCAM(build(), 2, example=example)
+
+
+@pytest.mark.parametrize("name", sorted(one.name for one in list_bundles()))
+def test_every_bundled_model_takes_images_of_any_size(name):
+    network = load_bundle(name).build()
+    for size in ((48, 40, 56), (50, 70, 33)):
+        placements = network.placements(torch.zeros(1, 1, *size[: network.num_dims]))
+        assert not any(map(any, (margins for place in placements for margins in place.margins)))
 
 
 @pytest.mark.parametrize("name", sorted(one.name for one in list_bundles()))
