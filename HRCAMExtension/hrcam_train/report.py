@@ -16,6 +16,8 @@ Labels = npt.NDArray[np.int64]
 
 RESAMPLES = 1000
 SEED = 0
+FEWEST_PATIENTS = 10
+"""Fewer carry no figure of patients, and no interval."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,7 +146,11 @@ def _metric_table(metrics: dict[str, Any]) -> list[str]:
     lines = ["| per | number | patients | balanced accuracy (95 %) | AUC (95 %) |", "|---|---|---|---|---|"]
     for unit, singular in (("images", "image"), ("patients", "patient")):
         m = metrics[unit]
-        values = " | ".join(_interval(m[name]) for name in ("balanced_accuracy", "auc"))
+        few = m["patients"] < FEWEST_PATIENTS
+        if few and unit == "patients":
+            values = "left out | so few carry no figure"
+        else:
+            values = " | ".join(_interval(m[name], few) for name in ("balanced_accuracy", "auc"))
         lines.append(f"| {singular} | {m['count']} | {m['patients']} | {values} |")
     return lines
 
@@ -156,9 +162,11 @@ def _confusion_table(metrics: dict[str, Any]) -> list[str]:
     return lines + [f"| {name} | " + " | ".join(map(str, row)) + " |" for name, row in rows]
 
 
-def _interval(found: dict[str, float | None]) -> str:
+def _interval(found: dict[str, float | None], few: bool = False) -> str:
     if found["value"] is None:
         return "not defined: a class is missing"
+    if few:
+        return f"{found['value']:.2f} (too few patients for an interval)"
     interval = "" if found["low"] is None else f" ({found['low']:.3f} to {found['high']:.3f})"
     return f"{found['value']:.3f}{interval}"
 

@@ -15,6 +15,8 @@ from slicer.i18n import tr as _
 
 from .engine import ensureEngineOnPath
 
+_FIGURES_SHOWN = 3
+
 
 @dataclass(frozen=True)
 class ModelEntry:
@@ -67,26 +69,32 @@ class ModelEntry:
         return "<br>".join(html.escape(part) for part in parts if part)
 
 
-def figuresText(metrics: dict[str, Any], limit: int = 3) -> str:
-    """The first few plain numbers of a bundle's validation figures, nested names joined.
+def figuresText(metrics: dict[str, Any]) -> str:
+    """A bundle's validation figures with the images and patients behind them; empty where it does not state these.
 
     Example
     -------
-    >>> figuresText({"patient": {"balanced_accuracy": 0.9123}})
-    'patient balanced accuracy 0.91'
+    >>> figuresText({"validation": {"images": {"count": 160, "patients": 3, "auc": {"value": 0.873}}}})
+    'AUC 0.87; 160 images of 3 patients'
+    >>> figuresText({"split": "379 slices", "lesion_auc_slice": 0.787, "specificity_slice": 0.86})
+    'lesion AUC slice 0.79, specificity slice 0.86; 379 slices'
     """
-    found: list[str] = []
+    images = (metrics.get("validation") or {}).get("images")
+    if images:
+        figures = {name: images[name]["value"] for name in ("balanced_accuracy", "auc")
+                   if (images.get(name) or {}).get("value") is not None}
+        of = _("{images} images of {patients} patients").format(images=images["count"], patients=images["patients"])
+    else:
+        figures = {name: value for name, value in metrics.items() if isinstance(value, float)}
+        of = str(metrics.get("split") or "")
+    if not figures or not of:
+        return ""
+    shown = list(figures.items())[:_FIGURES_SHOWN]
+    return "; ".join([", ".join(f"{_spelled(name)} {value:.2f}" for name, value in shown), of])
 
-    def walk(prefix: str, value: Any) -> None:
-        if isinstance(value, dict):
-            for key, inner in value.items():
-                walk(f"{prefix} {key}".strip(), inner)
-        elif isinstance(value, (int, float)) and not isinstance(value, bool):
-            number = f"{value:.2f}" if isinstance(value, float) else str(value)
-            found.append(f"{prefix.replace('_', ' ')} {number}")
 
-    walk("", metrics)
-    return ", ".join(found[:limit])
+def _spelled(name: str) -> str:
+    return " ".join("AUC" if word == "auc" else word for word in name.split("_"))
 
 
 def listModels() -> list[ModelEntry]:

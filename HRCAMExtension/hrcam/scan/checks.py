@@ -157,13 +157,14 @@ def _modality(volume: Volume, bundle: HasMetadata) -> list[str]:
     scanner = next((_SCANNERS[w.upper()] for w in _words(volume.modality or "")[:1] if w.upper() in _SCANNERS), None)
     expected = next((_SCANNERS[w.upper()] for w in wanted if w.upper() in _SCANNERS), None)
     if scanner and expected and scanner != expected:
-        return [f"This is a {scanner} scan; the model was made for {bundle.metadata['modality']}."]
+        return [f"This is a {scanner} scan; the model was made for {bundle.metadata['modality']}. Choose another "
+                "model."]
     sequences = {_SEQUENCE_OF[w] for w in given if w in _SEQUENCE_OF}
     right = {_SEQUENCE_OF[w] for w in wanted if w in _SEQUENCE_OF}
     if sequences and right and not sequences & right:
         named = " ".join(sorted(sequences))
         return [f"By its name this is {'an' if named[0] in 'Aa' else 'a'} {named} scan; the model was made for "
-                f"{bundle.metadata['modality']}."]
+                f"{bundle.metadata['modality']}. Choose such a scan, or another model."]
     return []
 
 
@@ -181,7 +182,7 @@ def _grid(volume: Volume, bundle: HasMetadata) -> list[str]:
     flat = len(inputs["size"]) == 2
     if flat and geometry.acquisition_plane not in inputs["planes"] and not fits_in_all_planes(volume, inputs):
         warnings.append(f"The slices are {geometry.acquisition_plane}; the model was made for "
-                        f"{', '.join(inputs['planes'])} ones.")
+                        f"{', '.join(inputs['planes'])} ones. Choose a scan in such a plane, or another model.")
     across = geometry.acquisition_axis
     kept = [n for n in range(3) if n != across or not flat]
     stated = inputs["spacing_mm"]
@@ -189,16 +190,18 @@ def _grid(volume: Volume, bundle: HasMetadata) -> list[str]:
     model_spacing = float(max(spacings))
     coarsest = max(geometry.spacing[n] for n in kept)
     if coarsest > _COARSE * model_spacing:
-        warnings.append(f"The voxels are {coarsest:.2g} mm wide; the model was made for {model_spacing:.2g} mm.")
+        warnings.append(f"The voxels are {coarsest:.2g} mm wide; the model was made for {model_spacing:.2g} mm. Small "
+                        "findings may be missed: prefer a finer scan.")
     field = float(max(n * s for n, s in zip(inputs["size"], spacings, strict=True)))
     seen = max(geometry.extent_mm[n] for n in kept)
     if not _FIELD_OF_VIEW[0] * field <= seen <= _FIELD_OF_VIEW[1] * field:
-        warnings.append(f"The field of view is {seen:.0f} mm; the model was made for about {field:.0f} mm.")
+        warnings.append(f"The field of view is {seen:.0f} mm; the model was made for about {field:.0f} mm. Is the "
+                        "spacing right? Else choose a scan of the whole organ.")
     else:
         size = max(_foreground_mm(volume)[n] for n in kept)
         if not _OBJECT_SIZE[0] * field <= size <= _OBJECT_SIZE[1] * field:
             warnings.append(f"What is shown measures {size:.0f} mm; the model expects {_OBJECT_SIZE[0] * field:.0f} to "
-                            f"{_OBJECT_SIZE[1] * field:.0f} mm.")
+                            f"{_OBJECT_SIZE[1] * field:.0f} mm. Is the spacing right, and the whole organ shown?")
     return warnings
 
 
@@ -226,7 +229,7 @@ def _looks(volume: Volume, found: dict[str, float]) -> list[str]:
         return ["The scan shows a brain without its skull; the model was trained on whole heads (out-of-range score "
                 f"{found[worst]:.2g}). Read the result with care."]
     return [f"The scan looks unlike those that the model was trained on ({worst.replace('_', ' ')}; out-of-range score "
-            f"{found[worst]:.2g}). Mistrust the result."]
+            f"{found[worst]:.2g}). Mistrust the result: compare with the scan, and try another model."]
 
 
 def _distances(volume: Volume, bundle: HasMetadata) -> dict[str, float]:

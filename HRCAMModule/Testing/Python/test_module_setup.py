@@ -301,12 +301,13 @@ def test_models_are_listed_even_before_the_package_that_checks_them_is_there(pan
 
 
 def test_the_sample_is_a_scan_that_its_model_knows(panel):
-    from hrcam.bundle.bundle import load_bundle
+    from hrcam.bundle.bundle import DEFAULT_MODEL, load_bundle
     from hrcam.scan.checks import assess_fit
     from hrcam.scan.volume import read_volume
 
     sample = read_volume(ROOT / "HRCAMModule" / "Resources" / "SampleData" / "HRCAMSyntheticTumor.nrrd")
-    assert assess_fit(sample, load_bundle("t1ce-tumor")).warnings == (), "nobody's first try begins with a warning"
+    for model in (DEFAULT_MODEL, "t1ce-tumor"):
+        assert assess_fit(sample, load_bundle(model)).warnings == (), "nobody's first try begins with a warning"
 
 
 def test_adding_a_model_copies_it_and_refuses_what_is_none(panel, monkeypatch, tmp_path, bright_blob_bundle):
@@ -326,3 +327,19 @@ def test_adding_a_model_copies_it_and_refuses_what_is_none(panel, monkeypatch, t
 def test_the_self_test_passes(_loadedModule, slicerHost, monkeypatch, model):
     monkeypatch.setenv("HRCAM_TEST_MODEL", model)
     slicer.selfTests["HRCAMModule"]()
+
+
+def test_what_the_panel_takes_from_the_engine_at_a_result_is_light():
+    """SimpleITK and SciPy would stop the window for a third of a second when the first result comes."""
+    light = ("output.scene_nodes", "output.segment", "output.evidence_colors", "output.terminology", "compare.calls",
+             "run.units", "run.result", "scan.io.raw_nrrd", "scan.intensity", "bundle.bundle")
+    parts = ROOT / "HRCAMModule" / "HRCAMModuleLib"
+    apart = {"comparison_here.py", "localization_here.py", "result_files.py", "models.py", "export.py",
+             "screenshots.py"}
+    used = {name for path in parts.glob("*.py") if path.name not in apart
+            for name in re.findall(r"from hrcam\.([\w.]+) import", path.read_text(encoding="utf-8"))}
+    assert used - {"scan.volume", "run.level_volumes"} <= set(light), "those of scripts, and of a single level's map"
+    code = f"import sys, {', '.join(f'hrcam.{name}' for name in light)}\n" \
+        "print(sorted({'SimpleITK', 'scipy', 'matplotlib', 'pydicom', 'torch'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100, check=True)
+    assert done.stdout.strip() == "[]"
