@@ -24,6 +24,7 @@ _INSTALLED_SETTING = "HRCAM/InstalledPackages"
 _OFFERED_SETTING = "HRCAM/FastEngineOffered"
 FAST_ENGINE = "openvino>=2024.4"
 DICOM_WRITER = "highdicom>=0.26"
+PLACE_TEMPLATE = "nilearn>=0.10"
 
 _installing = False
 
@@ -157,16 +158,10 @@ def _offerFastEngine(onProgress: Callable[[str], None]) -> None:
     settings.setValue(_OFFERED_SETTING, True)
     question = _("Install OpenVINO too? On this computer's processor it runs the network in about 60 % of PyTorch's "
                  "time. The download has 60 MB. HR-CAM works without it.")
-    if not slicer.util.confirmOkCancelDisplay(question, _("HR-CAM: install the fast engine")):
-        return
-    _tell(_("Installing OpenVINO..."), onProgress)
     try:
-        slicer.util.pip_install([FAST_ENGINE])
-    except Exception as error:  # HR-CAM works without it
-        logging.warning("HR-CAM: OpenVINO could not be installed: %s", error)
-    else:
-        _rememberAsOurs([FAST_ENGINE])
-    slicer.util.showStatusMessage("")
+        _offer(FAST_ENGINE, question, onProgress)
+    except DependencyError as error:  # HR-CAM works without it
+        logging.warning("%s", error)
 
 
 def ensureDicomWriter() -> None:
@@ -174,21 +169,43 @@ def ensureDicomWriter() -> None:
 
     Raises ``DependencyError`` when the user declined or the installation failed.
     """
-    if isInstalled(DICOM_WRITER):
-        return
-    question = _("DICOM objects are written by the Python package highdicom, which Slicer brings from version 5.12 on "
-                 "and which is not installed here.\n\nInstall it now? The download has a few MB.")
-    if slicer.app.testingEnabled() or not slicer.util.confirmOkCancelDisplay(
-            question, _("HR-CAM: install what writes DICOM")):
+    if not isInstalled(DICOM_WRITER) and not _offer(DICOM_WRITER, _(
+            "DICOM objects are written by the Python package highdicom, which Slicer brings from version 5.12 on and "
+            "which is not installed here.\n\nInstall it now? The download has a few MB.")):
         raise DependencyError(_("DICOM objects need the Python package highdicom. Press Export again to install it, or "
                                 "untick DICOM."))
+
+
+def ensurePlaceTemplate() -> bool:
+    """Offer to install the template by which places are named; whether it is there now.
+
+    Raises ``DependencyError`` when the installation failed.
+    """
+    return isInstalled(PLACE_TEMPLATE) or _offer(PLACE_TEMPLATE, _(
+        "Places are named by the MNI template that the Python package nilearn brings, which is not installed.\n\n"
+        "Install it now? The download has about 60 MB, with the packages that it needs."))
+
+
+def _offer(requirement: str, question: str, onProgress: Callable[[str], None] = lambda message: None) -> bool:
+    """Install a package that is not needed for everything, after a question; whether it was installed.
+
+    Raises ``DependencyError`` when the installation failed.
+    """
+    name = _requirement(requirement).name
+    if slicer.app.testingEnabled() or not slicer.util.confirmOkCancelDisplay(
+            question, _("HR-CAM: install {package}").format(package=name)):
+        return False
+    _tell(_("Installing {packages}...").format(packages=name), onProgress)
     try:
-        slicer.util.pip_install([DICOM_WRITER])
+        slicer.util.pip_install([requirement])
     except Exception as error:
-        raise DependencyError(_("highdicom could not be installed: {error}. Check the internet connection, or untick "
-                                "DICOM.").format(error=error)) from error
-    _rememberAsOurs([DICOM_WRITER])
+        raise DependencyError(_("{package} could not be installed: {error}. Check the internet connection and try "
+                                "again.").format(package=name, error=error)) from error
+    finally:
+        slicer.util.showStatusMessage("")
+    _rememberAsOurs([requirement])
     importlib.invalidate_caches()
+    return True
 
 
 def _tell(message: str, onProgress: Callable[[str], None]) -> None:

@@ -19,20 +19,17 @@ KINDS = ("segmentation", "map", "labels", "report", "overview", "dicom")
 
 
 def wantedKinds(what: Mapping[str, bool]) -> list[str]:
-    """The engine's names of what is asked for.
+    """Which of ``KINDS`` are asked for.
 
     Raises ``ValueError`` for an unknown kind, ``DependencyError`` where what writes DICOM is missing.
     """
-    from hrcam.output.writers import DICOM_OUTPUTS
-
     unknown = sorted(set(what) - set(KINDS))
     if unknown:
         raise ValueError(f'There is no "{unknown[0]}" to export. Choose from: {", ".join(KINDS)}.')
-    kinds = [kind for kind in KINDS if kind != "dicom" and what.get(kind, True)]
-    if not what.get("dicom"):
-        return kinds
-    ensureDicomWriter()
-    return [*kinds, *DICOM_OUTPUTS]
+    kinds = [kind for kind in KINDS if what.get(kind, kind != "dicom")]
+    if "dicom" in kinds:
+        ensureDicomWriter()
+    return kinds
 
 
 def exportResult(

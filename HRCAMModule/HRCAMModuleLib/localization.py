@@ -8,6 +8,7 @@ deleting a node by hand never leaves the panel with stale copies.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from .colors import engineLevels
-from .volume_nodes import RESULT_ATTRIBUTE, ijkToRas, localToWorld
+from .volume_nodes import RESULT_ATTRIBUTE, ijkToRas, localToWorld, sequenceFrame
 
 INPUT, MAP, LABELS, SEGMENTATION = "hrcamInput", "hrcamMap", "hrcamLabels", "hrcamSegmentation"
 MAP_COLORS, LEVEL_COLORS, LEVEL_MAP = "hrcamMapColors", "hrcamLevelColors", "hrcamLevelMap"
@@ -25,6 +26,8 @@ LEVEL_PEAK_ATTRIBUTE = "HRCAM.Peak"
 MODEL_ATTRIBUTE = "HRCAM.Model"
 FRAME_ATTRIBUTE = "HRCAM.Frame"
 """Frame of a sequence that was localized, counted from 1."""
+PLACE_PROBLEM_ATTRIBUTE = "HRCAM.PlaceProblem"
+"""Why the places of the regions are not known, where they were asked for."""
 
 FUSED = "fused"
 _OWNED = (MAP, LABELS, LABELS_IN_RANGE, SEGMENTATION, LEVEL_MAP, HEAD, MAP_COLORS, LEVEL_COLORS, LEVEL_MAP_COLORS)
@@ -150,6 +153,12 @@ class Localization:
         return name if frame is None else _("{name}, frame {frame}").format(name=name, frame=frame)
 
     @property
+    def otherFrame(self) -> int | None:
+        """Frame of the sequence that the scan shows now, counted from 1, where another one was localized."""
+        localized, shown = self.resultNode.GetAttribute(FRAME_ATTRIBUTE), sequenceFrame(self.inputVolume)
+        return shown if localized is not None and shown is not None and str(shown) != localized else None
+
+    @property
     def probabilities(self) -> dict[str, float]:
         """Volume-level probability of each class, as declared by the model."""
         return dict(self.info["probabilities"])
@@ -246,35 +255,13 @@ class Localization:
     # Life
 
     def ownNodes(self) -> list[Any]:
-        """All nodes that this result brought into the scene, each before its display nodes.
-
-        In this order they are removed: a slice view gives a volume that lost its display node a new one.
-        """
-        nodes: list[Any] = []
-        for role in _OWNED:
-            for n in range(self.resultNode.GetNumberOfNodeReferences(role)):
-                node = self.resultNode.GetNthNodeReference(role, n)
-                if node is not None:
-                    nodes += [node, *helperNodes(node)]
-        return [*nodes, self.resultNode, *helperNodes(self.resultNode)]
+        """All nodes that this result brought into the scene, in the order in which they are removed."""
+        return ownedNodes(self.resultNode, _OWNED)
 
     def remove(self) -> None:
         """Take the result and everything that belongs to it out of the slice views and the scene."""
         self.hide()
-        self._removeFolder()
-        removeNodes(self.ownNodes())
-
-    def _removeFolder(self) -> None:
-        """Take the result's folder out of the subject hierarchy; what a user put there moves up."""
-        hierarchy = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLSubjectHierarchyNode")
-        own = hierarchy.GetItemByDataNode(self.resultNode) if hierarchy is not None else 0
-        folder = hierarchy.GetItemParent(own) if own else 0
-        if not folder or hierarchy.GetItemName(folder) != self.baseName:
-            return
-        for item in [hierarchy.GetItemByDataNode(node) for node in self.ownNodes()]:
-            if item:
-                hierarchy.RemoveItem(item, False, False)
-        hierarchy.RemoveItem(folder, False, False)
+        removeWithFolder(self.ownNodes(), self.resultNode, self.baseName)
 
     def hide(self) -> None:
         """Take the result's volumes out of the slice views; other layers stay."""
@@ -303,6 +290,33 @@ def helperNodes(node: Any) -> list[Any]:
     if node.IsA("vtkMRMLStorableNode"):
         helpers += [node.GetNthStorageNode(n) for n in range(node.GetNumberOfStorageNodes())]
     return [helper for helper in helpers if helper is not None]
+
+
+def ownedNodes(resultNode: Any, roles: Sequence[str]) -> list[Any]:
+    """Nodes that a result's node refers to in these roles, and that node, each before its display nodes.
+
+    In this order they are removed: a slice view gives a volume that lost its display node a new one.
+    """
+    nodes: list[Any] = []
+    for role in roles:
+        for n in range(resultNode.GetNumberOfNodeReferences(role)):
+            node = resultNode.GetNthNodeReference(role, n)
+            if node is not None:
+                nodes += [node, *helperNodes(node)]
+    return [*nodes, resultNode, *helperNodes(resultNode)]
+
+
+def removeWithFolder(nodes: list[Any], resultNode: Any, folderName: str) -> None:
+    """Remove a result's nodes and its folder in the subject hierarchy; what a user put there moves up."""
+    hierarchy = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLSubjectHierarchyNode")
+    own = hierarchy.GetItemByDataNode(resultNode) if hierarchy is not None else 0
+    folder = hierarchy.GetItemParent(own) if own else 0
+    if folder and hierarchy.GetItemName(folder) == folderName:
+        for item in [hierarchy.GetItemByDataNode(node) for node in nodes]:
+            if item:
+                hierarchy.RemoveItem(item, False, False)
+        hierarchy.RemoveItem(folder, False, False)
+    removeNodes(nodes)
 
 
 def removeNodes(nodes: list[Any]) -> None:

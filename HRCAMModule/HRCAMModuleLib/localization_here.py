@@ -26,7 +26,7 @@ def localizeHere(
 
     bundle = load_bundle(request.model)
     options = Options(class_name=request.classLabel, plane=request.plane, device=request.device,
-                      fusion=request.fusion, keep_levels=True, faithfulness=request.faithfulness)
+                      fusion=request.fusion, keep_levels=True, faithfulness=request.faithfulness, place=request.place)
     found = localize(engineVolume(volumeNode), bundle, options, onProgress)
     maps: Maps = {name: partial(found.level_maps.__getitem__, name) for name in found.level_maps or ()}
     data = EvidenceData(bundle.name, found.to_json(), found.map, found.labels, maps)

@@ -9,28 +9,27 @@ from typing import Any
 
 import slicer
 from slicer.i18n import tr as _
-from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 
-from . import display, volume_rendering
+from .comparison import Comparison, findComparisons
+from .comparison_here import compareHere
+from .comparison_run import ComparisonRun
+from .comparison_views import ComparisonViews
 from .dependencies import ensureDependencies, missingPackages
-from .display import OverlayKind
 from .engine import defaultModel, ensureEngineOnPath
 from .export import exportResult, wantedKinds
 from .export_run import ExportRun
-from .label_range import setLabelRangeSteps
-from .legend import showLegend
-from .level_map_store import LevelMapStore
 from .localization import FUSED, Localization, findLocalizations
 from .localization_here import localizeHere
 from .localization_run import LocalizationRun, Request, WorkerProtocol
-from .parameters import Overlay, PanelParameters
+from .logic_views import ViewsLogic
+from .place_naming import PlaceNaming
 from .result_files import loadResult
-from .steps import StepRunner, runToEnd
+from .scene_run import SceneRun
 from .volume_nodes import checkInput, dicomModality, sourceFile
 from .worker_client import WorkerClient
 
 
-class HRCAMModuleLogic(ScriptedLoadableModuleLogic):
+class HRCAMModuleLogic(ViewsLogic):
     """Localize pathology in volume nodes and show what was found.
 
     Parameters
@@ -49,18 +48,9 @@ class HRCAMModuleLogic(ScriptedLoadableModuleLogic):
     def __init__(self, worker: WorkerProtocol | None = None) -> None:
         super().__init__()
         self._worker = worker or WorkerClient()
-        self._run: LocalizationRun | None = None
-        self._levelMaps = LevelMapStore()
-        self._relabeling: StepRunner | None = None
-        self._parameters: PanelParameters | None = None
-
-    def getParameterNode(self) -> PanelParameters:
-        """The typed parameter node of the module: the same object until the scene is closed."""
-        node = super().getParameterNode()
-        known = self._parameters
-        if known is None or known.parameterNode is not node or not node.GetParameterNames():
-            known = self._parameters = PanelParameters(node)
-        return known
+        self._places = PlaceNaming()
+        self.comparisonViews = ComparisonViews()
+        self._run: SceneRun | None = None
 
     # Localization
 
@@ -76,6 +66,7 @@ class HRCAMModuleLogic(ScriptedLoadableModuleLogic):
         fusion: str | None = None,
         keepFormer: bool = False,
         faithfulness: bool = False,
+        place: bool = False,
         onProgress: Callable[[str, float], None] | None = None,
         onDone: Callable[[Localization], None] | None = None,
         onError: Callable[[str], None] | None = None,
@@ -94,6 +85,8 @@ class HRCAMModuleLogic(ScriptedLoadableModuleLogic):
         keepFormer : keep the former result of the same input and model instead of replacing it.
         faithfulness : also test if the answer rests on the strongest region, in five more runs; the result's
             ``info["faithfulness"]`` says what came out.
+        place : also name the place of each region of a brain scan (package nilearn); with ``wait=False`` after the
+            result is there. ``regions[n]["place"]`` says it.
         onProgress : called with a named state and the fraction done.
         onDone, onError : for ``wait=False``: called with the result, or with a message that says what to do next.
 
@@ -119,7 +112,7 @@ class HRCAMModuleLogic(ScriptedLoadableModuleLogic):
         ensureEngineOnPath()
         model = model or defaultModel()
         request = Request(model, classLabel, device, plane, fusion, keepFormer, sourceFile(volumeNode),
-                          dicomModality(volumeNode), faithfulness)
+                          dicomModality(volumeNode), faithfulness, place)
         logging.info("HR-CAM: localizing %s with %s", volumeNode.GetName(), model)
         if wait:
             ensureDependencies()
@@ -133,24 +126,93 @@ class HRCAMModuleLogic(ScriptedLoadableModuleLogic):
         self, volumeNode: Any, request: Request, onProgress: Callable[[str, float], None] | None,
         onDone: Callable[[Localization], None] | None, onError: Callable[[str], None] | None,
     ) -> LocalizationRun:
-        if self.running:
-            raise RuntimeError(_("A localization is running already. Cancel it first."))
-
         def done(localization: Localization, maps: Mapping[str, Callable[[], Any]], folder: Path) -> None:
             self._levelMaps.remember(localization, maps, folder)
             self.select(localization)
             if onDone is not None:
                 onDone(localization)
+            if request.place:
+                self._places.start(localization, folder)
 
-        def failed(message: str) -> None:
-            logging.error("HR-CAM: %s", message)
-            if onError is not None:
-                onError(message)
+        run = LocalizationRun(self._worker, volumeNode, request, onProgress or (lambda stage, done: None), done,
+                              _failing(onError))
+        self._begin(run)
+        return run
 
-        self._run = LocalizationRun(self._worker, volumeNode, request, onProgress or (lambda stage, done: None), done,
-                                    failed)
-        self._run.start()
-        return self._run
+    def _begin(self, run: SceneRun) -> None:
+        if self.running:
+            raise RuntimeError(_("A run is under way already. Cancel it first."))
+        self._run = run
+        run.start()
+
+    def compare(
+        self,
+        laterVolume: Any,
+        earlierVolume: Any,
+        model: str | None = None,
+        classLabel: str | None = None,
+        device: str = "auto",
+        plane: str = "auto",
+        wait: bool = True,
+        *,
+        fusion: str | None = None,
+        aligned: bool = False,
+        onProgress: Callable[[str, float], None] | None = None,
+        onDone: Callable[[Comparison], None] | None = None,
+        onError: Callable[[str], None] | None = None,
+    ) -> Comparison | ComparisonRun:
+        """Say what became of each region between two scans of one person, and add what was found to the scene.
+
+        Both are localized with the same model for the same class, and the earlier one is brought to the later one. The
+        order is that of their DICOM dates where these are known. See docs/compare.md for the rules.
+
+        Parameters
+        ----------
+        laterVolume, earlierVolume : scalar volumes; their parent transforms are not used to align them.
+        model, classLabel, device, plane, fusion, wait, onProgress, onError : as for ``localize``.
+        aligned : the scans lie in one space already and are not registered.
+        onDone : for ``wait=False``: called with the ``Comparison``.
+
+        Raises
+        ------
+        ValueError : a node is no scan, or both are the same.
+        hrcam.errors.HRCAMError : a scan cannot be used, or the two cannot be brought to one another.
+
+        Example
+        -------
+        >>> comparison = logic.compare(later, earlier, model=model)
+        >>> {one["call"] for one in comparison.changes} <= {"new", "growing", "stable", "shrinking", "resolved"}
+        True
+        """
+        for volumeNode in (laterVolume, earlierVolume):
+            valid, reason = checkInput(volumeNode)
+            if not valid:
+                raise ValueError(reason)
+        if laterVolume is earlierVolume:
+            raise ValueError(_("A scan cannot be compared with itself. Choose another one."))
+        ensureEngineOnPath()
+        request = Request(model or defaultModel(), classLabel, device, plane, fusion)
+        logging.info("HR-CAM: comparing %s with %s", laterVolume.GetName(), earlierVolume.GetName())
+        if wait:
+            ensureDependencies()
+            return compareHere(laterVolume, earlierVolume, request, aligned, onProgress)
+        run = ComparisonRun(self._worker, laterVolume, earlierVolume, request, aligned,
+                            onProgress or (lambda stage, done: None), onDone or (lambda found: None), _failing(onError))
+        self._begin(run)
+        return run
+
+    def comparisons(self) -> list[Comparison]:
+        """Comparisons in the scene, oldest first."""
+        return findComparisons()
+
+    def showComparison(self, comparison: Comparison) -> None:
+        """Show both dates side by side in linked views, later and earlier, the strongest region first.
+
+        Example
+        -------
+        >>> logic.showComparison(comparison)
+        """
+        self.comparisonViews.show(comparison)
 
     def prepare(self, model: str, device: str = "auto") -> None:
         """Start the engine's process and load a model there, ahead of a run that does not wait."""
@@ -178,6 +240,7 @@ class HRCAMModuleLogic(ScriptedLoadableModuleLogic):
         if self._relabeling is not None:
             self._relabeling.cancel()
         self._worker.cancel()
+        self._places.cancel()
         self._levelMaps.clear()
 
     # Results
@@ -219,145 +282,6 @@ class HRCAMModuleLogic(ScriptedLoadableModuleLogic):
         """
         return loadResult(path)
 
-    def mapSources(self, localization: Localization) -> list[str]:
-        """Maps that can be shown: ``"fused"``, then the CNN's levels, fine to coarse.
-
-        Level maps live in the scene once shown; those never shown are gone after a restart.
-
-        Example
-        -------
-        >>> logic.mapSources(result)[0]
-        'fused'
-        """
-        return [FUSED, *self._levelMaps.names(localization)]
-
-    def showOverlay(
-        self,
-        localization: Localization,
-        kind: str | OverlayKind = OverlayKind.LEVELS,
-        source: str = FUSED,
-        opacity: float = 0.45,
-        outline: bool = False,
-        legend: bool = False,
-        evidenceRange: tuple[float, float] | None = None,
-    ) -> None:
-        """Show a result over its scan in the slice views.
-
-        Parameters
-        ----------
-        kind : ``"levels"`` (calibrated labels), ``"map"`` (continuous), ``"both"`` or ``"none"``.
-        source : ``"fused"`` or the name of one CNN level, see ``mapSources``.
-        opacity : of the overlay, 0–1.
-        outline : outline the labels instead of filling them.
-        legend : show a color legend.
-        evidenceRange : lowest and highest evidence shown, logits; ``None`` leaves it as it is.
-
-        Example
-        -------
-        >>> logic.showOverlay(result, kind="both", opacity=0.5, outline=True)
-        """
-        kind = OverlayKind(kind)
-        if localization.mapSource(source) is None:
-            self._levelMaps.bringIn(localization, source)
-        display.showOverlay(localization, kind, source, opacity, outline)
-        showLegend(localization, source, legend and kind is not OverlayKind.NONE)
-        parameters = self.getParameterNode()
-        if parameters.resultNode is localization.resultNode:  # so that the panel shows the same
-            with slicer.util.NodeModify(parameters.parameterNode):
-                parameters.overlay, parameters.mapSource = Overlay(kind.value), source
-                parameters.opacity, parameters.outline, parameters.legend = opacity, outline, legend
-        if evidenceRange is not None:
-            self.setEvidenceRange(localization, *evidenceRange)
-
-    def setEvidenceRange(
-        self, localization: Localization, low: float, high: float, wait: bool = True, *, source: str = FUSED
-    ) -> None:
-        """Show only evidence between two values, logits; at the scale's end, everything above too.
-
-        The slice views hide the rest; label map, segmentation, regions and files keep what was found. With
-        ``wait=False`` the marks follow in the event loop's turns. Each ``source`` has a range of its own.
-
-        Example
-        -------
-        >>> low, high = result.evidenceSpan()
-        >>> logic.setEvidenceRange(result, low, high)
-        """
-        if source != FUSED:
-            display.setMapRange(localization, low, high, source)
-            return
-        display.setMapRange(localization, low, high)
-        parameters = self.getParameterNode()
-        if parameters.resultNode is localization.resultNode:
-            with slicer.util.NodeModify(parameters.parameterNode):
-                parameters.evidenceLow, parameters.evidenceHigh = low, high
-        if self._relabeling is not None:
-            self._relabeling.cancel()
-            self._relabeling = None
-        steps = setLabelRangeSteps(localization, low, high)
-        if wait:
-            runToEnd(steps)
-            return
-        self._relabeling = StepRunner(steps, lambda count: None, lambda error: logging.error("HR-CAM: %s", error))
-        self._relabeling.start()
-
-    def showLevel(self, localization: Localization, level: str | int, visible: bool = True) -> None:
-        """Show or hide one evidence level (its name, or 1 for the weakest) in the slices and in 3D.
-
-        Example
-        -------
-        >>> logic.showLevel(result, 1, visible=False)
-        >>> logic.showLevel(result, 1)
-        """
-        display.showLevel(localization, level, visible)
-
-    def showIn3D(
-        self, localization: Localization, surfaces: bool = True, volumeRendering: bool = False, head: bool = True
-    ) -> None:
-        """Show or hide the levels' surfaces and the map's volume rendering in the 3D views, the head around them.
-
-        Example
-        -------
-        >>> logic.showIn3D(result, surfaces=True)
-        >>> logic.showIn3D(result, surfaces=False)
-        """
-        volume_rendering.showSurfaces(localization, surfaces)
-        volume_rendering.showVolumeRendering(localization, volumeRendering)
-        volume_rendering.showHead(localization, head and (surfaces or volumeRendering))
-        parameters = self.getParameterNode()
-        if parameters.resultNode is localization.resultNode:  # so that the panel shows the same
-            with slicer.util.NodeModify(parameters.parameterNode):
-                parameters.surfaces3D, parameters.cloud3D = surfaces, volumeRendering
-                if surfaces or volumeRendering:
-                    parameters.head3D = head
-
-    def jumpToRegion(self, localization: Localization, number: int = 1) -> tuple[float, float, float]:
-        """Center all slice views on a region's strongest voxel and return the point, world RAS, mm.
-
-        Raises ``ValueError`` when there is no region of that number (1 is the strongest).
-
-        Example
-        -------
-        >>> point = logic.jumpToRegion(result, 1) if result.regions else None
-        """
-        regions = {int(region["label"]): region for region in localization.regions}
-        if number not in regions:
-            raise ValueError(_("There is no region {number}: the result has {count}.").format(
-                number=number, count=len(regions)))
-        point = regions[number]["peak_ras"]
-        display.jumpTo(point)
-        return point
-
-    def evidenceTable(self, localization: Localization) -> list[dict[str, Any]]:
-        """The regions as rows, strongest first: label, level, volume_ml, peak, mean, centroid_ras, peak_ras (world),
-        plane, slice_index.
-
-        Example
-        -------
-        >>> [sorted(row)[0] for row in logic.evidenceTable(result)[:1]] in ([], ["centroid_ras"])
-        True
-        """
-        return localization.regions
-
     def exportReport(
         self, localization: Localization, folder: str | Path, *, levelMaps: bool = False, **what: bool
     ) -> dict[str, Path]:
@@ -397,3 +321,13 @@ class HRCAMModuleLogic(ScriptedLoadableModuleLogic):
     def forgetRemoved(self) -> None:
         """Let go of the level maps, and their files, of results that are no longer in the scene."""
         self._levelMaps.forgetRemoved()
+
+
+def _failing(onError: Callable[[str], None] | None) -> Callable[[str], None]:
+    """What a run that failed does: it tells the log, and whoever asked."""
+    def failed(message: str) -> None:
+        logging.error("HR-CAM: %s", message)
+        if onError is not None:
+            onError(message)
+
+    return failed

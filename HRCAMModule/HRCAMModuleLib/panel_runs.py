@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import slicer
 from slicer.i18n import tr as _
 
+from .comparison import Comparison
 from .dependencies import DependencyError, ensureDependencies
 from .localization import Localization
 from .run_section import RunSection
@@ -97,10 +99,44 @@ class PanelRuns:
             self._panel.logic.localize(
                 volumeNode, model=str(entry.folder), classLabel=classLabel, device=parameters.device.value,
                 plane=plane or parameters.plane.value, fusion=parameters.fusion or None,
-                keepFormer=parameters.keepFormerResult, wait=False,
+                keepFormer=parameters.keepFormerResult, place=parameters.namePlaces, wait=False,
                 onProgress=self.section.progress, onDone=self.done, onError=self.failed)
         except Exception as error:
             self.failed(str(error))
+
+    def compare(
+        self, earlier: Any, onProgress: Callable[[str], None], onDone: Callable[[Comparison], None],
+        onFailed: Callable[[str], None],
+    ) -> None:
+        """Compare the chosen scan with an earlier one in the worker process; one of the last two is called in the end,
+        unless it is cancelled.
+        """
+        parameters, entry = self._panel.chosen()
+        if entry is None or not self._ready():
+            onFailed(_("Add a model first.") if entry is None else _("Packages are missing."))
+            return
+
+        def progress(stage: str, fraction: float) -> None:
+            self.section.progress(stage, fraction)
+            onProgress(f"{stage}: {fraction:.0%}")
+
+        def done(comparison: Comparison) -> None:
+            self.section.done(_("Compared."))
+            self._panel.runEnded()
+            onDone(comparison)
+
+        def failed(message: str) -> None:
+            self.failed(message)
+            onFailed(message)
+
+        try:
+            self.section.started()
+            self._panel.logic.compare(
+                parameters.inputVolume, earlier, model=str(entry.folder), device=parameters.device.value,
+                plane=parameters.plane.value, fusion=parameters.fusion or None, wait=False, onProgress=progress,
+                onDone=done, onError=failed)
+        except Exception as error:
+            failed(str(error))
 
     def done(self, result: Localization) -> None:
         """A run brought a result."""

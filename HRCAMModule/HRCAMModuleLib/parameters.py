@@ -65,11 +65,13 @@ class HRCAMParameterNode:
     """
 
     inputVolume: slicer.vtkMRMLScalarVolumeNode
+    earlierVolume: slicer.vtkMRMLScalarVolumeNode
     model: str = ""
     device: Device = Device.AUTO
     plane: Plane = Plane.AUTO
     fusion: str = ""
     keepFormerResult: bool = False
+    namePlaces: bool = True
     resultNode: slicer.vtkMRMLTextNode
     overlay: Overlay = Overlay.LEVELS
     mapSource: str = FUSED

@@ -12,6 +12,7 @@ from .steps import Steps
 
 _ROWS_A_STEP = 5
 _ROW_HEIGHT = 22
+_LOCATION, _PLACE = 4, 5
 
 
 def anatomicalPlace(ras: Sequence[float]) -> str:
@@ -25,6 +26,14 @@ def anatomicalPlace(ras: Sequence[float]) -> str:
     letters = (("R", "L"), ("A", "P"), ("S", "I"))
     sides = ((pair[value < 0], abs(value)) for pair, value in zip(letters, ras, strict=True))
     return ", ".join(f"{side} {distance:.0f}" for side, distance in sides)
+
+
+def placeWords(region: dict) -> str:
+    """Side and structure in which a region lies; empty where that is not known."""
+    from hrcam.run.result import Place
+
+    place = region.get("place")
+    return Place(**{**place, "mni_ras": tuple(place["mni_ras"])}).words if place else ""
 
 
 def spelled(units: float) -> str:
@@ -48,8 +57,9 @@ class RegionsTable:
         self._labels: list[int] = []
         self._filling = False
         self._unit = 1.0
-        table.setColumnCount(5)
-        table.setHorizontalHeaderLabels([_("#"), _("Level"), _("ml"), _("Evidence"), _("Location (mm)")])
+        headers = [_("#"), _("Level"), _("ml"), _("Evidence"), _("Location (mm)"), _("Place")]
+        table.setColumnCount(len(headers))
+        table.setHorizontalHeaderLabels(headers)
         table.verticalHeader().setVisible(False)
         table.verticalHeader().setDefaultSectionSize(_ROW_HEIGHT)
         table.setWordWrap(False)
@@ -58,14 +68,19 @@ class RegionsTable:
         table.connect("cellClicked(int,int)", self._clicked)
         table.connect("currentCellChanged(int,int,int,int)", self._walked)
 
-    def showSteps(self, regions: Sequence[dict], colors: dict[str, Sequence[float]], unit: float = 1.0) -> Steps:
+    def showSteps(
+        self, regions: Sequence[dict], colors: dict[str, Sequence[float]], unit: float = 1.0, keepRow: bool = False
+    ) -> Steps:
         """Fill the table, a few rows a step.
 
-        ``colors`` gives each level's color (rgb 0–1), ``unit`` the logits of evidence 1.0.
+        ``colors`` gives each level's color (rgb 0–1), ``unit`` the logits of evidence 1.0; with ``keepRow`` the row
+        that was chosen stays so.
         """
         self._unit = unit
-        icons = {level: _icon(color) for level, color in colors.items()}
+        icons = {level: colorIcon(color) for level, color in colors.items()}
         self._filling = True
+        row = int(self._table.currentRow())
+        former = self._labels[row] if 0 <= row < len(self._labels) and keepRow else None
         try:
             self._labels = [int(region["label"]) for region in regions]
             self._table.setRowCount(0)
@@ -74,9 +89,12 @@ class RegionsTable:
                 self._fillRow(row, region, icons.get(region["level"]))
                 if row % _ROWS_A_STEP == _ROWS_A_STEP - 1:
                     yield row / len(regions)
-            for column in range(4):
+            places = [bool(region.get("place")) for region in regions]
+            self._table.setColumnHidden(_PLACE, not any(places))
+            self._table.setColumnHidden(_LOCATION, bool(places) and all(places))  # it is in the hints then
+            for column in range(_PLACE):
                 self._table.resizeColumnToContents(column)
-            self._table.setCurrentCell(-1, -1)
+            self._table.setCurrentCell(self._labels.index(former) if former in self._labels else -1, 0)
         finally:
             self._filling = False
 
@@ -89,11 +107,15 @@ class RegionsTable:
 
     def _fillRow(self, row: int, region: dict, icon: Any) -> None:
         texts = (str(region["label"]), str(region["level"]), f"{region['volume_ml']:.2f}",
-                 spelled(region["peak"] / self._unit), anatomicalPlace(region["centroid_ras"]))
+                 spelled(region["peak"] / self._unit), anatomicalPlace(region["centroid_ras"]), placeWords(region))
         hint = _("Peak {peak:.2f} logits, mean {mean:.2f}. Center R {r:.1f}, A {a:.1f}, S {s:.1f} mm; {plane} slice "
                  "{number}, counted from 1.").format(
             peak=region["peak"], mean=region["mean"], r=region["centroid_ras"][0], a=region["centroid_ras"][1],
             s=region["centroid_ras"][2], plane=region["plane"], number=region["slice_index"] + 1)
+        if region.get("place"):
+            x, y, z = region["place"]["mni_ras"]
+            hint += " " + _("{share:.0%} of it lies in {place}; MNI {x:.0f}, {y:.0f}, {z:.0f} mm.").format(
+                share=region["place"]["probability"], place=texts[_PLACE], x=x, y=y, z=z)
         for column, text in enumerate(texts):
             item = qt.QTableWidgetItem(text)
             item.setToolTip(hint)
@@ -113,7 +135,8 @@ class RegionsTable:
             self._onChosen(self._labels[row])
 
 
-def _icon(color: Sequence[float]) -> Any:
+def colorIcon(color: Sequence[float]) -> Any:
+    """A square of a color, rgb 0–1."""
     pixmap = qt.QPixmap(12, 12)
     pixmap.fill(qt.QColor(*(int(255 * float(v)) for v in color)))
     return qt.QIcon(pixmap)

@@ -11,7 +11,7 @@ from slicer.i18n import tr as _
 
 from .display import nearestSlice
 from .evidence_plot import EvidencePlot
-from .localization import Localization
+from .localization import PLACE_PROBLEM_ATTRIBUTE, Localization
 from .parameters import Plane
 from .probability_bars import ProbabilityBars
 from .regions_table import RegionsTable
@@ -41,6 +41,8 @@ class ResultSection:
                                  ui.nextStrongestButton, ui.sliceLabel, self._sliceChosen)
         self.classes: list[str] = []
         self._slices: list[dict] = []
+        self._shown: Localization | None = None
+        self._regionsHint = str(ui.regionsTable.toolTip)
         for plane in PLANES:
             ui.readPlaneCombo.addItem(plane.label())
         ui.copyRegionsButton.connect("clicked()", lambda: slicer.app.clipboard().setText(self.regions.text()))
@@ -57,7 +59,10 @@ class ResultSection:
         levels = result.evidenceLevels if result else []
         unit = result.unit if result else 1.0
         colors = {level["name"]: level["color"] for level in levels}
-        yield from self.regions.showSteps(result.regions if result else [], colors, unit)
+        yield from self.regions.showSteps(result.regions if result else [], colors, unit, result == self._shown)
+        self._shown = result
+        problem = result.resultNode.GetAttribute(PLACE_PROBLEM_ATTRIBUTE) or "" if result else ""
+        self._ui.regionsTable.toolTip = "\n".join([self._regionsHint, problem]).strip()
         yield 0.7
         self._slices = result.slices if result else []
         marks = [(str(level["name"]), float(level["threshold"]) / unit, level["color"]) for level in levels]
@@ -73,7 +78,10 @@ class ResultSection:
             self.plot.setCurrent(index)
 
     def showChoices(self, result: Localization | None) -> None:
-        """Name the class and the plane that are shown; another one may have been chosen and its run cancelled."""
+        """Name the scan, the class and the plane that are shown; another one may have been chosen and its run
+        cancelled, and a sequence may show another frame by now.
+        """
+        self._ui.resultTitleLabel.text = _title(result)
         shown = result.shownClass if result else None
         _select(self._ui.classCombo, self.classes.index(shown) if shown in self.classes else -1)
         planes = [plane.value for plane in PLANES]
@@ -98,11 +106,6 @@ class ResultSection:
         for widget in (ui.classLabel, ui.classCombo, ui.readPlaneLabel, ui.readPlaneCombo, ui.copyRegionsButton,
                        ui.editSegmentsButton):
             widget.setVisible(result is not None)
-        if result is None:
-            ui.resultTitleLabel.text = _("No result yet. Choose a scan and press \"Localize pathology\".")
-        else:
-            ui.resultTitleLabel.text = _("<b>{predicted}</b> is the most probable class of <i>{volume}</i>.").format(
-                predicted=html.escape(result.predicted.replace("_", " ")), volume=html.escape(result.scanName))
         withheld = result is not None and _somethingWithheld(result)
         ui.showMarksButton.setVisible(withheld)
         ui.showMarksButton.text = _("Mark the evidence for {name} all the same").format(
@@ -125,6 +128,16 @@ def _select(combo: Any, index: int) -> None:
     wasBlocked = combo.blockSignals(True)
     combo.setCurrentIndex(index)
     combo.blockSignals(wasBlocked)
+
+
+def _title(result: Localization | None) -> str:
+    if result is None:
+        return _("No result yet. Choose a scan and press \"Localize pathology\".")
+    words = _("<b>{predicted}</b> is the most probable class of <i>{volume}</i>.").format(
+        predicted=html.escape(result.predicted.replace("_", " ")), volume=html.escape(result.scanName))
+    frame = result.otherFrame
+    return words if frame is None else words + " " + _(
+        "<b>The scan now shows frame {frame}</b>: localize it again for that one.").format(frame=frame)
 
 
 def _nothingMarked(result: Localization) -> str:

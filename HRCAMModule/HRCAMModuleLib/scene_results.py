@@ -137,7 +137,7 @@ def _build(volumeNode: Any, data: EvidenceData, nodes: list[Any], former: Sequen
     localization = Localization(resultNode)
     yield 0.9
     _dressMap(mapNode, localization)
-    yield from _placeSteps(volumeNode, (mapNode, labelNode, segmentation, resultNode), base)
+    yield from placeSteps(volumeNode, (mapNode, labelNode, segmentation, resultNode), base)
     yield 1.0
     return localization
 
@@ -171,13 +171,14 @@ def _segmentSteps(segmentation: Any, volumeNode: Any, mapNode: Any, data: Eviden
     """One segment per level on one shared label map, cropped to where it is not empty."""
     from hrcam.output.scene_nodes import fill_segmentation
 
-    shared = yield from _croppedLabels(data.labels, mapNode)
+    shared = yield from croppedLabelsSteps(data.labels, mapNode)
     fill_segmentation(segmentation, shared, volumeNode, data.info["shown_class"],
                       engineLevels(data.info["evidence_levels"]), data.info["provenance"].get("shown_terminology"))
     yield 0.9
 
 
-def _croppedLabels(labels: np.ndarray, reference: Any) -> Steps:
+def croppedLabelsSteps(labels: np.ndarray, reference: Any) -> Steps:
+    """Label numbers (KJI) on a volume's grid as an oriented image of the part that is not empty."""
     from vtk.util.numpy_support import vtk_to_numpy
 
     bounds = yield from boundingBoxSteps(labels, 1)
@@ -210,7 +211,7 @@ def placeBeside(neighbor: Any, node: Any, folder: int = 0) -> None:
         hierarchy.CreateItem(parent, node)
 
 
-def _placeSteps(volumeNode: Any, nodes: Sequence[Any], name: str) -> Steps:
+def placeSteps(volumeNode: Any, nodes: Sequence[Any], name: str) -> Steps:
     """Put a result's nodes into a folder of their own beside the scan, where there is a subject hierarchy."""
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
     source = hierarchy.GetItemByDataNode(volumeNode) if hierarchy is not None else 0

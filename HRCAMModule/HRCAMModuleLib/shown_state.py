@@ -5,6 +5,7 @@ Layers that the user changed elsewhere stay until then.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import slicer
@@ -23,10 +24,13 @@ class ShownState:
     Parameters
     ----------
     logic : shows results.
+    onTaken : called when the slice views go back from a comparison to a result.
     """
 
-    def __init__(self, logic: LogicProtocol) -> None:
-        self._logic = logic
+    def __init__(self, logic: LogicProtocol, onTaken: Callable[[], None] = lambda: None) -> None:
+        self._logic, self._onTaken = logic, onTaken
+        self._lent = False
+        self._before: tuple[Any, ...] | None = None
         self._slices: tuple[Any, ...] | None = None
         self._threeD: tuple[Any, ...] | None = None
 
@@ -37,6 +41,21 @@ class ShownState:
     def forgetSlices(self) -> None:
         """Tell the slice views anew: they were changed, or there are more of them."""
         self._slices = None
+
+    def lend(self) -> None:
+        """Leave the slice views to a comparison, until another result or another overlay is chosen."""
+        self._lent, self._before = True, self._slices
+
+    def takeBack(self) -> None:
+        """The slice views show results again."""
+        self._lent = False
+        self.forgetSlices()
+
+    def _areLent(self, state: tuple[Any, ...]) -> bool:
+        if self._lent and state != self._before:
+            self.takeBack()
+            self._onTaken()
+        return self._lent
 
     def apply(self, result: Localization | None, parameters: PanelParameters) -> None:
         """Make the views show a result as the parameters say; of another scan's former result nothing stays."""
@@ -52,7 +71,7 @@ class ShownState:
         options = {"kind": parameters.overlay.value, "source": source, "opacity": parameters.opacity,
                    "outline": parameters.outline, "legend": parameters.legend}
         state = (result, *options.values())
-        if state != self._slices:
+        if not self._areLent(state) and state != self._slices:
             self._slices = state
             self._logic.showOverlay(result, **options)
         self._apply3D(result, parameters)

@@ -57,10 +57,14 @@ def scansInScene() -> list[Any]:
 
 def sequenceFrame(volumeNode: Any) -> int | None:
     """Which frame of a sequence the volume shows now, counted from 1; None for a volume of no sequence."""
-    for browser in slicer.util.getNodesByClass("vtkMRMLSequenceBrowserNode"):
-        if browser.IsProxyNode(volumeNode.GetID()):
-            return int(browser.GetSelectedItemNumber()) + 1
-    return None
+    browser = sequenceBrowser(volumeNode)
+    return None if browser is None else int(browser.GetSelectedItemNumber()) + 1
+
+
+def sequenceBrowser(volumeNode: Any) -> Any:
+    """What chooses the frame that a volume of a sequence shows; None for a volume of no sequence."""
+    browsers = slicer.util.getNodesByClass("vtkMRMLSequenceBrowserNode")
+    return next((one for one in browsers if one.IsProxyNode(volumeNode.GetID())), None)
 
 
 def ijkToRas(volumeNode: Any) -> np.ndarray:

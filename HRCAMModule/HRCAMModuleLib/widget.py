@@ -14,6 +14,7 @@ from slicer.ScriptedLoadableModule import ScriptedLoadableModuleWidget
 from slicer.util import VTKObservationMixin
 
 from . import display, segment_editor
+from .comparison_section import ComparisonSection
 from .display_section import DisplaySection
 from .export_section import ExportSection
 from .localization import FUSED, Localization
@@ -23,6 +24,7 @@ from .model_section import ModelSection
 from .panel_runs import PREPARE_AFTER_MS, PanelRuns
 from .parameters import PanelParameters
 from .result_section import PLANES, ResultSection
+from .result_watch import ResultWatch
 from .results_section import ResultsSection
 from .shown_state import ShownState
 from .steps import StepRunner, Steps, runToEnd
@@ -50,7 +52,7 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._refreshQueued = False
         self._chooseFirst = True
         self._open = False
-        self._watched: Any = None
+        self._resultWatch = ResultWatch(self._resultMoved, self._queueRefresh)
         self._showing: StepRunner | None = None
         self._editorVisit = segment_editor.SegmentEditorVisit()
 
@@ -65,13 +67,14 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         panel.setMRMLScene(slicer.mrmlScene)
         self.logic = type(self).makeLogic()
         ui = self.ui
-        self.shownState = ShownState(self.logic)
+        self.shownState = ShownState(self.logic, lambda: self._comparison.leave())
         self._models = ModelSection(ui, self._modelChosen, self._fusionChosen)
         self.runs = PanelRuns(ui, self)
         self._display = DisplaySection(ui, self._sourceChosen, self._rangeChosen, self._levelToggled)
         self._result = ResultSection(ui, self._regionChosen, display.jumpTo)
         self._results = ResultsSection(ui, self.logic, self._resultChosen, self.showNew)
         self._export = ExportSection(ui, lambda folder, **how: self.logic.startExport(self.result, folder, **how))
+        self._comparison = ComparisonSection(ui, self.logic, self.runs, self.shownState)
         self._views = ViewsWatch(self._result.follow, self._scanShown, self._viewAdded)
         for button, slot in (
             (ui.applyButton, self.runs.toggle), (ui.localizeAllButton, self.runs.localizeAll),
@@ -141,7 +144,7 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _disconnectParameters(self) -> None:
         self._stopShowing()
-        self._watchTransform(None)
+        self._resultWatch.watch(None)
         parameters, self._parameters = self._parameters, None
         if parameters is None:
             return
@@ -201,16 +204,8 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.shownState.forgetSlices()
         self._queueRefresh()
 
-    def _watchTransform(self, result: Localization | None) -> None:
+    def _resultMoved(self) -> None:
         """Regions and slices are shown in world coordinates: they move when the parent transform does."""
-        event = slicer.vtkMRMLTransformableNode.TransformModifiedEvent
-        if self._watched is not None:
-            self.removeObserver(self._watched, event, self._transformed)
-        self._watched = result.mapVolume if result is not None else None
-        if self._watched is not None:
-            self.addObserver(self._watched, event, self._transformed)
-
-    def _transformed(self, *_arguments: Any) -> None:
         self._listed = None
         self._queueRefresh()
 
@@ -256,6 +251,7 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             parameters.resultNode = node
         yield from self._showSteps(result)
         self._results.show([one for one in self.logic.results() if one.valid], result)
+        self._comparison.refresh(parameters.inputVolume, parameters.earlierVolume)
         if self._open:  # a script may have made the panel, to get at its logic
             self.shownState.apply(result, parameters)
             self._showRange(result)
@@ -281,7 +277,7 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             return
         self._listed = state
         yield 0.3
-        self._watchTransform(result)
+        self._resultWatch.watch(result)
         entry = self._models.find(result.model) if result else None
         yield from self._result.showSteps(result, entry.classColors if entry else {})
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -27,6 +27,7 @@ STAGES = {
     "Reading": lambda: _("Reading the volume"), "Checking": lambda: _("Checking the volume"),
     "Preparing": lambda: _("Preparing slices"), "Computing": lambda: _("Computing evidence"),
     "Mapping": lambda: _("Mapping to the volume's grid"), "Finding regions": lambda: _("Finding regions"),
+    "Aligning": lambda: _("Aligning the two scans"), "Comparing": lambda: _("Comparing the regions"),
     "Testing faithfulness": lambda: _("Testing if the answer rests on the strongest region"),
     "Writing": lambda: _("Handing the result over"),
 }
@@ -35,11 +36,9 @@ STAGES = {
 @dataclass
 class _Job:
     id: str
-    output: Path
     onProgress: Callable[[str, float], None]
-    onDone: Callable[[EvidenceData], None]
+    onDone: Callable[[dict[str, Any]], None]
     onError: Callable[[str], None]
-    model: str
 
 
 class WorkerClient:
@@ -59,6 +58,7 @@ class WorkerClient:
         self._count = 0
         self._prepared: tuple[str, str] | None = None
         self._lastLines: deque[str] = deque(maxlen=_KEPT_LINES)
+        self._warnings: list[str] = []
 
     def localize(
         self,
@@ -71,8 +71,54 @@ class WorkerClient:
         onError: Callable[[str], None],
     ) -> None:
         """Begin; exactly one of ``onDone`` and ``onError`` is called later, unless ``cancel`` comes first."""
+
+        def finish(result: dict[str, Any]) -> None:
+            try:
+                data = _readResult(outputFolder, result)
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                onError(_unreadable(error))
+            else:
+                onDone(data)
+
+        known = {"modality": request.modality} if request.modality else {}
+        options = {**_options(request), "keep_levels": True, "faithfulness": request.faithfulness}
+        self._ask("localize", {
+            "model": request.model, "input": str(volumePath), "output": str(outputFolder), "name": _caseName(name),
+            "source": request.source[:4096], **known, "options": options}, onProgress, finish, onError)
+
+    def compare(
+        self,
+        earlier: Mapping[str, str],
+        later: Mapping[str, str],
+        outputFolder: Path,
+        request: Request,
+        aligned: bool,
+        onProgress: Callable[[str, float], None],
+        onDone: Callable[[dict[str, Any]], None],
+        onError: Callable[[str], None],
+    ) -> None:
+        """Begin to compare two scans (``input``, ``name``, ``source`` and, if known, ``modality`` of each)."""
+        scans = {key: {**scan, "name": _caseName(scan["name"]), "source": scan["source"][:4096]}
+                 for key, scan in (("earlier", earlier), ("later", later))}
+        self._ask("compare", {"model": request.model, **scans, "output": str(outputFolder), "aligned": aligned,
+                              "arrays": True, "options": _options(request)},
+                  onProgress, onDone, onError)
+
+    def namePlaces(
+        self, volumePath: Path, documentPath: Path, onDone: Callable[[dict[str, Any]], None],
+        onError: Callable[[str], None],
+    ) -> None:
+        """Begin to name the places of a result whose arrays lie beside its document."""
+        self._ask("place", {"input": str(volumePath), "document": str(documentPath)},
+                  lambda stage, done: None, onDone, onError)
+
+    def _ask(
+        self, operation: str, fields: Mapping[str, Any], onProgress: Callable[[str, float], None],
+        onDone: Callable[[dict[str, Any]], None], onError: Callable[[str], None],
+    ) -> None:
         self._count += 1
-        job = self._job = _Job(str(self._count), outputFolder, onProgress, onDone, onError, Path(request.model).name)
+        self._warnings = []
+        job = self._job = _Job(str(self._count), onProgress, onDone, onError)
         try:
             if not self._process.running:
                 onProgress(_("Starting the engine"), 0.0)
@@ -80,17 +126,8 @@ class WorkerClient:
         except RuntimeError as error:
             self._fail(str(error))
             return
-        if self._job is not job:  # on Windows QProcess tells of a failed start before start() returns
-            return
-        known = {"modality": request.modality} if request.modality else {}
-        options = {"class_name": request.classLabel, "plane": request.plane, "device": request.device,
-                   "fusion": request.fusion, "keep_levels": True, "faithfulness": request.faithfulness,
-                   "scans": _SCANS}
-        self._process.write(json.dumps({
-            "protocol": PROTOCOL, "id": job.id, "op": "localize", "model": request.model,
-            "input": str(volumePath), "output": str(outputFolder), "name": name[:1000] or "volume",
-            "source": request.source[:4096], **known, "options": options,
-        }))
+        if self._job is job:  # on Windows QProcess tells of a failed start before start() returns
+            self._process.write(json.dumps({"protocol": PROTOCOL, "id": job.id, "op": operation, **fields}))
 
     def prepare(self, model: str, device: str) -> None:
         """Start the process and load a model there while the user looks for a button; failures are told by the run."""
@@ -110,6 +147,11 @@ class WorkerClient:
     def _start(self) -> None:
         self._lastLines.clear()
         self._process.start(pythonExecutable(), ["-u", "-m", "hrcam.worker"], str(ensureEngineOnPath()))
+
+    @property
+    def warnings(self) -> list[str]:
+        """What the engine warned of in the last job."""
+        return list(self._warnings)
 
     def cancel(self) -> None:
         """Kill the process and its children; the next run starts a fresh one."""
@@ -131,26 +173,13 @@ class WorkerClient:
         elif kind == "progress":
             stage = STAGES.get(event["stage"])
             job.onProgress(stage() if stage else str(event["stage"]), float(event["fraction"]))
+        elif kind == "warning":
+            self._warnings.append(str(event["message"]))
         elif kind == "error":
             self._fail(f"{event['message']} {event['hint']}".strip())
         elif kind == "done":
-            self._finish(job, event["result"])
-
-    def _finish(self, job: _Job, result: dict[str, Any]) -> None:
-        from hrcam.run.level_volumes import read_level
-        from hrcam.scan.io.raw_nrrd import open_raw
-
-        try:
-            document = json.loads((job.output / result["document"]).read_text(encoding="utf-8"))
-            maps = {level: partial(read_level, job.output / file) for level, file in result["level_maps"].items()}
-            data = EvidenceData(document["provenance"]["model"]["name"], document, open_raw(job.output / result["map"]),
-                                open_raw(job.output / result["labels"]), maps)
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            self._fail(_("The engine's result could not be read: {error}. Check the free space on the temporary "
-                         "folder's disk, then run again.").format(error=error))
-            return
-        self._job = None
-        job.onDone(data)
+            self._job = None
+            job.onDone(event["result"])
 
     def _logged(self, line: str) -> None:
         if line.strip():
@@ -177,3 +206,32 @@ class WorkerClient:
         job, self._job = self._job, None
         if job is not None:
             job.onError(message)
+
+
+def _caseName(name: str) -> str:
+    return name[:1000] or "volume"
+
+
+def _options(request: Request) -> dict[str, Any]:
+    return {"class_name": request.classLabel, "plane": request.plane, "device": request.device,
+            "fusion": request.fusion, "scans": _SCANS}
+
+
+def _readResult(folder: Path, result: Mapping[str, Any]) -> EvidenceData:
+    from hrcam.scan.io.raw_nrrd import open_raw
+
+    document = json.loads((folder / result["document"]).read_text(encoding="utf-8"))
+    maps = {level: partial(_readLevel, folder / file) for level, file in result["level_maps"].items()}
+    return EvidenceData(document["provenance"]["model"]["name"], document, open_raw(folder / result["map"]),
+                        open_raw(folder / result["labels"]), maps)
+
+
+def _readLevel(path: Path) -> Any:
+    from hrcam.run.level_volumes import read_level  # with SimpleITK, which a result need not wait for
+
+    return read_level(path)
+
+
+def _unreadable(error: Exception) -> str:
+    return _("The engine's result could not be read: {error}. Check the free space on the temporary "
+             "folder's disk, then run again.").format(error=error)

@@ -14,14 +14,16 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PATH = REPOSITORY / "docs" / "public-api.txt"
-LOGIC = REPOSITORY / "HRCAMModule" / "HRCAMModuleLib" / "logic.py"
-RESULT = REPOSITORY / "HRCAMModule" / "HRCAMModuleLib" / "localization.py"
+MODULE = REPOSITORY / "HRCAMModule" / "HRCAMModuleLib"
 
 
 def public_api():
     """One line a name, sorted within its part."""
-    parts = {"Python: hrcam": _python(), "Slicer: logic and results": [*_class(LOGIC, "HRCAMModuleLogic"),
-             *_class(RESULT, "Localization")], "Command line": _commands()}
+    inherited = (line.replace("ViewsLogic.", "HRCAMModuleLogic.") for line in _class("logic_views", "ViewsLogic"))
+    logic = sorted([*_class("logic", "HRCAMModuleLogic"), *inherited])
+    results = [*_class("localization", "Localization"), *_class("comparison", "Comparison")]
+    parts = {"Python: hrcam": _python(), "Slicer: logic and results": [*logic, *results],
+             "Command line": _commands()}
     return "\n".join(line for title, lines in parts.items() for line in (f"# {title}", *lines, "")) + "\n"
 
 
@@ -70,8 +72,8 @@ def _default(value):
     return _Text("…")
 
 
-def _class(path, name):
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+def _class(file, name):
+    tree = ast.parse((MODULE / f"{file}.py").read_text(encoding="utf-8"))
     cls, = (node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name)
     lines = []
     for node in cls.body:

@@ -16,17 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..run.result import FloatArray, Place, Point, Region
+from .calls import GROWING, NEW, NOT_COVERED, RESOLVED, SHRINKING, STABLE
 from .matching import Match, Numbers, by_label
 from .repeatability import Repeatability, diameter_of
-
-NEW, GROWING, STABLE, SHRINKING, RESOLVED, NOT_COVERED = (
-    "new", "growing", "stable", "shrinking", "resolved", "not covered"
-)
-CALLS: Mapping[str, tuple[float, float, float]] = {
-    NEW: (0.90, 0.10, 0.55), GROWING: (0.95, 0.45, 0.10), STABLE: (0.65, 0.68, 0.72), SHRINKING: (0.25, 0.60, 0.95),
-    RESOLVED: (0.30, 0.75, 0.40), NOT_COVERED: (0.45, 0.40, 0.55),
-}
-"""Call to its color (red, green, blue, 0–1), worst first."""
 
 LEAST_COVERED = 0.5
 """Share of a region that the other scan must show for its absence there to mean anything."""

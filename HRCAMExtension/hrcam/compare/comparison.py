@@ -12,7 +12,8 @@ from ..run.result import RESEARCH_USE, FloatArray, LabelArray, Result, plain
 from ..scan.geometry import LPS_TO_RAS
 from ..scan.volume import Volume
 from .acquisition import NOT_STATED, Acquisition
-from .changes import CALLS, RegionChange
+from .calls import CALLS
+from .changes import RegionChange
 from .repeatability import Repeatability
 
 FORMAT = "hrcam-comparison"

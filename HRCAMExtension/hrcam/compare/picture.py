@@ -37,7 +37,8 @@ from ..run.units import in_units, name_levels, spell_units
 from ..scan.intensity import find_scale
 from ..scan.sampling import displayed
 from ..words import readable
-from .changes import CALLS, RegionChange
+from .calls import CALLS
+from .changes import RegionChange
 from .comparison import Comparison, summary_of
 from .repeatability import diameter_of
 

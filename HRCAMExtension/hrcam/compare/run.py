@@ -21,7 +21,8 @@ from ..run.result import Point, Region, Result
 from ..scan.geometry import LPS_TO_RAS, Geometry
 from ..scan.volume import Volume
 from .acquisition import Acquisition, acquisition_of
-from .changes import CALLS, Dates, RegionChange, call_changes
+from .calls import CALLS
+from .changes import Dates, RegionChange, call_changes
 from .comparison import Comparison
 from .matching import Numbers, match_regions, numbered
 from .repeatability import measure_repeatability

@@ -14,11 +14,13 @@ from ..align.transforms import transform_of
 from ..output.files_together import write_together
 from ..output.nifti import write_nifti
 from ..output.provenance import provenance_of
-from ..output.segmentation import Segment, write_segments
+from ..output.segment import Segment
+from ..output.segmentation import write_segments
 from ..output.terminology import DEFAULT_TERMINOLOGY
 from ..run.result import RESEARCH_USE
 from ..words import spreadsheet_cell
-from .changes import CALLS, RegionChange
+from .calls import CALLS
+from .changes import RegionChange
 from .comparison import Comparison, validate_comparison
 
 FILES: Mapping[str, str] = {

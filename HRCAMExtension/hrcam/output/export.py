@@ -18,7 +18,10 @@ from .writers import DICOM_OUTPUTS, write_result
 
 KINDS = {"segmentation": "levels", "map": "map", "labels": "labels", "report": "result", "overview": "overview",
          **{kind: kind for kind in DICOM_OUTPUTS}}
-"""What a caller may ask for, to `write_result`'s name of that output; `DICOM_OUTPUTS` are best asked for together."""
+"""What a caller may ask for, to `write_result`'s name of that output."""
+
+DICOM = "dicom"
+"""Stands for all of `DICOM_OUTPUTS`, which refer to one another."""
 
 
 def export_result(
@@ -35,9 +38,10 @@ def export_result(
     ------
     OutputError : an unknown kind, or a folder that cannot be written to.
     """
-    unknown = sorted(set(kinds) - set(KINDS))
+    kinds = {*kinds, *(DICOM_OUTPUTS if DICOM in kinds else ())} - {DICOM}
+    unknown = sorted(kinds - set(KINDS))
     if unknown:
-        raise OutputError(f'There is no "{unknown[0]}" to export.', f"Choose from: {', '.join(KINDS)}.")
+        raise OutputError(f'There is no "{unknown[0]}" to export.', f"Choose from: {', '.join((*KINDS, DICOM))}.")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=".hrcam-", dir=folder))

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from ..run.result import EvidenceLevel
 from ..run.units import in_units, spell_units
+from .segment import Segment
 from .terminology import DEFAULT_TERMINOLOGY
 
 OVERLAY_OPACITY = 0.45
@@ -69,18 +70,30 @@ def fill_segmentation(
     levels: Sequence[EvidenceLevel],
     terminology: str | None,
 ) -> None:
-    """Give a segmentation node one named, colored segment a level, on one shared label map.
+    """Give a segmentation node one named, colored segment a level, on one shared label map; see `fill_segments`.
 
-    The segments lie beside one another, as in the label overlay: a voxel belongs to the highest level that it reaches.
-    They are hidden in the slices, where the label map is shown, and in 3D until asked for.
+    Parameters
+    ----------
+    class_name : whose evidence it is.
+    terminology : of the class; None for a lesion in general.
+    """
+    tags = {"TerminologyEntry": terminology or DEFAULT_TERMINOLOGY}
+    fill_segments(node, image, scan, [
+        Segment(segment_id(value), f"{class_name}: {level.name}", level.color, tags)
+        for value, level in enumerate(levels, start=1)])
+
+
+def fill_segments(node: Any, image: Any, scan: Any, segments: Sequence[Segment]) -> None:
+    """Give a segmentation node segments that lie beside one another on one shared label map.
+
+    As in the label overlay a voxel belongs to one of them. They are hidden in the slices, where the label map is shown,
+    and in 3D until asked for.
 
     Parameters
     ----------
     node : vtkMRMLSegmentationNode in a scene.
-    image : vtkOrientedImageData of level numbers.
-    scan : volume node that was localized; its grid and its picture are what Segment Editor works on.
-    class_name : whose evidence it is.
-    terminology : of the class; None for a lesion in general.
+    image : vtkOrientedImageData in which n stands for ``segments[n - 1]``.
+    scan : volume node that they were found in; its grid and its picture are what Segment Editor works on.
     """
     import slicer
 
@@ -91,14 +104,15 @@ def fill_segmentation(
     display.SetVisibility3D(False)
     display.SetOpacity3D(OVERLAY_OPACITY)
     representation = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
-    for value, level in enumerate(levels, start=1):
+    for value, one in enumerate(segments, start=1):
         segment = slicer.vtkSegment()
-        segment.SetName(f"{class_name}: {level.name}")
-        segment.SetColor(*(float(part) for part in level.color))
-        segment.SetTag(slicer.vtkSegment.GetTerminologyEntryTagName(), terminology or DEFAULT_TERMINOLOGY)
+        segment.SetName(one.name)
+        segment.SetColor(*(float(part) for part in one.color))
+        for tag, content in one.tags.items():
+            segment.SetTag(tag, content)
         segment.AddRepresentation(representation, image)
         segment.SetLabelValue(value)
-        node.GetSegmentation().AddSegment(segment, segment_id(value))
+        node.GetSegmentation().AddSegment(segment, one.key)
 
 
 def segment_id(number: int) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,23 +12,7 @@ import SimpleITK as sitk  # noqa: N813 - its customary name
 from ..run.result import LabelArray
 from ..scan.geometry import Geometry
 from ..scan.volume import to_sitk
-
-
-@dataclass(frozen=True)
-class Segment:
-    """One value of a label map.
-
-    Parameters
-    ----------
-    key : its ID in Slicer, which stays when it is renamed.
-    name, color : as shown; red, green, blue, 0–1.
-    tags : further things that Slicer keeps with it.
-    """
-
-    key: str
-    name: str
-    color: tuple[float, float, float]
-    tags: Mapping[str, str]
+from .segment import Segment
 
 
 def write_segments(

@@ -22,7 +22,8 @@ from ..scan.volume import Volume
 from .files_together import remove_together, write_together
 from .nifti import write_nifti
 from .provenance import provenance_of
-from .segmentation import Segment, write_segments
+from .segment import Segment
+from .segmentation import write_segments
 from .terminology import DEFAULT_TERMINOLOGY
 
 OUTPUTS: Mapping[str, str] = {

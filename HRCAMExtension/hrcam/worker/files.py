@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from ..compare.comparison import Comparison, validate_comparison
 from ..errors import OutputError
 from ..output.provenance import provenance_of
 from ..run.level_volumes import LevelVolumes
@@ -36,23 +39,65 @@ def write_arrays(result: Result, folder: Path) -> dict[str, object]:
     levels = result.level_maps
     assert levels is None or isinstance(levels, LevelVolumes)
     level_files = {level: f"{stem}_level{number}.npz" for number, level in enumerate(levels or {}, start=1)}
-    arrays: dict[str, npt.NDArray[np.generic]] = {f"{stem}_map.nrrd": result.map, f"{stem}_labels.nrrd": result.labels}
-    document = result.to_json({"map": f"{stem}_map.nrrd", "labels": f"{stem}_labels.nrrd"})
+    names = {"map": f"{stem}_map.nrrd", "labels": f"{stem}_labels.nrrd"}
+    document = result.to_json(names)
     validate_result(document)
-    json_name, provenance = f"{stem}_result.json", provenance_of(result)
+    files = _raw_writers({names["map"]: result.map, names["labels"]: result.labels}, result)
+    if levels is not None:
+        files |= {name: partial(levels.write, level) for level, name in level_files.items()}
+    _write_whole(folder, files, f"{stem}_result.json", document)
+    return {"document": f"{stem}_result.json", **names, "level_maps": level_files}
+
+
+def write_comparison_arrays(comparison: Comparison, folder: Path) -> dict[str, str]:
+    """Write what a GUI shows of a comparison into a folder, each complete or absent, the JSON last.
+
+    Returns kind to file name: ``change_labels`` (numbers of calls), ``earlier_levels`` and ``later_levels``, uint8 on
+    the later scan's grid as uncompressed NRRD, and ``result``, the JSON.
+
+    Raises
+    ------
+    OutputError : the folder cannot be written, or the disk is full; nothing is left behind then.
+    """
+    stem = safe_name(comparison.later.case)
+    arrays = {"change_labels": comparison.change_labels, "earlier_levels": comparison.earlier_labels,
+              "later_levels": comparison.later.labels}
+    names = {kind: f"{stem}_{kind}.nrrd" for kind in arrays}
+    document = comparison.to_json(names)
+    validate_comparison(document)
+    names["result"] = f"{stem}_comparison.json"
+    _write_whole(folder, _raw_writers({names[kind]: array for kind, array in arrays.items()}, comparison.later),
+                 names["result"], document)
+    return names
+
+
+def _raw_writers(arrays: Mapping[str, npt.NDArray[np.generic]], result: Result) -> dict[str, Callable[[Path], None]]:
+    """File name to what writes the array, on a result's grid and with its provenance."""
+    provenance = provenance_of(result)
+    return {name: partial(_write_raw_file, array=array, result=result, provenance=provenance)
+            for name, array in arrays.items()}
+
+
+def _write_raw_file(
+    path: Path, array: npt.NDArray[np.generic], result: Result, provenance: Mapping[str, str]
+) -> None:
+    write_raw(path, array, result.geometry.ijk_to_lps, provenance)
+
+
+def _write_whole(
+    folder: Path, files: Mapping[str, Callable[[Path], object]], json_name: str, document: Mapping[str, object]
+) -> None:
+    """Write files and then the JSON, all of them or none. Raises ``OutputError``."""
     moved: list[Path] = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / json_name).unlink(missing_ok=True)
         holder = Path(tempfile.mkdtemp(prefix=".hrcam-", dir=folder))
         try:
-            for name, array in arrays.items():
-                write_raw(holder / name, array, result.geometry.ijk_to_lps, provenance)
-            if levels is not None:
-                for level, name in level_files.items():
-                    levels.write(level, holder / name)
+            for name, write in files.items():
+                write(holder / name)
             (holder / json_name).write_text(json.dumps(document, allow_nan=False), encoding="utf-8")
-            for name in (*arrays, *level_files.values(), json_name):
+            for name in (*files, json_name):
                 (holder / name).replace(folder / name)
                 moved.append(folder / name)
         finally:
@@ -62,5 +107,3 @@ def write_arrays(result: Result, folder: Path) -> dict[str, object]:
             path.unlink(missing_ok=True)
         raise OutputError(f'The result cannot be written to "{shown(folder)}": {reason(error)[-200:]}.',
                           "Is the disk full, or the folder read-only?") from None
-    return {"document": json_name, "map": f"{stem}_map.nrrd", "labels": f"{stem}_labels.nrrd",
-            "level_maps": level_files}

@@ -64,6 +64,7 @@ def compare_scans(request: Mapping[str, Any], report: Reporter) -> dict[str, Any
     from ..compare.run import compare
     from ..compare.write import write_comparison
     from ..localize import Options
+    from .files import write_comparison_arrays
 
     folder = _whole_path(request, "output")
     report.progress("Reading", 0.0)
@@ -72,9 +73,13 @@ def compare_scans(request: Mapping[str, Any], report: Reporter) -> dict[str, Any
                     aligned=request.get("aligned", False), copies=request.get("copies", 1),
                     progress=report.progress, cancelled=report.cancelled)
     report.before_writing((*found.warnings, *found.later.warnings))
-    files = write_comparison(found, folder, request.get("picture", True))
+    if request.get("arrays", False):
+        names = write_comparison_arrays(found, folder)
+    else:
+        files = write_comparison(found, folder, request.get("picture", True))
+        names = {kind: path.name for kind, path in files.items()}
     return {"case": found.later.case, "summary": summary_of(found), "swapped": found.later_scan is earlier,
-            "files": {kind: path.name for kind, path in files.items()}}
+            "files": names}
 
 
 def name_places(request: Mapping[str, Any], report: Reporter) -> dict[str, Any]:

@@ -344,12 +344,12 @@ def test_closing_the_scene_ends_a_run_of_a_script_that_has_no_panel(panel, slice
 
 
 def test_a_temporary_folder_that_cannot_be_made_leaves_nothing_running(logic, addScan, monkeypatch):
-    from HRCAMModuleLib import localization_run
+    from HRCAMModuleLib import scene_run
 
     def full(**_options):
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(localization_run.tempfile, "mkdtemp", full)
+    monkeypatch.setattr(scene_run.tempfile, "mkdtemp", full)
     with pytest.raises(OSError, match="No space"):
         logic.localize(addScan(), model=MODEL, wait=False)
     assert not logic.running

@@ -294,6 +294,13 @@ def test_a_frame_of_a_sequence_is_named_in_its_result(ready, slicerHost, addScan
     panel.showNew(result)
     settled(panel, slicerHost)
     assert result.scanName == f"{volume.GetName()}, frame 3" and "frame 3" in ui.resultTitleLabel.text
+    assert "now shows" not in ui.resultTitleLabel.text
+    browser.SetSelectedItemNumber(0)
+    slicerHost.processEvents(0.05)
+    assert "frame 3" in ui.resultTitleLabel.text and "now shows frame 1" in ui.resultTitleLabel.text
+    browser.SetSelectedItemNumber(2)
+    slicerHost.processEvents(0.05)
+    assert "now shows" not in ui.resultTitleLabel.text
 
 
 def test_the_files_of_a_removed_result_go_at_once(ready, slicerHost):

@@ -9,13 +9,14 @@ pytestmark = pytest.mark.gui
 
 @pytest.fixture
 def paste(logic, blob_volume, tmp_path, monkeypatch):
-    """Run blocks in one namespace, in a folder with scan.nii.gz, with the fast model in the place of t1ce-tumor."""
+    """Run blocks in one namespace, in a folder with two scans, with the fast model in the place of t1ce-tumor."""
     import slicer
     from hrcam.scan.volume import to_sitk
 
     sitk = pytest.importorskip("SimpleITK")
     volume = blob_volume()
-    sitk.WriteImage(to_sitk(volume.array, volume.geometry), str(tmp_path / "scan.nii.gz"))
+    for name in ("scan", "earlier"):
+        sitk.WriteImage(to_sitk(volume.array, volume.geometry), str(tmp_path / f"{name}.nii.gz"))
     monkeypatch.chdir(tmp_path)
 
     def run(blocks):

@@ -140,6 +140,17 @@ def test_two_scans_are_compared_with_progress_and_files(worker, scan, tmp_path, 
     assert sorted(p.name for p in out.iterdir()) == sorted(found["files"].values())
 
 
+def test_a_comparison_for_a_gui_is_uncompressed(worker, scan, tmp_path, bright_blob_bundle):
+    found = worker.ask("compare", **dates(scan, tmp_path, bright_blob_bundle, copies=0, arrays=True))["result"]
+    out = tmp_path / "out"
+    assert sorted(found["files"]) == ["change_labels", "earlier_levels", "later_levels", "result"]
+    assert sorted(p.name for p in out.iterdir()) == sorted(found["files"].values())
+    validate_comparison(json.loads((out / found["files"]["result"]).read_text()))
+    labels = sitk.GetArrayFromImage(sitk.ReadImage(str(out / found["files"]["change_labels"])))
+    later = sitk.GetArrayFromImage(sitk.ReadImage(str(out / found["files"]["later_levels"])))
+    assert set(np.unique(labels)) == {0, 3} and (later[labels > 0] > 0).any(), "3: stable"
+
+
 def test_a_comparison_is_cancelled_and_leaves_nothing(worker, tmp_path, blob_volume, bright_blob_bundle):
     volume = blob_volume(size_ijk=(40, 42, 300), spacing=(1, 1, 0.1))
     sitk.WriteImage(to_sitk(volume.array, volume.geometry), str(tmp_path / "long.nrrd"))

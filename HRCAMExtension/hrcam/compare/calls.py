@@ -1,0 +1,14 @@
+"""What can have become of a region, and the color of each; apart from the rules, so that a panel needs no SciPy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+NEW, GROWING, STABLE, SHRINKING, RESOLVED, NOT_COVERED = (
+    "new", "growing", "stable", "shrinking", "resolved", "not covered"
+)
+CALLS: Mapping[str, tuple[float, float, float]] = {
+    NEW: (0.90, 0.10, 0.55), GROWING: (0.95, 0.45, 0.10), STABLE: (0.65, 0.68, 0.72), SHRINKING: (0.25, 0.60, 0.95),
+    RESOLVED: (0.30, 0.75, 0.40), NOT_COVERED: (0.45, 0.40, 0.55),
+}
+"""Call to its color (red, green, blue, 0–1), worst first."""

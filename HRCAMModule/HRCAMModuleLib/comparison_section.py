@@ -1,0 +1,182 @@
+"""The panel's comparison: which earlier scan, what became of each region, and both dates side by side."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import qt
+from slicer.i18n import tr as _
+
+from .comparison import Comparison
+from .display import jumpTo
+from .logic_protocol import LogicProtocol
+from .panel_runs import PanelRuns
+from .regions_table import anatomicalPlace, colorIcon, spelled
+from .shown_state import ShownState
+from .volume_nodes import checkInput
+
+
+class ComparisonSection:
+    """Compares the chosen scan with an earlier one, and shows the comparison of the scan that is chosen.
+
+    Parameters
+    ----------
+    ui : the panel's widgets.
+    logic : what shows comparisons.
+    runs : starts and cancels runs.
+    shown : what the slice views show otherwise.
+    """
+
+    def __init__(self, ui: Any, logic: LogicProtocol, runs: PanelRuns, shown: ShownState) -> None:
+        self._ui, self._logic, self._runs, self._shown = ui, logic, runs, shown
+        self._comparison: Comparison | None = None
+        self._listed: tuple[Any, ...] | None = None
+        self._scans: tuple[Any, Any] = (None, None)
+        self._changes: list[dict] = []
+        table = ui.changesTable
+        headers = [_("#"), _("Change"), _("ml before"), _("ml now"), _("Evidence"), _("Location (mm)")]
+        table.setColumnCount(len(headers))
+        table.setHorizontalHeaderLabels(headers)
+        table.verticalHeader().setVisible(False)
+        table.setHorizontalScrollBarPolicy(qt.Qt.ScrollBarAlwaysOff)
+        table.horizontalHeader().setStretchLastSection(True)
+        table.connect("cellClicked(int,int)", lambda row, column: self._jump(row))
+        table.connect("currentCellChanged(int,int,int,int)", lambda row, *others: self._jump(row))
+        ui.compareButton.connect("clicked()", self._clicked)
+        ui.sideBySideButton.connect("clicked(bool)", self._sideBySide)
+        ui.removeComparisonButton.connect("clicked()", self._remove)
+
+    def refresh(self, later: Any, earlier: Any) -> None:
+        """Show the latest comparison of a scan, with whatever it was compared; and whether the two can be compared."""
+        ui = self._ui
+        self._scans = later, earlier
+        if not self._logic.running:
+            reason = self._whyNot(later, earlier)
+            ui.compareButton.enabled, ui.compareButton.text = not reason, _("Compare")
+            ui.compareButton.toolTip = reason or _("Say what became of each region since the earlier scan.")
+        found = [one for one in self._logic.comparisons() if one.valid and later in (one.later, one.earlier)]
+        fitting = [one for one in found if earlier in (one.later, one.earlier)]
+        self._show(next(reversed(fitting or found), None) if later is not None else None)
+
+    def leave(self) -> None:
+        """The slice views show a result again."""
+        self._logic.comparisonViews.hide()
+        self._ui.sideBySideButton.checked = False
+
+    def _whyNot(self, later: Any, earlier: Any) -> str:
+        if earlier is None:
+            return _("Choose the earlier scan.")
+        if earlier is later:
+            return _("Both scans are the same. Choose the earlier one.")
+        return next((reason for node in (later, earlier) for valid, reason in [checkInput(node)] if not valid), "")
+
+    def _clicked(self) -> None:
+        if self._logic.running:
+            self._runs.cancel(_("Cancelled. The scene is as it was."))
+            self._say(_("Cancelled."))
+            self.refresh(*self._scans)
+            return
+        self._ui.compareButton.text = _("Cancel")
+        self._say(_("Starting..."))
+        self._runs.compare(self._scans[1], self._say, self._done, self._failed)
+
+    def _failed(self, message: str) -> None:
+        self._say(message)
+        self.refresh(*self._scans)
+
+    def _done(self, comparison: Comparison) -> None:
+        self._listed = None
+        self._show(comparison)
+        self.refresh(*self._scans)
+        self._ui.sideBySideButton.checked = True
+        self._sideBySide(True)
+
+    def _show(self, comparison: Comparison | None) -> None:
+        state = (comparison, comparison.node.GetMTime()) if comparison is not None else None
+        if state == self._listed:
+            return
+        if self._listed is not None and comparison != self._comparison and self._ui.sideBySideButton.checked:
+            self.leave()
+            self._shown.takeBack()
+        self._listed, self._comparison = state, comparison
+        self._changes = comparison.changes if comparison is not None else []
+        ui = self._ui
+        for widget in (ui.changesTable, ui.sideBySideButton, ui.removeComparisonButton):
+            widget.setVisible(comparison is not None)
+        if comparison is not None:
+            self._say("\n".join([_summary(comparison), *comparison.warnings]))
+        self._fill()
+
+    def _fill(self) -> None:
+        from hrcam.compare.calls import CALLS
+
+        table, comparison = self._ui.changesTable, self._comparison
+        unit = _unit(comparison) if comparison is not None else 1.0
+        wasBlocked = table.blockSignals(True)
+        table.setRowCount(len(self._changes))
+        for row, change in enumerate(self._changes):
+            texts = (str(change["number"]), change["call"], f"{change['volume_earlier_ml']:.2f}",
+                     f"{change['volume_later_ml']:.2f}", _evidence(change, unit), anatomicalPlace(change["peak_ras"]))
+            for column, text in enumerate(texts):
+                item = qt.QTableWidgetItem(text)
+                item.setToolTip(_hint(change))
+                if column == 1:
+                    item.setIcon(colorIcon(CALLS[change["call"]]))
+                table.setItem(row, column, item)
+        for column in range(5):
+            table.resizeColumnToContents(column)
+        table.setCurrentCell(-1, -1)
+        table.blockSignals(wasBlocked)
+
+    def _jump(self, row: int) -> None:
+        if 0 <= row < len(self._changes):
+            jumpTo(self._changes[row]["peak_ras"])
+
+    def _sideBySide(self, on: bool) -> None:
+        if self._comparison is None:
+            return
+        if on:
+            self._shown.lend()
+            self._logic.showComparison(self._comparison)
+        else:
+            self.leave()
+            self._shown.takeBack()
+
+    def _remove(self) -> None:
+        comparison = self._comparison
+        if comparison is not None and comparison.valid:
+            if self._ui.sideBySideButton.checked:
+                self._sideBySide(False)
+            comparison.remove()
+            self._say("")
+
+    def _say(self, message: str) -> None:
+        self._ui.compareStatusLabel.text = message
+        self._ui.compareStatusLabel.setVisible(bool(message))
+
+
+def _summary(comparison: Comparison) -> str:
+    calls = comparison.info["calls"]
+    counts = ", ".join(f"{count} {call}" for call, count in calls.items() if count)
+    earlier = comparison.earlier.GetName() if comparison.earlier is not None else comparison.info["earlier"]["case"]
+    return _("{later}, compared with {earlier}: {counts}.").format(
+        later=comparison.later.GetName(), earlier=earlier, counts=counts or _("no region on either date"))
+
+
+def _unit(comparison: Comparison) -> float:
+    from hrcam.run.units import unit_of
+
+    return unit_of([float(level["threshold"]) for level in comparison.info["evidence_levels"]])
+
+
+def _evidence(change: dict, unit: float) -> str:
+    """Strongest evidence on both dates, as people read it."""
+    peaks = (change["peak_earlier"], change["peak_later"])
+    return " → ".join("–" if peak is None else spelled(peak / unit) for peak in peaks)
+
+
+def _hint(change: dict) -> str:
+    return _("Diameter {diameter:+.1f} mm, mean evidence {evidence:+.2f} logits; {plane} slice {number} of the later "
+             "scan, counted from 1.").format(
+        diameter=change["diameter_change_mm"], evidence=change["evidence_change"], plane=change["plane"],
+        number=change["slice_index"] + 1)

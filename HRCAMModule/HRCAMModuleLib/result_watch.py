@@ -1,0 +1,43 @@
+"""What changes around the shown result without the panel's doing: its parent transform, and the frame of a sequence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import slicer
+import vtk
+from slicer.util import VTKObservationMixin
+
+from .localization import Localization
+from .volume_nodes import sequenceBrowser
+
+
+class ResultWatch(VTKObservationMixin):
+    """Observes one result at a time.
+
+    Parameters
+    ----------
+    onMoved : called when the result's place in the world changed.
+    onFrame : called when the scan's sequence may show another frame.
+    """
+
+    def __init__(self, onMoved: Callable[[], None], onFrame: Callable[[], None]) -> None:
+        super().__init__()
+        self._onMoved, self._onFrame = onMoved, onFrame
+
+    def watch(self, result: Localization | None) -> None:
+        """Observe this result, or none, and no other one any more."""
+        self.removeObservers()
+        if result is None:
+            return
+        self.addObserver(result.mapVolume, slicer.vtkMRMLTransformableNode.TransformModifiedEvent, self._moved)
+        browser = sequenceBrowser(result.inputVolume)
+        if browser is not None:
+            self.addObserver(browser, vtk.vtkCommand.ModifiedEvent, self._frameChanged)
+
+    def _moved(self, *_arguments: Any) -> None:
+        self._onMoved()
+
+    def _frameChanged(self, *_arguments: Any) -> None:
+        self._onFrame()

@@ -1,0 +1,128 @@
+"""Put a finished comparison into the scene: all of it or nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import slicer
+from slicer.i18n import tr as _
+
+from .colors import addLevelColorNode
+from .comparison import (
+    CHANGE,
+    EARLIER,
+    EARLIER_LEVELS,
+    EARLIER_THERE,
+    LATER,
+    LATER_LEVELS,
+    LEVEL_COLORS,
+    ROLE,
+    Comparison,
+    findComparisons,
+)
+from .localization import helperNodes, removeNodes
+from .scene_results import croppedLabelsSteps, dressLabels, placeBeside, placeSteps
+from .steps import Steps
+from .volume_nodes import RESULT_ATTRIBUTE, ijkToRas, setVoxelsSteps
+
+
+@dataclass(frozen=True)
+class ComparisonData:
+    """A comparison on its way into the scene.
+
+    ``info`` is its JSON; the arrays are uint8 KJI on the later scan's grid: the number of each region's call, and the
+    levels that were marked on each date. ``swapped`` tells that DICOM dates made the two scans change places.
+    """
+
+    info: Mapping[str, Any]
+    changeLabels: np.ndarray
+    earlierLevels: np.ndarray
+    laterLevels: np.ndarray
+    swapped: bool = False
+
+
+def addComparisonSteps(later: Any, earlier: Any, data: ComparisonData) -> Steps:
+    """Add a comparison beside the later scan, a few milliseconds a step; returns the ``Comparison``.
+
+    A former one of the same two scans is removed once the new one is complete. When anything fails, or the generator is
+    closed, every node added so far is removed.
+
+    Raises ``ValueError`` where the arrays do not fit the later scan's grid (it was changed meanwhile).
+    """
+    if data.swapped:
+        later, earlier = earlier, later
+    shape = slicer.util.arrayFromVolume(later).shape
+    if any(array.shape != shape for array in (data.changeLabels, data.earlierLevels, data.laterLevels)):
+        raise ValueError(_('"{name}" was changed while it was compared. Run again.').format(name=later.GetName()))
+    former = [one for one in findComparisons() if one.later is later and one.earlier is earlier]
+    nodes: list[Any] = []
+    try:
+        comparison = yield from _build(later, earlier, data, nodes)
+    except BaseException:
+        removeNodes([one for node in nodes for one in (node, *helperNodes(node))])
+        raise
+    for old in former:
+        yield 1.0
+        old.remove()
+    return comparison
+
+
+def _build(later: Any, earlier: Any, data: ComparisonData, nodes: list[Any]) -> Steps:
+    from hrcam.compare.calls import CALLS
+    from hrcam.output.scene_nodes import fill_segments
+    from hrcam.output.segment import Segment
+    from hrcam.output.terminology import DEFAULT_TERMINOLOGY
+
+    base = _("{later} compared with {earlier}").format(later=later.GetName(), earlier=earlier.GetName())
+    info, matrix = data.info, ijkToRas(later)
+
+    def add(className: str, what: str) -> Any:
+        node = slicer.mrmlScene.AddNewNodeByClass(className, f"{base} {what}")
+        node.SetAttribute(RESULT_ATTRIBUTE, what)
+        nodes.append(node)
+        return node
+
+    record = add("vtkMRMLTextNode", ROLE)
+    record.SetText(json.dumps(dict(info)))
+    nodes.append(addLevelColorNode(f"{base} level colors", info["evidence_levels"]))
+    colors = nodes[-1]
+    yield 0.0
+    there = add("vtkMRMLScalarVolumeNode", "earlier scan")
+    laterToEarlier = np.array(info["alignment"]["later_to_earlier_ras"], dtype=float)
+    there.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(np.linalg.inv(laterToEarlier) @ ijkToRas(earlier)))
+    there.SetAndObserveImageData(earlier.GetImageData())
+    _showAlike(there, earlier)
+    yield 0.1
+    levels = {}
+    for role, what, array in ((EARLIER_LEVELS, "earlier levels", data.earlierLevels),
+                              (LATER_LEVELS, "later levels", data.laterLevels)):
+        levels[role] = add("vtkMRMLLabelMapVolumeNode", what)
+        yield from setVoxelsSteps(levels[role], array, matrix)
+        dressLabels(levels[role], colors)
+    change = add("vtkMRMLSegmentationNode", "change")
+    shared = yield from croppedLabelsSteps(data.changeLabels, levels[LATER_LEVELS])
+    tags = {"TerminologyEntry": info["later"]["provenance"].get("shown_terminology") or DEFAULT_TERMINOLOGY}
+    fill_segments(change, shared, later, [
+        Segment(call.replace(" ", "_"), f"{info['shown_class']}: {call}", color, tags)
+        for call, color in CALLS.items()])
+    yield 0.8
+    for role, node in {EARLIER: earlier, LATER: later, EARLIER_THERE: there, CHANGE: change, LEVEL_COLORS: colors,
+                       **levels}.items():
+        record.SetNodeReferenceID(role, node.GetID())
+    for node in (there, *levels.values(), change):
+        placeBeside(later, node)
+        yield 0.9
+    yield from placeSteps(later, (there, *levels.values(), change, record), base)
+    return Comparison(record)
+
+
+def _showAlike(node: Any, pattern: Any) -> None:
+    """Give a volume a display node with another one's window and level, so that nothing looks at every voxel."""
+    display = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeDisplayNode")
+    if pattern.GetDisplayNode() is not None:
+        display.CopyContent(pattern.GetDisplayNode())
+    node.SetAndObserveDisplayNodeID(display.GetID())
