@@ -18,14 +18,7 @@ _OWNED = (EARLIER_THERE, EARLIER_LEVELS, LATER_LEVELS, CHANGE, LEVEL_COLORS)
 
 
 class Comparison:
-    """What became of each region between two dates, and the nodes that show it.
-
-    Example
-    -------
-    >>> comparison = logic.compare(later, earlier, model=model)
-    >>> comparison.later.GetName() == later.GetName()
-    True
-    """
+    """What became of each region between two dates, and the nodes that show it; see ``HRCAMModuleLogic.compare``."""
 
     def __init__(self, node: Any) -> None:
         self.node = node

@@ -180,9 +180,10 @@ class HRCAMModuleLogic(ViewsLogic):
 
         Example
         -------
-        >>> comparison = logic.compare(later, earlier, model=model)
+        >>> comparison = logic.compare(volumeNode, earlierNode, model=model)
         >>> {one["call"] for one in comparison.changes} <= {"new", "growing", "stable", "shrinking", "resolved"}
         True
+        >>> logic.showComparison(comparison)
         """
         for volumeNode in (laterVolume, earlierVolume):
             valid, reason = checkInput(volumeNode)
@@ -206,12 +207,7 @@ class HRCAMModuleLogic(ViewsLogic):
         return findComparisons()
 
     def showComparison(self, comparison: Comparison) -> None:
-        """Show both dates side by side in linked views, later and earlier, the strongest region first.
-
-        Example
-        -------
-        >>> logic.showComparison(comparison)
-        """
+        """Show both dates side by side in linked views, later and earlier, the strongest region first."""
         self.comparisonViews.show(comparison)
 
     def prepare(self, model: str, device: str = "auto") -> None:

@@ -301,12 +301,13 @@ def test_the_maps_of_the_levels_are_exported_on_request(logic, addScan, tmp_path
     assert report["provenance"]["options"]["keep_levels"] is False, "what the files hold"
 
 
-@pytest.mark.parametrize("name", ["logic", "localization", "volume_nodes", "engine", "models", "dependencies", "boxes",
-                                  "evidence_plot", "regions_table", "display_section"])
+@pytest.mark.parametrize("name", ["logic", "logic_views", "localization", "volume_nodes", "engine", "models",
+                                  "dependencies", "boxes", "evidence_plot", "regions_table", "display_section"])
 def test_the_examples_in_the_documentation_run(name, logic, addScan, tmp_path):
     module = importlib.import_module(f"HRCAMModuleLib.{name}")
     volume = addScan()
-    known = {"logic": logic, "volumeNode": volume, "model": MODEL, "folder": tmp_path, "slicer": slicer}
+    known = {"logic": logic, "volumeNode": volume, "earlierNode": addScan("earlier"), "model": MODEL,
+             "folder": tmp_path, "slicer": slicer}
     runner = doctest.DocTestRunner()
     tests = doctest.DocTestFinder().find(module, f"HRCAMModuleLib.{name}", extraglobs=known)
     for test in (test for test in tests if test.examples):
