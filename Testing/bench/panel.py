@@ -3,13 +3,15 @@
 ``python Testing/bench/panel.py [--size 256 256 256]`` opens the module in the Slicer host, clicks **Localize
 pathology** twice on a generated head with a bright lesion, and prints as JSON: the longest turn of the event loop while
 the worker computes, and while the scene is updated; and what the warm click takes until the overlay is shown, beyond
-the engine's own time. Ends with code 1 where a limit is passed.
+the engine's own time. Turns are also given in processor time of the window's thread, which other programs do not
+lengthen, with the load that there was. Ends with code 1 where a limit is passed.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -17,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-RUNNING_LIMIT_S, SCENE_LIMIT_S, OVERHEAD_LIMIT_S = 0.1, 0.3, 0.5
+TURN_LIMIT_S, OVERHEAD_LIMIT_S = 0.1, 0.5
 
 
 def head(size_ijk: list[int]) -> np.ndarray:
@@ -47,19 +49,20 @@ def measure(running, model: str, size_ijk: list[int]) -> dict[str, object]:
     for _ in range(2):
         running.processEvents(0.5)  # what the views have yet to draw is no part of the run
         clicks.append(_click(panel))
-    return {"size": size_ijk, "model": model, "cold": clicks[0], "warm": clicks[1]}
+    return {"size": size_ijk, "model": model, "load": os.getloadavg()[0], "cold": clicks[0], "warm": clicks[1]}
 
 
 def _click(panel) -> dict[str, float]:
     import slicer
 
-    longest = {"running": 0.0, "scene": 0.0}
+    longest = {"running": 0.0, "scene": 0.0, "processor": 0.0}
     start = time.perf_counter()
     panel.ui.applyButton.click()
     clicked = time.perf_counter() - start
     while panel.logic.running or panel._showing is not None:
-        began = time.perf_counter()
+        began, busy = time.perf_counter(), time.thread_time()
         slicer.app.processEvents()
+        longest["processor"] = max(longest["processor"], time.thread_time() - busy)
         updating = not panel.logic.running or panel.ui.statusLabel.text.startswith("Updating the scene")
         part = "scene" if updating else "running"  # the turn in which the result comes is one of the scene
         longest[part] = max(longest[part], time.perf_counter() - began)
@@ -69,8 +72,10 @@ def _click(panel) -> dict[str, float]:
     if result is None:
         raise SystemExit(f"The run failed: {panel.ui.statusLabel.text}")
     engine = sum(result.info["timings"].values())
-    figures = {"click_s": clicked, "longest_while_running_s": longest["running"], "longest_scene_update_s":
-               longest["scene"], "click_to_overlay_s": shown, "engine_s": engine, "over_the_engine_s": shown - engine}
+    figures = {
+        "click_s": clicked, "longest_while_running_s": longest["running"], "longest_scene_update_s": longest["scene"],
+        "longest_turn_processor_s": longest["processor"], "click_to_overlay_s": shown, "engine_s": engine,
+        "over_the_engine_s": shown - engine}
     return {name: round(value, 3) for name, value in figures.items()}
 
 
@@ -92,9 +97,8 @@ def main(arguments: list[str] | None = None) -> int:
         running.stop()
     print(json.dumps(figures, indent=1))
     warm = figures["warm"]
-    blocked = max(warm["click_s"], warm["longest_while_running_s"])
-    return int(blocked > RUNNING_LIMIT_S or warm["longest_scene_update_s"] > SCENE_LIMIT_S
-               or warm["over_the_engine_s"] > OVERHEAD_LIMIT_S)
+    blocked = max(warm["click_s"], warm["longest_while_running_s"], warm["longest_scene_update_s"])
+    return int(blocked > TURN_LIMIT_S or warm["over_the_engine_s"] > OVERHEAD_LIMIT_S)
 
 
 if __name__ == "__main__":
