@@ -65,6 +65,8 @@ def parser():
                          help="also write the map of every CNN level")
     options.add_argument("--faithfulness", action="store_true",
                          help="test if the answer rests on the strongest region (5 more runs a case)")
+    options.add_argument("--place", action="store_true",
+                         help="name the place of each region in the brain (side, structure, MNI position)")
     options.add_argument("--overwrite", action="store_true", help="compute again what is finished already")
     options.add_argument("--no-overview", dest="overview", action="store_false", help="write no overview pictures")
     options.add_argument("--dicom", action="store_true",
@@ -120,7 +122,7 @@ def _run(arguments, inputs, output):
         ensureEngineOnPath()
         if arguments.install:
             ensureDependencies(ask=False)
-        _requireDependencies()
+        _requireDependencies(arguments)
         from hrcam.batch.records import FAILED, summarize
         from hrcam.batch.run import run_batch
         from hrcam.bundle.bundle import load_bundle
@@ -130,7 +132,8 @@ def _run(arguments, inputs, output):
 
         bundle = load_bundle(arguments.model or defaultModel())
         options = Options(arguments.classLabel, arguments.plane, arguments.device, fusion=arguments.fusion,
-                          keep_levels=arguments.keepLevels, faithfulness=arguments.faithfulness)
+                          keep_levels=arguments.keepLevels, faithfulness=arguments.faithfulness,
+                          place=arguments.place)
         check_runnable(options, bundle)
     except Exception as problem:  # whatever is missing or makes no sense is told, not raised into Slicer
         return _refuse(problem)
@@ -156,10 +159,22 @@ def _run(arguments, inputs, output):
     return done.exit_code
 
 
-def _requireDependencies():
-    from HRCAMModuleLib.dependencies import DependencyError, missingPackages
+def _requireDependencies(arguments):
+    import slicer
+    from HRCAMModuleLib.dependencies import (
+        DICOM_WRITER,
+        PLACE_TEMPLATE,
+        DependencyError,
+        isInstalled,
+        missingPackages,
+    )
 
-    missing = missingPackages()
+    wanted = ((arguments.dicom, DICOM_WRITER), (arguments.place, PLACE_TEMPLATE))
+    further = [package for asked, package in wanted if asked and not isInstalled(package)]
+    if further and arguments.install:
+        slicer.util.pip_install(further)
+        further = []
+    missing = [*missingPackages(), *further]
     if missing:
         raise DependencyError(f"missing packages: {', '.join(missing)}; add --install, or press \"Localize pathology\" "
                               "once in the module")

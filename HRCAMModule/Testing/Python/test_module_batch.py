@@ -106,6 +106,21 @@ def test_a_file_of_a_finished_case_that_is_missing_is_written_again(batch, scans
     assert rows(output)["ill"]["status"] == "kept"
 
 
+def test_what_dicom_and_places_need_is_installed_on_request_or_named(batch, scans, tmp_path, monkeypatch, capsys):
+    import slicer
+    from HRCAMModuleLib import dependencies
+
+    installed, real = [], dependencies.isInstalled
+    extra = (dependencies.DICOM_WRITER, dependencies.PLACE_TEMPLATE)
+    monkeypatch.setattr(dependencies, "isInstalled", lambda one: one in installed or (one not in extra and real(one)))
+    monkeypatch.setattr(slicer.util, "pip_install", installed.extend)
+    common = ["--input", str(scans / "ill.nrrd"), "--output", str(tmp_path / "out"), "--model", "bright-blob",
+              "--no-overview", "--dicom", "--place"]
+    assert batch.main(common) == 2
+    assert "highdicom>=0.26, nilearn>=0.10; add --install" in capsys.readouterr().err
+    assert batch.main([*common, "--install"]) == 0 and installed == list(extra)
+
+
 def test_options_have_the_names_that_they_have_in_the_command(batch):
     import typer.main
     from hrcam.cli.app import build_app
