@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import qt
@@ -25,12 +26,14 @@ class ComparisonSection:
     logic : what shows comparisons.
     runs : starts and cancels runs.
     shown : what the slice views show otherwise.
+    isOpen : whether the panel is the one that the user sees.
     """
 
-    def __init__(self, ui: Any, logic: LogicProtocol, runs: PanelRuns, shown: ShownState) -> None:
-        self._ui, self._logic, self._runs, self._shown = ui, logic, runs, shown
+    def __init__(self, ui: Any, logic: LogicProtocol, runs: PanelRuns, shown: ShownState,
+                 isOpen: Callable[[], bool]) -> None:
+        self._ui, self._logic, self._runs, self._shown, self._isOpen = ui, logic, runs, shown, isOpen
         self._comparison: Comparison | None = None
-        self._listed: tuple[Any, ...] | None = None
+        self._listed: tuple[Any, ...] | None = ()  # unlike that of any scan
         self._scans: tuple[Any, Any] = (None, None)
         self._changes: list[dict] = []
         table = ui.changesTable
@@ -85,17 +88,17 @@ class ComparisonSection:
         self.refresh(*self._scans)
 
     def _done(self, comparison: Comparison) -> None:
-        self._listed = None
         self._show(comparison)
         self.refresh(*self._scans)
-        self._ui.sideBySideButton.checked = True
-        self._sideBySide(True)
+        if self._isOpen():  # the views of another module stay as they are
+            self._ui.sideBySideButton.checked = True
+            self._sideBySide(True)
 
     def _show(self, comparison: Comparison | None) -> None:
         state = (comparison, comparison.node.GetMTime()) if comparison is not None else None
         if state == self._listed:
             return
-        if self._listed is not None and comparison != self._comparison and self._ui.sideBySideButton.checked:
+        if comparison != self._comparison and self._ui.sideBySideButton.checked:
             self.leave()
             self._shown.takeBack()
         self._listed, self._comparison = state, comparison

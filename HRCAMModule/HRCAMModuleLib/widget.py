@@ -74,7 +74,7 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._result = ResultSection(ui, self._regionChosen, display.jumpTo)
         self._results = ResultsSection(ui, self.logic, self._resultChosen, self.showNew)
         self._export = ExportSection(ui, lambda folder, **how: self.logic.startExport(self.result, folder, **how))
-        self._comparison = ComparisonSection(ui, self.logic, self.runs, self.shownState)
+        self._comparison = ComparisonSection(ui, self.logic, self.runs, self.shownState, lambda: self._open)
         self._views = ViewsWatch(self._result.follow, self._scanShown, self._viewAdded)
         for button, slot in (
             (ui.applyButton, self.runs.toggle), (ui.localizeAllButton, self.runs.localizeAll),

@@ -163,6 +163,20 @@ def test_a_cancelled_comparison_leaves_the_scene_as_it_was(panel, dates, slicerH
     assert panel.ui.compareStatusLabel.text == "Cancelled." and panel.ui.compareButton.text == "Compare"
 
 
+def test_a_comparison_that_ends_in_another_module_leaves_its_views_alone(panel, dates, sliceViews, slicerHost):
+    panel._parameters.inputVolume, panel._parameters.earlierVolume = dates
+    slicerHost.processEvents(0.05)
+    assert not panel.ui.changesTable.isVisibleTo(panel.ui.compareCollapsibleButton), "there is nothing to show yet"
+    panel.exit()
+    before = [node.GetBackgroundVolumeID() for node in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")]
+    panel._comparison._done(panel.logic.compare(*dates, model=MODEL, aligned=True))
+    assert before == [node.GetBackgroundVolumeID()
+                      for node in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")]
+    panel.enter()
+    slicerHost.processEvents(0.05)
+    assert panel.ui.changesTable.rowCount == 3 and not panel.ui.sideBySideButton.checked
+
+
 def test_the_earlier_scan_must_be_another_one(panel, dates, slicerHost):
     panel._parameters.inputVolume, panel._parameters.earlierVolume = dates[0], None
     slicerHost.processEvents(0.05)
