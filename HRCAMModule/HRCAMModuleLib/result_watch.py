@@ -1,4 +1,4 @@
-"""What changes around the shown result without the panel's doing: its parent transform, and the frame of a sequence."""
+"""What changes around the shown result without the panel's doing: its transform, its places, its scan's frame."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class ResultWatch(VTKObservationMixin):
     Parameters
     ----------
     onMoved : called when the result's place in the world changed.
-    onFrame : called when the scan's sequence may show another frame.
+    onChanged : called when the result was added to, or its scan's sequence may show another frame.
     """
 
-    def __init__(self, onMoved: Callable[[], None], onFrame: Callable[[], None]) -> None:
+    def __init__(self, onMoved: Callable[[], None], onChanged: Callable[[], None]) -> None:
         super().__init__()
-        self._onMoved, self._onFrame = onMoved, onFrame
+        self._onMoved, self._onChanged = onMoved, onChanged
 
     def watch(self, result: Localization | None) -> None:
         """Observe this result, or none, and no other one any more."""
@@ -32,12 +32,13 @@ class ResultWatch(VTKObservationMixin):
         if result is None:
             return
         self.addObserver(result.mapVolume, slicer.vtkMRMLTransformableNode.TransformModifiedEvent, self._moved)
+        self.addObserver(result.resultNode, vtk.vtkCommand.ModifiedEvent, self._changed)
         browser = sequenceBrowser(result.inputVolume)
         if browser is not None:
-            self.addObserver(browser, vtk.vtkCommand.ModifiedEvent, self._frameChanged)
+            self.addObserver(browser, vtk.vtkCommand.ModifiedEvent, self._changed)
 
     def _moved(self, *_arguments: Any) -> None:
         self._onMoved()
 
-    def _frameChanged(self, *_arguments: Any) -> None:
-        self._onFrame()
+    def _changed(self, *_arguments: Any) -> None:
+        self._onChanged()
