@@ -6,6 +6,7 @@ from importlib.util import find_spec
 
 import torch
 from hrcam.cam.fusion import fuse
+from hrcam.run.folded import folded
 from hrcam.run.inference import _cpu_computes_bf16
 from hrcam_research.evaluate.cost import peak_bytes
 from hrcam_research.evaluate.localization import MapMaker
@@ -45,6 +46,7 @@ def engines(network, images, repeats):
     runs = {
         "PyTorch, eager": lambda: network.native_maps(images)[1],
         "PyTorch, channels last": lambda: moved.native_maps(moved_images)[1],
+        "PyTorch, folded": lambda: folded(moved).native_maps(moved_images)[1],
     }
     if _cpu_computes_bf16():
         runs["PyTorch, bf16"] = lambda: _in_bf16(network, images)

@@ -6,6 +6,7 @@ from importlib.util import find_spec
 
 import torch
 from hrcam import list_bundles, load_bundle
+from hrcam.run.folded import folded
 from hrcam.run.inference import BATCH_ON_CPU, memory_format
 from timing import alternate
 from torch.utils.flop_counter import FlopCounterMode
@@ -43,7 +44,7 @@ def _engines(network, images):
     cpu = torch.device("cpu")
     network.to(memory_format=memory_format(network, cpu))
     arranged = images.to(memory_format=memory_format(network, cpu))
-    runs = {"PyTorch": lambda: network.native_maps(arranged)}
+    runs = {"PyTorch": lambda: folded(network).native_maps(arranged)}
     if find_spec("openvino"):
         from hrcam.run.openvino_engine import compiled
 

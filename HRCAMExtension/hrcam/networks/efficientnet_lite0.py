@@ -39,28 +39,45 @@ _SLICES_AT_ONCE = 4
 """Small enough for glibc to use the same memory again and again (see `hrcam.memory`); more are no faster."""
 
 
-class _SameConv2d(nn.Conv2d):
+class SameConv2d(nn.Conv2d):
     """Pads as TensorFlow does: output ⌈size / stride⌉, the odd row and column at the end."""
 
     def forward(self, x: Tensor) -> Tensor:
-        pads: list[int] = []
-        sizes = tuple(x.shape[2:])
-        for size, kernel, stride in reversed(list(zip(sizes, self.kernel_size, self.stride, strict=True))):
-            total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
-            pads += [total // 2, total - total // 2]
+        """B×C×H×W → B×C'×⌈H / stride⌉×⌈W / stride⌉."""
+        pads = [one for margin in reversed(self.margins(x)) for one in margin]
         return super().forward(F.pad(x, pads) if any(pads) else x)
+
+    def margins(self, x: Tensor) -> list[tuple[int, int]]:
+        """Rows before and behind the image, and columns, that are added."""
+        found = []
+        for size, kernel, stride in zip(x.shape[2:], self.kernel_size, self.stride, strict=True):
+            total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
+            found.append((total // 2, total - total // 2))
+        return found
 
 
 def _conv(before: int, after: int, kernel: int, stride: int, groups: int = 1) -> nn.Module:
-    return _SameConv2d(before, after, kernel, stride=stride, groups=groups, bias=False)
+    return SameConv2d(before, after, kernel, stride=stride, groups=groups, bias=False)
 
 
 def _norm(channels: int) -> nn.BatchNorm2d:
     return nn.BatchNorm2d(channels, eps=_EPSILON, momentum=_MOMENTUM)
 
 
+def _capped(conv: nn.Module, norm: nn.Module, x: Tensor) -> Tensor:
+    """ReLU6 of a convolution and its norm; where they are folded (`run.folded`) all is in the convolution."""
+    y = conv(x)
+    return y if isinstance(norm, nn.Identity) else F.relu6(norm(y))
+
+
 class _InvertedResidual(nn.Module):
     """Expand, filter each channel, project; the shortcut where the shape stays. Names are the package's."""
+
+    folds = (
+        ("_expand_conv", "_bn0", "", nn.ReLU6), ("_depthwise_conv", "_bn1", "", nn.ReLU6),
+        ("_project_conv", "_bn2", "", None),
+    )
+    """See `run.folded`."""
 
     def __init__(self, before: int, after: int, expansion: int, kernel: int, stride: int) -> None:
         super().__init__()
@@ -76,8 +93,8 @@ class _InvertedResidual(nn.Module):
         self.shortcut = stride == 1 and before == after
 
     def forward(self, x: Tensor) -> Tensor:
-        y = F.relu6(self._bn0(self._expand_conv(x))) if self.expands else x
-        y = F.relu6(self._bn1(self._depthwise_conv(y)))
+        y = _capped(self._expand_conv, self._bn0, x) if self.expands else x
+        y = _capped(self._depthwise_conv, self._bn1, y)
         y = self._bn2(self._project_conv(y))
         return x + y if self.shortcut else y
 
@@ -88,6 +105,8 @@ class Lite0Encoder(nn.Module):
     Input B×C×H×W in [0, 1], mapped to [−1, 1] as the weights expect. One channel equals the same image in all three:
     the stem's kernels are then summed over their inputs.
     """
+
+    folds = (("_conv_stem", "_bn0", "", nn.ReLU6),)
 
     def __init__(self, in_channels: int, stride: int) -> None:
         super().__init__()
@@ -109,7 +128,7 @@ class Lite0Encoder(nn.Module):
 
     def forward(self, x: Tensor) -> dict[int, Tensor]:
         """B×C×H×W → stride → the last feature map of that stride."""
-        x = F.relu6(self._bn0(self._conv_stem(2.0 * x - 1.0)))
+        x = _capped(self._conv_stem, self._bn0, 2.0 * x - 1.0)
         ends = {index: stride for stride, index in self._ends.items()}
         found: dict[int, Tensor] = {}
         for index, block in enumerate(self._blocks):

@@ -20,6 +20,7 @@ from ..errors import ModelError, stop_if
 from ..scan.sampling import Plan, VolumePlan
 from ..words import is_out_of_memory
 from . import windows
+from .folded import folded
 
 if TYPE_CHECKING:
     from .openvino_engine import CompiledNetwork, CompiledSlices
@@ -107,7 +108,12 @@ class Runner:
                 dtype = torch.float16 if in_half(_evidence_voxels(self.network, plan) * len(classes)) else torch.float32
                 logits, levels = windows.windowed_maps(self.network, images, self._windows, classes, dtype, done)
                 return _to_numpy(logits), [level.numpy() for level in levels]
-            logits, levels = self.network.native_maps(images.to(self.device, non_blocking=True))
+            images = images.to(self.device, non_blocking=True)
+            network = self.network
+            if self.device.type == "cpu" and self.precision == "fp32":
+                network.placements(images)
+                network = folded(network)
+            logits, levels = network.native_maps(images)
             return _to_numpy(logits), [_to_numpy(level[:, list(classes)]) for level in levels]
 
     def shrink(self, plan: Plan) -> None:

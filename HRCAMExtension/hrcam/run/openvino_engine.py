@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from ..cam.model import HRCAM
 from ..errors import Cancelled, ModelError, stop_if
+from .folded import folded
 
 Array = npt.NDArray[np.float32]
 
@@ -47,6 +48,7 @@ class _Compiled:
     Parameters
     ----------
     module : on the CPU, in evaluation mode; later changes of its weights are not seen.
+    quick : the same made of a `folded` network, which is what is compiled.
     size : spatial size of the input N×1×*size.
     precision : "fp32" or "bf16" (where the CPU has it, else fp32).
     threads : CPU threads of one call.
@@ -59,25 +61,23 @@ class _Compiled:
     """
 
     def __init__(
-        self, module: nn.Module, size: Sequence[int], precision: str, threads: int,
+        self, module: nn.Module, quick: nn.Module, size: Sequence[int], precision: str, threads: int,
         cancelled: Callable[[], bool] | None = None,
     ) -> None:
         import openvino
 
-        # Not zeros: the comparison below shall see something. Two images, so that no batch size is built in; 3D
-        # networks see one volume at a time.
-        batch = 2 if len(size) == 2 else 1
-        example = torch.rand(batch, 1, *size, generator=torch.Generator().manual_seed(0))
+        # Not zeros: the comparison below shall see something.
+        example = torch.rand(1, 1, *size, generator=torch.Generator().manual_seed(0))
         try:
             with warnings.catch_warnings(), torch.inference_mode():
                 warnings.simplefilter("ignore")  # the tracer's remarks on checks of shapes
                 stop_if(cancelled)
                 answers = module(example)
-                traced = torch.jit.trace(module, example, check_trace=False)
+                traced = torch.jit.trace(quick, example, check_trace=False)
                 stop_if(cancelled)
                 model = openvino.convert_model(traced, example_input=example)
             stop_if(cancelled)
-            model.reshape([-1, 1, *size])
+            model.reshape([1, 1, *size])  # its feature maps stay in the processor's cache: faster than several
             self._model = openvino.Core().compile_model(model, "CPU", {
                 "INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": _HINTS[precision],
                 "PERFORMANCE_HINT": "LATENCY",
@@ -95,7 +95,8 @@ class _Compiled:
         """The module's answers to images N×1×*size."""
         if not hasattr(self._requests, "own"):
             self._requests.own = self._model.create_infer_request()  # a request serves one thread at a time
-        return [np.asarray(one, np.float32) for one in self._requests.own.infer([images]).to_tuple()]
+        answers = [self._requests.own.infer([image[None]]).to_tuple() for image in images]
+        return [np.concatenate(parts).astype(np.float32, copy=False) for parts in zip(*answers, strict=True)]
 
     def _compare(self, answers: Sequence[Tensor], example: Tensor, tolerance: float) -> None:
         for wanted, found in zip(answers, self(example.numpy()), strict=True):
@@ -110,7 +111,7 @@ class CompiledNetwork:
     """An HR-CAM network, compiled as a whole; parameters and errors as of `_Compiled`."""
 
     def __init__(self, network: HRCAM, *how: Any) -> None:
-        self._answers = _Compiled(_Native(network), *how)
+        self._answers = _Compiled(_Native(network), _Native(folded(network)), *how)
 
     def __call__(self, images: Array) -> tuple[Array, list[Array]]:
         """Logits N×K and the evidence of each level N×K×*native (fine → coarse) of images N×1×*size."""
@@ -132,9 +133,10 @@ class CompiledSlices:
             raise ModelError(f"OpenVINO computes the slices of a volume in fp32, not in {precision}.",
                              "Choose the precision fp32, or the engine torch.")
         module, (depth, height, width) = _SliceMaps(network.cnn), size
+        quick = _SliceMaps(folded(network).cnn)
         self._strides = module.strides
         self._by_shape: dict[tuple[int, ...], _Compiled] = {
-            shape: _Compiled(module, shape, precision, threads, cancelled)
+            shape: _Compiled(module, quick, shape, precision, threads, cancelled)
             for shape in {(height, width), (depth, width), (depth, height)}}
         self._network, cnn = _with_children_of(network), _with_children_of(network.cnn)
         cnn.__dict__["slice_maps"] = self._slice_maps
