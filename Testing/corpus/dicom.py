@@ -128,6 +128,39 @@ def dicom_two_time_points(folder: Path) -> Path:
     return series(folder / "series", change)
 
 
+MAKERS: dict[str, tuple[int, str, int, str, Callable[[int], object]]] = {
+    "siemens": (0x19, "SIEMENS MR HEADER", 0x0C, "IS", int),
+    "ge": (0x43, "GEMS_PARM_01", 0x39, "IS", lambda b: [1_000_000_000 + b, 8, 0, 0]),
+    "philips": (0x2001, "Philips Imaging DD 001", 0x03, "FL", float),
+    "united_imaging": (0x65, "Image Private Header", 0x09, "FD", float),
+}
+"""Where a maker states b-values: group, creator, element, representation, and how."""
+
+
+def weighted(maker: str) -> Change:
+    """Two volumes of five slices with b-values of 0 and 800 in a maker's own element."""
+    group, creator, element, representation, stated = MAKERS[maker]
+
+    def change(one: FileDataset, index: int) -> None:
+        one.ImagePositionPatient = [0, 0, 9 * (index % 5)]
+        block = one.private_block(group, creator, create=True)
+        block.add_new(element, representation, stated(800 * (index // 5)))
+
+    return change
+
+
+def _of_maker(maker: str) -> None:
+    def make(folder: Path) -> Path:
+        return series(folder / "series", weighted(maker))
+
+    make.__name__ = f"dicom_b_values_of_{maker}"
+    kind("the series holds 2 volumes")(make)
+
+
+for _maker in MAKERS:
+    _of_maker(_maker)
+
+
 @kind("unevenly spaced")
 def dicom_uneven(folder: Path) -> Path:
     def change(one: FileDataset, index: int) -> None:

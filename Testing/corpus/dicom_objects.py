@@ -153,6 +153,16 @@ def dicom_mosaic(folder: Path) -> Path:
     return series(folder / "series", change, count=3)
 
 
+@kind("is a mosaic")
+def dicom_mosaic_by_private_element(folder: Path) -> Path:
+    """Its image type does not say so."""
+    def change(one: FileDataset, index: int) -> None:
+        block = one.private_block(0x19, "SIEMENS MR HEADER", create=True)
+        block.add_new(0x0A, "US", 36)
+
+    return series(folder / "series", change, count=3)
+
+
 @kind("Modality LUT")
 def dicom_values_by_a_table(folder: Path) -> Path:
     def change(one: FileDataset, index: int) -> None:

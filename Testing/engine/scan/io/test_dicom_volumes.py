@@ -3,7 +3,7 @@
 import numpy as np
 import pydicom
 import pytest
-from corpus.dicom import series, slice_file
+from corpus.dicom import MAKERS, series, slice_file, weighted
 from corpus.dicom_enhanced import enhanced, items, saved, scaled, volumes
 from corpus.dicom_objects import OBJECTS, palette, three_planes, write_object, ybr
 from corpus.kinds import SPACING, head
@@ -88,6 +88,28 @@ def test_echoes_and_times_of_single_slices_are_told_apart_too(tmp_path):
         read_volume(made)
     assert "#1 (echo 5 ms, 5 slices); #2 (echo 12.5 ms, 5 slices)" in caught.value.hint
     assert np.array_equal(read_volume(f"{made}#3#2").array, head()[5:10])
+
+
+@pytest.mark.parametrize("implicit", [False, True])
+@pytest.mark.parametrize("maker", MAKERS)
+def test_b_values_in_elements_of_the_makers_name_the_volumes(tmp_path, maker, implicit):
+    def change(one, index):
+        weighted(maker)(one, index)
+        if implicit:
+            one.file_meta.TransferSyntaxUID = pydicom.uid.ImplicitVRLittleEndian
+
+    made = series(tmp_path / "s", change)
+    with pytest.raises(InputError, match="the series holds 2 volumes") as caught:
+        read_volume(made)
+    assert "#1 (b 0, 5 slices); #2 (b 800, 5 slices)" in caught.value.hint
+    assert np.array_equal(read_volume(f"{made}#3#2").array, head()[5:10])
+
+
+def test_a_private_element_of_another_creator_says_nothing(tmp_path):
+    def change(one, index):
+        one.private_block(0x19, "SOMEBODY ELSE", create=True).add_new(0x0A, "US", 36)
+
+    assert np.array_equal(read_volume(series(tmp_path / "s", change)).array, head()[:10])
 
 
 def test_planes_of_a_localizer_are_chosen(tmp_path):

@@ -17,6 +17,8 @@ from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
+from .private import PRIVATE_TAGS
+
 FALSE_LENGTH = "it is cut short or states a false length"
 
 PIXEL_ELEMENTS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
@@ -44,7 +46,7 @@ _WANTED = (
     "ModalityLUTSequence", "DetectorInformationSequence", "SharedFunctionalGroupsSequence",
     "PerFrameFunctionalGroupsSequence", *PIXEL_ELEMENTS,
 )
-_TAGS = [pydicom.tag.Tag(word) for word in _WANTED]
+_TAGS = [*(pydicom.tag.Tag(word) for word in _WANTED), *PRIVATE_TAGS]
 
 _ASCII = {"CS", "DS", "IS", "UI"}
 """Representations of plain letters and decimals: split here, since pydicom's own objects for them take most of the time

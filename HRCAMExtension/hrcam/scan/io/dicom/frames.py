@@ -15,6 +15,7 @@ from ....errors import InputError
 from ....words import shown
 from ..damage import damaged
 from .dataset import FALSE_LENGTH, PIXEL_ELEMENTS, items, number, numbers, read_header, syntax_of, text, whole
+from .private import b_value, slices_in_mosaic
 
 Numbers = tuple[float, ...]
 
@@ -165,7 +166,7 @@ def _image_file(path: Path, dataset: Dataset) -> ImageFile:
         raise InputError(f'"{shown(path.name)}" gives its values by a table (Modality LUT), which is not read.',
                          "Convert it to NRRD or NIfTI with a tool that knows such files.")
     image_type = text(dataset, "ImageType")
-    if "MOSAIC" in image_type.split("\\"):
+    if "MOSAIC" in image_type.split("\\") or slices_in_mosaic(dataset) > 1:
         raise InputError(f'"{shown(path.name)}" is a mosaic: all slices of a volume in one picture.',
                          "Convert the series to NIfTI with dcm2niix, or export it as enhanced MR.")
     raw: Any = dataset.get_item(element, keep_deferred=True)
@@ -233,10 +234,11 @@ def _plain_frame(file: ImageFile, dataset: Dataset) -> Frame:
     slope, intercept = _scale(dataset)
     spacing = numbers(dataset, "PixelSpacing", 2) or numbers(dataset, "ImagerPixelSpacing", 2)
     distance = number(dataset, "SpacingBetweenSlices") or number(dataset, "SliceThickness")
+    weighting = number(dataset, "DiffusionBValue")
     known = {
         "stack": text(dataset, "StackID"), "part": _part(text(dataset, "ComplexImageComponent"), file.image_type),
         "kind": file.image_type, "echo": number(dataset, "EchoTime"), "inversion": number(dataset, "InversionTime"),
-        "flip": number(dataset, "FlipAngle"), "b": number(dataset, "DiffusionBValue"),
+        "flip": number(dataset, "FlipAngle"), "b": b_value(dataset) if weighting is None else weighting,
         "direction": _direction(dataset), "phase": number(dataset, "TemporalPositionIdentifier"),
         "acquisition": number(dataset, "AcquisitionNumber"),
         "trigger": number(dataset, "TriggerTime") or number(dataset, "NominalCardiacTriggerDelayTime"),
