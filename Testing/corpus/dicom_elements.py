@@ -118,6 +118,24 @@ def dicom_jpeg_2000(folder: Path) -> Path:
     return written_by_itk(folder, "JPEG2000")
 
 
+@kind("the end of a frame's JPEG is missing")
+def dicom_jpeg_with_a_tail_of_zeros(folder: Path) -> Path:
+    """As a copy that broke off leaves it on some disks; the marks of DICOM are whole."""
+    made = written_by_itk(folder, "JPEG")
+    content = made.read_bytes()
+    keep = len(content) - 408  # the last 8 bytes end the sequence
+    made.write_bytes(content[:keep] + bytes(400) + content[-8:])
+    return made
+
+
+@kind("is damaged or not a valid DICOM file")
+def dicom_run_lengths_with_a_tail_of_zeros(folder: Path) -> Path:
+    made = one_slice(folder, in_syntax(RLELossless))
+    content = made.read_bytes()
+    made.write_bytes(content[:-148] + bytes(140) + content[-8:])
+    return made
+
+
 @kind("which is not read")
 def dicom_coding_that_nobody_decodes(folder: Path) -> Path:
     """High-throughput JPEG 2000."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -20,6 +19,7 @@ from ....words import reason, shown
 from ..damage import damaged
 from ..itk import read_header as read_itk_header
 from ..itk import read_voxels
+from .compressed import whole_fragments
 from .dataset import FALSE_LENGTH, GE_BIG_ENDIAN_PIXELS, read_header
 from .frames import Frame, ImageFile
 
@@ -162,25 +162,12 @@ def _write_plain(file: ImageFile, plain: Path) -> None:
         with _opened(file) as stream:
             if compressed:
                 stream.seek(file.begin)
-                copy.PixelData = b"".join(_fragments(stream, Path(file.path)))
+                copy.PixelData = whole_fragments(stream, file)
             else:
                 copy.PixelData = whole[file.element].value
         copy["PixelData"].VR = "OB" if compressed or file.bits <= 8 else "OW"
         copy["PixelData"].is_undefined_length = compressed
         copy.save_as(plain)
-
-
-def _fragments(stream: BinaryIO, path: Path) -> Iterator[bytes]:
-    """Items of compressed pixels, with their marks, up to the mark of their end."""
-    while True:
-        mark = stream.read(8)
-        length = int.from_bytes(mark[4:], "little")
-        if mark[:4] == b"\xfe\xff\xdd\xe0":
-            return
-        content = stream.read(length) if mark[:4] == b"\xfe\xff\x00\xe0" else b""
-        if len(mark) < 8 or len(content) < length or mark[:4] != b"\xfe\xff\x00\xe0":
-            raise damaged(path, FALSE_LENGTH)
-        yield mark + content
 
 
 def _decoded_by_pydicom(file: ImageFile) -> Array:
