@@ -27,8 +27,10 @@ SHOWN = ("HRCAMModule/Resources/UI/*.ui", "HRCAMModule/HRCAMModuleLib/*_section.
          "HRCAMExtension/hrcam/output/evidence_colors.py", "HRCAMExtension/hrcam/run/units.py")
 """Files that decide how panel and overlay look."""
 
-SLICE_DISTANCE_MM = 6.5
-"""Of the default scan. The header of its copy says 1 mm, which flattens the head."""
+SPACING_MM = (0.94, 0.94, 6.5)
+"""Of the default scan: a field of view of 240 mm, and slices that far apart that head and template have the same
+proportions. The header of its copy says 1 mm each way, which flattens the head.
+"""
 
 WINDOW = (1480, 980)
 
@@ -44,7 +46,7 @@ def main(arguments=None):
     sys.path[:] = [path for path in sys.path if Path(path or ".").resolve() != Path(__file__).resolve().parent]
     sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "HRCAMExtension")]
     default = DATA / "t1ce_volumes" / "btp01_pre_t1ce.nii.gz"
-    options.distance = SLICE_DISTANCE_MM if options.scan is None else None
+    options.spacing = SPACING_MM if options.scan is None else None
     options.scan = options.scan or default
     if options.check or not options.scan.exists():
         return check(options.out)
@@ -96,8 +98,8 @@ def takePictures(running, options):
     running.mainWindow.resize(*WINDOW)
     slicer.util.selectModule("HRCAMModule")
     volume = slicer.util.loadVolume(str(options.scan))
-    if options.distance is not None:
-        volume.SetSpacing(*volume.GetSpacing()[:2], options.distance)
+    if options.spacing is not None:
+        volume.SetSpacing(*options.spacing)
     panel = slicer.util.getModuleWidget("HRCAMModule")
     logic = panel.logic
     running.processEvents(0.3)
