@@ -12,7 +12,7 @@ from .comparison import Comparison
 from .display import jumpTo
 from .logic_protocol import LogicProtocol
 from .panel_runs import PanelRuns
-from .regions_table import anatomicalPlace, colorIcon, spelled
+from .regions_table import ROW_HEIGHT, anatomicalPlace, colorIcon, spelled
 from .shown_state import ShownState
 from .volume_nodes import checkInput
 
@@ -37,11 +37,14 @@ class ComparisonSection:
         self._scans: tuple[Any, Any] = (None, None)
         self._changes: list[dict] = []
         table = ui.changesTable
-        headers = [_("#"), _("Change"), _("ml before"), _("ml now"), _("Evidence"), _("Location (mm)")]
+        headers = [_("#"), _("Change"), _("ml"), _("Evidence"), _("Location (mm)")]
         table.setColumnCount(len(headers))
         table.setHorizontalHeaderLabels(headers)
         table.verticalHeader().setVisible(False)
         table.setHorizontalScrollBarPolicy(qt.Qt.ScrollBarAlwaysOff)
+        table.verticalHeader().setDefaultSectionSize(ROW_HEIGHT)
+        table.setWordWrap(False)
+        table.horizontalHeader().setHighlightSections(False)
         table.horizontalHeader().setStretchLastSection(True)
         table.connect("cellClicked(int,int)", lambda row, column: self._jump(row))
         table.connect("currentCellChanged(int,int,int,int)", lambda row, *others: self._jump(row))
@@ -106,8 +109,7 @@ class ComparisonSection:
         ui = self._ui
         for widget in (ui.changesTable, ui.sideBySideButton, ui.removeComparisonButton):
             widget.setVisible(comparison is not None)
-        if comparison is not None:
-            self._say("\n".join([_summary(comparison), *comparison.warnings]))
+        self._say("" if comparison is None else "\n".join([_summary(comparison), *comparison.warnings]))
         self._fill()
 
     def _fill(self) -> None:
@@ -118,15 +120,16 @@ class ComparisonSection:
         wasBlocked = table.blockSignals(True)
         table.setRowCount(len(self._changes))
         for row, change in enumerate(self._changes):
-            texts = (str(change["number"]), change["call"], f"{change['volume_earlier_ml']:.2f}",
-                     f"{change['volume_later_ml']:.2f}", _evidence(change, unit), anatomicalPlace(change["peak_ras"]))
+            texts = (str(change["number"]), change["call"],
+                     f"{change['volume_earlier_ml']:.2f} → {change['volume_later_ml']:.2f}", _evidence(change, unit),
+                     anatomicalPlace(change["peak_ras"]))
             for column, text in enumerate(texts):
                 item = qt.QTableWidgetItem(text)
                 item.setToolTip(_hint(change))
                 if column == 1:
                     item.setIcon(colorIcon(CALLS[change["call"]]))
                 table.setItem(row, column, item)
-        for column in range(5):
+        for column in range(4):
             table.resizeColumnToContents(column)
         table.setCurrentCell(-1, -1)
         table.blockSignals(wasBlocked)

@@ -153,6 +153,18 @@ class Localization:
         return name if frame is None else _("{name}, frame {frame}").format(name=name, frame=frame)
 
     @property
+    def scanMoved(self) -> bool:
+        """Whether the scan lies elsewhere than when it was localized, as after a transform was hardened."""
+        return not np.allclose(ijkToRas(self.inputVolume), self.geometryMatrix(), atol=1e-3)
+
+    def followScan(self) -> None:
+        """Put all that is shown of the result under the scan's parent transform, which a user may have changed."""
+        transform = self.inputVolume.GetTransformNodeID()
+        for node in self.ownNodes():
+            if node.IsA("vtkMRMLTransformableNode") and node.GetTransformNodeID() != transform:
+                node.SetAndObserveTransformNodeID(transform)
+
+    @property
     def otherFrame(self) -> int | None:
         """Frame of the sequence that the scan shows now, counted from 1, where another one was localized."""
         localized, shown = self.resultNode.GetAttribute(FRAME_ATTRIBUTE), sequenceFrame(self.inputVolume)

@@ -11,7 +11,7 @@ from slicer.i18n import tr as _
 from .steps import Steps
 
 _ROWS_A_STEP = 5
-_ROW_HEIGHT = 22
+ROW_HEIGHT = 22
 _LOCATION, _PLACE = 4, 5
 
 
@@ -61,7 +61,7 @@ class RegionsTable:
         table.setColumnCount(len(headers))
         table.setHorizontalHeaderLabels(headers)
         table.verticalHeader().setVisible(False)
-        table.verticalHeader().setDefaultSectionSize(_ROW_HEIGHT)
+        table.verticalHeader().setDefaultSectionSize(ROW_HEIGHT)
         table.setWordWrap(False)
         table.setHorizontalScrollBarPolicy(qt.Qt.ScrollBarAlwaysOff)
         table.horizontalHeader().setStretchLastSection(True)

@@ -135,6 +135,8 @@ def _title(result: Localization | None) -> str:
         return _("No result yet. Choose a scan and press \"Localize pathology\".")
     words = _("<b>{predicted}</b> is the most probable class of <i>{volume}</i>.").format(
         predicted=html.escape(result.predicted.replace("_", " ")), volume=html.escape(result.scanName))
+    if result.scanMoved:
+        return words + " " + _("<b>The scan was moved since</b>: localize it again.")
     frame = result.otherFrame
     return words if frame is None else words + " " + _(
         "<b>The scan now shows frame {frame}</b>: localize it again for that one.").format(frame=frame)

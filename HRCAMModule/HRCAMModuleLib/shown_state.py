@@ -45,6 +45,8 @@ class ShownState:
     def lend(self) -> None:
         """Leave the slice views to a comparison, until another result or another overlay is chosen."""
         self._lent, self._before = True, self._slices
+        if self._before is not None and self._before[0].valid:
+            hideLegends(self._before[0])  # beside two dates it would tell of one
 
     def takeBack(self) -> None:
         """The slice views show results again."""

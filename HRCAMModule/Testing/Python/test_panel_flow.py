@@ -303,6 +303,24 @@ def test_a_frame_of_a_sequence_is_named_in_its_result(ready, slicerHost, addScan
     assert "now shows" not in ui.resultTitleLabel.text
 
 
+def test_a_result_follows_its_scan_under_a_transform_and_says_when_that_was_hardened(shown, slicerHost):
+    _panel, ui, result = shown
+    volume, before = result.inputVolume, result.regions[0]["peak_ras"]
+    transform = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+    matrix = np.eye(4)
+    matrix[0, 3] = 10
+    transform.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(matrix))
+    volume.SetAndObserveTransformNodeID(transform.GetID())
+    slicerHost.processEvents(0.05)
+    shownNodes = (result.mapVolume, result.labelVolume, result.segmentation)
+    assert {node.GetTransformNodeID() for node in shownNodes} == {transform.GetID()}
+    assert np.allclose(np.subtract(result.regions[0]["peak_ras"], before), (10, 0, 0))
+    assert ui.regionsTable.item(0, 4).text() != "" and "moved since" not in ui.resultTitleLabel.text
+    volume.HardenTransform()
+    slicerHost.processEvents(0.05)
+    assert "moved since" in ui.resultTitleLabel.text
+
+
 def test_the_files_of_a_removed_result_go_at_once(ready, slicerHost):
     panel, ui, _volume = ready
     panel._parameters.model = MODEL
