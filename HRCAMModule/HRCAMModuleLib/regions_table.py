@@ -99,10 +99,10 @@ class RegionsTable:
             self._filling = False
 
     def text(self) -> str:
-        """The table as tab-separated lines, to paste into a spreadsheet."""
-        headers = [self._table.horizontalHeaderItem(column).text() for column in range(self._table.columnCount)]
-        rows = [[self._table.item(row, column).text() for column in range(self._table.columnCount)]
-                for row in range(self._table.rowCount)]
+        """The table as tab-separated lines, to paste into a spreadsheet; the location in it is never left out."""
+        columns = range(_PLACE if self._table.isColumnHidden(_PLACE) else self._table.columnCount)
+        headers = [self._table.horizontalHeaderItem(column).text() for column in columns]
+        rows = [[self._table.item(row, column).text() for column in columns] for row in range(self._table.rowCount)]
         return "\n".join("\t".join(line) for line in (headers, *rows))
 
     def _fillRow(self, row: int, region: dict, icon: Any) -> None:

@@ -102,6 +102,7 @@ def takePictures(running, options):
         volume.SetSpacing(*options.spacing)
     panel = slicer.util.getModuleWidget("HRCAMModule")
     logic = panel.logic
+    panel._parameters.model = options.model
     running.processEvents(0.3)
     slicer.util.resetSliceViews()
     result = logic.localize(volume, model=options.model)
