@@ -119,17 +119,17 @@ def localize(
         level_maps = LevelVolumes.of(plans, outputs, shown) if options.keep_levels else None
         slices = _slice_evidence(volume, bundle, plans, outputs, evidence)
     with clock.stage("Finding regions"):
-        levels, geometry = bundle.evidence_levels, volume.geometry
+        evidence_levels, geometry = bundle.evidence_levels, volume.geometry
         several = bundle.dimension == 3 or plans[0].count > 1  # levels, not the rule, were fitted to single images
         rule = bundle.withholding if several else None
         called = answer(probabilities, bundle.pathology, rule)
         withheld = options.class_name is None and not bundle.pathology[called]
-        labels = mark(evidence, geometry, levels, options.minimum_region_ml, withheld)
+        labels = mark(evidence, geometry, evidence_levels, options.minimum_region_ml, withheld)
         notes = []
-        if withheld and evidence.max() >= levels[0].threshold:
+        if withheld and evidence.max() >= evidence_levels[0].threshold:
             notes.append(withheld_in_words(probabilities, bundle.pathology, rule))
         plane = plans[0].plane if len(plans) == 1 and isinstance(plans[0], SlicePlan) else geometry.acquisition_plane
-        regions = find_regions(evidence, labels, geometry, levels, plane)
+        regions = find_regions(evidence, labels, geometry, evidence_levels, plane)
     result = Result(
         case=volume.name,
         probabilities=probabilities,
@@ -138,7 +138,7 @@ def localize(
         map=evidence,
         labels=labels,
         withheld=withheld,
-        evidence_levels=levels,
+        evidence_levels=evidence_levels,
         regions=tuple(regions),
         slices=slices,
         plane="volume" if bundle.dimension == 3 else "all" if len(plans) > 1 else plane,

@@ -140,9 +140,9 @@ def _writers(
         known |= _dicom_writers(result, volume)
     wanted = {*outputs, "dicom_regions"} if "dicom_report" in outputs else set(outputs)
     writers = {kind: (OUTPUTS[kind], write) for kind, write in known.items() if kind in wanted}
-    for level, level_map in (result.level_maps or {}).items():
-        writers[f"map_{level}"] = (
-            f"_{safe_name(level)}_map.nii.gz",
+    for cnn_level, level_map in (result.level_maps or {}).items():
+        writers[f"map_{cnn_level}"] = (
+            f"_{safe_name(cnn_level)}_map.nii.gz",
             lambda path, array=level_map: write_nifti(  # type: ignore[misc]
                 path, array, result.geometry, note, volume.forms),
         )

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
 from ..bundle.evidence_level import EvidenceLevel
 from ..scan.geometry import Geometry
-from .marking import Box, Components, connected
+from .marking import connected
 from .result import LabelArray, Point, Region
 
 
@@ -38,25 +38,36 @@ def find_regions(
     marked = labels > 0
     if not marked.any():
         return []
+    import SimpleITK as sitk  # noqa: N813 - its customary name
+
     box, components = connected(marked)
     del marked
     plane = plane or geometry.acquisition_plane
     axis = geometry.axis_of(plane)
-    found = _measure(evidence, labels, box, components, levels[0].threshold)
-    regions = [
-        Region(
+    numbers, lowest = sitk.GetImageFromArray(components), levels[0].threshold - 1e-6
+    found = sitk.LabelIntensityStatisticsImageFilter()
+    found.ComputePerimeterOff()
+    found.Execute(numbers, sitk.GetImageFromArray(evidence[box]))
+    highest = sitk.LabelStatisticsImageFilter()
+    highest.Execute(sitk.GetImageFromArray(labels[box]), numbers)
+    corner = np.array([part.start for part in reversed(box)])
+    regions = []
+    for n in found.GetLabels():
+        sum_, voxels = found.GetSum(n), found.GetNumberOfPixels(n)
+        # Weights are the evidence above the lowest threshold: of both centers, that of evidence and that of voxels.
+        moment = sum_ * np.array(found.GetCenterOfGravity(n)) - lowest * voxels * np.array(found.GetCentroid(n))
+        peak_ijk = corner + found.GetMaximumIndex(n)
+        regions.append(Region(
             label=1,
-            level=levels[int(found.level[n]) - 1].name,
-            volume_ml=float(found.voxels[n] * geometry.voxel_volume_ml),
-            peak=float(found.peak[n]),
-            mean=float(found.sum[n] / found.voxels[n]),
-            centroid_ras=_point(geometry.points_to_ras(found.moment[n] / found.weight[n])),
-            peak_ras=_point(geometry.points_to_ras(found.peak_ijk[n])),
+            level=levels[int(highest.GetMaximum(n)) - 1].name,
+            volume_ml=float(voxels * geometry.voxel_volume_ml),
+            peak=found.GetMaximum(n),
+            mean=found.GetMean(n),
+            centroid_ras=_point(geometry.points_to_ras(corner + moment / (sum_ - lowest * voxels))),
+            peak_ras=_point(geometry.points_to_ras(peak_ijk)),
             plane=plane,
-            slice_index=int(found.peak_ijk[n, axis]),
-        )
-        for n in range(1, len(found.voxels))
-    ]
+            slice_index=int(peak_ijk[axis]),
+        ))
     regions.sort(key=lambda region: (-region.peak, -region.volume_ml, region.peak_ras))
     return [replace(region, label=n) for n, region in enumerate(regions, start=1)]
 
@@ -82,50 +93,6 @@ def number_regions(
         names[components[tuple(n - part.start for n, part in zip((k, j, i), box, strict=True))]] = region.label
     numbers[box] = names[components]
     return numbers
-
-
-@dataclass(frozen=True)
-class _Measures:
-    """Of each component by its number (0 is background): voxels, sums, and where its first greatest voxel lies."""
-
-    voxels: npt.NDArray[np.int64]
-    level: LabelArray
-    sum: npt.NDArray[np.float64]
-    weight: npt.NDArray[np.float64]
-    moment: npt.NDArray[np.float64]
-    peak: npt.NDArray[np.float32]
-    peak_ijk: npt.NDArray[np.int64]
-
-
-def _measure(
-    evidence: npt.NDArray[np.float32], labels: LabelArray, box: Box, components: Components, threshold: float
-) -> _Measures:
-    """Measure all components slice by slice: lists of a large volume's voxels would be larger than the volume."""
-    count = int(components.max()) + 1
-    corner = [part.start for part in box]
-    found = _Measures(np.zeros(count, np.int64), np.zeros(count, np.uint8), np.zeros(count), np.zeros(count),
-                      np.zeros((count, 3)), np.full(count, -np.inf, np.float32),
-                      np.zeros((count, 3), np.int64))
-    for k, ids in enumerate(components, start=corner[0]):
-        rows, columns = np.nonzero(ids)
-        if not len(rows):
-            continue
-        ijk = np.stack([columns + corner[2], rows + corner[1], np.full_like(rows, k)], axis=1)
-        values = evidence[k, ijk[:, 1], ijk[:, 0]]
-        present, own = np.unique(ids[rows, columns], return_inverse=True)
-        weights = values.astype(np.float64) - threshold + 1e-6
-        found.voxels[present] += np.bincount(own)
-        np.maximum.at(found.level, ids[rows, columns], labels[k, ijk[:, 1], ijk[:, 0]])
-        found.sum[present] += np.bincount(own, values.astype(np.float64))
-        found.weight[present] += np.bincount(own, weights)
-        for axis in range(3):
-            found.moment[present, axis] += np.bincount(own, weights * ijk[:, axis])
-        order = np.lexsort((-np.arange(len(own)), values, own))
-        greatest = order[np.flatnonzero(np.diff(own[order], append=-1))]
-        higher = values[greatest] > found.peak[present]
-        found.peak[present[higher]] = values[greatest[higher]]
-        found.peak_ijk[present[higher]] = ijk[greatest[higher]]
-    return found
 
 
 def _point(position: npt.NDArray[np.float64]) -> Point:
