@@ -13,7 +13,8 @@ from .version import __version__
 
 if TYPE_CHECKING:
     from .bundle.bundle import Bundle, list_bundles, load_bundle
-    from .bundle.write import install_bundle, save_bundle
+    from .bundle.install import install_bundle
+    from .bundle.write import save_bundle
     from .cam.levels.find import Level, find_levels
     from .cam.model import HRCAM, Evidence
     from .run.options import Options

@@ -116,7 +116,7 @@ def train_and_install(run: Run, config: "TrainConfig", out: Path, resume: bool, 
     warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\)")
     bundle = run(config, out, resume, typer.echo)
     if install and bundle is not None:
-        from hrcam.bundle.write import install_bundle
+        from hrcam.bundle.install import install_bundle
 
         installed = install_bundle(bundle.path, overwrite=True, allow_import=True)
         typer.echo(f"Installed {installed.path}")

@@ -151,7 +151,7 @@ def addModel(source: str | Path) -> ModelEntry:
     of that name already or the folder cannot be written.
     """
     ensureEngineOnPath()
-    from hrcam.bundle.write import install_bundle
+    from hrcam.bundle.install import install_bundle
 
     bundle = install_bundle(source)
     return ModelEntry(bundle.name, bundle.path, dict(bundle.metadata))

@@ -35,6 +35,7 @@ TESTS = {
     "bundle/bundle.py": ["bundle"],
     "bundle/metadata.py": ["bundle"],
     "bundle/network.py": ["bundle"],
+    "bundle/install.py": ["bundle"],
     "bundle/write.py": ["bundle"],
 }
 """File of the engine to the tests that must notice."""

@@ -10,7 +10,7 @@ EXPLAINED: dict[tuple[str, str], str] = {
     ("bundle.py: read_limited", "1 → 2"): "One byte more is read of a file that is refused.",
     ("network.py: build_hrcam", "1 → 2"): "A made-up batch of two instead of one, to look for levels.",
     ("write.py: save_bundle", "1 → 2"): "The depth of the JSON's indentation.",
-    ("write.py: _read_zip", "1 → 2"): "One byte more is read of a file that is refused.",
+    ("install.py: _read_zip", "1 → 2"): "One byte more is read of a file that is refused.",
     ("fusion.py: _box", "x.ndim - 2 → x.ndim + 2"): "Windows of one voxel more, which change nothing.",
     ("geometry.py: _check", "np.abs(direction).max() <= 2.0 → np.abs(direction).max() < 2.0"): _REFUSED,
     ("geometry.py: _check", "2.0 → 3.0"): _REFUSED,

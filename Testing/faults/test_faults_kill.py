@@ -13,7 +13,7 @@ from hrcam import load_bundle
 from hrcam.batch import case as batch_case
 from hrcam.batch.run import run_batch
 from hrcam.bundle.bundle import list_bundles
-from hrcam.bundle.write import install_bundle
+from hrcam.bundle.install import install_bundle
 from hrcam.localize import Options, localize
 from hrcam.output.writers import write_result
 from hrcam.run.result import validate_result

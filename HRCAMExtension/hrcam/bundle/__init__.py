@@ -8,5 +8,6 @@ from ..lazy import offer
 __getattr__, __dir__, __all__ = offer(__name__, {
     "bundle": "DEFAULT_MODEL Bundle list_bundles load_bundle model_folders",
     "evidence_level": "EvidenceLevel",
-    "write": "install_bundle save_bundle",
+    "install": "install_bundle",
+    "write": "save_bundle",
 })

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ..bundle.bundle import Bundle, list_bundles, model_folders, user_model_folder
-from ..bundle.write import install_bundle
+from ..bundle.install import install_bundle
 from ..errors import BundleError
 from ..words import printable, shown
 

@@ -19,7 +19,7 @@ from ..run.result import RESEARCH_USE, LabelArray, Result, validate_result
 from ..scan.geometry import Geometry
 from ..scan.io.formats import safe_name
 from ..scan.volume import Volume
-from .files_together import remove_together, write_together
+from .files_together import write_together
 from .nifti import write_nifti
 from .provenance import provenance_of
 from .segment import Segment
@@ -86,15 +86,6 @@ def write_result(
 
     return write_together(result.case, Path(folder), RESULT_SUFFIX, document, _writers(result, volume, outputs),
                           _is_own, overwrite, progress)
-
-
-def remove_former(folder: str | os.PathLike[str], case: str) -> None:
-    """Remove what an earlier run wrote of a case, its JSON first; `write_result` does so by itself.
-
-    Raises ``OSError`` where a file cannot be removed.
-    """
-    name = safe_name(case)
-    remove_together(Path(folder), {"result": name + RESULT_SUFFIX}, lambda file: _is_own(name, file))
 
 
 def _is_own(name: str, file: str) -> bool:

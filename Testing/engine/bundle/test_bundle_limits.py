@@ -10,7 +10,7 @@ from bundle_data import ARGUMENTS, metadata, rewrite
 from hrcam import HRCAM, BundleError, OutputError, install_bundle, list_bundles, load_bundle
 from hrcam import save_bundle as save
 from hrcam.bundle import bundle
-from hrcam.bundle import write as bundle_write
+from hrcam.bundle import install as bundle_install
 from hrcam.bundle.bundle import Bundle, check_metadata, imported_module, read_bundle, read_limited
 from hrcam.bundle.metadata import check_document, parse
 from hrcam.bundle.network import read_tensors
@@ -175,15 +175,15 @@ def zipped(folder, path, prefix="", names=("metadata.json", "model.safetensors",
 
 def test_a_zip_at_every_limit_is_installed_and_above_any_refused(toy_folder, tmp_path, monkeypatch):
     path = zipped(toy_folder, tmp_path / "toy.zip")
-    sizes = {name: (toy_folder / name).stat().st_size for name in bundle_write._LIMITS}
+    sizes = {name: (toy_folder / name).stat().st_size for name in bundle_install._LIMITS}
     for number, (attribute, exact) in enumerate(
         {"_MAX_ZIP_BYTES": path.stat().st_size, "_MAX_ENTRIES": 3, "_LIMITS": sizes}.items()
     ):
         with monkeypatch.context() as patch:
-            patch.setattr(bundle_write, attribute, exact)
+            patch.setattr(bundle_install, attribute, exact)
             assert install_bundle(path, tmp_path / f"exact-{number}").name == "toy"
             smaller = {n: s - 1 for n, s in sizes.items()} if attribute == "_LIMITS" else exact - 1
-            patch.setattr(bundle_write, attribute, smaller)
+            patch.setattr(bundle_install, attribute, smaller)
             with pytest.raises(BundleError, match=r"larger than|holds 3 files"):
                 install_bundle(path, tmp_path / f"more-{number}")
             assert not (tmp_path / f"more-{number}").exists()
@@ -192,8 +192,8 @@ def test_a_zip_at_every_limit_is_installed_and_above_any_refused(toy_folder, tmp
 def test_limits_of_zips_are_told_in_megabytes(toy_folder, tmp_path, monkeypatch):
     path = tmp_path / "large.zip"
     with path.open("wb") as file:
-        file.truncate(bundle_write._MAX_ZIP_BYTES + 1)  # sparse
-    with pytest.raises(BundleError, match=f"larger than {bundle_write._MAX_ZIP_BYTES // MIB} MB"):
+        file.truncate(bundle_install._MAX_ZIP_BYTES + 1)  # sparse
+    with pytest.raises(BundleError, match=f"larger than {bundle_install._MAX_ZIP_BYTES // MIB} MB"):
         install_bundle(path, tmp_path / "there")
 
 
