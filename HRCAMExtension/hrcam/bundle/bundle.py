@@ -56,7 +56,7 @@ class BundleInput:
     planes : names of the slice planes (2D) it saw.
     size : voxels, rows × columns of a slice, or slices × rows × columns of a volume.
     spacing_mm : one number for all axes, or one an axis in the order of `size`, repeated to that length.
-    intensity : the recipe, see `intensity.normalize`.
+    intensity : the scaling, see `intensity.normalize`.
     """
 
     planes: tuple[str, ...]

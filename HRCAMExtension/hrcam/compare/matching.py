@@ -48,26 +48,26 @@ def match_regions(earlier: Numbers, later: Numbers, geometry: Geometry) -> list[
     """
     from scipy.optimize import linear_sum_assignment
 
-    ours, theirs = _labels(later), _labels(earlier)
+    later_labels, earlier_labels = _labels(later), _labels(earlier)
     common = _common_voxels(earlier, later)
     size_e, size_l = np.bincount(earlier.ravel(), minlength=1), np.bincount(later.ravel(), minlength=1)
-    worth = np.zeros((len(theirs), len(ours)))
-    for row, e in enumerate(theirs):
-        for column, v in enumerate(ours):
+    worth = np.zeros((len(earlier_labels), len(later_labels)))
+    for row, e in enumerate(earlier_labels):
+        for column, v in enumerate(later_labels):
             shared = common.get((e, v), 0)
             worth[row, column] = 1 + 2 * shared / (size_e[e] + size_l[v]) if shared else 0.0
-    _add_nearness(worth, earlier, later, theirs, ours, geometry)
+    _add_nearness(worth, earlier, later, earlier_labels, later_labels, geometry)
     rows, columns = linear_sum_assignment(worth, maximize=True)
-    pairs = {theirs[r]: ours[c] for r, c in zip(rows, columns, strict=True) if worth[r, c] > 0}
+    pairs = {earlier_labels[r]: later_labels[c] for r, c in zip(rows, columns, strict=True) if worth[r, c] > 0}
     parts_e: dict[int, list[int]] = {v: [] for v in pairs.values()}
     parts_l: dict[int, list[int]] = {e: [] for e in pairs}
     alone_e: list[int] = []
     alone_l: list[int] = []
-    for e in (e for e in theirs if e not in pairs):
+    for e in (e for e in earlier_labels if e not in pairs):
         whole = max(pairs.values(), key=lambda v: common.get((e, v), 0), default=0)
         inside = whole and common.get((e, whole), 0) >= MOSTLY * size_e[e]
         (parts_e[whole] if inside else alone_e).append(e)
-    for v in (v for v in ours if v not in pairs.values()):
+    for v in (v for v in later_labels if v not in pairs.values()):
         whole = max(pairs, key=lambda e: common.get((e, v), 0), default=0)
         inside = whole and common.get((whole, v), 0) >= MOSTLY * size_l[v]
         (parts_l[whole] if inside else alone_l).append(v)
@@ -100,16 +100,17 @@ def _common_voxels(earlier: Numbers, later: Numbers) -> dict[tuple[int, int], in
 
 
 def _add_nearness(
-    worth: npt.NDArray[np.float64], earlier: Numbers, later: Numbers, theirs: Sequence[int], ours: Sequence[int],
+    worth: npt.NDArray[np.float64], earlier: Numbers, later: Numbers,
+    earlier_labels: Sequence[int], later_labels: Sequence[int],
     geometry: Geometry,
 ) -> None:
     """Between 0 and 1 for pairs that do not overlap but whose surfaces are near; always less than any overlap."""
     from scipy.ndimage import distance_transform_edt
 
-    for column, v in enumerate(ours):
-        if worth[:, column].any() or not len(theirs):
+    for column, v in enumerate(later_labels):
+        if worth[:, column].any() or not len(earlier_labels):
             continue
         away = distance_transform_edt(later != v, sampling=geometry.spacing[::-1])
-        for row, e in enumerate(theirs):
+        for row, e in enumerate(earlier_labels):
             gap = float(away[earlier == e].min())
             worth[row, column] = max(0.0, 1 - gap / NEAR_MM)

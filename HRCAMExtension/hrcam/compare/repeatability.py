@@ -88,11 +88,11 @@ def differences_of(result: Result, again: Result, there: Matrix) -> list[tuple[f
     first = numbered(result)
     second = carried(numbered(again), again.geometry, result.geometry,
                      there, nearest=True)
-    ours, theirs = by_label(result.regions), by_label(again.regions)
+    regions, regions_again = by_label(result.regions), by_label(again.regions)
     found = []
     for match in match_regions(first, second.astype(np.uint16), result.geometry):
         if match.earlier and match.later:
-            one, other = [ours[n] for n in match.earlier], [theirs[n] for n in match.later]
+            one, other = [regions[n] for n in match.earlier], [regions_again[n] for n in match.later]
             found.append((
                 diameter_of(sum(r.volume_ml for r in other)) - diameter_of(sum(r.volume_ml for r in one)),
                 math.log(max(r.peak for r in other)) - math.log(max(r.peak for r in one)),

@@ -1,4 +1,4 @@
-"""Scanner units to the network's range: the one intensity recipe that training and inference share. Pure numpy."""
+"""Scanner units to the network's range: the one scaling that training and inference share. Pure numpy."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from .thinning import thin
 Array = npt.NDArray[np.float32]
 
 CEILING = 1.5
-"""Normalized values end here: vessels and artifacts brighter than the recipe's high percentile keep some contrast."""
+"""Normalized values end here: vessels and artifacts brighter than the scaling's high percentile keep some contrast."""
 
 LOW_PERCENTILE, HIGH_PERCENTILE = 1.0, 99.5
-"""Of a recipe that names none."""
+"""Of a scaling that names none."""
 
 FOREGROUNDS = ("otsu", "nonzero", "none")
 
@@ -41,17 +41,17 @@ class Scale:
         return np.clip(values, 0.0, CEILING, out=values)
 
 
-def normalize(array: npt.ArrayLike, recipe: Mapping[str, Any]) -> Array:
+def normalize(array: npt.ArrayLike, scaling: Mapping[str, Any]) -> Array:
     """Normalize one image or volume of any shape by a bundle's ``input.intensity``.
 
-    The recipe's ``high`` percentile of the *foreground* becomes 1 and its ``low`` percentile of *all* voxels (air in a
+    The scaling's ``high`` percentile of the *foreground* becomes 1 and its ``low`` percentile of *all* voxels (air in a
     scan of a head) becomes 0. The low one is not taken within the foreground on purpose: there it would be Otsu's
     threshold itself, and dark tissue such as ventricles would turn into background.
 
     Parameters
     ----------
     array : any shape and axis order, scanner units.
-    recipe : ``{"kind": "percentile", "low": 1.0, "high": 99.5, "foreground": "otsu" | "nonzero" | "none", …}``; its
+    scaling : ``{"kind": "percentile", "low": 1.0, "high": 99.5, "foreground": "otsu" | "nonzero" | "none", …}``; its
         "per" ("volume" or "slice") is the caller's matter: give what belongs together.
 
     Returns
@@ -60,26 +60,26 @@ def normalize(array: npt.ArrayLike, recipe: Mapping[str, Any]) -> Array:
 
     Raises
     ------
-    BundleError : the recipe is of an unknown kind.
+    BundleError : the scaling is of an unknown kind.
     """
-    return find_scale(array, recipe).apply(array)
+    return find_scale(array, scaling).apply(array)
 
 
-def find_scale(array: npt.ArrayLike, recipe: Mapping[str, Any]) -> Scale:
+def find_scale(array: npt.ArrayLike, scaling: Mapping[str, Any]) -> Scale:
     """The scale that `normalize` applies, to be measured once on a volume and applied slice by slice.
 
     Percentiles of more than `thinning.MOST` voxels are those of a sample, whose ranks are exact to 0.12 %.
     """
-    if recipe.get("kind") != "percentile":
-        raise BundleError(f"The model's intensity recipe is of the unknown kind {recipe.get('kind')!r}.",
+    if scaling.get("kind") != "percentile":
+        raise BundleError(f"The model's intensity scaling is of the unknown kind {scaling.get('kind')!r}.",
                           "Use a bundle made for this version of hrcam.")
     values = thin(array).astype(np.float32)
     values = values[np.isfinite(values)]
     if values.size == 0:
         return Scale(0.0, 0.0)
-    low = float(np.percentile(values, float(recipe.get("low", LOW_PERCENTILE))))
-    foreground = _foreground(values, str(recipe.get("foreground", "otsu")))
-    high = float(np.percentile(foreground, float(recipe.get("high", HIGH_PERCENTILE)))) if foreground.size else low
+    low = float(np.percentile(values, float(scaling.get("low", LOW_PERCENTILE))))
+    foreground = _foreground(values, str(scaling.get("foreground", "otsu")))
+    high = float(np.percentile(foreground, float(scaling.get("high", HIGH_PERCENTILE)))) if foreground.size else low
     return Scale(low, high)
 
 
@@ -112,5 +112,5 @@ def _foreground(values: Array, kind: str) -> Array:
         return values[values != 0]
     if kind == "none":
         return values
-    raise BundleError(f"The model's intensity recipe names an unknown foreground {kind!r}.",
+    raise BundleError(f"The model's intensity scaling names an unknown foreground {kind!r}.",
                       f"Known are: {', '.join(FOREGROUNDS)}.")

@@ -239,14 +239,14 @@ def plan_slices(volume: Volume, bundle: HasMetadata, plane: str = "auto") -> Sli
     plane = _choose_plane(volume, inputs, plane)
     images = displayed(volume.array, geometry, plane)
     rows, columns = _fit_slices(volume, inputs, plane, images.shape[1:])
-    recipe = inputs["intensity"]
+    scaling = inputs["intensity"]
     scale: Scale | tuple[Scale, ...]
-    if recipe.get("per", "volume") == "slice":
-        scales = [find_scale(image, recipe) for image in images]
+    if scaling.get("per", "volume") == "slice":
+        scales = [find_scale(image, scaling) for image in images]
         indices = tuple(n for n, one in enumerate(scales) if not _is_empty(images[n], one))
         scale = tuple(scales[n] for n in indices)
     else:
-        scale = find_scale(volume.array, recipe)
+        scale = find_scale(volume.array, scaling)
         indices = tuple(n for n, image in enumerate(images) if not _is_empty(image, scale))
     if not indices:
         raise InputError(f'"{volume.name}" shows nothing but background.', "Check that it is the scan you meant.")
