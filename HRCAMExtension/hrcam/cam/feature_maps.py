@@ -1,6 +1,6 @@
-"""Taps: read feature maps inside a running CNN, by module name, and leave no hook behind.
+"""Read feature maps inside a running CNN, by module name, and leave no hook behind.
 
-A tap's name is ``module[#call][:input]``: ``layer2`` is what module ``layer2`` returns, ``relu#3`` what ``relu``
+Its name is ``module[#call][:input]``: ``layer2`` is what module ``layer2`` returns, ``relu#3`` what ``relu``
 returns the third time it is called, ``pool:input`` what is handed to ``pool`` (the result of a functional operation
 before it).
 """
@@ -23,7 +23,7 @@ _NAME = re.compile(r"^(?P<module>[^#:]*)(?:#(?P<call>[1-9]\d*))?(?P<input>:input
 
 
 @dataclass(frozen=True)
-class Tap:
+class MapName:
     """Where to read: the output (or first input) of the `call`-th call of a module."""
 
     module: str
@@ -31,8 +31,8 @@ class Tap:
     at_input: bool = False
 
     @classmethod
-    def parse(cls, name: str) -> "Tap":
-        """Read a tap's name; raise `ModelError` where it is malformed."""
+    def parse(cls, name: str) -> "MapName":
+        """Read a name; raise `ModelError` where it is malformed."""
         match = _NAME.match(name)
         if match is None:
             raise ModelError(f"{name!r} is not a level's name.", "Write MODULE, MODULE#CALL or MODULE:input.")
@@ -40,7 +40,7 @@ class Tap:
 
 
 class _AllRead(BaseException):
-    """Every tap has been read: what remains of the CNN need not run. Not an error, so not an `Exception`."""
+    """Every map has been read: what remains of the CNN need not run. Not an error, so not an `Exception`."""
 
 
 def find_module(cnn: nn.Module, name: str) -> nn.Module:
@@ -53,7 +53,7 @@ def find_module(cnn: nn.Module, name: str) -> nn.Module:
 
 
 def run_hooked(cnn: nn.Module, names: Sequence[str], x: torch.Tensor, reduce: Callable[[int, Any], T]) -> list[T]:
-    """Run `cnn` on `x` up to its last tap and return ``reduce(i, feature_map)`` of each, in the order of `names`.
+    """Run `cnn` on `x` up to the last of them and return ``reduce(i, feature_map)`` of each, in the order of `names`.
 
     `reduce` is applied the moment a feature map exists, so that the map itself can be freed and later in-place
     operations cannot change it. Hooks answer only to the calling thread (other threads may run the same network) and
@@ -67,7 +67,7 @@ def run_hooked(cnn: nn.Module, names: Sequence[str], x: torch.Tensor, reduce: Ca
     found: dict[int, T] = {}
     handles = []
 
-    def listen(index: int, tap: Tap) -> None:
+    def listen(index: int, name: MapName) -> None:
         calls = 0
 
         def receive(tensor: Any) -> None:
@@ -75,20 +75,20 @@ def run_hooked(cnn: nn.Module, names: Sequence[str], x: torch.Tensor, reduce: Ca
             if threading.get_ident() != owner:
                 return
             calls += 1
-            if calls == tap.call:
+            if calls == name.call:
                 found[index] = reduce(index, tensor)
                 if len(found) == len(names):
                     raise _AllRead
 
-        module = find_module(cnn, tap.module)
-        if tap.at_input:
+        module = find_module(cnn, name.module)
+        if name.at_input:
             handles.append(module.register_forward_pre_hook(lambda _, inputs: receive(inputs[0] if inputs else None)))
         else:
             handles.append(module.register_forward_hook(lambda _m, _inputs, output: receive(output)))
 
     try:
         for index, name in enumerate(names):
-            listen(index, Tap.parse(name))
+            listen(index, MapName.parse(name))
         with suppress(_AllRead):
             cnn(x)
     finally:

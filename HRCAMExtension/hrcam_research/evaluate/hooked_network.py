@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
-from hrcam.cam.feature_maps import Tap, find_module, run_hooked
+from hrcam.cam.feature_maps import MapName, find_module, run_hooked
 from torch import nn
 
 if TYPE_CHECKING:
@@ -65,13 +65,13 @@ class HookedNet(nn.Module):
         pooled: dict[int, torch.Tensor] = {}
         handles = []
 
-        def listen(index: int, tap: Tap) -> None:
+        def listen(index: int, name: MapName) -> None:
             calls = 0
 
             def through(tensor: torch.Tensor) -> torch.Tensor | None:
                 nonlocal calls
                 calls += 1
-                if calls != tap.call:
+                if calls != name.call:
                     return None
                 copy, pooled[index] = self._read(index, tensor)
                 # What flows on is a copy of its own: an in-place operation behind must not change what was read.
@@ -81,15 +81,15 @@ class HookedNet(nn.Module):
                 copy = through(inputs[0])
                 return None if copy is None else (copy, *inputs[1:])
 
-            module = find_module(self.cnn, tap.module)
-            if tap.at_input:
+            module = find_module(self.cnn, name.module)
+            if name.at_input:
                 handles.append(module.register_forward_pre_hook(through_input))
             else:
                 handles.append(module.register_forward_hook(lambda _m, _inputs, output: through(output)))
 
         try:
             for index, name in enumerate(self._names):
-                listen(index, Tap.parse(name))
+                listen(index, MapName.parse(name))
             self.cnn(x)
         finally:
             for handle in handles:

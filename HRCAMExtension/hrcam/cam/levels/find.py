@@ -27,7 +27,7 @@ from dataclasses import dataclass, replace
 from torch import Tensor, nn
 
 from ...errors import ModelError
-from ..feature_maps import Tap, find_module
+from ..feature_maps import MapName, find_module
 from .example_run import trial_run, unwrap
 from .graph import Graph, spell
 from .place import find_places
@@ -40,7 +40,7 @@ class Level:
 
     Attributes
     ----------
-    name : ``module[#call][:input]``, see `taps`.
+    name : ``module[#call][:input]``, see `feature_maps`.
     channels : C.
     size : spatial size for the example that was run, axis order of the input.
     stride : input voxels per voxel, per axis.
@@ -83,7 +83,7 @@ def resolve_levels(
 
     Parameters
     ----------
-    levels : names as in `taps`, or submodules of `cnn`.
+    levels : names as in `feature_maps`, or submodules of `cnn`.
 
     Raises
     ------
@@ -97,19 +97,19 @@ def resolve_levels(
     if len(set(names)) != len(names):
         raise ModelError(f"A level is named twice: {', '.join(names)}.", "Name each level once.")
     for name in names:
-        find_module(cnn, Tap.parse(name).module)
+        find_module(cnn, MapName.parse(name).module)
     recording = trial_run(cnn, example)
     found: list[tuple[str, Node]] = []
     for name in names:
-        tap = Tap.parse(name)
-        calls = recording.calls.get(tap.module, 0)
+        where = MapName.parse(name)
+        calls = recording.calls.get(where.module, 0)
         if calls > 1 and "#" not in name:
-            choices = ", ".join(f"{tap.module}#{call}" for call in range(1, calls + 1))
-            raise ModelError(f"Module {tap.module!r} is called {calls} times.", f"Say which call: {choices}.")
+            choices = ", ".join(f"{where.module}#{call}" for call in range(1, calls + 1))
+            raise ModelError(f"Module {where.module!r} is called {calls} times.", f"Say which call: {choices}.")
         nodes = [
             recording.nodes[s.node]
             for s in recording.sightings
-            if (s.module, s.call, s.at_input) == (tap.module, tap.call, tap.at_input)
+            if (s.module, s.call, s.at_input) == (where.module, where.call, where.at_input)
         ]
         if not nodes:
             raise ModelError(
@@ -117,7 +117,7 @@ def resolve_levels(
                 _candidates(recording),
             )
         node = nodes[0]
-        declared = _declared_stride(cnn, tap, node, recording) if node.stride is None or node.warped else None
+        declared = _declared_stride(cnn, where, node, recording) if node.stride is None or node.warped else None
         if declared is not None:  # the module says itself that its output lies on the image
             node = replace(node, stride=declared, warped=False)
         if node.stride is None:
@@ -172,11 +172,11 @@ def _explain_by_place(cnn: nn.Module, recording: Recording) -> None:
     _placed(cnn, recording, maps[-1:])
 
 
-def _declared_stride(cnn: nn.Module, tap: Tap, node: Node, recording: Recording) -> tuple[float, ...] | None:
+def _declared_stride(cnn: nn.Module, where: MapName, node: Node, recording: Recording) -> tuple[float, ...] | None:
     """The ``level_stride`` that a module says its output has, where that fits the image."""
-    declared = getattr(find_module(cnn, tap.module), "level_stride", None)
+    declared = getattr(find_module(cnn, where.module), "level_stride", None)
     image = recording.nodes[0].shape
-    if declared is None or tap.at_input or len(node.shape) != len(image) or len(declared) != len(image) - 2:
+    if declared is None or where.at_input or len(node.shape) != len(image) or len(declared) != len(image) - 2:
         return None
     stride = tuple(map(float, declared))
     covered = (abs(n * step - whole) < step for n, step, whole in zip(node.shape[2:], stride, image[2:], strict=True))

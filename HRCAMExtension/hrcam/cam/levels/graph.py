@@ -10,7 +10,7 @@ from .trace import HEAD, Node, Recording, Stride, is_layer, is_padding
 
 
 def spell(recording: Recording, module: str, call: int, at_input: bool) -> str:
-    """Write a tap's name, see `taps`."""
+    """Write a feature map's name, see `feature_maps`."""
     return module + (f"#{call}" if recording.calls[module] > 1 else "") + (":input" if at_input else "")
 
 

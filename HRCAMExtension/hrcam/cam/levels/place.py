@@ -15,7 +15,7 @@ import numpy.typing as npt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..feature_maps import Tap, find_module
+from ..feature_maps import MapName, find_module
 from .example_run import undisturbed
 from .waves import Answers, send_waves
 
@@ -94,15 +94,15 @@ def find_places(
         for stride in strides
     ):
         return [evenly] * len(names)
-    asked = [name for name in names if not (_vouches(cnn, Tap.parse(name)) or image.is_meta)]
+    asked = [name for name in names if not (_vouches(cnn, MapName.parse(name)) or image.is_meta)]
     with undisturbed(cnn):
         answers = dict(zip(asked, send_waves(cnn, asked, image[:1]), strict=True)) if asked else {}
     return [_read(answers[name], stride, size) if name in answers else evenly
             for name, stride in zip(names, strides, strict=True)]  # fmt: skip
 
 
-def _vouches(cnn: nn.Module, tap: Tap) -> bool:
-    return not tap.at_input and hasattr(find_module(cnn, tap.module), "level_stride")
+def _vouches(cnn: nn.Module, where: MapName) -> bool:
+    return not where.at_input and hasattr(find_module(cnn, where.module), "level_stride")
 
 
 def lay(level_map: Tensor, placement: Placement) -> Tensor:
