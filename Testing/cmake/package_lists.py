@@ -23,7 +23,6 @@ _IGNORED_FOLDERS = {"__pycache__", "hrcam_train", "hrcam_research", "Testing"}
 
 PYTHON_ALONE = (
     "hrcam/__main__.py", "hrcam/cli/", "hrcam/cohort/", "hrcam/templates/cohort_report.html",  # the command line
-    "hrcam/bundle/write.py",  # models are trained elsewhere, and installed
     "hrcam/batch/cluster.py",  # several processes and Dask; HRCAMBatch.py takes one case after the other
     "hrcam/output/mrml.py", "hrcam/output/scene.py",  # scenes without Slicer, by slicer-core
 )
