@@ -38,3 +38,8 @@ def spell_units(units: float) -> str:
     """
     text = f"{units:.1f}" if abs(units) < 10 else f"{units:.0f}"
     return "0.0" if text == "-0.0" else text
+
+
+def name_levels(levels: Sequence[EvidenceLevel]) -> str:
+    """Where each level begins: "possible 1.0, probable 1.8, strong 2.1"."""
+    return ", ".join(f"{level.name} {spell_units(in_units(level.threshold, levels))}" for level in levels)
