@@ -14,10 +14,9 @@ MODULE = re.compile(r"`(hrcam(?:_train|_research)?(?:\.[a-z_0-9]+)+)`")
 READERS_OWN = {"my.yaml", "my-lesion.yaml", "my_cnn.py"}
 WRITTEN_BY_US = {"report.md"}
 MADE_BY_THE_MANUAL = {"public-api.md", "messages.md", "models.md"}
-SLICERS = re.compile(r"(?:slicer|Base|Modules|CMake|HRCAM/HRCAMExtension/blob)/.*"
-                     r"|(?:PyTorchUtils|SegmentEditor|ScriptedLoadableModule|guiConnectors|wrapper)\.py")  # fmt: skip
-NOT_READ = ("docs/RELIABILITY.md", "Testing/support/version_0_1_0/", "CHANGELOG.md")
-"""They name the files of the tree that was measured, or of a former version."""
+SLICERS = re.compile(r"slicer/.*|wrapper\.py")
+NOT_READ = ("docs/RELIABILITY.md", "Testing/support/version_0_1_0/", "CHANGELOG.md", "docs/slicer-compatibility.md")
+"""They name the files of the tree that was measured, of a former version, or of Slicer."""
 
 
 def tracked():
