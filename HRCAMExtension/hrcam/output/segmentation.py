@@ -17,11 +17,11 @@ from .segment import Segment
 
 def write_segments(
     path: Path, labels: LabelArray, geometry: Geometry, segments: Sequence[Segment],
-    origin: Mapping[str, str] | None = None,
+    provenance: Mapping[str, str] | None = None,
 ) -> None:
-    """Write a label map KJI in which n stands for ``segments[n - 1]``; ``origin`` holds further keys of the header."""
+    """Write a label map KJI in which n stands for ``segments[n - 1]``; ``provenance``: further keys of its header."""
     image = to_sitk(np.ascontiguousarray(labels, np.uint8), geometry)
-    for key, value in (_header(labels, geometry, segments) | dict(origin or {})).items():
+    for key, value in (_header(labels, geometry, segments) | dict(provenance or {})).items():
         image.SetMetaData(key, value)
     sitk.WriteImage(image, str(path), useCompression=True)
 
