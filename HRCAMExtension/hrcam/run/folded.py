@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from ..cam.feature_maps import Tap
+from ..cam.feature_maps import MapName
 from ..cam.model import HRCAM
 from ..networks.efficientnet_lite0 import SameConv2d
 
@@ -38,7 +38,7 @@ def folded(network: HRCAM) -> HRCAM:
         if network not in _folded:
             twin = copy.deepcopy(network)
             twin._placements = network._placements
-            kept = {Tap.parse(level.name).module for level in network.levels}
+            kept = {MapName.parse(level.name).module for level in network.levels}
             for parent, conv, norm, activation, kind in list(_found(twin.cnn, kept)):
                 parts = parent._modules
                 parts[conv] = _OneStep(parts[conv], parts[norm], kind)
