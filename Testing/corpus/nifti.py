@@ -314,3 +314,27 @@ def nifti_pair_of_analyze(folder: Path) -> Path:
 def nifti_sheared_sform_beside_a_qform(folder: Path) -> Path:
     made = srow(write(folder / "a.nii"), [[6, 1, 0, 0], [0, 6.5, 0, 0], [0, 0, 9, 0]])
     return patch(made, 252, "h", 1)
+
+
+@kind(None)
+def nifti_in_meters(folder: Path) -> Path:
+    return in_unit(write(folder / "a.nii"), 1, 0.001)
+
+
+@kind(None)
+def nifti_in_micrometers(folder: Path) -> Path:
+    return in_unit(write(folder / "a.nii"), 3, 1000)
+
+
+def in_unit(path: Path, code: int, factor: float) -> Path:
+    """State all lengths of a header in another unit."""
+    content = path.read_bytes()
+    for offset, count in ((80, 3), (268, 3), (280, 12)):
+        values = np.array(struct.unpack_from(f"<{count}f", content, offset)) * factor
+        patch(path, offset, f"{count}f", *values)
+    return patch(path, 123, "B", code | 8)
+
+
+@kind("it is packed with gzip: name it .nii.gz")
+def nifti_packed_without_saying_so(folder: Path) -> Path:
+    return write(folder / "a.nii.gz").rename(folder / "b.nii")

@@ -280,3 +280,36 @@ def meta_detached_data_cut(folder: Path) -> Path:
     made = write(folder / "a.mhd")
     cut(folder / "a.raw", 0.9)
     return made
+
+
+def _with_field(folder: Path, field: bytes) -> Path:
+    made = write(folder / "a.nrrd")
+    content = made.read_bytes()
+    made.write_bytes(content.replace(b"\nkinds:", b"\n" + field + b"\nkinds:", 1))
+    return made
+
+
+@kind("states its grid in cm, cm, cm, not in mm")
+def nrrd_in_centimeters(folder: Path) -> Path:
+    return _with_field(folder, b'space units: "cm" "cm" "cm"')
+
+
+@kind(None)
+def nrrd_says_millimeters(folder: Path) -> Path:
+    return _with_field(folder, b'space units: "mm" "mm" "mm"')
+
+
+@kind("is packed with bzip2")
+def nrrd_packed_with_bzip2(folder: Path) -> Path:
+    made = write(folder / "a.nrrd")
+    content = made.read_bytes()
+    made.write_bytes(content.replace(b"encoding: raw", b"encoding: bzip2", 1))
+    return made
+
+
+@kind("is damaged or not a valid MetaImage file (File cannot be read")
+def meta_letters_cut(folder: Path) -> Path:
+    (folder / "a.mha").write_bytes(
+        b"NDims = 3\nDimSize = 2 2 2\nElementType = MET_SHORT\nTransformMatrix = 1 0 0 0 1 0 0 0 1\n"
+        b"BinaryData = False\nElementDataFile = LOCAL\n1 2 3\n")
+    return folder / "a.mha"

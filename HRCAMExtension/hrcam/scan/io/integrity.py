@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gzip
 import math
+import re
 import struct
 import zlib
 from collections.abc import Iterator
@@ -36,6 +37,7 @@ _SPACES = {"right-anterior-superior": (-1.0, -1.0, 1.0), "ras": (-1.0, -1.0, 1.0
            "left-anterior-superior": (1.0, -1.0, 1.0), "las": (1.0, -1.0, 1.0),
            "left-posterior-superior": (1.0, 1.0, 1.0), "lps": (1.0, 1.0, 1.0)}
 """NRRD's spaces that name the sides of the patient, and the signs that lead from them to LPS."""
+_MILLIMETERS = {"", "mm", "millimeter", "millimeters", "millimetre", "millimetres"}
 _WITH_TIME = {"rast": "ras", "last": "las", "lpst": "lps"}
 
 
@@ -148,6 +150,12 @@ def _check_nrrd(path: Path) -> Stated:
         fields[name] = value.strip()
     if end >= _HEADER_LIMIT:
         raise damaged(path, f"its header is longer than {_HEADER_LIMIT:,} bytes")
+    if fields.get("encoding", "").lower() in ("bzip2", "bz2"):
+        raise InputError(f'"{shown(path.name)}" is packed with bzip2, which is not read.', "Save it raw or with gzip.")
+    units = re.findall(r'"([^"]*)"', fields.get("spaceunits", ""))
+    if any(unit.strip().lower() not in _MILLIMETERS for unit in units[:3]):
+        raise InputError(f'"{shown(path.name)}" states its grid in {shown(", ".join(units[:3]))}, not in mm.',
+                         "Save it with a grid in mm.")
     data = _detached(path, fields["datafile"]) if "datafile" in fields else path
     if fields.get("encoding", "").lower() in ("gzip", "gz"):
         _check_gzip(path, data, end if data is path else 0, int(fields.get("lineskip", "0")))

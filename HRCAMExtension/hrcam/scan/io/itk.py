@@ -92,7 +92,10 @@ def read_voxels(reader: sitk.ImageFileReader, path: Path) -> sitk.Image:
 
 
 def _words(error: BaseException, path: Path) -> str:
-    """The readable part of an ITK message: its last line, without addresses, folders and non-printing characters."""
+    """The readable part of an ITK message: its last line, without addresses, folders and non-printing characters.
+
+    The reason that it gives is that of the system's last call, whatever that was.
+    """
     text = re.sub(r"\w+\(0x[0-9a-f]+\): *", "", str(error).split("ITK ERROR:")[-1]).replace(str(path), path.name)
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.strip().startswith("Reason:")]
     return "".join(c for c in (lines[-1] if lines else "unreadable")[:160] if c.isprintable())

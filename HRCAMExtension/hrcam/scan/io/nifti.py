@@ -39,6 +39,9 @@ _PLACE_TOLERANCE_MM = 1.0
 _SIZE_TOLERANCE = 0.02
 _SHEAR_TOLERANCE = 1e-3
 
+_MILLIMETERS = {1: 1000.0, 3: 0.001}
+"""Code of the unit of lengths (meter, micrometer) to mm; others are mm or not stated."""
+
 _BYTES = {2: 1, 4: 2, 8: 4, 16: 4, 32: 8, 64: 8, 128: 3, 256: 1, 512: 2, 768: 4, 1024: 8, 1280: 8, 1536: 16,
                 1792: 16, 2048: 32, 2304: 4}
 """Datatype to bytes a voxel. ITK goes by the datatype, so the header's own number of bits may not be believed."""
@@ -47,7 +50,7 @@ _BYTES = {2: 1, 4: 2, 8: 4, 16: 4, 32: 8, 64: 8, 128: 3, 256: 1, 512: 2, 768: 4,
 
 @dataclass(frozen=True)
 class NiftiForms:
-    """Both positions of a NIfTI header as they stand there.
+    """Both positions of a NIfTI header as they stand there, in mm: the header may state meters or micrometers.
 
     Attributes
     ----------
@@ -111,7 +114,10 @@ def check_nifti(path: Path) -> tuple[NiftiForms, tuple[str, ...]]:
     """
     data = path if path.suffix.lower() != ".hdr" else path.with_suffix(".img" if path.suffix == ".hdr" else ".IMG")
     with path.open("rb") as file:
-        header = _header(path, _unpacked(file).read(348))
+        stream = _unpacked(file)
+        if stream is not file and path.suffix.lower() == ".nii":
+            raise damaged(path, "it is packed with gzip: name it .nii.gz")
+        header = _header(path, stream.read(348))
     with data.open("rb") as file:
         stream = _unpacked(file)
         length, bad = 0, 0
@@ -160,6 +166,11 @@ def _header(path: Path, header: bytes) -> _Header:
             offset = struct.unpack_from(f"{order}f", header, 108)[0]
             codes = struct.unpack_from(f"{order}2h", header, 252)
             places = struct.unpack_from(f"{order}6f", header, 256), struct.unpack_from(f"{order}12f", header, 280)
+            scale = _MILLIMETERS.get(header[123] & 7, 1.0)
+            if scale != 1.0:
+                pixdim = (pixdim[0], *(scale * one for one in pixdim[1:]))
+                places = ((*places[0][:3], *(scale * one for one in places[0][3:])),
+                          tuple(scale * one for one in places[1]))
         elif version == 540 and header[4:7] == b"n+2":
             raise InputError(f'"{shown(path.name)}" is a NIfTI-2 file, which ITK cannot read.',
                              "Save it as NIfTI-1 or NRRD.")

@@ -3,7 +3,8 @@
 import nibabel
 import numpy as np
 import pytest
-from corpus.kinds import SPACING, head
+from corpus.kinds import SPACING, head, write
+from corpus.make import KINDS
 from hrcam.output.nifti import write_nifti
 from hrcam.scan.volume import read_volume
 
@@ -77,3 +78,12 @@ def test_a_map_of_a_moved_scan_states_its_own_position(tmp_path):
     moved = type(volume.geometry).from_ijk_to_ras(turned(40), volume.geometry.size_ijk)
     write_nifti(tmp_path / "map.nii.gz", volume.array, moved, "a map", volume.forms)
     assert np.allclose(nibabel.load(tmp_path / "map.nii.gz").affine, turned(40), atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["nifti_in_meters", "nifti_in_micrometers"])
+def test_a_grid_in_another_unit_is_that_in_mm(tmp_path, name):
+    usual = read_volume(write(tmp_path / "mm.nii"))
+    volume = read_volume(KINDS[name].make(tmp_path))
+    assert np.allclose(volume.geometry.ijk_to_ras, usual.geometry.ijk_to_ras, atol=1e-3)
+    write_nifti(tmp_path / "map.nii.gz", volume.array, volume.geometry, "", volume.forms)
+    assert np.allclose(nibabel.load(tmp_path / "map.nii.gz").affine, usual.geometry.ijk_to_ras, atol=1e-3)
