@@ -16,10 +16,11 @@ import numpy as np
 from hrcam.bundle.bundle import Bundle
 from hrcam.errors import InputError
 from hrcam.localize import Options, localize
+from hrcam.run.result import Result
 from hrcam.scan.checks import WARNING_SCORE
 from hrcam.scan.intensity import normalize
 from hrcam.scan.sampling import displayed
-from hrcam.scan.volume import read_volume
+from hrcam.scan.volume import Volume, read_volume
 from scipy import ndimage
 from sklearn.metrics import roc_auc_score
 
@@ -69,7 +70,13 @@ def reads_heads(bundle: Bundle) -> bool:
 
 
 def judge_scan(scan: Scan, bundle: Bundle, device: str = "cpu") -> dict[str, Any]:
-    """Everything measured on one scan; plain JSON types.
+    """Read a scan as the button does, and everything measured on what comes out: `judge_result`."""
+    volume = read_volume(scan.path)
+    return judge_result(scan, bundle, volume, localize(volume, bundle, Options(device=device)))
+
+
+def judge_result(scan: Scan, bundle: Bundle, volume: Volume, result: Result) -> dict[str, Any]:
+    """Everything measured on the result of one scan; plain JSON types.
 
     Keys: scan, patient, site, predicted, pathology (the probability of any), called (whether the predicted class is
     one), warned, withheld, marked (whether anything is), plane. With an outline also dice (what is marked in the whole
@@ -78,8 +85,6 @@ def judge_scan(scan: Scan, bundle: Bundle, device: str = "cpu") -> dict[str, Any
     and maps: of the map and each baseline AP and pointing, means over slices of at least `SMALLEST_PX` outlined pixels;
     hull_ap and hull_pointing against the outline's convex hull where it is a rim.
     """
-    volume = read_volume(scan.path)
-    result = localize(volume, bundle, Options(device=device))
     score = result.provenance["input"]["out_of_range_score"]
     row: dict[str, Any] = {
         "scan": scan.path.name, "patient": scan.patient, "site": scan.site, "predicted": result.predicted,
