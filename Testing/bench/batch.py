@@ -19,9 +19,10 @@ import SimpleITK
 import torch
 from hrcam import load_bundle
 from hrcam.batch.run import run_batch
+from hrcam.bundle.bundle import DEFAULT_MODEL
 from hrcam.localize import Options
 from hrcam.scan.volume import to_sitk
-from volume import DEFAULT_MODEL, head
+from volume import head
 
 
 def measure(bundle, scans, out, jobs, engine):

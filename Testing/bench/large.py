@@ -68,15 +68,17 @@ def save_model(folder, side):
     })
 
 
-def localize_alone(scan, model, out):
+def localize_alone(scan, model, out, engine):
     """In a process of its own: localize, write, print the peak memory after each step in GiB."""
     import torch  # noqa: F401 - what it takes belongs to "imports"
     from hrcam import load_bundle
     from hrcam.cam import level_maps
     from hrcam.localize import Options, localize
+    from hrcam.memory import keep_memory
     from hrcam.output.writers import write_result
     from hrcam.scan.volume import read_volume
 
+    keep_memory()  # as the command and the worker do
     report, start = {"imports": peak()}, time.process_time()
     volume = read_volume(scan)
     share = volume.array.size / np.prod(SIZE_IJK)
@@ -84,7 +86,7 @@ def localize_alone(scan, model, out):
         int(share * limit) for limit in (level_maps.MAPS_IN_FULL, level_maps.MAPS_IN_MEMORY))
     report["reading"] = peak()
     steps = {}
-    result = localize(volume, load_bundle(model), Options(device="cpu", engine="torch"),
+    result = localize(volume, load_bundle(model), Options(device="cpu", engine=engine),
                       lambda stage, _: steps.__setitem__(stage, peak()))
     report |= {f"{stage} (begun)": gib for stage, gib in steps.items()} | {"localize": peak()}
     write_result(result, volume, out, ("map", "levels", "labels"))
@@ -101,13 +103,13 @@ def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
 
 
-def measure(size_ijk, spacing=SPACING, model=None):
+def measure(size_ijk, spacing=SPACING, model=None, engine="torch"):
     """The report of a localization of a scan of that size in a fresh process, by the tiny model or a named one."""
     with tempfile.TemporaryDirectory() as folder:
         scan = Path(folder) / "ct.nii"
         write_scan(scan, size_ijk, spacing)
         model = model or save_model(Path(folder), max(32, size_ijk[0])).path
-        answer = subprocess.run([sys.executable, __file__, "--alone", str(scan), str(model), folder],
+        answer = subprocess.run([sys.executable, __file__, "--alone", str(scan), str(model), folder, engine],
                                 check=True, capture_output=True, text=True)
     return json.loads(answer.stdout)
 
@@ -118,13 +120,14 @@ def main():
     parser.add_argument("--size", type=int, nargs=3, default=SIZE_IJK, metavar=("I", "J", "K"))
     parser.add_argument("--spacing", type=float, nargs=3, default=SPACING, metavar=("I", "J", "K"), help="mm")
     parser.add_argument("--model", help="a bundle, for its own memory; default: the tiny 2D model")
+    parser.add_argument("--engine", default="torch", choices=("torch", "openvino"))
     parser.add_argument("--limit", type=float, default=LIMIT_GIB, help="GiB")
-    parser.add_argument("--alone", nargs=3, metavar=("SCAN", "MODEL", "OUT"), help=argparse.SUPPRESS)
+    parser.add_argument("--alone", nargs=4, metavar=("SCAN", "MODEL", "OUT", "ENGINE"), help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.alone:
         localize_alone(*asked.alone)
         return 0
-    report = measure(tuple(asked.size), tuple(asked.spacing), asked.model)
+    report = measure(tuple(asked.size), tuple(asked.spacing), asked.model, asked.engine)
     print(json.dumps(report, indent=1))
     return int(report["peak_gib"] > asked.limit)
 

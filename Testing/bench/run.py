@@ -11,16 +11,18 @@ import json
 import os
 import platform
 import re
+import subprocess
 from pathlib import Path
 
 import torch
 from alternatives import engines, map_cost, rivals
 from hrcam import __version__
+from hrcam.bundle.bundle import DEFAULT_MODEL
 from hrcam.errors import ModelError
 from hrcam.memory import keep_memory
 from networks import NETWORKS, wrapped
 from roof import shares
-from volume import DEFAULT_MODEL, measure
+from volume import measure
 
 DOCS = Path(__file__).parents[2] / "docs"
 MARKED = re.compile(r"(<!-- bench: written by make bench -->\n).*(<!-- bench: end -->)", re.DOTALL)
@@ -47,9 +49,10 @@ def records(repeats, say):
 
 def tables(document):
     """The record as Markdown."""
-    job = document["localize"]
+    jobs = document["localize"]
     parts = [
-        f"HR-CAM {document['hrcam']}, PyTorch {document['torch']}, {document['threads']} thread, {document['cpu']}; "
+        f"HR-CAM {document['hrcam']} ({document['commit']}), PyTorch {document['torch']}, "
+        f"{document['threads']} thread, {document['cpu']}; "
         f"load of other programs {document['load']:.1f} on {document['cores']} cores.",
         "**The fused map beside the plain forward pass**: ratio of time / of peak memory.",
         _table(("network", "batch", "plain pass", "map of a class named before", "map of the likeliest class"), [
@@ -69,18 +72,18 @@ def tables(document):
         "product in fp32, same threads and run.",
         _table(("model", "arithmetic an image", *dict.fromkeys(row["engine"] for row in document["roof"])), _by_model(
             document["roof"])),
-        f"**A whole scan**, {' × '.join(map(str, job['size_ijk']))} voxels, {job['slices']} slices with tissue, "
-        f"{job['model']}: from the file to the saved results. The plain forward passes of its slices alone take "
-        f"{job['plain_cpu_s']:.1f} s of processor time in eager PyTorch.",
-        _table(("engine", "ratio to the plain passes", "largest difference of the map", "reading", "localizing",
-                "writing", "together"), [
-            (name, f"**{row['ratio']:.2f}**", f"{row['difference']:.0e} of its peak",
+        f"**A whole scan**, {' × '.join(map(str, jobs[0]['size_ijk']))} voxels, all slices with tissue: from the file "
+        "to the saved results, beside the plain forward passes of its slices in eager PyTorch.",
+        _table(("model", "plain passes", "engine", "ratio to the plain passes", "largest difference of the map",
+                "reading", "localizing", "writing", "together"), [
+            (job["model"], f"{job['plain_cpu_s']:.1f} s", name, f"**{row['ratio']:.2f}**",
+             f"{row['difference']:.0e} of its peak",
              *(f"{row[part]:.2f} s" for part in ("reading", "localizing", "writing")), f"{row['cpu_s']:.1f} s")
-            for name, row in job["engines"].items()]),
-        "Shares of its processor time, from a profile:",
-        _table(("part", *job["profile"]), [
-            (part, *(f"{shares[part]:.0%}" for shares in job["profile"].values()))
-            for part in next(iter(job["profile"].values()))]),
+            for job in jobs for name, row in job["engines"].items()]),
+        f"Shares of its processor time, from a profile of {jobs[0]['model']}:",
+        _table(("part", *jobs[0]["profile"]), [
+            (part, *(f"{shares[part]:.0%}" for shares in jobs[0]["profile"].values()))
+            for part in next(iter(jobs[0]["profile"].values()))]),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -117,10 +120,16 @@ def cpu_name():
     return names[0] if names else platform.processor() or platform.machine()
 
 
+def commit():
+    """The commit that is measured, short; "+" where files were changed since."""
+    asked = ["git", "-C", str(DOCS), "describe", "--always", "--exclude=*", "--dirty=+"]
+    return subprocess.run(asked, capture_output=True, text=True).stdout.strip() or "no commit"
+
+
 def main():
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default=DEFAULT_MODEL, help="bundle for the whole scan")
+    parser.add_argument("--model", nargs="+", default=[DEFAULT_MODEL, "t1ce-tumor"], help="bundles for the whole scan")
     parser.add_argument("--repeats", type=int, default=6, help="turns of each comparison")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--docs", type=Path, default=DOCS, help="folder with PERFORMANCE.md and bench/")
@@ -130,11 +139,12 @@ def main():
     torch.manual_seed(0)
     keep_memory()  # as the command and the worker do
     say = print if options.verbose else lambda row: None
-    job = measure(options.model, max(1, options.repeats // 3))
-    say(job)
+    jobs = [measure(model, max(1, options.repeats // 3)) for model in options.model]
+    say(jobs)
     document = {
-        "hrcam": __version__, "torch": torch.__version__, "threads": torch.get_num_threads(), "cpu": cpu_name(),
-        "cores": os.cpu_count(), "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0, "localize": job,
+        "hrcam": __version__, "commit": commit(), "torch": torch.__version__, "threads": torch.get_num_threads(),
+        "cpu": cpu_name(), "cores": os.cpu_count(),
+        "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0, "localize": jobs,
         **records(options.repeats, say),
     }
     text = tables(document)

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")
 RESOLUTIONS = {"oldest": "lowest-direct", "newest": "highest"}
 TESTS = ("scan/test_geometry.py", "scan/test_thinning.py", "scan/test_checks.py", "cam/test_fusion.py",
-         "run/test_regions.py", "run/test_level_volumes.py", "test_localize.py")
+         "run/test_folded.py", "run/test_regions.py", "run/test_level_volumes.py", "test_localize.py")
 SHOWN = ("numpy", "torch", "SimpleITK", "jsonschema", "safetensors")
 
 

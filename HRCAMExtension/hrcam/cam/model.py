@@ -219,7 +219,8 @@ def _count(num_classes: Any) -> int:
 
 def _average(features: Tensor) -> Tensor:
     """B×C×*size → B×C, accumulated in at least float32."""
-    return features.flatten(2).mean(2, dtype=torch.promote_types(features.dtype, torch.float32))
+    axes = tuple(range(2, features.ndim))  # not flattened, which copies maps whose channels are last
+    return features.mean(axes, dtype=torch.promote_types(features.dtype, torch.float32))
 
 
 def _weigh(features: Tensor, weight: Tensor) -> Tensor:

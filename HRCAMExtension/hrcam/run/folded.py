@@ -45,6 +45,10 @@ def folded(network: HRCAM) -> HRCAM:
                 parts[norm] = nn.Identity()
                 if activation:
                     parts[activation] = nn.Identity()
+            for parent in list(twin.cnn.modules()):
+                for name, part in parent._modules.items():
+                    if not isinstance(parent, _OneStep) and _is_plain(part):
+                        parent._modules[name] = _OneStep(part, None, None)
             _folded[network] = twin
         return _folded[network]
 
@@ -68,19 +72,20 @@ def _in_sequence(parent: nn.Module) -> Iterator[tuple[str, str, str, type | None
 
 
 def _fits(conv: Any, norm: Any) -> bool:
-    return (
-        type(conv) in (nn.Conv2d, nn.Conv3d, SameConv2d) and isinstance(norm, nn.BatchNorm2d | nn.BatchNorm3d)
-        and norm.running_mean is not None and conv.padding_mode == "zeros" and not isinstance(conv.padding, str)
-        and conv.weight.dtype == torch.float32
-    )
+    return _is_plain(conv) and isinstance(norm, nn.BatchNorm2d | nn.BatchNorm3d) and norm.running_mean is not None
+
+
+def _is_plain(conv: Any) -> bool:
+    return (type(conv) in (nn.Conv2d, nn.Conv3d, SameConv2d) and bool(conv.weight.dtype == torch.float32)
+            and bool(conv.padding_mode == "zeros") and not isinstance(conv.padding, str))
 
 
 class _OneStep(nn.Module):
-    """A convolution with its norm and what activation follows."""
+    """A convolution with the norm and the activation that follow, where they do."""
 
     def __init__(self, conv: Any, norm: Any, activation: type | None) -> None:
         super().__init__()
-        self.conv = fuse_conv_bn_eval(conv, norm)
+        self.conv = conv if norm is None else fuse_conv_bn_eval(conv, norm)
         self._activate = nn.Identity() if activation is None else activation()
         self._named = ("none", []) if activation is None else _ACTIVATIONS[activation]
         self._packed = self._pack(self.conv.weight)

@@ -1,4 +1,4 @@
-"""OpenVINO as an optional engine on CPUs: the same network, head and native level maps inside, twice as fast or more.
+"""OpenVINO as an optional engine on CPUs: the same network, head and native level maps inside, some faster still.
 
 Levels are up-sampled outside, by the code of every engine: OpenVINO's own 3D resizing loses what its convolutions win.
 Of a network that looks at the slices of a volume, what it does to slices is compiled; the rest stays PyTorch's, so that
@@ -28,9 +28,9 @@ from .folded import folded
 
 Array = npt.NDArray[np.float32]
 
-AUTO_IMAGES = {2: 48, 3: 24}
-"""Images from which "auto" takes OpenVINO, slices or volumes: fewer save less than compiling costs (a second or two;
-measured with the bundled models, docs/PERFORMANCE.md)."""
+AUTO_IMAGES = {2: 1000, 3: 300}
+"""Images from which "auto" takes OpenVINO, slices or volumes: fewer save less than compiling costs (1 to 3 s; measured
+with the bundled models beside PyTorch's `folded` network, docs/PERFORMANCE.md)."""
 
 TOLERANCE = {"fp32": 1e-4, "bf16": 0.02}
 """Largest accepted difference from PyTorch's fp32, in shares of the greatest value of each map."""

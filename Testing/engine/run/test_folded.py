@@ -74,7 +74,7 @@ def test_a_level_within_a_step_keeps_what_it_gives(level):
     assert_same(trained(HRCAM(cnn, 2, levels=[level, "5"])), torch.rand(2, 1, 32, 48))
 
 
-def test_what_cannot_be_folded_stays_as_it_is():
+def test_norms_that_cannot_be_folded_stay():
     torch.manual_seed(0)
     cnn = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1, padding_mode="reflect"), nn.BatchNorm2d(4), nn.ReLU(),
                         nn.Conv2d(4, 4, 3, padding="same"), nn.BatchNorm2d(4), nn.ReLU(),
@@ -82,7 +82,7 @@ def test_what_cannot_be_folded_stays_as_it_is():
                         nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
     network = trained(HRCAM(cnn.eval(), 2, levels=["2", "8"], example=torch.rand(1, 1, 32, 32)))
     assert_same(network, torch.rand(2, 1, 32, 32))
-    assert not any(isinstance(module, _OneStep) for module in folded(network).modules())
+    assert sum(isinstance(module, nn.BatchNorm2d) for module in folded(network).modules()) == 3
 
 
 def test_a_network_is_folded_once_stays_whole_and_is_forgotten_with_it():
