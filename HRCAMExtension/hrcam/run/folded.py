@@ -113,9 +113,12 @@ class _OneStep(nn.Module):
         return step
 
     def _pack(self, weight: Tensor) -> Any:
-        """The weights as oneDNN wants them; None where PyTorch was built without it."""
+        """The weights as oneDNN wants them; None where PyTorch was built without it, or (2.2) not for volumes."""
+        conv = self.conv
         if not torch.backends.mkldnn.is_available():
             return None
-        conv = self.conv
-        return torch.ops.mkldnn._reorder_convolution_weight(
-            weight, list(conv.padding), list(conv.stride), list(conv.dilation), conv.groups)
+        try:
+            return torch.ops.mkldnn._reorder_convolution_weight(
+                weight, list(conv.padding), list(conv.stride), list(conv.dilation), conv.groups)
+        except RuntimeError:
+            return None
