@@ -79,10 +79,15 @@ def shown(ready, logic, slicerHost):
 
 @pytest.fixture(scope="module")
 def _sliceLogics(_loadedModule):
+    import slicer
+
     logics = {}
     yield logics
     for logic in logics.values():
+        nodes = (logic.GetSliceNode(), logic.GetSliceCompositeNode())
         logic.SetMRMLScene(None)
+        for node in nodes:  # else the next file's views would be others than those in the scene
+            slicer.mrmlScene.RemoveNode(node)
 
 
 @pytest.fixture
