@@ -38,6 +38,10 @@ class MapName:
             raise ModelError(f"{name!r} is not a level's name.", "Write MODULE, MODULE#CALL or MODULE:input.")
         return cls(match["module"], int(match["call"] or 1), match["input"] is not None)
 
+    def spell(self, with_call: bool) -> str:
+        """Write the name, with the call where the module is called several times."""
+        return self.module + f"#{self.call}" * with_call + ":input" * self.at_input
+
 
 class _AllRead(BaseException):
     """Every map has been read: what remains of the CNN need not run. Not an error, so not an `Exception`."""

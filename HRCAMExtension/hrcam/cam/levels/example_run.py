@@ -1,4 +1,4 @@
-"""A trial run of a CNN: it is watched once on an image that it accepts, and given back as it was."""
+"""The run of a CNN on an example: it is watched once on an image that it accepts, and given back as it was."""
 
 import inspect
 from collections.abc import Iterator, Mapping
@@ -55,7 +55,7 @@ def unwrap(cnn: nn.Module) -> nn.Module:
     return cnn
 
 
-def trial_run(cnn: nn.Module, example: Tensor | None = None, num_dims: int | None = None) -> Recording:
+def run_example(cnn: nn.Module, example: Tensor | None = None, num_dims: int | None = None) -> Recording:
     """Record a run on the example, or on the first made-up input that the network accepts.
 
     A head of fixed size may refuse all of them. As HR-CAM does not use it, a run that got as far as the head, all
@@ -71,24 +71,25 @@ def trial_run(cnn: nn.Module, example: Tensor | None = None, num_dims: int | Non
                 several = isinstance(example, Mapping | list | tuple)
                 hint = _wrap_the_part(cnn) if several else "Give a tensor B×C×H×W or B×C×D×H×W."
                 raise ModelError("The example is not an image.", hint)
-            try:
-                return record(cnn, example[:1])
-            except Exception as error:
-                _refuse_other_inputs(cnn)
-                raise ModelError(
-                    f"The network fails on the example of shape {tuple(example.shape)}: {_first_line(error)}",
-                    "Give an example that it accepts.",
-                ) from error
+            recording = record(cnn, example[:1])
+            if recording.error is None:
+                return recording
+            _refuse_other_inputs(cnn)
+            raise ModelError(
+                f"The network fails on the example of shape {tuple(example.shape)}: {_first_line(recording.error)}",
+                "Give an example that it accepts.",
+            ) from recording.error
         first: Exception | None = None
         up_to_head: Recording | None = None
         tried = []
         for image in _examples(cnn, num_dims):
-            recording = record(cnn, image, allow_failure=True)
+            recording = record(cnn, image)
             if recording.error is None:
                 return recording
             first = first or recording.error
             tried.append("×".join(map(str, image.shape[1:])))
-            if up_to_head is None and _convolutions_of(cnn) <= recording.finished:
+            given = {name.module for name in recording.seen if not name.at_input}
+            if up_to_head is None and _convolutions_of(cnn) <= given:
                 up_to_head = recording
         if up_to_head is not None:
             return up_to_head

@@ -1,6 +1,6 @@
 """Find the last feature map at each resolution of any CNN classifier, by running it once.
 
-What "last" means, on the graph of data that `dataflow.record` sees:
+What "last" means, on the graph of data that `trace.record` sees:
 
 * A feature map's resolution is its stride, followed from operator to operator, so unpadded convolutions and odd sizes
   do not split a resolution. Global pools, tokens, dead branches and auxiliary outputs are no feature maps.
@@ -28,8 +28,8 @@ from torch import Tensor, nn
 
 from ...errors import ModelError
 from ..feature_maps import MapName, find_module
-from .example_run import trial_run, unwrap
-from .graph import Graph, spell
+from .example_run import run_example, unwrap
+from .graph import Graph
 from .place import find_places
 from .trace import Node, Recording, is_convolution
 
@@ -72,7 +72,7 @@ def find_levels(cnn: nn.Module, example: Tensor | None = None, num_dims: int | N
     The network runs once in evaluation mode without gradients; training flags and buffers are restored.
     """
     cnn = unwrap(cnn)
-    recording = trial_run(cnn, example, num_dims)
+    recording = run_example(cnn, example, num_dims)
     return _choose_levels(cnn, recording)
 
 
@@ -98,7 +98,7 @@ def resolve_levels(
         raise ModelError(f"A level is named twice: {', '.join(names)}.", "Name each level once.")
     for name in names:
         find_module(cnn, MapName.parse(name).module)
-    recording = trial_run(cnn, example)
+    recording = run_example(cnn, example)
     found: list[tuple[str, Node]] = []
     for name in names:
         where = MapName.parse(name)
@@ -106,17 +106,12 @@ def resolve_levels(
         if calls > 1 and "#" not in name:
             choices = ", ".join(f"{where.module}#{call}" for call in range(1, calls + 1))
             raise ModelError(f"Module {where.module!r} is called {calls} times.", f"Say which call: {choices}.")
-        nodes = [
-            recording.nodes[s.node]
-            for s in recording.sightings
-            if (s.module, s.call, s.at_input) == (where.module, where.call, where.at_input)
-        ]
-        if not nodes:
+        if where not in recording.seen:
             raise ModelError(
                 f"{name!r} gives no tensor computed from the image (it is called {calls} times).",
                 _candidates(recording),
             )
-        node = nodes[0]
+        node = recording.nodes[recording.seen[where]]
         declared = _declared_stride(cnn, where, node, recording) if node.stride is None or node.warped else None
         if declared is not None:  # the module says itself that its output lies on the image
             node = replace(node, stride=declared, warped=False)
@@ -215,8 +210,4 @@ def _candidates(
 
 def _shown(recording: Recording) -> list[tuple[str, Node]]:
     """Maps and other tensors that modules give, each named by the outermost."""
-    names: dict[int, str] = {}
-    for seen in recording.sightings:
-        if not seen.at_input and seen.module:
-            names[seen.node] = spell(recording, seen.module, seen.call, seen.at_input)
-    return [(name, recording.nodes[index]) for index, name in names.items()]
+    return [(name, recording.nodes[index]) for index, name in recording.names.items() if not name.endswith(":input")]

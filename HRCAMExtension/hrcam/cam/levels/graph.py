@@ -9,11 +9,6 @@ from ...errors import ModelError
 from .trace import HEAD, Node, Recording, Stride, is_layer, is_padding
 
 
-def spell(recording: Recording, module: str, call: int, at_input: bool) -> str:
-    """Write a feature map's name, see `feature_maps`."""
-    return module + (f"#{call}" if recording.calls[module] > 1 else "") + (":input" if at_input else "")
-
-
 class Graph:
     """The part of a recording between the image and the output.
 
@@ -76,16 +71,16 @@ class Graph:
             common = _meet(self.dominator, self.depth, common, node.index)
         if common not in members:
             if to_head:
-                names = [name for name in (self._visible_name(n.index) for n in exits) if name]
+                names = [self.recording.names[n.index] for n in exits if n.index in self.recording.names]
                 raise ModelError(
                     f"The network has several streams at stride {_describe(stride)} that never merge: "
                     f"{', '.join(names)}.",
                     "Choose with levels=[…].",
                 )
             common = exits[-1].index
-        visible = [(name, self.recording.nodes[index]) for index in self._stand_ins(common, here, stride)
-                   if (name := self._visible_name(index)) is not None]  # fmt: skip
-        visible = [(name, node) for name, node in visible if not is_padding(node.operator)]
+        visible = [(self.recording.names[node.index], node)
+                   for node in map(self.recording.nodes.__getitem__, self._stand_ins(common, here, stride))
+                   if node.index in self.recording.names and not is_padding(node.operator)]  # fmt: skip
         return next((one for one in visible if not self._overhangs(one[1])), visible[0] if visible else None)
 
     def _overhangs(self, node: Node) -> bool:
@@ -122,14 +117,6 @@ class Graph:
                 computed.add(n.index)
         alike = [n.index for n in before if n.shape[1] == channels and n.index in computed]
         return [*through, *alike, *earlier, *(n.index for n in before)]
-
-    def _visible_name(self, node: int) -> str | None:
-        """Name the outermost module that gives the node, or the outermost that takes it."""
-        seen = [s for s in self.recording.sightings if s.node == node and s.module]
-        if not seen:
-            return None
-        best = min(seen, key=lambda s: (s.at_input, s.module.count(".")))
-        return spell(self.recording, best.module, best.call, best.at_input)
 
     def refuse_token_networks(self, found: Sequence[str]) -> None:
         """Raise `ModelError` where most layers work on sequences, whose maps no level holds (ViT, Swin, mixers)."""

@@ -25,6 +25,9 @@ _COHERENT = 0.8
 _SILENT = 0.1
 """Of the strongest answer: cells with less look at no place of the image."""
 
+_FAINT = 1e-6
+"""Of a wave of `waves.HEIGHT` no more than rounding errors may be left, as where attention mixed all places."""
+
 _PARTS = 4
 """An axis is looked at in so many parts, of which places are averaged."""
 
@@ -46,9 +49,6 @@ _SHARP = 0.15
 
 _TILTED = 24
 """Across an axis, places along it may change by this part of it."""
-
-_MIXED = 0.2
-"""By less than this part a step may differ from a stride that the recorded run knows."""
 
 _REPEATED = 0.5
 """Where so much more than the image is answered, it is no border: the image is shown again."""
@@ -135,7 +135,8 @@ def _read(answers: Sequence[Answers], strides: Sequence[float] | None, size: Seq
     for axis, (waves, stride, length) in enumerate(zip(answers, strides or [0.0] * len(size), size, strict=True)):
         found = _read_axis(waves, axis, length, stride)
         if isinstance(found, str):
-            return Placement(((0, 0),) * len(size), found)
+            faint = np.abs(waves).max() < _FAINT
+            return Placement(((0, 0),) * len(size), "too faintly for its places to be told" if faint else found)
         margins.append(found)
     return Placement(tuple(margins))
 
@@ -155,11 +156,9 @@ def _read_axis(answers: Answers, axis: int, length: int, stride: float) -> tuple
         return 0, 0
     if fits and not even.sharp and even.holds(length / _CONTEXT):
         return 0, 0
-    line = _find_line(answers, length)
-    if abs(line.step - stride) < _MIXED * stride:
-        recorded = _find_line(answers, length, stride)
-        if _Fit(answers, recorded, length).holds(_WHOLE_CELL * stride):
-            line = recorded
+    line = _find_line(answers, length, stride or None)
+    if not (stride and _Fit(answers, line, length).holds(_WHOLE_CELL * stride)):
+        line = _find_line(answers, length)
     fit = _Fit(answers, line, length)
     if not fit.holds(max(_WHOLE_CELL * abs(line.step), length / _TILTED)):
         across = [np.abs(_profile(answers, other)).sum() for other in range(answers.ndim)]
@@ -190,48 +189,54 @@ class _Line(NamedTuple):
 class _Fit:
     """How well a wave arrived along the first axis of a map, if its cells lie on a line.
 
-    Attributes
-    ----------
-    sharp : whether the cells themselves lie on one line.
-    come_back : of how many cells that are on the image, cells beyond it look at its other end, as a share.
+    With `context`, what all cells share is taken away before: it came from the whole image, not from a place.
     """
 
     def __init__(self, answers: Answers, line: _Line, length: int, context: bool = False) -> None:
-        n, cells = len(answers), np.arange(len(answers))
-        self.length, places = length, line.at(cells)
-        beyond = np.maximum(-0.5 - places, places - length + 0.5)
-        inside = beyond < abs(line.step) / 2
-        wave = np.exp(2j * np.pi * places / length).reshape(-1, *[1] * (answers.ndim - 1))
-        seen = answers[inside]
-        if context and n > 2:  # what all cells share came from the whole image, not from a place
+        self.line, self.length, self.places = line, length, line.at(np.arange(len(answers)))
+        self.beyond = np.maximum(-0.5 - self.places, self.places - length + 0.5)
+        self.inside = self.beyond < abs(line.step) / 2
+        wave = np.exp(2j * np.pi * self.places / length).reshape(-1, *[1] * (answers.ndim - 1))
+        self.turned = answers * wave.conj()
+        seen = answers[self.inside]
+        if context and len(answers) > 2:
             loud = _profile(np.abs(seen), 0)
             loud = loud > _SILENT * loud.max()
-            seen = seen - _shared(seen[loud], wave[inside][loud]) * loud.reshape(wave[inside].shape)
-        local = seen * wave[inside].conj()
-        strength = np.abs(local).sum()
-        self.coherence = np.abs(local.sum()) / strength if strength else 0.0
-        parts = _averaged(local)
-        self.off, self.strength = np.angle(parts) / (2 * np.pi) * length, np.abs(parts)
-        rows = _profile(local, 0)
-        off = np.unwrap(np.angle(rows)) / (2 * np.pi) * length
+            on_image = wave[self.inside]
+            seen = seen - _shared(seen[loud], on_image[loud]) * loud.reshape(on_image.shape)
+        self.local = seen * wave[self.inside].conj()
+
+    @property
+    def sharp(self) -> bool:
+        """Whether the cells themselves lie on one line, this or another."""
+        rows = _profile(self.local, 0)
         heard = np.abs(rows) > _SILENT * np.abs(rows).max()
-        if heard.sum() > 1:
-            off = off - np.polyval(np.polyfit(cells[inside][heard], off[heard], 1), cells[inside])
-        self.sharp = bool(np.median(np.abs(off[heard])) < _SHARP * abs(line.step))
-        rows = _profile(answers * wave.conj(), 0)
-        near = np.abs(np.angle(rows)) / (2 * np.pi) * length < beyond / 2
-        back = near & (np.abs(rows) > _SILENT * np.abs(rows).max()) & (beyond > abs(line.step) / 2)
-        self.come_back = float(back.sum() / inside.sum())
+        if heard.sum() < 2:
+            return bool(heard.any())
+        off = np.unwrap(np.angle(rows))[heard] / (2 * np.pi) * self.length
+        cells = np.flatnonzero(heard)
+        off -= np.polyval(np.polyfit(cells, off, 1), cells)
+        return bool(np.median(np.abs(off)) < _SHARP * abs(self.line.step))
+
+    @property
+    def come_back(self) -> float:
+        """Of how many cells that are on the image, as a share, cells beyond it look at its other end."""
+        rows = _profile(self.turned, 0)
+        near = np.abs(np.angle(rows)) / (2 * np.pi) * self.length < self.beyond / 2
+        back = near & (np.abs(rows) > _SILENT * np.abs(rows).max()) & (self.beyond > abs(self.line.step) / 2)
+        return float(back.sum() / self.inside.sum())
 
     def holds(self, tolerance: float) -> bool:
         """Whether nearly all parts of the map lie within a tolerance, in pixels, of the line, and none is tilted."""
-        if self.coherence < _COHERENT:
+        if not self.local.any() or np.abs(self.local.sum()) < _COHERENT * np.abs(self.local).sum():
             return False
-        heard = self.strength > _SILENT * self.strength.max()
-        far = np.abs(self.off) > tolerance
-        weights = self.strength[heard]
+        parts = _averaged(self.local)
+        off, strength = np.angle(parts) / (2 * np.pi) * self.length, np.abs(parts)
+        heard = strength > _SILENT * strength.max()
+        far = np.abs(off) > tolerance
+        weights = strength[heard]
         design = np.stack([np.ones(heard.sum()), *(_centered(heard.shape, axis)[heard] for axis in range(heard.ndim))])
-        slopes = np.linalg.lstsq((design * weights).T, self.off[heard] * weights, rcond=None)[0]
+        slopes = np.linalg.lstsq((design * weights).T, off[heard] * weights, rcond=None)[0]
         tilt = np.abs(slopes[2:]).max(initial=0)
         return bool((far & heard).sum() <= _FEW * heard.sum() and tilt <= self.length / _TILTED)
 

@@ -5,7 +5,8 @@ are seen as well as modules. `find.py` reads the recording.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
+from functools import cached_property
 from math import prod
 from typing import Any
 
@@ -13,6 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+
+from ..feature_maps import MapName
 
 Stride = tuple[float, ...]
 """Input voxels per voxel of a feature map, per axis."""
@@ -52,34 +55,35 @@ class Node:
     """Whether it was sampled at places that the network computed from the image."""
 
 
-@dataclass(frozen=True)
-class Sighting:
-    """A tensor that a module takes or gives: a place where a hook can read it."""
-
-    module: str
-    call: int
-    at_input: bool
-    node: int
-
-
 @dataclass
 class Recording:
-    """All nodes in order of execution (node 0 is the image), where modules show them, the output's nodes, the image.
+    """A recorded run.
 
-    Where the network failed, `error` says how, and the output is what it had last.
+    Attributes
+    ----------
+    image : B×C×*size.
+    nodes : in order of execution; node 0 is the image.
+    seen : the node that each module took or gave, where a hook can read it.
+    calls : how often each module was called.
+    outputs : the network's output, or what it had last where it failed.
+    error : how it failed.
     """
 
-    nodes: list[Node]
-    sightings: list[Sighting]
-    outputs: tuple[int, ...]
     image: Tensor
-    calls: dict[str, int] = field(default_factory=dict)
-    error: Exception | None = None
+    nodes: list[Node]
+    seen: dict[MapName, int]
+    calls: dict[str, int]
+    outputs: tuple[int, ...]
+    error: Exception | None
 
-    @property
-    def finished(self) -> set[str]:
-        """Names of the modules that gave something computed from the image."""
-        return {seen.module for seen in self.sightings if not seen.at_input}
+    @cached_property
+    def names(self) -> dict[int, str]:
+        """Each node that a module shows, named by the outermost that gives it, else by the outermost that takes it."""
+        best: dict[int, MapName] = {}
+        for name, node in self.seen.items():
+            if name.module and (node not in best or _farther_out(name) < _farther_out(best[node])):
+                best[node] = name
+        return {node: name.spell(self.calls[name.module] > 1) for node, name in best.items()}
 
 
 class _Recorder(TorchDispatchMode):
@@ -227,6 +231,10 @@ class _Recorder(TorchDispatchMode):
         return None
 
 
+def _farther_out(name: MapName) -> tuple[bool, int]:
+    return name.at_input, name.module.count(".")
+
+
 def _storage(tensor: Tensor) -> int:
     return tensor.untyped_storage()._cdata
 
@@ -274,13 +282,13 @@ def _leaves(output: Any) -> list[Any]:
     return [output]
 
 
-def record(cnn: nn.Module, image: Tensor, allow_failure: bool = False) -> Recording:
-    """Run `cnn` once on B×C×*size and record what happens. Leaves no hook; modes and buffers are the caller's care.
+def record(cnn: nn.Module, image: Tensor) -> Recording:
+    """Run `cnn` once on B×C×*size and record what happens, its failure too.
 
-    Any exception of the network passes through, or, with `allow_failure`, is the recording's `error`.
+    Leaves no hook; modes and buffers are the caller's care.
     """
     recorder = _Recorder(image)
-    sightings: list[Sighting] = []
+    seen: dict[MapName, int] = {}
     calls: dict[str, int] = {}
     entered: dict[str, list[int]] = {}
     handles = []
@@ -288,7 +296,7 @@ def record(cnn: nn.Module, image: Tensor, allow_failure: bool = False) -> Record
     def see(name: str, call: int, at_input: bool, value: Any) -> None:
         node = recorder.node_of(value) if isinstance(value, Tensor) else None
         if node is not None:
-            sightings.append(Sighting(name, call, at_input, node))
+            seen[MapName(name, call, at_input)] = node
 
     def watch(name: str, module: nn.Module) -> None:
         def enter(_: nn.Module, inputs: tuple[Any, ...]) -> None:
@@ -310,10 +318,8 @@ def record(cnn: nn.Module, image: Tensor, allow_failure: bool = False) -> Record
             output = cnn(image)
         outputs = tuple(node for node in (recorder.node_of(t) for t in _main_output(output)) if node is not None)
     except Exception as failure:
-        if not allow_failure:
-            raise
         error, outputs = failure.with_traceback(None), recorder.latest  # a traceback would keep all maps alive
     finally:
         for handle in handles:
             handle.remove()
-    return Recording(recorder.nodes, sightings, outputs, image, calls, error)
+    return Recording(image, recorder.nodes, seen, calls, outputs, error)

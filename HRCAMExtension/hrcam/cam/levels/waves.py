@@ -29,7 +29,7 @@ _BASE = 0.7
 _TEXTURE = 0.1
 """How much places of that image differ: one of a single value could not be standardized within the network."""
 
-_HEIGHT = 0.02
+HEIGHT = 0.02
 """Of a wave: so low that activations answer in proportion."""
 
 _NORMS = frozenset({
@@ -80,13 +80,13 @@ def _images(like: Tensor) -> Iterator[Tensor]:
     signs = torch.randint(2, like.shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
     still = _BASE + _TEXTURE * signs.to(like)
     yield still
-    yield still + _HEIGHT
+    yield still + HEIGHT
     for axis in range(2, like.ndim):
         n = like.shape[axis]
         phase = 2 * math.pi * torch.arange(n, dtype=like.dtype, device=like.device) / n
         phase = phase.view([-1 if a == axis else 1 for a in range(like.ndim)])
-        yield still + _HEIGHT * phase.cos()
-        yield still + _HEIGHT * phase.sin()
+        yield still + HEIGHT * phase.cos()
+        yield still + HEIGHT * phase.sin()
 
 
 def _signed(answers: Answers, raised: npt.NDArray[np.float64], axis: int) -> Answers:
