@@ -1,7 +1,7 @@
 """Wrap CNNs of other libraries, with random weights, and write for each its levels or why it was refused.
 
     python Testing/bench/wrapping.py --out networks.jsonl [NAME …]
-    python Testing/bench/wrapping.py --table networks.jsonl
+    python Testing/bench/wrapping.py --page networks.jsonl > docs/networks.md
 
 Names are as in training's configuration: ``torchvision.resnet18``, ``timm.dla34``, ``monai.DenseNet121``; the list
 is in ``wrapping.txt``. What is in the file already is not run again; a library that is not installed is passed over.
@@ -11,6 +11,7 @@ import argparse
 import gc
 import importlib
 import json
+import statistics
 import subprocess
 import time
 import warnings
@@ -67,35 +68,53 @@ def wrap(name):
     return {"network": name, "seconds": round(time.process_time() - start, 2), **found}
 
 
-def commit():
-    """The commit that is run, marked where files differ from it."""
-    command = ["git", "describe", "--always", "--dirty", "--exclude", "*"]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+def code():
+    """What was run: git's name of the folder of the search in the last commit, the same in every commit that has it."""
+    folder = "HRCAMExtension/hrcam/cam"
+    changed = subprocess.run(["git", "diff", "--quiet", "HEAD", "--", folder], check=False).returncode
+    named = subprocess.run(
+        ["git", "rev-parse", "--short", f"HEAD:{folder}"], capture_output=True, text=True, check=True
+    )
+    return named.stdout.strip() + "-changed" * bool(changed)
 
 
-def table(path):
-    """The rows of a file as a table in Markdown."""
-    rows = [json.loads(line) for line in path.read_text().splitlines()]
-    wrapped = [row for row in rows if "levels" in row]
-    commits = ", ".join(sorted({row["commit"] for row in rows}))
-    seconds = sum(row["seconds"] for row in rows)
-    print(f"{len(wrapped)} of {len(rows)} networks are wrapped, in {seconds:.0f} s of one core; commit {commits}.\n")
-    print("| network | levels | strides, or why it is refused | s |\n|---|---|---|---|")
+PAGE = """# Networks of other libraries
+
+What `HRCAM(network, 2)` makes of CNNs of torchvision, timm and MONAI with random weights: its levels by their strides
+in voxels of the image, or why it is refused. Seconds are processor time of wrapping, on one core of a busy machine.
+Printed by `python Testing/bench/wrapping.py --page`; what was run is {codes}, which
+`git rev-parse --short COMMIT:HRCAMExtension/hrcam/cam` gives for its commits.
+
+{wrapped} of {all} networks are wrapped, in {seconds:.0f} s; the middle one takes {middle:.2f} s.
+
+| network | levels | strides, or why it is refused | s |
+|---|---|---|---|
+"""
+
+
+def page(paths):
+    """The rows of files as a page in Markdown."""
+    rows = [json.loads(line) for path in paths for line in path.read_text().splitlines()]
+    rows.sort(key=lambda row: row["network"].lower())
+    seconds = [row["seconds"] for row in rows]
+    counts = {"wrapped": sum("levels" in row for row in rows), "all": len(rows)}
+    codes = ", ".join(sorted({row["code"] for row in rows}))
+    print(PAGE.format(codes=codes, seconds=sum(seconds), middle=statistics.median(seconds), **counts), end="")
     for row in rows:
         strides = (" ".join("×".join(f"{s:g}" for s in dict.fromkeys(stride)) for *_, stride in row["levels"])
                    if "levels" in row else row["refused"])  # fmt: skip
-        print(f"| {row['network']} | {len(row.get('levels', []))} | {strides} | {row['seconds']:.1f} |")
+        print(f"| {row['network']} | {len(row.get('levels', []))} | {strides} | {row['seconds']:.2f} |")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", help="networks; all where none is named")
     parser.add_argument("--out", type=Path, help="file of JSON lines to add to")
-    parser.add_argument("--table", type=Path, help="print such a file as a table, and run nothing")
+    parser.add_argument("--page", type=Path, nargs="+", help="print such files as a page, and run nothing")
     parser.add_argument("--limit", type=float, default=180, help="start no further network after so many seconds")
     options = parser.parse_args()
-    if options.table:
-        return table(options.table)
+    if options.page:
+        return page(options.page)
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     known = options.out.read_text().splitlines() if options.out and options.out.exists() else []
@@ -106,7 +125,7 @@ def main():
             print("more is left: run this again")
             break
         try:
-            row = {**wrap(name), "commit": commit()}
+            row = {**wrap(name), "code": code()}
         except ImportError as error:
             print(f"{name}: {error}")
             continue
