@@ -1,4 +1,4 @@
-"""Random valid DICOM: whatever the orientation, order, scale, sign and coding, values and places are pydicom's."""
+"""Random valid DICOM: whatever orientation, order, scale, sign, coding and padding, values and places are pydicom's."""
 
 import io
 import shutil
@@ -37,6 +37,8 @@ def recipes(draw):
         "spacing": draw(st.lists(st.floats(0.4, 3), min_size=3, max_size=3)),
         "scales": draw(st.lists(st.tuples(st.floats(0.01, 10), st.floats(-500, 500)), min_size=count, max_size=count)),
         "syntax": syntax, "enhanced": draw(st.booleans()),
+        "photometric": draw(st.sampled_from(["MONOCHROME2", "MONOCHROME2", "MONOCHROME1"])),
+        "padding": draw(st.sampled_from([None, None, "lowest", "highest", "range"])),
     }
 
 
@@ -45,6 +47,28 @@ def stored_values(recipe):
     low, high = (-(1 << recipe["bits"] - 1), 1 << recipe["bits"] - 1) if recipe["signed"] else (0, 1 << recipe["bits"])
     kind = f"{'i' if recipe['signed'] else 'u'}{1 if recipe['bits'] == 8 else 2}"
     return np.random.default_rng(recipe["seed"]).integers(low, high, (len(recipe["order"]), 10, 11)).astype(kind)
+
+
+def padding_of(recipe):
+    """Lowest and highest stored value that fills what was not scanned, or None."""
+    low, high = (-(1 << recipe["bits"] - 1), (1 << recipe["bits"] - 1) - 1) if recipe["signed"] \
+        else (0, (1 << recipe["bits"]) - 1)
+    third = (high - low) // 3
+    return {None: None, "lowest": (low, low), "highest": (high, high), "range": (low, low + third)}[recipe["padding"]]
+
+
+def expected_values(array, scales, recipe):
+    """Values that stored ones mean by each frame's (slope, intercept), turned over and padded as the recipe has it."""
+    turned = array.astype(np.float64)
+    if recipe["photometric"] == "MONOCHROME1":
+        turned = (-1 if recipe["signed"] else (1 << recipe["bits"]) - 1) - turned
+    values = np.stack([one * slope + intercept for one, (slope, intercept) in zip(turned, scales, strict=True)])
+    ends = padding_of(recipe)
+    if ends is not None:
+        padded = (array >= ends[0]) & (array <= ends[1])
+        if padded.any() and not padded.all():
+            values[padded] = values[~padded].min()
+    return values
 
 
 def coded(array, syntax, folder):
@@ -66,6 +90,11 @@ def describe(made, recipe, array, folder):
     allocated = 8 * array.dtype.itemsize
     made.BitsAllocated, made.BitsStored, made.HighBit = allocated, recipe["bits"], recipe["bits"] - 1
     made.PixelRepresentation, syntax = int(recipe["signed"]), recipe["syntax"]
+    made.PhotometricInterpretation = recipe["photometric"]
+    ends = padding_of(recipe)
+    for tag, value in zip((0x00280120, 0x00280121), ends or (), strict=False):
+        if tag == 0x00280120 or recipe["padding"] == "range":
+            made.add_new(tag, "SS" if recipe["signed"] else "US", value)
     made.NumberOfFrames, made.Rows, made.Columns = array.shape
     made.file_meta.TransferSyntaxUID = uids.ExplicitVRLittleEndian if syntax == uids.RLELossless else syntax
     if syntax in CODED:
@@ -151,14 +180,16 @@ def test_a_random_series_is_read_as_pydicom_reads_it(recipe):
             volume = read_volume(given_path)
             assert volume.array.shape == array.shape and volume.notes == ()
             seen = set()
-            for stored, (position, axes, (down, across), slope, intercept, values) in zip(array, slices, strict=True):
+            wanted = expected_values(array, [one[3:5] for one in slices], recipe)
+            for stored, meant, (position, axes, (down, across), _, _, values) in zip(
+                    array, wanted, slices, strict=True):
                 i, j, k = volume.geometry.lps_to_ijk[:3] @ [*position, 1]
                 assert np.allclose([i, j, k - round(k)], 0, atol=1e-4)
                 corner = volume.geometry.points_to_lps((10, 9, round(k)))
                 assert np.allclose(corner, position + 10 * across * axes[0] + 9 * down * axes[1], atol=1e-4)
                 if values is not None:
                     assert np.array_equal(values, stored)
-                assert np.allclose(volume.array[round(k)], stored * slope + intercept, rtol=1e-6, atol=1e-3)
+                assert np.allclose(volume.array[round(k)], meant, rtol=1e-6, atol=1e-3)
                 seen.add(round(k))
             assert seen == set(range(len(array)))
     finally:
