@@ -78,6 +78,7 @@ class Report:
     def __init__(self, cases: Sequence[Case]) -> None:
         self.cases = cases
         self.problems: list[str] = []
+        self.untried: list[str] = []
         self.parts: list[str] = []
 
     def matching(self, row: Row) -> list[Case]:
@@ -94,6 +95,9 @@ class Report:
         filled, total = [], 0
         for row in rows:
             found = self.matching(row)
+            if not found:
+                self.untried.append(row.tried)
+                continue
             number = sum(count(case) for case in found if case.outcome != "skipped")
             total += number
             filled.append((row.tried, f"{number:,}", outcome_of(found, row.outcome)))
@@ -178,6 +182,12 @@ class Report:
             ("Tests", "Passed", "Failed", "Skipped"),
             [(f"{len(self.cases):,}", f"{counts['passed']:,}", f"{counts['failed']:,}", f"{counts['skipped']:,}")]))
 
+    def missing(self) -> None:
+        """What the catalog has, and no test of this run."""
+        if self.untried:
+            self.parts.append("## Not tried in this run\n\nThe run was of a part of the tests, and had none of these: "
+                              + "; ".join(self.untried) + ".")
+
     def text(self) -> str:
         """The document."""
         head = ("# Reliability\n\nWhat was tried to make HR-CAM fail, and what came of it. This page is written by "
@@ -203,6 +213,7 @@ def build(
     report.mutants(mutants)
     report.coverage(coverage)
     report.totals()
+    report.missing()
     return report
 
 

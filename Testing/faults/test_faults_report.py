@@ -54,6 +54,14 @@ def test_a_failure_is_in_the_page_and_in_the_exit_code(tmp_path, cases, capsys):
     assert capsys.readouterr().err.count("failed") == 2
 
 
+def test_what_a_part_of_the_tests_had_not_is_named_and_no_row(tmp_path, cases, capsys):
+    assert reliability.main([str(junit(tmp_path / "run.xml", cases[1:])), "--out", str(tmp_path / "page.md")]) == 1
+    text = (tmp_path / "page.md").read_text(encoding="utf-8")
+    assert text.count(FAULTS[0].tried) == 1
+    assert FAULTS[0].tried in text.partition("## Not tried in this run")[2]
+    assert "no test of" in capsys.readouterr().err
+
+
 def test_what_was_not_possible_on_a_machine_is_said_and_not_counted(tmp_path, cases):
     cases[0] = (*cases[0][:2], injected(50) + "<skipped/>")
     assert reliability.main([str(junit(tmp_path / "run.xml", cases)), "--out", str(tmp_path / "page.md")]) == 0

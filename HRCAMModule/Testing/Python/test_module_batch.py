@@ -106,6 +106,22 @@ def test_a_file_of_a_finished_case_that_is_missing_is_written_again(batch, scans
     assert rows(output)["ill"]["status"] == "kept"
 
 
+def test_dicom_of_a_dicom_scan_and_of_any_other(batch, scans, tmp_path, blob_volume):
+    pydicom = pytest.importorskip("pydicom")
+    pytest.importorskip("highdicom")
+    from dicom_series import write_series
+
+    write_series(tmp_path / "series", blob_volume((40, 44, 12), (1.1, 0.9, 3.5)))
+    output = tmp_path / "out"
+    code = batch.main(["--input", str(tmp_path / "series"), str(scans / "ill.nrrd"), "--output", str(output),
+                       "--model", "bright-blob", "--no-overview", "--dicom"])
+    assert code == 0
+    for end in ("levels_seg", "map_pm", "regions_sr", "regions_seg"):
+        derived, own = sorted((pydicom.dcmread(path) for path in output.glob(f"*_{end}.dcm")),
+                              key=lambda one: str(one.PatientID))
+        assert own.PatientID == "made-1" and derived.PatientID.startswith("HRCAM-")
+
+
 def test_what_dicom_and_places_need_is_installed_on_request_or_named(batch, scans, tmp_path, monkeypatch, capsys):
     import slicer
     from HRCAMModuleLib import dependencies
