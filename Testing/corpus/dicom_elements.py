@@ -271,3 +271,9 @@ def dicom_element_cut_in_its_length(folder: Path) -> Path:
 @kind("its transfer syntax is missing")
 def dicom_without_transfer_syntax(folder: Path) -> Path:
     return replace(one_slice(folder), b"\x02\x00\x10\x00UI", b"\x02\x00\x13\x00UI")
+
+
+@kind(None)
+def dicom_class_with_a_wrong_letter(folder: Path) -> Path:
+    """No class is known by it: what has pixels is an image."""
+    return replace(one_slice(folder), b"1.2.840.10008.5.1.4.1.1.4", b"1.2.84:.10008.5.1.4.1.1.4")

@@ -110,7 +110,7 @@ def _read(file: BinaryIO, begin: str, everything: bool) -> Dataset:
         return pydicom.dcmread(file, force=True, defer_size=deferred, specific_tags=tags)
     file.seek(132)
     meta = read_dataset(file, False, True, stop_when=lambda tag, *_: tag.group != 2)
-    syntax = UID(meta.get("TransferSyntaxUID", ""))
+    syntax = uid(meta.get("TransferSyntaxUID", ""))
     if not syntax:
         raise _DamagedError("its transfer syntax is missing")
     content: BinaryIO = file
@@ -136,8 +136,13 @@ def syntax_of(dataset: Dataset) -> UID:
     """Transfer syntax; that of files without a header of their own is implicit or explicit as pydicom found it."""
     stated = text(dataset.file_meta, "TransferSyntaxUID")
     if stated:
-        return UID(stated)
+        return uid(stated)
     return pydicom.uid.ImplicitVRLittleEndian if dataset.original_encoding[0] else pydicom.uid.ExplicitVRLittleEndian
+
+
+def uid(value: str) -> UID:
+    """A UID as it stands there: pydicom remarks on those that break the standard."""
+    return UID(value, pydicom.config.IGNORE)
 
 
 def text(dataset: Dataset | None, keyword: str) -> str:

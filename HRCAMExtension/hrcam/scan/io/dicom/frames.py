@@ -14,7 +14,7 @@ from pydicom.uid import UID, ExplicitVRBigEndian
 from ....errors import InputError
 from ....words import shown
 from ..damage import damaged
-from .dataset import FALSE_LENGTH, PIXEL_ELEMENTS, items, number, numbers, read_header, syntax_of, text, whole
+from .dataset import FALSE_LENGTH, PIXEL_ELEMENTS, items, number, numbers, read_header, syntax_of, text, uid, whole
 from .private import b_value, slices_in_mosaic
 
 Numbers = tuple[float, ...]
@@ -140,7 +140,7 @@ def read_entry(path: Path) -> Entry | None:
 def _is_image(dataset: Dataset) -> bool:
     """By the name of its class: segmentations, doses, parametric maps and spectra have pixels too, but are no scans."""
     for stated in (text(dataset.file_meta, "MediaStorageSOPClassUID"), text(dataset, "SOPClassUID")):
-        keyword = UID(stated).keyword
+        keyword = uid(stated).keyword
         if keyword:
             return "ImageStorage" in keyword
     return _pixel_element(dataset) is not None and whole(dataset, "Rows") > 0
@@ -301,7 +301,7 @@ def _film(file: ImageFile, dataset: Dataset) -> Iterator[Frame]:
     axes = numbers(place, "ImageOrientationPatient", 6) or numbers(dataset, "ImageOrientationPatient", 6)
     origin = numbers(place, "ImagePositionPatient", 3) or numbers(dataset, "ImagePositionPatient", 3)
     distance = number(dataset, "SpacingBetweenSlices")
-    capture = "SecondaryCapture" in UID(text(dataset, "SOPClassUID")).keyword
+    capture = "SecondaryCapture" in uid(text(dataset, "SOPClassUID")).keyword
     slope, intercept = _scale(dataset)
     spacing = _pair(numbers(dataset, "PixelSpacing", 2))
     turned = np.array(axes or (1, 0, 0, 0, 1, 0))
