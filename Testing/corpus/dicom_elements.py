@@ -21,7 +21,7 @@ from pydicom.uid import (
 )
 
 from .dicom import Change, series
-from .kinds import cut, head, image, kind, replace
+from .kinds import SPACING, cut, head, image, kind, replace
 
 UNDEFINED = b"\xff\xff\xff\xff"
 ITEM, ITEM_END, SEQUENCE_END = b"\xfe\xff\x00\xe0", b"\xfe\xff\x0d\xe0" + bytes(4), b"\xfe\xff\xdd\xe0" + bytes(4)
@@ -277,3 +277,48 @@ def dicom_without_transfer_syntax(folder: Path) -> Path:
 def dicom_class_with_a_wrong_letter(folder: Path) -> Path:
     """No class is known by it: what has pixels is an image."""
     return replace(one_slice(folder), b"1.2.840.10008.5.1.4.1.1.4", b"1.2.84:.10008.5.1.4.1.1.4")
+
+
+def _odd(name: str, change: Change) -> None:
+    """A good series that a reader may stumble over."""
+    def make(folder: Path) -> Path:
+        return series(folder / "series", change)
+
+    make.__name__ = f"dicom_{name}"
+    kind(None)(make)
+
+
+def spacing_with_comma(one: FileDataset, index: int) -> None:
+    """As programs of some countries write it."""
+    across, down = (f"{length:g}".replace(".", ",") for length in SPACING[:2])
+    one.add_new(0x00280030, "LO", f"{down}\\{across}")
+    one[0x00280030].VR = "CS"
+
+
+def stored_high(one: FileDataset, index: int) -> None:
+    """Twelve bits in the upper part of sixteen."""
+    one.BitsStored, one.HighBit, one.PixelRepresentation = 12, 15, 0
+    one.PixelData = (head()[index].astype("<u2") << 4).tobytes()
+
+
+def of_32_bits(one: FileDataset, index: int) -> None:
+    one.BitsAllocated, one.BitsStored, one.HighBit = 32, 32, 31
+    one.PixelData = head()[index].astype("<i4").tobytes()
+
+
+def of_floats(one: FileDataset, index: int) -> None:
+    one.FloatPixelData, one.BitsAllocated = head()[index].astype("<f4").tobytes(), 32
+    del one.PixelData
+
+
+def a_little_off(one: FileDataset, index: int) -> None:
+    """Positions rounded to hundredths of a millimeter."""
+    one.ImagePositionPatient = [-70.5 + 0.004 * (index % 2), -90.25, -50 + 9 * index + 0.004 * (index % 3)]
+
+
+ODD = {"spacing_with_comma": spacing_with_comma, "stored_in_high_bits": stored_high, "of_32_bits": of_32_bits,
+       "of_floats": of_floats, "positions_a_little_off": a_little_off}
+"""Name to the change of a series that holds the same head."""
+
+for _name, _change in ODD.items():
+    _odd(_name, _change)

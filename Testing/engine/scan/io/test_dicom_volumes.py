@@ -4,6 +4,7 @@ import numpy as np
 import pydicom
 import pytest
 from corpus.dicom import MAKERS, series, slice_file, weighted
+from corpus.dicom_elements import ODD
 from corpus.dicom_enhanced import enhanced, items, saved, scaled, volumes
 from corpus.dicom_objects import OBJECTS, palette, three_planes, write_object, ybr
 from corpus.kinds import SPACING, head
@@ -148,6 +149,13 @@ def test_a_missing_end_shows_in_the_numbers_of_the_others(tmp_path):
     (note,) = read_volume(made).notes
     assert "states 10 images of this acquisition, 9 are there" in note
     assert read_volume(series(tmp_path / "whole", change)).notes == ()
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_odd_ways_to_write_a_head_are_the_same_head(tmp_path, name):
+    volume = read_volume(KINDS[f"dicom_{name}"].make(tmp_path))
+    assert np.array_equal(volume.array, head()[:10]) and volume.spacing_known
+    assert volume.geometry.spacing == pytest.approx(SPACING, abs=0.005)
 
 
 @pytest.mark.parametrize("padding", [-2000, 32767])

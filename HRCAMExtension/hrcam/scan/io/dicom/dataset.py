@@ -155,12 +155,16 @@ def text(dataset: Dataset | None, keyword: str) -> str:
 
 
 def numbers(dataset: Dataset | None, keyword: str, count: int) -> tuple[float, ...] | None:
-    """``count`` finite numbers; None where the element is absent or holds anything else."""
+    """``count`` finite numbers; None where the element is absent or holds anything else.
+
+    Some writers put a decimal comma, which is nothing else in DICOM.
+    """
     value = _value(dataset, keyword)
     if value is None or value == "":
         return None
     try:
-        found = tuple(float(one) for one in (value if _is_several(value) else [value]))
+        found = tuple(float(one.replace(",", ".") if isinstance(one, str) else one)
+                      for one in (value if _is_several(value) else [value]))
     except (TypeError, ValueError):
         return None
     return found if len(found) == count and all(map(math.isfinite, found)) else None
