@@ -183,9 +183,9 @@ class Report:
             [(f"{len(self.cases):,}", f"{counts['passed']:,}", f"{counts['failed']:,}", f"{counts['skipped']:,}")]))
 
     def missing(self) -> None:
-        """What the catalog has, and no test of this run."""
+        """What the catalog has, and this run has not."""
         if self.untried:
-            self.parts.append("## Not tried in this run\n\nThe run was of a part of the tests, and had none of these: "
+            self.parts.append("## Not tried in this run\n\nThe run was of a part of the tests. It left out: "
                               + "; ".join(self.untried) + ".")
 
     def text(self) -> str:
@@ -213,6 +213,8 @@ def build(
     report.mutants(mutants)
     report.coverage(coverage)
     report.totals()
+    report.untried += [what for what, path in (("a soak", soak), ("mutants of the source", mutants),
+                                               ("the lines that tests run", coverage)) if path is None]
     report.missing()
     return report
 
