@@ -29,6 +29,12 @@ def cohort(
     permutations: Annotated[
         int, typer.Option(min=0, help="Relabelings of the test of group difference; 0 leaves it out.")
     ] = 1000,
+    jobs: Annotated[
+        int, typer.Option("--jobs", "-j", min=1, help="Processes that read maps (needs Dask if more than 1).")
+    ] = 1,
+    scheduler: Annotated[
+        str | None, typer.Option(help="Use this Dask cluster, for example tcp://host:8786, instead of --jobs.")
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier summary.")] = False,
     quiet: given.Quiet = False,
 ) -> None:
@@ -46,7 +52,7 @@ def cohort(
     console, errors = Console(quiet=quiet, highlight=False), Console(stderr=True, highlight=False, soft_wrap=True)
     with ProgressBar(errors, "Cohort", quiet) as progress:
         found = summarize_cohort(results, groups, space.value, permutations,
-                                 lambda done, total: progress("Adding maps", done / total))
+                                 lambda done, total: progress("Adding maps", done / total), jobs, scheduler)
         files = write_cohort(found, out, overwrite)
     for note in found.notes:
         console.print(f"Note: {note}", markup=False)

@@ -18,10 +18,15 @@ from ..errors import InputError
 from ..output.writers import RESULT_SUFFIX
 from ..run.result import FloatArray
 from ..scan.geometry import LPS_TO_RAS, Geometry
+from ..scan.io.formats import stem_of
 from ..words import shown
 
 FEWEST = 2
 """Cases a group needs: of one nothing varies."""
+
+
+_COLUMNS = (("case", "group"), ("path", "label"))
+"""Of a table of groups: case and group."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,10 +52,10 @@ class Member:
 
     @property
     def template_to_scan(self) -> Matrix | None:
-        """4x4, LPS mm, where its places were named; None where they were not."""
+        """4x4, LPS mm, where the scan was brought to the template; None where it was not."""
         record = self.document["provenance"].get("place")
         named = record and all(region.get("place") for region in self.document["regions"])
-        if not named or not self.document["regions"]:
+        if not named:
             return None
         return np.asarray(LPS_TO_RAS @ np.asarray(record["template_to_scan_ras"], np.float64) @ LPS_TO_RAS)
 
@@ -69,6 +74,9 @@ class Member:
 def read_groups(table: Path) -> dict[str, str]:
     """Case to group from a CSV table with the columns ``case`` and ``group``.
 
+    A table of images as ``hrcam simulate`` writes and ``hrcam train`` reads it is taken too: the case is the name of
+    the file in ``path``, without its end, and its group the ``label``.
+
     Raises ``InputError`` where it cannot be read, or a case stands twice with different groups.
     """
     try:
@@ -76,12 +84,14 @@ def read_groups(table: Path) -> dict[str, str]:
             rows = list(csv.DictReader(stream))
     except (OSError, UnicodeDecodeError, csv.Error):
         raise InputError(f'The table "{shown(table)}" cannot be read.', "Give a CSV file in UTF-8.") from None
-    if not rows or not {"case", "group"} <= set(rows[0]):
+    columns = next((pair for pair in _COLUMNS if rows and set(pair) <= set(rows[0])), None)
+    if columns is None:
         raise InputError(f'The table "{shown(table)}" has no columns "case" and "group".',
                          "Write one row a case: its name, as in the results, and its group.")
     groups: dict[str, str] = {}
     for row in rows:
-        case, group = (row["case"] or "").strip(), (row["group"] or "").strip()
+        case, group = ((row[column] or "").strip() for column in columns)
+        case = case if columns[0] == "case" else stem_of(Path(case))
         if not case or not group:
             continue
         if groups.setdefault(case, group) != group:

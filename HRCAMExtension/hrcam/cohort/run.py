@@ -18,8 +18,9 @@ from ..errors import InputError
 from ..run.result import FloatArray
 from ..scan.geometry import Geometry
 from ..version import __version__
+from .carry import carry_cases
 from .cases import Member, find_members, read_groups
-from .maps import MNI, OWN, GroupMaps, common_grid, on_grid, welch_t
+from .maps import MNI, OWN, GroupMaps, common_grid, welch_t
 from .statistics import Separation, permutation_p, separation
 
 TESTED_VOXELS = 20_000
@@ -75,7 +76,8 @@ class Cohort:
 
 
 def summarize_cohort(
-    results: Path, table: Path, space: str = MNI, permutations: int = 1000, progress: Progress | None = None
+    results: Path, table: Path, space: str = MNI, permutations: int = 1000, progress: Progress | None = None,
+    jobs: int = 1, scheduler: str | None = None,
 ) -> Cohort:
     """Read the results of a batch and compare the groups of a table.
 
@@ -88,10 +90,12 @@ def summarize_cohort(
     space : "mni" (results of ``--place``), or "own": all scans lie in one space already.
     permutations : relabelings of the test; 0 leaves it out.
     progress : told (cases done, cases in all).
+    jobs, scheduler : where maps are brought to the common grid, see `carry_cases`.
 
     Raises
     ------
     InputError : see `find_members`; or no case has a known place.
+    OutputError : see `carry_cases`.
     """
     members, notes = find_members(results, read_groups(table))
     grid = common_grid(members, space)
@@ -101,8 +105,8 @@ def summarize_cohort(
     with tempfile.TemporaryFile() as file:
         blocks = np.memmap(file, np.float32, "w+", shape=(len(members), 2, int(np.prod(_shape(grid, factor)))))  # type: ignore[call-overload]
         used: list[int] = []
-        for number, member in enumerate(members):
-            found = on_grid(member, grid, space)
+        for number, (member, found) in enumerate(
+                zip(members, carry_cases(members, grid, space, jobs, scheduler), strict=True)):
             if found is not None:
                 evidence, covered = found
                 threshold = member.document["evidence_levels"][0]["threshold"]

@@ -105,23 +105,31 @@ def _change(
     covered = bool(where.any()) and seen.sum() >= LEAST_COVERED * where.sum()
     strongest = max(after or before, key=lambda region: region.peak)
     return RegionChange(
-        0, _call(before, after, growth, peak_e, peak_l, covered, limits), match.earlier, match.later, volume_e,
-        volume_l, growth, peak_e, peak_l,
+        0, call_of(bool(before), bool(after), growth, peak_e, peak_l, covered, limits), match.earlier, match.later,
+        volume_e, volume_l, growth, peak_e, peak_l,
         float((dates.later_map[seen] - dates.earlier_map[seen]).mean(dtype=np.float64)) if seen.any() else 0.0,
         match.overlap, strongest.peak_ras, strongest.plane, strongest.slice_index, strongest.place,
     )
 
 
-def _call(
-    before: Sequence[Region], after: Sequence[Region], growth: float, peak_e: float | None, peak_l: float | None,
-    covered: bool, limits: Repeatability,
+def call_of(
+    before: bool, after: bool, growth_mm: float, peak_earlier: float | None, peak_later: float | None, covered: bool,
+    limits: Repeatability,
 ) -> str:
+    """The call of a region that is there earlier, later or both; key of `CALLS`.
+
+    Parameters
+    ----------
+    growth_mm : of the diameter.
+    peak_earlier, peak_later : highest evidence at the region's place.
+    covered : whether the other scan shows that place.
+    """
     if before and after:
-        return STABLE if abs(growth) <= limits.diameter_mm else GROWING if growth > 0 else SHRINKING
+        return STABLE if abs(growth_mm) <= limits.diameter_mm else GROWING if growth_mm > 0 else SHRINKING
     if not covered:
         return NOT_COVERED
-    if peak_e is not None and peak_l is not None and min(peak_e, peak_l) > 0 \
-            and abs(math.log(peak_l / peak_e)) <= limits.log_peak:
+    if peak_earlier is not None and peak_later is not None and min(peak_earlier, peak_later) > 0 \
+            and abs(math.log(peak_later / peak_earlier)) <= limits.log_peak:
         return STABLE
     return NEW if after else RESOLVED
 

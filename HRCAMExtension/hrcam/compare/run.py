@@ -26,6 +26,7 @@ from .changes import Dates, RegionChange, call_changes
 from .comparison import Comparison
 from .matching import Numbers, match_regions, numbered
 from .repeatability import measure_repeatability
+from .withheld import marked_again, only
 
 SHARED, GIVEN = "shared frame of reference", "given"
 
@@ -92,6 +93,7 @@ def compare(
     with clock.stage("Comparing"):
         report("Comparing", 0.95)
         there = alignment.later_to_earlier
+        found = _with_withheld(found, earlier, later, there, options.minimum_region_ml, warnings)
         if options.place:
             found = _with_places(found, later, there, warnings)
         dates = _on_later_grid(earlier, later, *found, there)
@@ -165,6 +167,28 @@ def _localize_both(
                 again = localize(volume, bundle, asked, cancelled=cancelled)
                 found[n] = _withhold(again) if found[n].withheld else again
     return found[0], found[1]
+
+
+def _with_withheld(
+    found: tuple[Result, Result], earlier: Volume, later: Volume, there: Matrix, minimum_ml: float, warnings: list[str]
+) -> tuple[Result, Result]:
+    """The date that is called normal with the evidence that it has where the other date has a region."""
+    normal = 0 if found[0].withheld else 1
+    if found[0].withheld == found[1].withheld or not found[1 - normal].regions:
+        return found
+    again = marked_again(found[normal], minimum_ml)
+    both = (again, found[1]) if normal == 0 else (found[0], again)
+    dates = _on_later_grid(earlier, later, *both, there)
+    matches = match_regions(dates.earlier_numbers, dates.later_numbers, later.geometry)
+    kept = {label for match in matches if match.earlier and match.later
+            for label in (match.earlier, match.later)[normal]}
+    if not kept:
+        return found
+    name, other = ("earlier", "later") if normal == 0 else ("later", "earlier")
+    warnings.append(f"The {name} scan as a whole is called normal. Its evidence counts where the {other} scan has a "
+                    "region.")
+    again = only(again, kept)
+    return (again, found[1]) if normal == 0 else (found[0], again)
 
 
 def _with_places(

@@ -31,10 +31,9 @@ _VOXELS = 5000
 def with_places(result: Result, volume: Volume) -> Result:
     """The result with the place of each region of a brain scan, or with a note why places are not known.
 
-    It never raises: a result does not depend on its places. How the scan lies to the template is in the provenance.
+    It never raises: a result does not depend on its places. How the scan lies to the template is in the provenance,
+    also where there is no region: the cases of a cohort in whom nothing is marked count in its maps too.
     """
-    if not result.regions:
-        return result
     try:
         return placed(result, to_template(volume))
     except HRCAMError as error:

@@ -96,6 +96,8 @@ def name_places(request: Mapping[str, Any], report: Reporter) -> dict[str, Any]:
         raise InputError(f'"{shown(path)}" is not a result of the worker.',
                          "Give the document that a localize request answered with.") from None
     result = Result.from_json(document, evidence, labels)
+    if not result.regions:
+        return {"places": [], "registration": None}
     report.progress("Naming places", 0.1)
     placed = with_places(result, _scan(request, "input"))
     for warning in placed.warnings[len(result.warnings):]:

@@ -1,8 +1,10 @@
-"""How right places are: `python -m hrcam_research.atlas.accuracy FOLDER_OF_LABEL_MAPS OUT.json [COUNT]`.
+"""How right places are: `python -m hrcam_research.atlas.accuracy FOLDER_OF_LABEL_MAPS OUT.json [COUNT [FIRST]]`.
 
 Each head is painted in a random pose, contrast and with or without its skull, on 256 × 256 × 24 voxels, and brought to
-the template as any scan is. The atlas is made from the other heads. Of points drawn evenly over the structures, it is
-asked whether the named structure is the right one or within 3 mm, and whether the side is wrong.
+the template as any scan is. The atlas is made from the other heads. COUNT scans from FIRST on are measured; the number
+of a scan chooses head, pose and contrast, so that limits can be chosen on some heads and judged on others. Of points
+drawn evenly over the structures, it is asked whether the named structure is the right one or within 3 mm, and whether
+the side is wrong.
 """
 
 from __future__ import annotations
@@ -57,6 +59,9 @@ def measure(head: LabeledHead, atlas: np.ndarray, seed: int) -> dict[str, Any]:
                          for place, point in zip(places, at, strict=True))),
         "wrong_side": int(sum({"left": 1, "right": -1}.get(place.side) == sides[point]
                               for place, point in zip(places, at, strict=True))),
+        # From which distance to the midline on would no side have been wrong?
+        "wrong_half_mm": sorted((round(abs(float(x)), 1) for x, point in zip(mni[:, 0], at, strict=True)
+                                 if sides[point] and np.sign(x) != sides[point]), reverse=True)[:10],
     }
     return record
 
@@ -72,12 +77,12 @@ def _points(structures: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.concatenate(chosen)
 
 
-def main(folder: str, out: str, count: str = "24") -> None:
+def main(folder: str, out: str, count: str = "24", first: str = "0") -> None:
     """Measure and write the table."""
     heads = read_labeled_heads(Path(folder))
     mapped = [in_template_space(head) for head in heads]
     records = []
-    for seed in range(int(count)):
+    for seed in range(int(first), int(first) + int(count)):
         own = seed % len(heads)
         atlas = atlas_of([one for n, one in enumerate(mapped) if n != own])
         records.append(measure(heads[own], atlas, seed))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -60,9 +60,11 @@ class FollowUp:
 
 def simulate_follow_up(
     head: Head, seed: int | Sequence[int], *, size: int = 128, spacing_mm: float = 1.7, lesions: int = 3,
-    diameter_mm: tuple[float, float] = (10.0, 20.0), style: str = "t1ce",
+    diameter_mm: tuple[float, float] = (10.0, 20.0), style: str = "t1ce", slice_mm: float = 0.0,
 ) -> FollowUp:
     """Simulate two scans of a head. The same arguments give the same scans.
+
+    With ``slice_mm`` both are stacks of axial slices of about that thickness.
 
     The head lies otherwise on the second date (turned by up to 8°, shifted by up to 8 mm), the noise is another, and so
     is the coil's sensitivity. Growing lesions grow by 40 to 80 % in diameter, shrinking ones the other way.
@@ -89,7 +91,10 @@ def simulate_follow_up(
         changes.append(LesionChange(change, *sizes, _ras(moved(inverse(there), lps))))
     look, top = random_appearance(draw, 3), float(np.percentile(scene.image, 99))
     after = carried(np.asarray(after, np.float32), geometry, geometry, there)
-    scans = [apply_appearance(image, spacing, rng, look, reference=top)
+    if slice_mm > spacing_mm:
+        look = replace(look, thick_mm=0.0)
+        (before, after), geometry = _in_slices((before, after), geometry, round(slice_mm / spacing_mm))
+    scans = [apply_appearance(image, geometry.spacing[::-1], rng, look, reference=top)
              for image, rng in ((before, first), (after, second))]
     return FollowUp(Volume(scans[0], geometry, "earlier"), Volume(scans[1], geometry, "later"), tuple(changes), there)
 
@@ -121,6 +126,18 @@ def write_follow_ups(
         writer.writeheader()
         writer.writerows(rows)
     return table
+
+
+def _in_slices(images: Sequence[Array], geometry: Geometry, count: int) -> tuple[list[Array], Geometry]:
+    """Means of ``count`` slices each; what does not fill a last one is left out."""
+    columns, rows, slices = geometry.size_ijk
+    kept = slices // count
+    thick = [image[: kept * count].reshape(kept, count, rows, columns).mean(axis=1, dtype=np.float32)
+             for image in images]
+    x, y, z = geometry.origin_lps
+    across, along, through = geometry.spacing
+    return thick, Geometry((columns, rows, kept), (x, y, z + (count - 1) / 2 * through),
+                           (across, along, count * through), geometry.direction_lps)
 
 
 def _centers(

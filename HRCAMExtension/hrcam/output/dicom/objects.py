@@ -27,16 +27,17 @@ from ...run.result import Region, Result
 from ...scan.volume import Volume
 from ..terminology import DEFAULT_TERMINOLOGY
 from .frame_order import order_upwards
+from .places import SCHEME, position_codes, side_code, structure_code
 from .references import refer
 from .source import source_of
 
 RESEARCH_USE_LABEL = "Research use only, not for diagnosis"
-_SCHEME = "99HRCAM"
-EVIDENCE = Code("evidence", _SCHEME, "Evidence for a class")
-PEAK = Code("peak-evidence", _SCHEME, "Peak evidence for a class")
-MEAN = Code("mean-evidence", _SCHEME, "Mean evidence for a class")
-REGIONS = Code("regions", _SCHEME, "Number of regions")
+EVIDENCE = Code("evidence", SCHEME, "Evidence for a class")
+PEAK = Code("peak-evidence", SCHEME, "Peak evidence for a class")
+MEAN = Code("mean-evidence", SCHEME, "Mean evidence for a class")
+REGIONS = Code("regions", SCHEME, "Number of regions")
 UNITLESS = Code("1", "UCUM", "no units")
+_MILLIMETER = Code("mm", "UCUM", "millimeter")
 _VOLUME, _MILLILITER = Code("118565006", "SCT", "Volume"), Code("mL", "UCUM", "milliliter")
 _ARTIFICIAL_INTELLIGENCE = Code("123109", "DCM", "Artificial Intelligence")
 _FIRST_SERIES_NUMBER = 9000
@@ -177,12 +178,17 @@ class DicomObjects:
     def _group(self, region: Region) -> Any:
         hd = self._hd
         _, kind = _terms(self._result)
-        measured = ((_VOLUME, region.volume_ml, _MILLILITER), (PEAK, region.peak, UNITLESS),
-                    (MEAN, region.mean, UNITLESS))
+        measured = [(_VOLUME, region.volume_ml, _MILLILITER), (PEAK, region.peak, UNITLESS),
+                    (MEAN, region.mean, UNITLESS)]
+        sites = None
+        if region.place is not None:
+            sites = [hd.sr.FindingSite(structure_code(region.place), laterality=side_code(region.place))]
+            measured += [(name, value, _MILLIMETER)
+                         for name, value in zip(position_codes(), region.place.mni_ras, strict=True)]
         return hd.sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
             tracking_identifier=hd.sr.TrackingIdentifier(self._tracks[region.label], f"Region {region.label}"),
             referenced_segment=self._segment(region.label), finding_type=kind,
-            algorithm_id=self._algorithm(f"evidence level {region.level}"),
+            algorithm_id=self._algorithm(f"evidence level {region.level}"), finding_sites=sites,
             measurements=[hd.sr.Measurement(name, float(value), unit) for name, value, unit in measured])
 
     def _segment(self, number: int) -> Any:
