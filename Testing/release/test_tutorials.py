@@ -76,4 +76,4 @@ def test_a_cohort_is_simulated_localized_and_summed_up_as_shown(here, capsys):
     assert typed(cohort, "--permutations", "20") == 0
     assert "3 cases" in capsys.readouterr().out
     document = json.loads(Path("cohort/cohort.json").read_text())
-    assert document["groups"] == {"control": 3, "nigral_loss": 3}
+    assert document["groups"] == {"control": 3, "parkinson": 3}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -34,10 +35,11 @@ from ..output.drawing import (
 )
 from ..run.result import RESEARCH_USE, EvidenceLevel, LabelArray, percent
 from ..run.units import in_units, name_levels, spell_units
+from ..scan.geometry import PLANES
 from ..scan.intensity import find_scale
 from ..scan.sampling import displayed
 from ..words import readable
-from .calls import CALLS
+from .calls import CALLS, STABLE
 from .changes import RegionChange
 from .comparison import Comparison, summary_of
 from .repeatability import diameter_of
@@ -96,8 +98,15 @@ def _header(figure: Figure, comparison: Comparison) -> None:
 
 
 def _shown(comparison: Comparison) -> list[RegionChange]:
-    """Changed regions before stable ones, the strongest first."""
-    return sorted(comparison.changes, key=lambda change: (change.call == "stable", change.number))[:COLUMNS]
+    """Changed regions before stable ones, the strongest first; where columns are left, the first in other planes."""
+    shown = sorted(comparison.changes, key=lambda change: (change.call == STABLE, change.number))[:COLUMNS]
+    geometry = comparison.later.geometry
+    for plane in reversed(PLANES):
+        if shown and len(shown) < COLUMNS and plane != shown[0].plane:
+            axis = geometry.axis_of(plane)
+            index = int(np.rint(geometry.points_from_ras(shown[0].peak_ras)[axis]))
+            shown.append(replace(shown[0], plane=plane, slice_index=min(max(index, 0), geometry.size_ijk[axis] - 1)))
+    return shown
 
 
 def _draw_column(
@@ -127,7 +136,7 @@ def _draw_column(
     draw_gray(axes, later.array, geometry, plane, index, (scale.low, 1.3 * scale.high), box)
     _draw_change(axes, comparison, plane, index)
     frame(axes, plane)
-    _name_row(axes, "change of evidence", column)
+    _name_row(axes, "evidence: red more, blue less", column)
 
 
 def _draw_change(axes: Axes, comparison: Comparison, plane: str, index: int) -> None:
@@ -195,7 +204,8 @@ def _draw_sizes(axes: Axes, comparison: Comparison) -> None:
 
 def _draw_certainty(axes: Axes, comparison: Comparison) -> None:
     alignment, limits = comparison.alignment, comparison.repeatability
-    measured = f"{limits.regions} regions of this scan" if limits.regions else "the usual amount"
+    regions = "1 region" if limits.regions == 1 else f"{limits.regions} regions"
+    measured = f"measured on {regions} of this scan" if limits.regions else "the usual amount"
     lines = [
         f"Scans: {alignment.method}",
         f"Registered back: {alignment.agreement_mm:.1f} mm apart",

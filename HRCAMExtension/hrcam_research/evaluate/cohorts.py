@@ -26,7 +26,7 @@ from scipy import ndimage
 from ..simulate.dataset import make_dataset
 from ..simulate.recipe import Recipe
 
-MODEL, SICK = "nm-parkinson-simulated", "nigral_loss"
+MODEL, SHOWN_CLASS, PATIENTS = "nm-parkinson-simulated", "nigral_loss", "parkinson"
 NIGRA = 2
 """Its value in the label maps of simulated midbrains."""
 
@@ -42,7 +42,7 @@ def parkinson(out: Path, count: int = 80, seed: int = 5, permutations: int = 100
                          out / "midbrains", 1)
     write_groups(out / "groups.csv", read_groups(table))
     run_batch([out / "midbrains" / "images"], load_bundle(MODEL), out / "results",
-              Options(class_name=SICK, device="cpu"), ["map"], report=False)
+              Options(class_name=SHOWN_CLASS, device="cpu"), ["map"], report=False)
     found = summarize_cohort(out / "results", table, OWN, permutations)
     write_cohort(found, out / "cohort", overwrite=True)
     anatomy = [sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
@@ -54,8 +54,8 @@ def parkinson(out: Path, count: int = 80, seed: int = 5, permutations: int = 100
 def where_groups_differ(found: Cohort, nigra: np.ndarray) -> dict[str, Any]:
     """How the map of t lies to the nigra: ``nigra`` is the share of cases that have it at a voxel, KJI."""
     one = found.differences[0]
-    # t is positive where the first group, by name, has more evidence; the sick group's is wanted.
-    t = one.t if one.groups[0] == SICK else -one.t
+    # t is positive where the first group, by name, has more evidence; the patients' is wanted.
+    t = one.t if one.groups[0] == PATIENTS else -one.t
     core, anyone = nigra >= 0.5, nigra > 0
     away = ndimage.distance_transform_edt(~core, sampling=found.grid.spacing[::-1])
     strongest = t >= np.sort(t, axis=None)[-int(core.sum())]

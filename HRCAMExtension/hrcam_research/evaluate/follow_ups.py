@@ -135,7 +135,7 @@ def summarize(lines: list[dict[str, Any]]) -> dict[str, Any]:
     """
     compared = [line for line in lines if "regions" in line]
     differences = [tuple(one) for line in compared for one in line.get("copy", [])]
-    within = np.sqrt(np.square(np.asarray(differences, float).reshape(-1, 2)).mean(axis=0) / 2)
+    within = np.sqrt(np.square(np.asarray(differences or [(0, 0)], float)).mean(axis=0) / 2)
     limits = from_differences([])
     found: dict[str, Any] = {
         "pairs": len(lines), "refused": len(lines) - len(compared),

@@ -88,6 +88,19 @@ def test_files_are_whole_and_say_the_same(found, tmp_path):
         write_comparison(found, tmp_path, overwrite=False)
 
 
+def test_the_picture_has_no_empty_column(scan_of, bright_blob_bundle):
+    pytest.importorskip("matplotlib")
+    from hrcam.compare.picture import COLUMNS, draw_comparison
+
+    scan = scan_of("july", left=4)
+    again = compare(scan, scan, load_bundle(bright_blob_bundle.path), CPU, aligned=True, copies=0)
+    assert len(again.changes) == 1
+    axes = draw_comparison(again).axes
+    assert len([one for one in axes if one.images]) == 3 * COLUMNS
+    said = " ".join(text.get_text() for one in axes for text in one.texts)
+    assert all(plane in said for plane in ("axial", "coronal", "sagittal"))
+
+
 def test_places_stand_in_the_files_of_both_dates(scan_of, bright_blob_bundle, monkeypatch, tmp_path):
     """One registration to the template names the places of regions of either date."""
     from hrcam.align.affine import TemplateAlignment
