@@ -7,7 +7,7 @@ is no registration.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,6 +34,7 @@ LEAST_COMMON = 0.4
 
 _NUDGE_MM, _NUDGE_RADIANS = 3.0, 0.04
 _Images = tuple[WorkingImage, WorkingImage]
+Step = Callable[[float], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,18 +63,25 @@ class Alignment:
                 and self.common >= LEAST_COMMON)
 
 
-def align(earlier: Volume, later: Volume) -> Alignment:
+def align(earlier: Volume, later: Volume, step: Step | None = None) -> Alignment:
     """Find the rigid motion from the later scan to the earlier one.
+
+    Parameters
+    ----------
+    step : called a few times on the way with the share of the usual work that is done; what it raises ends the work.
 
     Raises
     ------
     InputError : it cannot be found or does not pass the checks; the message says which.
     """
+    step = step or (lambda done: None)
+    step(0.0)
     fixed, moving = _images(later), _images(earlier)
     likely, unlikely = rigid_starts(fixed[0], moving[0], PITCHES)
-    found = _register(fixed, moving, likely)
+    found = _register(fixed, moving, likely, step)
     if not found.trusted:
-        found = max((found, _register(fixed, moving, unlikely)), key=lambda one: (one.trusted, one.similarity))
+        again = _register(fixed, moving, unlikely, lambda done: step(1.0))
+        found = max((found, again), key=lambda one: (one.trusted, one.similarity))
     if not found.trusted:
         raise InputError(f"The two scans cannot be brought to one another: {_doubt(found)}.",
                          "Are they of the same person and part of the body? If so, register them by hand (in Slicer: "
@@ -86,10 +94,15 @@ def check_alignment(earlier: Volume, later: Volume, later_to_earlier: Matrix, me
     return _check(_images(later)[1], _images(earlier)[1], transform_of(later_to_earlier), method)
 
 
-def _register(fixed: _Images, moving: _Images, starts: Sequence[sitk.Transform]) -> Alignment:
-    coarse = [optimize(fixed[0], moving[0], start, COARSE) for start in starts]
+def _register(fixed: _Images, moving: _Images, starts: Sequence[sitk.Transform], step: Step) -> Alignment:
+    coarse = []
+    for number, start in enumerate(starts):
+        step((number + 1) / (len(starts) + 3))
+        coarse.append(optimize(fixed[0], moving[0], start, COARSE))
     likely, _ = max(coarse, key=lambda one: _worth(fixed[0], moving[0], one))
+    step((len(starts) + 1) / (len(starts) + 3))
     best, _ = optimize(fixed[1], moving[1], likely, FINE)
+    step((len(starts) + 2) / (len(starts) + 3))
     return _check(fixed[1], moving[1], best, "registered")
 
 

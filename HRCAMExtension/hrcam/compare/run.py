@@ -14,7 +14,7 @@ import numpy as np
 from ..align.rigid import Alignment, align, check_alignment
 from ..align.transforms import Matrix, carried, inverse, moved
 from ..bundle.bundle import Bundle
-from ..errors import HRCAMError, InputError
+from ..errors import Cancelled, HRCAMError, InputError
 from ..localize import Options, Progress, localize
 from ..place.name import placed, to_template
 from ..run.result import Point, Region, Result
@@ -81,8 +81,15 @@ def compare(
                         f"{second.shown}. They changed places.")
     report, clock = progress or (lambda stage, done: None), _Clock()
     with clock.stage("Aligning"):  # it takes less than localizing, and may end the job
-        report("Aligning", _SHARES["aligning"][0])
-        alignment = _alignment(earlier, later, first, second, aligned, warnings)
+        align_part = _part(report, "aligning")
+
+        def step(done: float) -> None:
+            if cancelled is not None and cancelled():
+                raise Cancelled
+            align_part("Aligning", done)
+
+        step(0.0)
+        alignment = _alignment(earlier, later, first, second, aligned, warnings, step)
     with clock.stage("Localizing"):
         found = _localize_both(earlier, later, bundle, options, report, cancelled)
     with clock.stage("Repeating"):
@@ -137,11 +144,12 @@ def _refuse_pictures(volume: Volume) -> None:
 
 
 def _alignment(
-    earlier: Volume, later: Volume, first: Acquisition, second: Acquisition, aligned: bool, warnings: list[str]
+    earlier: Volume, later: Volume, first: Acquisition, second: Acquisition, aligned: bool, warnings: list[str],
+    step: Callable[[float], None],
 ) -> Alignment:
     shared = bool(first.frame_of_reference) and first.frame_of_reference == second.frame_of_reference
     if not aligned and not shared:
-        return align(earlier, later)
+        return align(earlier, later, step)
     found = check_alignment(earlier, later, np.eye(4), GIVEN if aligned else SHARED)
     if not found.trusted:
         said = "they were said to be aligned" if aligned else "DICOM says that they share a frame of reference"

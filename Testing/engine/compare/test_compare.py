@@ -16,7 +16,7 @@ from hrcam.compare.matching import Match, match_regions
 from hrcam.compare.repeatability import PRIOR_DIAMETER_MM, Repeatability, copy_of, from_differences, noise_of
 from hrcam.compare.run import compare
 from hrcam.compare.write import write_comparison
-from hrcam.errors import InputError, OutputError
+from hrcam.errors import Cancelled, InputError, OutputError
 from hrcam.localize import Options
 from hrcam.run.result import Place, Region
 from hrcam.run.units import spell_units
@@ -144,6 +144,18 @@ def test_scans_said_to_be_aligned_but_not_so_are_warned_of(scan_of, bright_blob_
     later = replace(scan_of("july", left=4, back=5), array=np.roll(scan_of("july", left=4, back=5).array, 6, axis=1))
     again = compare(earlier, later, load_bundle(bright_blob_bundle.path), CPU, aligned=True, copies=0)
     assert "said to be aligned" in again.warnings[0]
+
+
+def test_aligning_tells_how_far_it_is_and_can_be_cancelled(scan_of, bright_blob_bundle):
+    told = []
+
+    def cancelled():
+        return len(told) >= 3
+
+    with pytest.raises(Cancelled):
+        compare(scan_of("may", left=4, back=5), scan_of("july", left=4, back=5), load_bundle(bright_blob_bundle.path),
+                CPU, progress=lambda stage, done: told.append((stage, done)), cancelled=cancelled)
+    assert [stage for stage, _ in told] == ["Aligning"] * 3 and told == sorted(told) and told[0][1] < told[2][1]
 
 
 def test_pictures_are_refused(blob_volume, bright_blob_bundle):
