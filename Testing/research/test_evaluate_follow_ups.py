@@ -21,7 +21,7 @@ def lesion(change, earlier_mm, later_mm):
 
 
 def line(pair, **more):
-    return {"pair": pair, "lesions": [], "regions": [], "registration_error_mm": 0.2,
+    return {"pair": pair, "lesions": [], "regions": [], "registration_error_mm": 0.2, "lowest": 50.0,
             "put_off": {"mm": 5.0, "noticed": True, "agreement_mm": 5.0}, **more}
 
 

@@ -1,9 +1,11 @@
 """The rules: what became of a region between two dates.
 
 A region with a counterpart is *growing* or *shrinking* where the diameter (of a ball of its volume) changed by more
-than two runs on one scan differ (`Repeatability`), else *stable*. One without is *new* or *resolved*, unless the other
-date's map has, at that place, evidence that differs from its peak by no more than two runs do: then it is *stable* and
-stayed below the level by chance. What the other scan does not show at all is *not covered*.
+than two runs on one scan differ (`Repeatability`), else *stable*. One without is *new* or *resolved* where the other
+date's map has, at that place, no evidence that reaches the lowest level. Evidence that does reach it was marked as a
+part of a stronger region, or trimmed as its halo: then the region is *growing* or *shrinking* if its peak changed by
+more than two runs differ, else *stable*; *stable* too where it stayed below the level by no more than that. What the
+other scan does not show at all is *not covered*.
 """
 
 from __future__ import annotations
@@ -81,19 +83,22 @@ class Dates:
     later_regions: Sequence[Region]
 
 
-def call_changes(dates: Dates, matches: Sequence[Match], repeatability: Repeatability) -> list[RegionChange]:
-    """Apply the rules to matched regions; strongest peak first."""
+def call_changes(
+    dates: Dates, matches: Sequence[Match], repeatability: Repeatability, lowest: float
+) -> list[RegionChange]:
+    """Apply the rules to matched regions; strongest peak first. ``lowest`` is the weakest level's threshold, logits."""
     ours, theirs = by_label(dates.later_regions), by_label(dates.earlier_regions)
     matched = {n for match in matches for n in match.earlier}
     # Regions of the earlier date that the later scan's grid does not reach have no voxel on it.
     lost = [Match((n,), ()) for n in theirs if n not in matched]
-    found = [_change(dates, match, theirs, ours, repeatability) for match in (*matches, *lost)]
+    found = [_change(dates, match, theirs, ours, repeatability, lowest) for match in (*matches, *lost)]
     found.sort(key=lambda one: -max(one.peak_earlier or -math.inf, one.peak_later or -math.inf))
     return [replace(one, number=number) for number, one in enumerate(found, start=1)]
 
 
 def _change(
-    dates: Dates, match: Match, theirs: Mapping[int, Region], ours: Mapping[int, Region], limits: Repeatability
+    dates: Dates, match: Match, theirs: Mapping[int, Region], ours: Mapping[int, Region], limits: Repeatability,
+    lowest: float,
 ) -> RegionChange:
     before, after = [theirs[n] for n in match.earlier], [ours[n] for n in match.later]
     where = np.isin(dates.earlier_numbers, match.earlier) | np.isin(dates.later_numbers, match.later)
@@ -104,9 +109,9 @@ def _change(
     growth = diameter_of(volume_l) - diameter_of(volume_e)
     covered = bool(where.any()) and seen.sum() >= LEAST_COVERED * where.sum()
     strongest = max(after or before, key=lambda region: region.peak)
+    call = call_of(bool(before), bool(after), growth, peak_e, peak_l, covered, limits, lowest)
     return RegionChange(
-        0, call_of(bool(before), bool(after), growth, peak_e, peak_l, covered, limits), match.earlier, match.later,
-        volume_e, volume_l, growth, peak_e, peak_l,
+        0, call, match.earlier, match.later, volume_e, volume_l, growth, peak_e, peak_l,
         float((dates.later_map[seen] - dates.earlier_map[seen]).mean(dtype=np.float64)) if seen.any() else 0.0,
         match.overlap, strongest.peak_ras, strongest.plane, strongest.slice_index, strongest.place,
     )
@@ -114,7 +119,7 @@ def _change(
 
 def call_of(
     before: bool, after: bool, growth_mm: float, peak_earlier: float | None, peak_later: float | None, covered: bool,
-    limits: Repeatability,
+    limits: Repeatability, lowest: float,
 ) -> str:
     """The call of a region that is there earlier, later or both; key of `CALLS`.
 
@@ -123,14 +128,17 @@ def call_of(
     growth_mm : of the diameter.
     peak_earlier, peak_later : highest evidence at the region's place.
     covered : whether the other scan shows that place.
+    lowest : threshold of the weakest level, logits.
     """
     if before and after:
         return STABLE if abs(growth_mm) <= limits.diameter_mm else GROWING if growth_mm > 0 else SHRINKING
     if not covered:
         return NOT_COVERED
-    if peak_earlier is not None and peak_later is not None and min(peak_earlier, peak_later) > 0 \
-            and abs(math.log(peak_later / peak_earlier)) <= limits.log_peak:
-        return STABLE
+    if peak_earlier is not None and peak_later is not None and min(peak_earlier, peak_later) > 0:
+        if abs(math.log(peak_later / peak_earlier)) <= limits.log_peak:
+            return STABLE
+        if min(peak_earlier, peak_later) >= lowest:
+            return GROWING if peak_later > peak_earlier else SHRINKING
     return NEW if after else RESOLVED
 
 

@@ -104,7 +104,8 @@ def compare(
         if options.place:
             found = _with_places(found, later, there, warnings)
         dates = _on_later_grid(earlier, later, *found, there)
-        changes = call_changes(dates, match_regions(dates.earlier_numbers, dates.later_numbers, later.geometry), limits)
+        matches = match_regions(dates.earlier_numbers, dates.later_numbers, later.geometry)
+        changes = call_changes(dates, matches, limits, found[1].evidence_levels[0].threshold)
         change = np.where(dates.covered, dates.later_map - dates.earlier_map, np.float32(0))
     return Comparison(
         earlier=found[0], later=found[1], later_scan=later,

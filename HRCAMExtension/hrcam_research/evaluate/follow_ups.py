@@ -78,7 +78,7 @@ def measure_pair(pair: FollowUp, bundle: Bundle, options: Options, rng: np.rando
     except HRCAMError as error:
         return {"lesions": lesions, "refused": str(error)}
     record: dict[str, Any] = {
-        "lesions": lesions, "regions": _regions(found, pair),
+        "lesions": lesions, "regions": _regions(found, pair), "lowest": found.later.evidence_levels[0].threshold,
         "registration_error_mm": distance_mm(found.alignment.later_to_earlier, pair.later_to_earlier, points)}
     off = _put_off(rng, points) @ pair.later_to_earlier
     checked = check_alignment(pair.earlier, pair.later, off, "given")
@@ -158,7 +158,7 @@ def _judge_calls(lines: list[dict[str, Any]], limits: Repeatability) -> dict[str
         seen += len({one["lesion"] for one in line["regions"]} - {None})
         for one in line["regions"]:
             call = call_of(one["earlier"], one["later"], one["diameter_later_mm"] - one["diameter_earlier_mm"],
-                           one["peak_earlier"], one["peak_later"], one["covered"], limits)
+                           one["peak_earlier"], one["peak_later"], one["covered"], limits, line["lowest"])
             if one["lesion"] is None:
                 alone["regions"] += 1
                 alone["stable"] += call == STABLE

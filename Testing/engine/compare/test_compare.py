@@ -195,14 +195,25 @@ def region(label, peak):
     return Region(label, "strong", 0.5, peak, peak / 2, (0.0, 0.0, 0.0), (0.0, 0.0, 0.0), "axial", 0)
 
 
-@pytest.mark.parametrize(("peak_before", "covered", "call"), [(1.0, True, "new"), (4.8, True, "stable"),
-                                                              (1.0, False, "not covered")])
+@pytest.mark.parametrize(("peak_before", "covered", "call"), [
+    (1.0, True, "new"), (-1.0, True, "new"), (4.8, True, "stable"), (3.0, True, "growing"),
+    (1.0, False, "not covered")])
 def test_a_region_without_counterpart(peak_before, covered, call):
+    """New only where the earlier map was below the lowest level, 2.0: what was above it was part of another region."""
     later = grid(((0, 4), (0, 4)))
     before = np.where(later > 0, peak_before, 0).astype(np.float32)
     dates = Dates(before, 5 * (later > 0).astype(np.float32), np.zeros_like(later), later,
                   np.full(later.shape, covered), [], [region(1, 5.0)])
-    assert call_changes(dates, [Match((), (1,))], Repeatability(2.0, 0.2))[0].call == call
+    assert call_changes(dates, [Match((), (1,))], Repeatability(2.0, 0.2), 2.0)[0].call == call
+
+
+@pytest.mark.parametrize(("peak_after", "call"), [(1.0, "resolved"), (3.0, "shrinking"), (4.8, "stable")])
+def test_a_lost_region_is_resolved_only_below_the_lowest_level(peak_after, call):
+    earlier = grid(((0, 4), (0, 4)))
+    after = np.where(earlier > 0, peak_after, 0).astype(np.float32)
+    dates = Dates(5 * (earlier > 0).astype(np.float32), after, earlier, np.zeros_like(earlier),
+                  np.ones(earlier.shape, bool), [region(1, 5.0)], [])
+    assert call_changes(dates, [Match((1,), ())], Repeatability(2.0, 0.2), 2.0)[0].call == call
 
 
 def test_repeatability_pools_the_scan_with_what_is_usual():
