@@ -19,7 +19,8 @@ from hrcam.align.rigid import check_alignment
 from hrcam.align.transforms import distance_mm
 from hrcam.align.working import working_image
 from hrcam.bundle.bundle import Bundle, load_bundle
-from hrcam.compare.changes import GROWING, NEW, RESOLVED, SHRINKING, STABLE, call_of
+from hrcam.compare.calls import GROWING, NEW, RESOLVED, SHRINKING, STABLE
+from hrcam.compare.changes import call_of
 from hrcam.compare.comparison import Comparison
 from hrcam.compare.repeatability import Repeatability, copy_of, diameter_of, differences_of, from_differences
 from hrcam.compare.run import compare
