@@ -59,6 +59,6 @@ def cohort(
     console.print(", ".join(f"{name}: {count} cases" for name, count in found.sizes().items()), markup=False)
     for one in found.differences:
         console.print(f"{one.groups[0]} against {one.groups[1]}: AUC {one.separation.auc:.3f} "
-                      f"({one.separation.low:.3f} to {one.separation.high:.3f}), greatest t {one.t.max():.1f} at RAS "
+                      f"({one.separation.low:.3f} to {one.separation.high:.3f}), means differ most at RAS "
                       f"{' '.join(f'{x:.0f}' for x in one.peak_ras)} mm, smallest p {one.least_p:.3g}", markup=False)
     console.print(f"Written: {shown(files['report'])}", markup=False)

@@ -13,7 +13,7 @@ from .run import Cohort
 
 
 def draw_cohort(cohort: Cohort) -> Figure:
-    """Mean evidence of each group, and t of each difference, in three planes through the place of the greatest t.
+    """Means of evidence, and t of each difference, in three planes through the place where the means differ most.
 
     Planes of which the grid has a single slice are left out. One color scale for all means, one for all t.
     """

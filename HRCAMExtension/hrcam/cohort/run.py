@@ -38,11 +38,13 @@ class Difference:
 
     Parameters
     ----------
-    groups : first and second; t is positive where the first has more evidence.
+    groups : the first is the one with the greater mean probability of the shown class; t is positive where it has more
+        evidence.
     t : Welch's, KJI on the common grid.
     p : family-wise p value of the permutation test, KJI, 1 where nothing was tested.
     least_p : the smallest of them.
-    peak_ras : where t is greatest among tested voxels, RAS mm of the common space.
+    peak_ras : where the first group's mean exceeds the other's most, among tested voxels, RAS mm of the common space;
+        t is greatest where evidence varies least, which is often beside it.
     separation : of the probabilities of the shown class.
     """
 
@@ -124,7 +126,7 @@ def summarize_cohort(
         groups = np.asarray([members[n].group for n in used])
         differences = tuple(
             _difference(pair, maps, blocks, used, groups, grid, factor, permutations, members)
-            for pair in combinations(names, 2))
+            for pair in combinations(sorted(names, key=lambda name: -_mean_probability(members, name)), 2))
         del blocks
     first = members[0].document
     return Cohort(
@@ -174,7 +176,8 @@ def _difference(
         where = np.flatnonzero(tested)[varied]
         p[where] = permutation_p(values[:, varied], groups[of_pair] == pair[0], permutations)
     fine = _enlarged(p.reshape(_shape(grid, factor)), grid, factor)
-    shown = np.where(_enlarged(tested.reshape(_shape(grid, factor)).astype(np.float32), grid, factor) > 0, t, -np.inf)
+    seen = _enlarged(tested.reshape(_shape(grid, factor)).astype(np.float32), grid, factor) > 0
+    shown = np.where(seen, maps[pair[0]].mean - maps[pair[1]].mean, -np.inf)
     k, j, i = np.unravel_index(int(np.argmax(shown)), shown.shape)
     r, a, s = grid.points_to_ras((i, j, k)).tolist()
     likely = [[_probability(one) for one in members if one.group == name] for name in pair]
@@ -191,6 +194,10 @@ def _enlarged(blocks: FloatArray, grid: Geometry, factor: int) -> FloatArray:
 
 def _probability(member: Member) -> float:
     return float(member.document["probabilities"][member.document["shown_class"]])
+
+
+def _mean_probability(members: Sequence[Member], group: str) -> float:
+    return float(np.mean([_probability(one) for one in members if one.group == group]))
 
 
 def _prevalence(members: Sequence[Member]) -> dict[str, dict[str, float]]:
