@@ -164,7 +164,8 @@ def _title(axes: Axes, change: RegionChange, levels: Sequence[EvidenceLevel]) ->
     write(axes, 0.0, 1 + 0.030 / height, f"{change.number}: {change.call}, evidence {peaks}", size=12, weight="bold",
           transform=axes.transAxes, color=to_hex(CALLS[change.call]))
     sizes = f"{milliliters(change.volume_earlier_ml)} to {milliliters(change.volume_later_ml)}"
-    where += f" · {change.place.words}" if change.place else ""
+    if change.place:  # both are wider than a column
+        where = change.place.words
     write(axes, 0.0, 1 + 0.010 / height, f"{sizes} · {change.plane} {change.slice_index + 1} · {where}",
           size=8.5, color=FAINT, transform=axes.transAxes)
 
