@@ -37,7 +37,7 @@ class ComparisonSection:
         self._scans: tuple[Any, Any] = (None, None)
         self._changes: list[dict] = []
         table = ui.changesTable
-        headers = [_("#"), _("Change"), _("ml"), _("Evidence"), _("Location (mm)")]
+        headers = [_("#"), _("Change"), _("ml"), _("Evidence"), _("Slice")]
         table.setColumnCount(len(headers))
         table.setHorizontalHeaderLabels(headers)
         table.verticalHeader().setVisible(False)
@@ -122,7 +122,7 @@ class ComparisonSection:
         for row, change in enumerate(self._changes):
             texts = (str(change["number"]), change["call"],
                      f"{change['volume_earlier_ml']:.2f} → {change['volume_later_ml']:.2f}", _evidence(change, unit),
-                     anatomicalPlace(change["peak_ras"]))
+                     f"{change['plane']} {change['slice_index'] + 1}")
             for column, text in enumerate(texts):
                 item = qt.QTableWidgetItem(text)
                 item.setToolTip(_hint(change))
@@ -182,7 +182,7 @@ def _evidence(change: dict, unit: float) -> str:
 
 
 def _hint(change: dict) -> str:
-    return _("Diameter {diameter:+.1f} mm, mean evidence {evidence:+.2f} logits; {plane} slice {number} of the later "
-             "scan, counted from 1.").format(
-        diameter=change["diameter_change_mm"], evidence=change["evidence_change"], plane=change["plane"],
-        number=change["slice_index"] + 1)
+    return _("Diameter {diameter:+.1f} mm, mean evidence {evidence:+.2f} logits. Strongest at {place} mm; slices of "
+             "the later scan, counted from 1.").format(
+        diameter=change["diameter_change_mm"], evidence=change["evidence_change"],
+        place=anatomicalPlace(change["peak_ras"]))

@@ -82,11 +82,13 @@ def test_a_panel_that_a_script_made_leaves_the_views_alone_until_it_is_opened(sh
 def test_a_panel_that_is_not_open_observes_neither_views_nor_results(shown, sliceViews, slicerHost):
     panel, _ui, result = shown
     transformed = slicer.vtkMRMLTransformableNode.TransformModifiedEvent
-    observed = [(result.mapVolume, transformed, panel._transformed),
+    watch = panel._resultWatch
+    observed = [(result.mapVolume, transformed, watch._moved),
+                (result.inputVolume, transformed, watch._scanMoved),
                 *((node, vtk.vtkCommand.ModifiedEvent, panel._views._moved) for node in sliceViews.values())]
 
     def holds():
-        return [panel.hasObserver(*one) or panel._views.hasObserver(*one) for one in observed]
+        return [watch.hasObserver(*one) or panel._views.hasObserver(*one) for one in observed]
 
     assert all(holds())
     panel.exit()
@@ -94,7 +96,7 @@ def test_a_panel_that_is_not_open_observes_neither_views_nor_results(shown, slic
     panel.enter()
     assert all(holds())
     slicer.mrmlScene.Clear(False)
-    assert panel._watched is None, "it would keep the map's memory"
+    assert watch._result is None, "it would keep the map's memory"
 
 
 def test_slice_views_that_come_with_another_layout_are_followed_too(panel):
