@@ -28,7 +28,7 @@ BLOB_METADATA = {
         {"name": "probable", "threshold": 40.0, "color": [1.0, 0.52, 0.1]},
         {"name": "strong", "threshold": 70.0, "color": [0.88, 0.1, 0.16]},
     ],
-    "metrics": {"balanced_accuracy": 1.0},
+    "metrics": {"split": "made images", "balanced_accuracy": 1.0},
     "intended_use": "Research use only. Tests.",
     "reference": "arXiv:1909.12919",
 }
