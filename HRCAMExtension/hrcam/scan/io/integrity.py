@@ -37,7 +37,7 @@ _SPACES = {"right-anterior-superior": (-1.0, -1.0, 1.0), "ras": (-1.0, -1.0, 1.0
            "left-anterior-superior": (1.0, -1.0, 1.0), "las": (1.0, -1.0, 1.0),
            "left-posterior-superior": (1.0, 1.0, 1.0), "lps": (1.0, 1.0, 1.0)}
 """NRRD's spaces that name the sides of the patient, and the signs that lead from them to LPS."""
-_MILLIMETERS = {"", "mm", "millimeter", "millimeters", "millimetre", "millimetres"}
+_MILLIMETERS = re.compile(r"(mm|millimet(er|re)s?)?", re.IGNORECASE)
 _WITH_TIME = {"rast": "ras", "last": "las", "lpst": "lps"}
 
 
@@ -153,7 +153,7 @@ def _check_nrrd(path: Path) -> Stated:
     if fields.get("encoding", "").lower() in ("bzip2", "bz2"):
         raise InputError(f'"{shown(path.name)}" is packed with bzip2, which is not read.', "Save it raw or with gzip.")
     units = re.findall(r'"([^"]*)"', fields.get("spaceunits", ""))
-    if any(unit.strip().lower() not in _MILLIMETERS for unit in units[:3]):
+    if not all(_MILLIMETERS.fullmatch(unit.strip()) for unit in units[:3]):
         raise InputError(f'"{shown(path.name)}" states its grid in {shown(", ".join(units[:3]))}, not in mm.',
                          "Save it with a grid in mm.")
     data = _detached(path, fields["datafile"]) if "datafile" in fields else path
