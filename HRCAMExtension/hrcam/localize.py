@@ -284,9 +284,9 @@ def _shared_across_slices(plans: Sequence[Plan], outputs: list[Output], bundle: 
     """As the bundle wants it; its volume rule takes each slice alone and has had its turn."""
     from .run.across_slices import share_evidence
 
-    if not bundle.across_slices_mm:
+    if not bundle.neighbor_weight:
         return outputs
-    return [share_evidence(output, plan.positions_mm, bundle.across_slices_mm)
+    return [share_evidence(output, plan.indices, bundle.neighbor_weight)
             if isinstance(plan, SlicePlan) else output for plan, output in zip(plans, outputs, strict=True)]
 
 

@@ -173,9 +173,9 @@ class Bundle:
         return None if rule is None else dict(rule)
 
     @property
-    def across_slices_mm(self) -> float:
-        """Standard deviation over which neighboring slices share their evidence; 0 where each stands alone."""
-        return float(self.metadata.get("across_slices_mm", 0.0))
+    def neighbor_weight(self) -> float:
+        """What each neighboring slice's evidence counts beside a slice's own; 0 where each stands alone."""
+        return float(self.metadata.get("neighbor_weight", 0.0))
 
     @property
     def evidence_levels(self) -> tuple[EvidenceLevel, ...]:

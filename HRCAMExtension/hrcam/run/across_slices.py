@@ -12,26 +12,23 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     from ..cam.level_maps import Maps, Output
 
-_FARTHEST = 3.0
-"""Standard deviations beyond which a slice counts for nothing."""
-
 Weights = Sequence[tuple[int, npt.NDArray[np.float32]]]
 """Of each slice: the first slice that counts, and the weights of it and those that follow."""
 
 
-def share_evidence(output: Output, positions_mm: Sequence[float], sigma_mm: float) -> Output:
-    """Make each slice's evidence and logits a weighted mean over slices nearby.
+def share_evidence(output: Output, indices: Sequence[int], neighbor_weight: float) -> Output:
+    """Make each slice's evidence and logits a weighted mean of its own and its two neighbors'.
 
-    Weights fall with the distance as a Gaussian does and sum to 1 over the slices that there are, so every map stays
-    complete: its mean and the bias are the slice's logit.
+    Weights sum to 1 over the slices that there are, so every map stays complete: its mean and the bias are the slice's
+    logit. Distances do not count: headers state false ones, and a blur as wide as they say can smear a lesion away.
 
     Parameters
     ----------
     output : of a plan of slices.
-    positions_mm : of each slice, growing.
-    sigma_mm : standard deviation. Slices far thicker than it are left as they are.
+    indices : number of each slice in the scan, growing; a skipped slice is no neighbor.
+    neighbor_weight : of each neighbor, where the slice's own is 1.
     """
-    weights = _weights(np.asarray(positions_mm, float), sigma_mm)
+    weights = _weights(indices, neighbor_weight)
     if all(len(one) == 1 for _, one in weights):
         return output
     return replace(
@@ -40,13 +37,12 @@ def share_evidence(output: Output, positions_mm: Sequence[float], sigma_mm: floa
     )  # fmt: skip
 
 
-def _weights(positions: npt.NDArray[np.float64], sigma: float) -> Weights:
+def _weights(indices: Sequence[int], neighbor_weight: float) -> Weights:
     found = []
-    for position in positions:
-        first, end = np.searchsorted(positions, [position - _FARTHEST * sigma, position + _FARTHEST * sigma])
-        end = max(end, first + 1)
-        one = np.exp(-0.5 * ((positions[first:end] - position) / sigma) ** 2)
-        found.append((int(first), (one / one.sum()).astype(np.float32)))
+    for place, index in enumerate(indices):
+        near = [n for n in (place - 1, place, place + 1) if 0 <= n < len(indices) and abs(indices[n] - index) <= 1]
+        one = np.array([1.0 if n == place else neighbor_weight for n in near])
+        found.append((near[0], (one / one.sum()).astype(np.float32)))
     return found
 
 

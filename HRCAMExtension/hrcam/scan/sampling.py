@@ -122,11 +122,6 @@ class SlicePlan:
         return len(self.indices)
 
     @property
-    def positions_mm(self) -> tuple[float, ...]:
-        """Of each slice shown to the network, along the index axis that steps through them."""
-        return tuple(index * self.volume.geometry.spacing[self.axis] for index in self.indices)
-
-    @property
     def size(self) -> tuple[int, int]:
         """Height and width of the network's input."""
         return self.rows.padded, self.columns.padded

@@ -32,7 +32,7 @@ from .network import ARCHITECTURE
 
 NAME = "t1ce-tumor"
 VERSION = "2.7.0"
-ACROSS_SLICES_MM = 3.0
+NEIGHBOR_WEIGHT = 0.25
 """Slices share evidence: on scans of other hospitals AP rises from .543 to .595 (docs/RESEARCH.md)."""
 
 
@@ -103,7 +103,7 @@ def write_bundle(
         "temperature": calibrated.temperature,
         "volume_rule": calibrated.volume_rule,
         "evidence_levels": calibrated.level_documents,
-        "across_slices_mm": ACROSS_SLICES_MM,
+        "neighbor_weight": NEIGHBOR_WEIGHT,
         "withholding": calibrated.withholding,
         "input_statistics": ranges([intensity_statistics(p.astype(np.float32)) for p in train.pixels[::4]]),
         "metrics": metrics,
