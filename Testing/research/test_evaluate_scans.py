@@ -129,6 +129,8 @@ def test_the_first_page_shows_sites_baselines_and_healthy_heads(folder, bright_b
     assert text.index("## Beside other methods and baselines") < text.index("Maps beside other methods")
     assert "### Localization: lgg FLAIR" in text and "`level/" in text and "`baseline/brightness`" in text
     assert any(line.startswith("| lgg FLAIR | `bright-blob` 1.0.0 | Dice |") for line in text.splitlines())
+    drawn = [path.name for path in (tmp_path / "out" / "figures").iterdir()]
+    assert "bright-blob-lgg-FLAIR-size.png" in drawn and not any("lgg" in one and "cases" in one for one in drawn)
 
 
 def test_a_set_is_named_exactly_or_by_its_folder():

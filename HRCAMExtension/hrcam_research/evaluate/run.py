@@ -63,13 +63,17 @@ class Settings:
 
 @dataclass(frozen=True)
 class EvaluationSet:
-    """Images with lesion, images without, and what a report must say about them."""
+    """Images with lesion, images without, and what a report must say about them.
+
+    `pictured`: cases are drawn. The license of `lgg` (CC BY-NC-SA) would bind whoever passes such pictures on.
+    """
 
     name: str
     cases: list[Case]
     normals: list[Case]
     note: str = ""
     few_methods: bool = False
+    pictured: bool = True
     midbrains: midbrains.Midbrains | None = None
 
     @property
@@ -143,7 +147,7 @@ def _outside(bundle: Bundle, folder: Path, label: str, wants: Callable[[str], bo
             traced, rest = ([case for case in slices if case.traced is kind] for kind in (True, False))
             note = (f"of hospitals that taught no model; of each scan's slices with {SMALLEST_PX} outlined pixels or "
                     f"more, and of those with none, one in {EVERY}")  # fmt: skip
-            found.append(EvaluationSet(one.name, traced, rest, note, few_methods=True))
+            found.append(EvaluationSet(one.name, traced, rest, note, few_methods=True, pictured=False))
     return found
 
 
@@ -260,7 +264,7 @@ def _localize(
     if normals:
         results["data"][one.name_without] = data.describe(normals)
     results["localization"][one.name] = summary
-    results["figures"][one.name] = _draw(bundle, model, one.name, cases, table, summary, out)
+    results["figures"][one.name] = _draw(bundle, model, one, cases, table, summary, out)
 
 
 def _some(cases: list[Case], count: int | None) -> list[Case]:
@@ -270,10 +274,11 @@ def _some(cases: list[Case], count: int | None) -> list[Case]:
 
 
 def _draw(
-    bundle: Bundle, model: HRCAM, name: str, cases: list[Case], table: MapTable, summary: dict[str, Any], out: Path
-) -> dict[str, str]:
+    bundle: Bundle, model: HRCAM, one: EvaluationSet, cases: list[Case], table: MapTable, summary: dict[str, Any],
+    out: Path,
+) -> dict[str, str]:  # fmt: skip
     """Draw the figures of one set; returns their titles and paths relative to `out`."""
-    stem = f"figures/{bundle.name}-{re.sub(r'[^A-Za-z0-9_.]+', '-', name)}"  # a link in the report
+    stem = f"figures/{bundle.name}-{re.sub(r'[^A-Za-z0-9_.]+', '-', one.name)}"  # a link in the report
     shown = summary["shown"]
     titles = {
         f"Best, median and worst cases of {shown[0]} by AP": f"{stem}-cases.png",
@@ -287,10 +292,12 @@ def _draw(
         for method, part in table.rows[table.rows["method"].isin(shown)].groupby("method")
     }
     groups = pick_cases(table.rows, ranked_by, MONTAGE_ROWS)
-    figures.montage(MapMaker(model, shown), cases, bundle.class_names, groups, shown, precision, montage)
+    if one.pictured:
+        figures.montage(MapMaker(model, shown), cases, bundle.class_names, groups, shown, precision, montage)
     figures.curves(summary, curves)
     figures.sizes(summary, sizes)
-    return {title.replace(shown[0], ranked_by): path for title, path in titles.items()}
+    return {title.replace(shown[0], ranked_by): path for title, path in titles.items()
+            if one.pictured or out / path != montage}
 
 
 def _cost(maker: MapMaker, case: Case, bundle: Bundle) -> dict[str, Any]:
