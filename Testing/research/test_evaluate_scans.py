@@ -51,7 +51,7 @@ def test_baselines_are_methods_that_no_class_and_no_network_change():
     assert list(maps) == ["baseline/brightness", "baseline/darkness", "baseline/brighter-than-mirror",
                           "baseline/darker-than-mirror"]
     assert all(one.shape == (2, 96, 96) and one.min() >= 0 for one in maps.values())
-    assert not any(method.ours for method in family.methods), "they count among the rivals"
+    assert not any(method.is_hrcam for method in family.methods), "they count among the rivals"
 
 
 def test_a_rim_is_filled_by_its_hull_and_two_rims_stay_two():
