@@ -249,7 +249,8 @@ def _label(dates: Dates, changes: Sequence[RegionChange]) -> np.ndarray[tuple[in
     order = list(CALLS)
     labels = np.zeros(dates.later_map.shape, np.uint8)
     for numbers, side in ((dates.earlier_numbers, "earlier"), (dates.later_numbers, "later")):
-        names = np.zeros(int(numbers.max()) + 1, np.uint8)
+        regions = dates.earlier_regions if side == "earlier" else dates.later_regions  # some have no voxel on this grid
+        names = np.zeros(1 + max(int(numbers.max()), len(regions)), np.uint8)
         for change in changes:
             names[list(getattr(change, side))] = order.index(change.call) + 1
         labels = np.where(numbers > 0, names[numbers], labels)

@@ -21,6 +21,7 @@ from hrcam.localize import Options
 from hrcam.run.result import Place, Region
 from hrcam.run.units import spell_units
 from hrcam.scan.geometry import Geometry
+from hrcam.scan.volume import to_sitk
 
 PLACES = {"left": (-9.0, 6.0, 0.0), "right": (9.0, 6.0, 0.0), "back": (0.0, -10.0, 4.0)}
 CPU = Options(device="cpu")
@@ -57,6 +58,24 @@ def test_regions_are_called_as_they_changed(found):
     assert {place: at(found, place).call for place in PLACES} == {"left": "stable", "right": "growing", "back": "new"}
     assert at(found, "back").volume_earlier_ml == 0 < at(found, "back").volume_later_ml
     assert at(found, "right").evidence_change > 0 and len(found.changes) == 3
+
+
+def test_a_region_that_the_later_scan_does_not_reach_has_a_call_and_no_voxel(scan_of, bright_blob_bundle):
+    earlier, whole = scan_of("may", left=5, back=3), scan_of("july", left=5)
+    j = PLACES["back"][1], PLACES["left"][1]
+    rows = whole.geometry.points_to_ras(np.stack([[0, n, 0] for n in range(whole.array.shape[1])]).astype(float))[:, 1]
+    kept = np.flatnonzero(np.abs(rows - j[0]) > 8)
+    kept = kept[rows[kept] > j[0]] if j[1] > j[0] else kept[rows[kept] < j[0]]
+    later = cropped_rows(whole, int(kept.min()), int(kept.max()) + 1)
+    again = compare(earlier, later, load_bundle(bright_blob_bundle.path), CPU, aligned=True, copies=0)
+    assert len(again.changes) == 2 and at(again, "back").call in ("not covered", "resolved")
+    assert len(np.unique(again.change_labels)) == 2
+
+
+def cropped_rows(scan, start, stop):
+    image = to_sitk(scan.array, scan.geometry)[:, start:stop]
+    return replace(scan, array=sitk.GetArrayFromImage(image), geometry=replace(
+        scan.geometry, size_ijk=image.GetSize(), origin_lps=image.GetOrigin()))
 
 
 def test_backwards_in_time_the_calls_are_reversed(scan_of, bright_blob_bundle):

@@ -166,6 +166,38 @@ def test_a_network_that_standardizes_its_input_is_wrapped():
     assert not any(any(map(any, place.margins)) for place in model.placements(torch.zeros(1, 1, 96, 64)))
 
 
+class Fading(nn.Module):
+    """Each of six layers passes on a tenth of a change, beside a constant that stays."""
+
+    def __init__(self):
+        super().__init__()
+        self.convs = nn.ModuleList(nn.Conv2d(8 if n else 1, 8, 3, 2, 1) for n in range(6))
+        self.fc = nn.Linear(8, 2)
+
+    def forward(self, x):
+        for conv in self.convs:
+            x = conv(x).tanh() / 4 + 1
+        return self.fc(x.flatten(2).mean(2))
+
+
+def test_a_deep_network_in_which_changes_fade_is_wrapped():
+    strides = [level.stride for level in HRCAM(Fading(), 2).levels]
+    assert strides == [(2.0**n, 2.0**n) for n in range(1, 7)]
+
+
+def written(x):
+    room = torch.zeros(x.shape)
+    room[:] = x
+    return room.mul_(torch.ones(1)).add_(x).div_(2)
+
+
+def test_a_network_that_writes_into_room_of_its_own_is_followed():
+    model = HRCAM(Net(written), 2).eval()
+    assert not any(any(map(any, place.margins)) for place in model.placements(torch.zeros(1, 1, 96, 64)))
+    with pytest.raises(ModelError, match="rolled along axis 2"):
+        HRCAM(Net(lambda x: torch.roll(written(x), 20, 2)), 2)
+
+
 def test_it_counts_what_the_network_does_at_the_size_that_is_used():
     model = HRCAM(Net(lambda x: torch.roll(x, 20, 2) if x.shape[2] > 200 else x), 2).eval()
     assert model.evidence(torch.zeros(1, 1, 96, 96)).maps.shape == (1, 2, 96, 96)
