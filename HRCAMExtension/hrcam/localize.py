@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from .bundle.bundle import Bundle
 from .errors import Cancelled, InputError, ModelError
+from .run.across_slices import share_evidence
 from .run.level_volumes import LevelVolumes
 from .run.marking import mark
 from .run.options import DEFAULT_OPTIONS, Options, check_options
@@ -282,8 +283,6 @@ def _logits_of(output: Output, bundle: Bundle) -> npt.NDArray[np.float64]:
 
 def _shared_across_slices(plans: Sequence[Plan], outputs: list[Output], bundle: Bundle) -> list[Output]:
     """As the bundle wants it; its volume rule takes each slice alone and has had its turn."""
-    from .run.across_slices import share_evidence
-
     if not bundle.neighbor_weight:
         return outputs
     return [share_evidence(output, plan.indices, bundle.neighbor_weight)

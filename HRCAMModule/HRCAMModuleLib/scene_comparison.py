@@ -24,8 +24,7 @@ from .comparison import (
     Comparison,
     findComparisons,
 )
-from .localization import helperNodes, removeNodes
-from .scene_results import croppedLabelsSteps, dressLabels, placeBeside, placeSteps
+from .scene_results import croppedLabelsSteps, dressLabels, placeBeside, placeSteps, replaceSteps
 from .steps import Steps
 from .volume_nodes import RESULT_ATTRIBUTE, ijkToRas, setVoxelsSteps
 
@@ -60,15 +59,7 @@ def addComparisonSteps(later: Any, earlier: Any, data: ComparisonData) -> Steps:
         raise ValueError(_('"{name}" was changed while it was compared. Run again.').format(name=later.GetName()))
     former = [one for one in findComparisons() if one.later is later and one.earlier is earlier]
     nodes: list[Any] = []
-    try:
-        comparison = yield from _build(later, earlier, data, nodes)
-    except BaseException:
-        removeNodes([one for node in nodes for one in (node, *helperNodes(node))])
-        raise
-    for old in former:
-        yield 1.0
-        old.remove()
-    return comparison
+    return (yield from replaceSteps(_build(later, earlier, data, nodes), nodes, former))
 
 
 def _build(later: Any, earlier: Any, data: ComparisonData, nodes: list[Any]) -> Steps:

@@ -67,15 +67,27 @@ def addToSceneSteps(volumeNode: Any, data: EvidenceData, keepFormer: bool = Fals
     former = [] if keepFormer else findLocalizations(volumeNode, data.model)
     slicer.mrmlScene.SaveStateForUndo()
     nodes: list[Any] = []
+    return (yield from replaceSteps(_build(volumeNode, data, nodes, former), nodes, former))
+
+
+def replaceSteps(build: Steps, nodes: Sequence[Any], former: Sequence[Any]) -> Steps:
+    """Run ``build``, then remove what it replaces, and return what it made.
+
+    Parameters
+    ----------
+    build : adds nodes to the scene.
+    nodes : those that it has added so far; when it fails or is closed they are removed, and ``former`` stays.
+    former : results or comparisons.
+    """
     try:
-        localization = yield from _build(volumeNode, data, nodes, former)
+        made = yield from build
     except BaseException:
         removeNodes([one for node in nodes for one in (node, *helperNodes(node))])
         raise
     for old in former:
         yield 1.0
         old.remove()
-    return localization
+    return made
 
 
 def addLevelMapSteps(localization: Localization, level: str, array: np.ndarray) -> Steps:

@@ -248,9 +248,9 @@ def _label(dates: Dates, changes: Sequence[RegionChange]) -> np.ndarray[tuple[in
     """Number of each voxel's call; where regions of both dates lie, the later one's."""
     order = list(CALLS)
     labels = np.zeros(dates.later_map.shape, np.uint8)
-    for numbers, side in ((dates.earlier_numbers, "earlier"), (dates.later_numbers, "later")):
-        regions = dates.earlier_regions if side == "earlier" else dates.later_regions  # some have no voxel on this grid
-        names = np.zeros(1 + max(int(numbers.max()), len(regions)), np.uint8)
+    for numbers, regions, side in ((dates.earlier_numbers, dates.earlier_regions, "earlier"),
+                                   (dates.later_numbers, dates.later_regions, "later")):
+        names = np.zeros(1 + max((one.label for one in regions), default=0), np.uint8)  # not all have a voxel here
         for change in changes:
             names[list(getattr(change, side))] = order.index(change.call) + 1
         labels = np.where(numbers > 0, names[numbers], labels)
