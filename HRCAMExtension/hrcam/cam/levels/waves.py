@@ -117,8 +117,8 @@ class EvenLayers(TorchDispatchMode):
     """
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
         name = func.overloadpacket.__name__
-        args, kwargs = (args, kwargs or {}) if name.endswith("_") else _of_one_type(args, kwargs or {})
         given = _arguments(func, args, kwargs)
         if is_convolution(name) and given["weight"].ndim > 2:
             return _middle(func, name, given)
@@ -129,6 +129,8 @@ class EvenLayers(TorchDispatchMode):
             return _mixed(values, weights.shape[1])
         if name in _JOINING and all(isinstance(a, Tensor) for a in args[:2]) and args[0].shape == args[1].shape:
             return (args[0].add_(args[1]) if name.endswith("_") else args[0] + args[1]).mul_(0.5)
+        if not name.endswith("_"):  # what writes in place converts by itself
+            args, kwargs = _of_one_type(args, kwargs)
         result = func(*args, **kwargs)
         if name in _NORMS:
             return _first_replaced(result, args[0].clone())
@@ -138,7 +140,7 @@ class EvenLayers(TorchDispatchMode):
 
 
 def _of_one_type(args: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-    """An operator's arguments, the network's own parameters in the waves' precision; what writes in place converts."""
+    """An operator's arguments, the network's own parameters in the waves' precision."""
     if not any(isinstance(a, Tensor) and a.dtype == torch.float64 for a in tree_leaves((args, kwargs))):
         return args, kwargs
     return tree_map(lambda a: a.double() if isinstance(a, Tensor) and a.is_floating_point() else a, (args, kwargs))
