@@ -25,7 +25,7 @@ from .run.options import DEFAULT_OPTIONS, Options, check_options
 from .run.regions import find_regions
 from .run.result import FloatArray, Result, SliceEvidence
 from .run.volume_rule import softmax, volume_logits
-from .run.withholding import answer, withheld_in_words
+from .run.withholding import predicted_class, withheld_in_words
 from .scan.checks import Fit, assess_fit, check_volume
 from .scan.geometry import PLANES
 from .scan.sampling import Plan, SlicePlan, plan_slices, plan_volume
@@ -123,7 +123,7 @@ def localize(
         evidence_levels, geometry = bundle.evidence_levels, volume.geometry
         several = bundle.dimension == 3 or plans[0].count > 1  # levels, not the rule, were fitted to single images
         rule = bundle.withholding if several else None
-        called = answer(probabilities, bundle.pathology, rule)
+        called = predicted_class(probabilities, bundle.pathology, rule)
         withheld = options.class_name is None and not bundle.pathology[called]
         labels = mark(evidence, geometry, evidence_levels, options.minimum_region_ml, withheld)
         notes = []
@@ -290,9 +290,9 @@ def _shared_across_slices(plans: Sequence[Plan], outputs: list[Output], bundle: 
 
 
 def _refuse_nonsense(*values: npt.ArrayLike) -> None:
-    """Half precision overflows, and so do weights that nobody trained: such an answer is none."""
+    """Half precision overflows, and so do weights that nobody trained: such a result is none."""
     if not all(np.isfinite(value).all() for value in values):
-        raise ModelError("The network's answer is not a finite number.",
+        raise ModelError("The network's output is not a finite number.",
                          "Compute in the precision fp32; if you did, get the model again.")
 
 

@@ -1,1 +1,1 @@
-"""What makes and judges bundled models: simulation, evaluation, recipes. Not installed into Slicer."""
+"""What makes and measures bundled models: simulation, evaluation, recipes. Not installed into Slicer."""

@@ -4,7 +4,7 @@ Every transform is a pure function `(images, rng, â€¦) -> images` for batches NÃ
 device of `images`; the input is left untouched. All randomness comes from `rng`, a `torch.Generator` on the CPU.
 
 Each item of a batch draws its own parameters, and **all channels of an item share them, noise included**: a scan and
-its unlesioned twin (or its mask, for the geometric ones) go in as two channels and come out still a pair.
+its unlesioned counterpart (or its mask, for the geometric ones) go in as two channels and come out still a pair.
 """
 
 from collections.abc import Sequence

@@ -84,11 +84,11 @@ def check_splits(
         for case in cases:
             if patient_of.setdefault(case.patient, name) != name:
                 shared.add(case.patient)
-            other, twin = image_of.setdefault(hashes[case.path], (name, case))
+            other, first = image_of.setdefault(hashes[case.path], (name, case))
             if other != name:
-                copies.append(f"{twin.path} ({other}) = {case.path} ({name})")
-            elif twin.label != case.label and not case.slice_labels:
-                copies.append(f"{twin.path} ({twin.label}) = {case.path} ({case.label})")
+                copies.append(f"{first.path} ({other}) = {case.path} ({name})")
+            elif first.label != case.label and not case.slice_labels:
+                copies.append(f"{first.path} ({first.label}) = {case.path} ({case.label})")
     if shared:
         raise InputError(
             f"Leakage: {len(shared)} patient(s) are in two splits: {', '.join(sorted(shared)[:20])}.",

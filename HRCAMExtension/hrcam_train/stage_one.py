@@ -69,9 +69,9 @@ def train_cnn(
     ------
     ModelError : training diverged, or Lightning refuses the trainer's options.
     """
-    hrcam, finished = classifier.hrcam, folder / DONE
-    if finished.exists():
-        hrcam.load_state_dict(safetensors.torch.load_file(finished))
+    hrcam, weights = classifier.hrcam, folder / DONE
+    if weights.exists():
+        hrcam.load_state_dict(safetensors.torch.load_file(weights))
         return
     freeze_unused(classifier, torch.zeros(1, 1, *config.input.size))
     checkpoints = folder / "checkpoints"
@@ -93,7 +93,7 @@ def train_cnn(
     if not all(torch.isfinite(value).all() for value in hrcam.state_dict().values()):
         raise ModelError("Training diverged: weights are not finite.", "Lower train.learning_rate.")
     if trainer.is_global_zero:
-        with replacing(finished) as part:
+        with replacing(weights) as part:
             safetensors.torch.save_file({k: v.contiguous() for k, v in hrcam.state_dict().items()}, part)
     trainer.strategy.barrier("stage one saved")
 

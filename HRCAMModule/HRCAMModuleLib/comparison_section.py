@@ -78,7 +78,7 @@ class ComparisonSection:
 
     def _clicked(self) -> None:
         if self._logic.running:
-            self._runs.cancel(_("Cancelled. The scene is as it was."))
+            self._runs.cancel()
             self._say(_("Cancelled."))
             self.refresh(*self._scans)
             return

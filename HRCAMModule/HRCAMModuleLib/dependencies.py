@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +97,11 @@ def ensureDependencies(ask: bool = True, onProgress: Callable[[str], None] | Non
         _installing = False
 
 
+def removePackagesTitle() -> str:
+    """Title of the windows that ask and tell about it."""
+    return _("HR-CAM: remove packages")
+
+
 def removePackages() -> str:
     """Uninstall the packages that HR-CAM installed; PyTorch stays, which other modules use too. Says what was done."""
     installed = [name for name in _installedByUs() if isInstalled(name)]
@@ -104,7 +109,7 @@ def removePackages() -> str:
         return _("HR-CAM has installed no Python packages that are still there.")
     if not slicer.util.confirmOkCancelDisplay(
             _("Uninstall these packages, which HR-CAM installed?\n\n{packages}").format(packages="\n".join(installed)),
-            _("HR-CAM: remove packages")):
+            removePackagesTitle()):
         return _("Nothing was removed.")
     for name in installed:
         slicer.util.pip_uninstall(name)
@@ -130,7 +135,7 @@ def _install(missing: list[str], ask: bool, onProgress: Callable[[str], None]) -
             _tell(_("Installing PyTorch, this may take some minutes..."), onProgress)
             _installTorch(utilities)
         if others:
-            _tell(_("Installing {packages}...").format(packages=", ".join(others)), onProgress)
+            _tellInstalling(others, onProgress)
             _installOthers(others, ask)
             _rememberAsOurs(others)
     finally:
@@ -195,7 +200,7 @@ def _offer(requirement: str, question: str, onProgress: Callable[[str], None] = 
     if slicer.app.testingEnabled() or not slicer.util.confirmOkCancelDisplay(
             question, _("HR-CAM: install {package}").format(package=name)):
         return False
-    _tell(_("Installing {packages}...").format(packages=name), onProgress)
+    _tellInstalling([name], onProgress)
     try:
         slicer.util.pip_install([requirement])
     except Exception as error:
@@ -206,6 +211,10 @@ def _offer(requirement: str, question: str, onProgress: Callable[[str], None] = 
     _rememberAsOurs([requirement])
     importlib.invalidate_caches()
     return True
+
+
+def _tellInstalling(packages: Sequence[str], onProgress: Callable[[str], None]) -> None:
+    _tell(_("Installing {packages}...").format(packages=", ".join(packages)), onProgress)
 
 
 def _tell(message: str, onProgress: Callable[[str], None]) -> None:

@@ -57,7 +57,7 @@ class ExportRun:
         self._process.onErrorLine = lambda line: self._lastLines.append(line)
         self._process.onFinished = self._ended
         self._lastLines: deque[str] = deque(maxlen=5)
-        self._answer: dict[str, Any] = {}
+        self._reply: dict[str, Any] = {}
         self._runner: StepRunner | None = None
         self._folder: Path | None = None
         self.running = False
@@ -96,7 +96,7 @@ class ExportRun:
     def _launch(self, folder: Path) -> None:
         if not self.running:
             return
-        self._onProgress(_("Writing the files"), 0.0)
+        self._tell(0.0)
         try:
             self._process.start(pythonExecutable(), ["-u", "-m", "hrcam.worker.export", str(folder)],
                                 str(ensureEngineOnPath()))
@@ -105,27 +105,30 @@ class ExportRun:
 
     def _answered(self, line: str) -> None:
         try:
-            answer = json.loads(line)
+            reply = json.loads(line)
         except ValueError:
             self._lastLines.append(line)
             return
-        if "progress" in answer:
-            self._onProgress(_("Writing the files"), float(answer["progress"]))
+        if "progress" in reply:
+            self._tell(float(reply["progress"]))
         else:
-            self._answer = answer
+            self._reply = reply
 
     def _ended(self, code: int, crashed: bool) -> None:
         if not self.running:
             return
-        if "files" in self._answer:
-            written = {kind: Path(path) for kind, path in self._answer["files"].items()}
+        if "files" in self._reply:
+            written = {kind: Path(path) for kind, path in self._reply["files"].items()}
             logging.info("HR-CAM: exported %s", ", ".join(str(path) for path in written.values()))
             self._stopped()
-            self._onDone(written, _derivedIdentity() if self._answer.get("derived_identity") else "")
+            self._onDone(written, _derivedIdentity() if self._reply.get("derived_identity") else "")
             return
-        self._fail(self._answer.get("message") or _(
+        self._fail(self._reply.get("message") or _(
             "The files could not be written (code {code}). Check the free space on the disk, then try again.\n{lines}"
         ).format(code=code, lines="\n".join(self._lastLines)))
+
+    def _tell(self, fraction: float) -> None:
+        self._onProgress(_("Writing the files"), fraction)
 
     def _fail(self, message: str) -> None:
         if self.running:

@@ -102,6 +102,13 @@ class Localization:
         """Segmentation with one named, colored segment per evidence level."""
         return self.resultNode.GetNodeReference(SEGMENTATION)
 
+    def presentSegmentation(self) -> Any:
+        """`segmentation`; raises ``ValueError`` when it was removed from the scene."""
+        segmentation = self.segmentation
+        if segmentation is None:
+            raise ValueError(_("The segmentation was removed from the scene. Run the localization again."))
+        return segmentation
+
     @property
     def headModel(self) -> Any:
         """Surface of the scan for the 3D views; None until it is asked for."""

@@ -10,7 +10,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from .dependencies import ensureDependencies, ensurePlaceTemplate, removePackages
+from .dependencies import ensureDependencies, ensurePlaceTemplate, removePackages, removePackagesTitle
 from .engine import defaultModel
 from .models import ModelEntry, addModel, listModels, modelEntry, removeModel
 
@@ -152,4 +152,4 @@ class ModelSection:
 
     def _removePackages(self) -> None:
         with slicer.util.tryWithErrorDisplay(_("The packages were not removed."), waitCursor=True):
-            slicer.util.infoDisplay(removePackages(), _("HR-CAM: remove packages"))
+            slicer.util.infoDisplay(removePackages(), removePackagesTitle())

@@ -18,6 +18,11 @@ from .engine import ensureEngineOnPath
 _FIGURES_SHOWN = 3
 
 
+def noModelMessage() -> str:
+    """What to do where no model is there to choose."""
+    return _("Add a model first.")
+
+
 @dataclass(frozen=True)
 class ModelEntry:
     """A model in the list: its name, its folder, and its metadata (see the bundle schema)."""

@@ -11,6 +11,7 @@ from slicer.i18n import tr as _
 from .comparison import Comparison
 from .dependencies import DependencyError, ensureDependencies
 from .localization import Localization
+from .models import noModelMessage
 from .run_section import RunSection
 from .scan_queue import ScanQueue
 from .volume_nodes import scansInScene
@@ -58,17 +59,17 @@ class PanelRuns:
     def toggle(self) -> None:
         """The big button: localize the chosen scan, or cancel."""
         if self._panel.logic.running:
-            self.cancel(_("Cancelled. The scene is as it was."))
+            self.cancel()
             self._panel.runEnded()
             return
         self.start(self._panel.chosen()[0].inputVolume)
 
-    def cancel(self, message: str) -> None:
-        """Stop what runs and what waits."""
+    def cancel(self, message: str = "") -> None:
+        """Stop what runs and what waits; the panel shows ``message``, or that nothing was changed."""
         self._queue.stop()
         self._place = ""
         self._panel.logic.cancel()
-        self.section.ended(message)
+        self.section.ended(message or _("Cancelled. The scene is as it was."))
 
     def again(self, result: Localization, classLabel: str | None = None, plane: str | None = None) -> None:
         """Localize a result's scan again with its model, for another class or in another plane."""
@@ -113,7 +114,7 @@ class PanelRuns:
         """
         parameters, entry = self._panel.chosen()
         if entry is None or not self._ready():
-            onFailed(_("Add a model first.") if entry is None else _("Packages are missing."))
+            onFailed(noModelMessage() if entry is None else _("Packages are missing."))
             return
 
         def progress(stage: str, fraction: float) -> None:

@@ -25,6 +25,11 @@ class Cancellable(Protocol):
         """Stop what is running, at once; no callback comes any more."""
 
 
+def sceneClosedMessage() -> str:
+    """What is said of a run that the closed scene has ended."""
+    return _("Cancelled: the scene was closed.")
+
+
 class SceneRun:
     """Runs once; see its subclasses for what is computed.
 
@@ -59,7 +64,6 @@ class SceneRun:
         self._sceneObservers = [
             scene.AddObserver(scene.StartCloseEvent, lambda *_event: self._sceneClosed()),
             scene.AddObserver(scene.NodeRemovedEvent, lambda *_event: self._nodeRemoved())]
-        self._tell("transfer", _("Preparing the volume"), 0.0)
         self._runSteps("transfer", _("Preparing the volume"), self._transferSteps(self._folder), self._transferred)
 
     def cancel(self) -> None:
@@ -92,10 +96,10 @@ class SceneRun:
 
     def _addToScene(self, steps: Any, onDone: Callable[[Any], None]) -> None:
         self.updatingScene = True
-        self._tell("scene", _("Updating the scene"), 0.0)
         self._runSteps("scene", _("Updating the scene"), steps, onDone)
 
     def _runSteps(self, part: str, stage: str, steps: Any, onDone: Callable[[Any], None]) -> None:
+        self._tell(part, stage, 0.0)
         self._runner = StepRunner(steps, onDone, lambda error: self._fail(str(error)),
                                   lambda done: self._tell(part, stage, done))
         self._runner.start()
@@ -115,7 +119,7 @@ class SceneRun:
     def _sceneClosed(self) -> None:
         if self.running:
             self.cancel()
-            self._onError(_("Cancelled: the scene was closed."))
+            self._onError(sceneClosedMessage())
 
     def _nodeRemoved(self) -> None:
         if self.running and any(node.GetScene() is None for node in self._volumeNodes):

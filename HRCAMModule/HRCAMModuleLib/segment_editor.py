@@ -7,7 +7,6 @@ from typing import Any
 
 import qt
 import slicer
-from slicer.i18n import tr as _
 
 from .legend import hideLegends
 from .localization import Localization
@@ -21,9 +20,7 @@ def openSegmentEditor(localization: Localization) -> None:
 
     Raises ``ValueError`` when the segmentation was removed.
     """
-    segmentation = localization.segmentation
-    if segmentation is None:
-        raise ValueError(_("The segmentation was removed from the scene. Run the localization again."))
+    segmentation = localization.presentSegmentation()
     editor = _editorNode()
     editor.SetAndObserveSegmentationNode(segmentation)
     editor.SetAndObserveSourceVolumeNode(localization.inputVolume)

@@ -19,9 +19,7 @@ HEAD_COLOR, HEAD_OPACITY = (0.92, 0.80, 0.72), 0.18
 
 def showSurfaces(localization: Localization, visible: bool = True) -> None:
     """Show the levels' surfaces in the 3D views; they are computed at the first call."""
-    segmentation = localization.segmentation
-    if segmentation is None:
-        raise ValueError(_("The segmentation was removed from the scene. Run the localization again."))
+    segmentation = localization.presentSegmentation()
     closedSurface = slicer.vtkSegmentationConverter.GetSegmentationClosedSurfaceRepresentationName()
     if visible and not segmentation.GetSegmentation().ContainsRepresentation(closedSurface):
         segmentation.CreateClosedSurfaceRepresentation()

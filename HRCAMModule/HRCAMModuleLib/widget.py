@@ -21,11 +21,13 @@ from .localization import FUSED, Localization
 from .logic import HRCAMModuleLogic
 from .logic_protocol import LogicProtocol
 from .model_section import ModelSection
+from .models import noModelMessage
 from .panel_runs import PREPARE_AFTER_MS, PanelRuns
 from .parameters import PanelParameters
 from .result_section import PLANES, ResultSection
 from .result_watch import ResultWatch
 from .results_section import ResultsSection
+from .scene_run import sceneClosedMessage
 from .shown_state import ShownState
 from .steps import StepRunner, Steps, runToEnd
 from .views_watch import ViewsWatch
@@ -160,7 +162,7 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _sceneStartClose(self, *_arguments: Any) -> None:
         if self.logic.running:
-            self.runs.cancel(_("Cancelled: the scene was closed."))
+            self.runs.cancel(sceneClosedMessage())
         self._disconnectParameters()
         self._listed = None
         self._editorVisit.forget()
@@ -261,7 +263,7 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             return
         valid, reason = checkInput(self._parameters.inputVolume)
         if valid and self._models.current is None:
-            valid, reason = False, self._models.problem or _("Add a model first.")
+            valid, reason = False, self._models.problem or noModelMessage()
         self.runs.section.setReady(valid, reason)
         self.ui.localizeAllButton.enabled = valid
 

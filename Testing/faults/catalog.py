@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Row:
-    """What is tried, what must come of it, and the tests (file stem, expression of names) that judge it."""
+    """What is tried, what must come of it, and the tests (file stem, expression of names) that check it."""
 
     tried: str
     outcome: str

@@ -182,7 +182,7 @@ def test_processes_that_share_a_folder_compute_each_case_once(
 
 
 def test_the_kill_points_notice_a_writer_that_is_not_atomic(tmp_path):
-    """The judge judged: writing in place is found out."""
+    """The check itself is checked: it finds writing in place."""
     path, seen = tmp_path / "file", set()
 
     def careless():

@@ -30,7 +30,7 @@ AROUND_MM = 10.0
 
 
 def generated_pairs(bundle, data, count):
-    """Yield images (lesion, twin: 2×1×*size), mask and kind, of heads that take no part in training."""
+    """Yield images (lesion, counterpart: 2×1×*size), mask and kind, of heads that take no part in training."""
     config = load_paired_config(bundle.name, **{"data.path": str(data)})
     _, held_out = split_heads(config)
     for number in range(count):
@@ -40,11 +40,11 @@ def generated_pairs(bundle, data, count):
 
 def drawn_pairs(bundle, data, source, count):
     """The same of T1 volumes, drawn as `hrcam evaluate` draws its own."""
-    cases, twins = lesions.draw_pairs(bundle, data, source, count, SEED)
+    cases, counterparts = lesions.draw_pairs(bundle, data, source, count, SEED)
     if not cases:
         raise SystemExit(f"{data / source} has no heads.")
-    for case, twin in zip(cases, twins, strict=True):
-        seen, without = case.read(), twin.read()
+    for case, counterpart in zip(cases, counterparts, strict=True):
+        seen, without = case.read(), counterpart.read()
         yield np.stack([seen.image, without.image]), seen.masks["masks"] > 0, case.grade
 
 
@@ -56,15 +56,15 @@ def conspicuity(pair, mask, spacing_mm):
     return abs(float(changed[mask].mean())) / max(float(pair[1, 0][around].std()), 1e-6)
 
 
-def judge(bundle, network, pair, mask):
-    """One row of a pair: AP and pointing of each fusion, Dice of what the overlay shows, and the two answers by mean
+def measure(bundle, network, pair, mask):
+    """One row of a pair: AP and pointing of each fusion, Dice of what the overlay shows, and the two logits by mean
     and by greatest evidence."""
     sick = bundle.class_names.index(lesions.LABEL)
     images = torch.from_numpy(pair).float()
     with torch.inference_mode():
-        answers, levels = network.native_maps(images, sick)
+        logits, levels = network.native_maps(images, sick)
         fused = {name: fuse(levels, images.shape[2:], name, images) for name in ("sum", "guided")}
-    row = {"mean": (answers[:, sick] - answers[:, 1 - sick]).tolist(), "most": fused["sum"].flatten(1).amax(1).tolist()}
+    row = {"mean": (logits[:, sick] - logits[:, 1 - sick]).tolist(), "most": fused["sum"].flatten(1).amax(1).tolist()}
     for name, maps in fused.items():
         flat = maps[0, 0].numpy().ravel()
         row[f"AP {name}"] = average_precision_score(mask.ravel(), flat)
@@ -112,7 +112,7 @@ def main():
         for pair, mask, kind in track(drawn, total=arguments.pairs, description=source):
             known = {"kind": kind, "conspicuity": conspicuity(pair, mask, spacing), "pixels": int(mask.sum())}
             for found, bundle, network in zip(rows, bundles, networks, strict=True):
-                found.append(judge(bundle, network, pair, mask) | known)
+                found.append(measure(bundle, network, pair, mask) | known)
         print(f"\n{source}\n\n| model | AP sum | AP guided | pointing sum | pointing guided | Dice of the overlay "
               "| AUC of mean evidence | AUC of greatest evidence | pairs in order | pairs |\n"
               + "| --- " * 10 + "|")  # fmt: skip

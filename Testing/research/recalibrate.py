@@ -32,10 +32,10 @@ CARD = "MODEL_CARD.md"
 
 
 def composed_rules(network, predictions, data, pathology):
-    """Volume rule and withholding on volumes composed of validation slices with a lesion among their twins or among
+    """Volume rule and withholding on volumes composed of validation slices with a lesion among their counterparts or
     real slices without any (`no_tumor`, where the data have it), and of these alone: `compose`."""
-    ill, twins = ([p.logits for p in predictions if pathology[p.label] is sick] for sick in (True, False))
-    normals = [np.concatenate(twins)]
+    ill, counterparts = ([p.logits for p in predictions if pathology[p.label] is sick] for sick in (True, False))
+    normals = [np.concatenate(counterparts)]
     if (data / "no_tumor").is_dir():
         real = tumor_calibration.prepared("normal", normal_slices(data, held=True))
         normals.append(np.concatenate([p.logits for p in predict(network, real, torch.device("cpu"), 8)]))

@@ -126,7 +126,8 @@ def bundle(tmp_path_factory):
 @pytest.fixture(scope="module")
 def written(data, bundle, tmp_path_factory):
     out, said = tmp_path_factory.mktemp("docs"), []
-    evaluate_models([str(bundle.path)], data, out, Settings(methods=METHODS, batch_size=5, judged=3), said.append)
+    settings = Settings(methods=METHODS, batch_size=5, faithfulness_cases=3)
+    evaluate_models([str(bundle.path)], data, out, settings, said.append)
     return out, json.loads((out / "results/bright-spot.json").read_text()), said
 
 
@@ -196,7 +197,7 @@ def test_report_is_made_from_the_file_alone(written):
 def test_the_command_says_what_it_did_and_nothing_else(data, bundle, tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "hrcam", "evaluate", "--model", bundle.path, "--data", data, "--out", tmp_path,
-         "--methods", "hrcam/sum", "--cases", "4", "--judged", "0"],
+         "--methods", "hrcam/sum", "--cases", "4", "--faithfulness-cases", "0"],
         capture_output=True, text=True, check=True, timeout=400,
     )  # fmt: skip
     assert (tmp_path / "RESULTS.md").is_file()
@@ -205,7 +206,7 @@ def test_the_command_says_what_it_did_and_nothing_else(data, bundle, tmp_path):
 
 def test_a_second_run_gives_the_same_numbers(written, data, bundle, tmp_path):
     _, first, _ = written
-    settings = Settings(methods=("hrcam/sum", "layercam/mean"), batch_size=3, judged=0)
+    settings = Settings(methods=("hrcam/sum", "layercam/mean"), batch_size=3, faithfulness_cases=0)
     evaluate_models([str(bundle.path)], data, tmp_path, settings, lambda _: None)
     second = json.loads((tmp_path / "results/bright-spot.json").read_text())
     for method in settings.methods:

@@ -67,9 +67,9 @@ def test_deletion_and_insertion_agree_with_torchcam():
             return nullcontext()
 
     baseline = torch.from_numpy(gaussian_filter(image[0], 10.0))[None, None]
-    judge = metrics.DeletionInsertionMetric(Given(), lambda logits: logits.softmax(1), steps=10, baseline=baseline)
-    judge.update(torch.from_numpy(image)[None], class_idx=2)
-    expected = judge.summary()
+    reference = metrics.DeletionInsertionMetric(Given(), lambda logits: logits.softmax(1), steps=10, baseline=baseline)
+    reference.update(torch.from_numpy(image)[None], class_idx=2)
+    expected = reference.summary()
     deletion, insertion = deletion_insertion(model, image, values, 2)
     assert deletion == pytest.approx(expected["deletion_auc"], abs=1e-5)
     assert insertion == pytest.approx(expected["insertion_auc"], abs=1e-5)
@@ -189,7 +189,7 @@ def test_batches_keep_shapes_apart_and_read_each_case_once():
     assert read == [0, 1, 2, 3, 4]
 
 
-def test_large_volumes_come_one_at_a_time_and_are_not_judged():
+def test_large_volumes_come_one_at_a_time_and_are_not_referenced():
     small, large = np.zeros((1, 8, 8)), np.broadcast_to(np.float32(0), (1, 192, 192, 192))
     assert large.size > MOST_PIXELS
     assert (fitting(8, small.size), fitting(8, large.size)) == (8, 1)

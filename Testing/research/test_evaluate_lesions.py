@@ -50,8 +50,8 @@ def test_pairs_differ_where_the_lesion_is_and_heads_are_patients(dims, folder, t
     assert [case.patient for case in real.cases] == ["a_SS"] * 3 + ["b_SS"] * 3
     assert {case.plane for case in real.cases} == ({"ax", "co", "sa"} if dims == 2 else {""})
     assert {case.grade for case in real.cases} == set(lesions.KINDS)
-    for case, twin in zip(real.cases, real.normals, strict=True):
-        image, mask, other = case.read().image, case.read().masks["masks"], twin.read().image
+    for case, counterpart in zip(real.cases, real.normals, strict=True):
+        image, mask, other = case.read().image, case.read().masks["masks"], counterpart.read().image
         assert image.shape == other.shape == (1, *[64] * dims) and mask.any()
         difference = np.abs(image - other)[0]
         # Each is normalized by itself, as users' scans are, so that a bright lesion darkens the rest a little.
@@ -64,7 +64,8 @@ def test_pairs_differ_where_the_lesion_is_and_heads_are_patients(dims, folder, t
 def test_the_command_answers_for_each_set(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(lesions, "PAIRS", {2: {"healthy_t1": 6, "templates": 2}})
     bundle, out = make_bundle(tmp_path, 2), tmp_path / "docs"
-    settings = Settings(cases=4, judged=0, methods=("hrcam/sum", "hrcam/guided", "gradcam/last"), batch_size=4)
+    methods = ("hrcam/sum", "hrcam/guided", "gradcam/last")
+    settings = Settings(cases=4, faithfulness_cases=0, methods=methods, batch_size=4)
     evaluate_models([str(bundle.path)], folder, out, settings, lambda _: None)
     results = json.loads((out / "results/bright-2d.json").read_text())
     figures = results["classification"]["figures"]

@@ -26,11 +26,11 @@ def bundle(tmp_path_factory):
     return threshold_bundle(path, ("nigral_loss", "control"), [16, 40, 40], [2.2, 2.0, 2.0], bright=False)
 
 
-def test_truth_lies_where_an_image_and_its_twin_differ(bundle):
+def test_truth_lies_where_an_image_and_its_counterpart_differ(bundle):
     found = midbrains.Midbrains(bundle).placed(1)
-    assert found.image.shape == found.twin.shape == (1, 16, 40, 40)
+    assert found.image.shape == found.counterpart.shape == (1, 16, 40, 40)
     assert found.mask.any() and not (found.mask & (found.labels != midbrains.NIGRA)).any()
-    darker = (found.twin - found.image)[0]
+    darker = (found.counterpart - found.image)[0]
     assert darker[found.mask].mean() > 5 * abs(darker[found.labels == midbrains.CRUS].mean())
 
 
@@ -70,7 +70,7 @@ def test_the_command_reports_grades_sides_and_the_real_volume(bundle, tmp_path):
     out = tmp_path / "docs"
     (found,) = find_sets(bundle, real.parent)
     assert found.name == "simulated midbrains" and len(found.cases) == len(found.normals) == midbrains.CASES
-    settings = Settings(cases=3, judged=0, methods=("hrcam/sum", "monai-gradcam/last"), batch_size=3)
+    settings = Settings(cases=3, faithfulness_cases=0, methods=("hrcam/sum", "monai-gradcam/last"), batch_size=3)
     evaluate_models([str(bundle.path)], real.parent, out, settings, lambda _: None)
     results = json.loads((out / "results/dark-3d.json").read_text())
     figures, notes = results["classification"]["figures"], results["classification"]["notes"]
@@ -78,7 +78,7 @@ def test_the_command_reports_grades_sides_and_the_real_volume(bundle, tmp_path):
     shares = {name.removeprefix(prefix): value for name, value in figures.items() if name.startswith(prefix)}
     assert len(shares) == 4 and sum(shares.values()) == pytest.approx(1, abs=1e-4)
     assert shares["elsewhere"] > shares["crus cerebri"] > shares["lost nigra"]  # by size: all of it is dark
-    assert 0 <= figures["AUC, loss against twin"] <= 1 and figures["asymmetric cases"] <= 3
+    assert 0 <= figures["AUC, loss against counterpart"] <= 1 and figures["asymmetric cases"] <= 3
     assert set(results["localization"]["simulated midbrains"]["breakdown"]["grade"]) <= set(midbrains.GRADES)
     assert "which is no diagnosis" in notes[-1]
     # Dark voxels are evidence here, and in the made-up scan the nigra is dark, and something elsewhere.

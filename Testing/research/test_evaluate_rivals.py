@@ -235,7 +235,7 @@ def test_methods_made_together_are_those_made_alone_from_one_pass(count):
     maker.make(x, CLASSES[:count], names)  # the first time it finds out how the levels hang together
     passes.clear()
     together = maker.make(x, CLASSES[:count], names)
-    assert len(passes) == 2  # ours, and that of all the others
+    assert len(passes) == 2  # HR-CAM's, and that of all the others
     for name in names:
         torch.testing.assert_close(together[name], maker.make(x, CLASSES[:count], [name])[name])
         assert together[name].std() > 0

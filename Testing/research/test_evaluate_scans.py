@@ -21,8 +21,8 @@ from hrcam_research.evaluate.case import Case
 from hrcam_research.evaluate.data import known_cases, scan_slices
 from hrcam_research.evaluate.report import write_report
 from hrcam_research.evaluate.run import Settings
-from hrcam_research.evaluate.scans import convex_hull, find_scan_sets, judge_scan
-from hrcam_research.evaluate.shown import judge_shown
+from hrcam_research.evaluate.scans import convex_hull, evaluate_scan, find_scan_sets
+from hrcam_research.evaluate.shown import evaluate_shown
 from hrcam_research.evaluate.write import evaluate_models
 
 
@@ -83,35 +83,35 @@ def folder(tmp_path, blob_volume):
     return tmp_path
 
 
-def test_a_scan_is_judged_by_what_the_user_sees(folder, bright_blob_bundle):
+def test_a_scan_is_measured_by_what_the_user_sees(folder, bright_blob_bundle):
     flair, healthy = find_scan_sets(folder)
     assert (flair.name, healthy.name) == ("lgg FLAIR", "healthy_t1")
-    row = judge_scan(flair.scans[0], bright_blob_bundle)
+    row = evaluate_scan(flair.scans[0], bright_blob_bundle)
     assert row["called"] and row["marked"] and not row["withheld"] and row["plane"] == "axial"
     assert row["dice"] > 0.1 and row["maps"]["map"]["ap"] > 0.1, "the network is coarse"
     assert row["slice_auc"] > 0.5 and row["slices_unmarked"] < 1
     assert set(row["maps"]) == {"map", "brightness", "darkness", "brighter-than-mirror", "darker-than-mirror"}
-    row = judge_scan(healthy.scans[0], bright_blob_bundle)
+    row = evaluate_scan(healthy.scans[0], bright_blob_bundle)
     assert not row["called"] and not row["marked"] and "dice" not in row
 
 
 def test_a_stopped_evaluation_keeps_its_scans_and_goes_on(folder, bright_blob_bundle, tmp_path, monkeypatch):
-    out, judged = tmp_path / "out", []
+    out, measured = tmp_path / "out", []
 
     def second_fails(scan, bundle, device):
-        judged.append(scan.patient)
-        if len(judged) == 2:
+        measured.append(scan.patient)
+        if len(measured) == 2:
             raise KeyboardInterrupt
-        return judge_scan(scan, bundle, device)
+        return evaluate_scan(scan, bundle, device)
 
-    monkeypatch.setattr(scan_report, "judge_scan", second_fails)
+    monkeypatch.setattr(scan_report, "evaluate_scan", second_fails)
     arguments = bright_blob_bundle, find_scan_sets(folder)[:1], out, "abc", "cpu", None, None
     with pytest.raises(KeyboardInterrupt):
         scan_report.evaluate_scans(*arguments)
     path, = (out / "results" / "scans").glob("*.json")
     assert [row["patient"] for row in json.loads(path.read_text())["rows"]] == ["A"]
     scan_report.evaluate_scans(*arguments)
-    assert judged == ["A", "B", "B"]
+    assert measured == ["A", "B", "B"]
 
 
 def test_the_first_page_shows_sites_baselines_and_healthy_heads(folder, bright_blob_bundle, tmp_path):
@@ -125,7 +125,7 @@ def test_the_first_page_shows_sites_baselines_and_healthy_heads(folder, bright_b
     assert {row[1] for row in rows} == {"all", "CS", "DU"}
     assert sum("*brightness*" in row for row in rows) == 3
     assert any(line.startswith("| healthy_t1 | all | `bright-blob`") for line in text.splitlines())
-    # The same scans' slices, on which every method of the network and the baselines are judged beside each other.
+    # The same scans' slices, on which every method of the network and the baselines are measured beside each other.
     assert text.index("## Beside other methods and baselines") < text.index("Maps beside other methods")
     assert "### Localization: lgg FLAIR" in text and "`level/" in text and "`baseline/brightness`" in text
     assert any(line.startswith("| lgg FLAIR | `bright-blob` 1.0.0 | Dice |") for line in text.splitlines())
@@ -149,7 +149,7 @@ def test_slices_of_scans_are_traced_ones_large_enough_and_those_without(folder, 
     assert [case.traced for case in every] == [bool(one.masks) for one in pixels]
     assert min(one.masks["masks"].sum() for one in pixels if one.masks) >= 20
     small = scan_slices(scans, bright_blob_bundle, "lesion", "no_lesion", 10_000)
-    assert {case.label for case in small} == {"no_lesion"}, "neither judged nor taken for healthy"
+    assert {case.label for case in small} == {"no_lesion"}, "neither measured nor taken for healthy"
     assert len(every) / 2 <= len(half) <= len(every) / 2 + 4
 
 
@@ -180,7 +180,8 @@ def test_single_images_as_shown(bright_blob_bundle):
     with_spot, mask = image.copy(), np.zeros((64, 64), bool)
     with_spot[0, 30:40, 30:40], mask[30:40, 30:40] = 1.5, True
     cases = [Case.of("a", "p", "lesion", with_spot, mask), Case.of("b", "q", "lesion", image, mask)]
-    found = judge_shown(bright_blob_bundle, bright_blob_bundle.build(), cases, [Case.of("c", "r", "no_lesion", image)])
+    normals = [Case.of("c", "r", "no_lesion", image)]
+    found = evaluate_shown(bright_blob_bundle, bright_blob_bundle.build(), cases, normals)
     assert found["unmarked"]["mean"] == 0.5 and found["marked"]["mean"] == 0 and 0.3 < found["dice"]["mean"] <= 0.5
 
 

@@ -70,10 +70,10 @@ def test_crops_from_elsewhere_show_healthy_head():
     config = paired_config(settings(mode="joint", **PAIRED | {"data__simulation": simulation}))
     heads = split_heads(config)[0]
     examples = CropExamples(config, heads)
-    (_, twin), _, _ = draw_pair(config, heads, (0, config.seed, 0, 0))
+    (_, counterpart), _, _ = draw_pair(config, heads, (0, config.seed, 0, 0))
     images, labels = examples[0]
     assert images.shape == (4, 16, 16) and labels.tolist() == [0, 1, 1, 1]
-    windows = np.lib.stride_tricks.sliding_window_view(twin, (16, 16))
+    windows = np.lib.stride_tricks.sliding_window_view(counterpart, (16, 16))
     for crop in images[2:].numpy():
         assert (windows == crop).all((2, 3)).any(), "a part of the image without lesion"
         assert crop.max() > 0.05, "with head in it"
@@ -84,11 +84,11 @@ def test_crops_from_anywhere_show_other_slices_of_heads():
     config = paired_config(settings(mode="joint", **PAIRED | {"data__simulation": simulation}))
     heads = split_heads(config)[0]
     examples = CropExamples(config, heads)
-    (_, twin), _, _ = draw_pair(config, heads, (0, config.seed, 0, 0))
+    (_, counterpart), _, _ = draw_pair(config, heads, (0, config.seed, 0, 0))
     images, labels = examples[0]
     assert images.shape == (6, 16, 16) and labels.tolist() == [0, 1, 1, 1, 1, 1]
     assert examples.labels == [0, 1, 1, 1, 1, 1] * 3
-    windows = np.lib.stride_tricks.sliding_window_view(twin, (16, 16))
+    windows = np.lib.stride_tricks.sliding_window_view(counterpart, (16, 16))
     for crop in images[3:].numpy():
         assert not (windows == crop).all((2, 3)).any() and crop.max() > 0.05
     assert examples[0][0].equal(images), "the same seed, epoch and index"
@@ -99,10 +99,10 @@ def test_whole_images_follow_crops():
     config = paired_config(settings(mode="joint", **PAIRED | {"data__simulation": simulation}))
     assert len(crop_stages(config, *split_heads(config)).stages) == 1
     config = paired_config(settings(mode="joint", **PAIRED | {"data__simulation": simulation | {"whole_epochs": 3}}))
-    twins = crop_stages(config, *split_heads(config))
-    (crops, _), (whole, validation) = twins.stages
+    counterparts = crop_stages(config, *split_heads(config))
+    (crops, _), (whole, validation) = counterparts.stages
     first, second = crops.config, whole.config
-    assert first is twins.config and crops.sizes[0] == (16, 16) and len(crops.labels) == 5 * 3
+    assert first is counterparts.config and crops.sizes[0] == (16, 16) and len(crops.labels) == 5 * 3
     assert second.train.epochs == 3 and second.train.learning_rate == first.train.learning_rate / 2
     for examples in (whole, validation):
         images, labels = examples[0]
@@ -122,8 +122,8 @@ def test_the_first_epochs_show_clear_lesions_alone():
     assert [examples._clear(n) for n in range(10)] == [True] * 3 + [False] * 7
     assert not CropExamples(config, heads, validate=True)._clear(0)
     for n in range(4):
-        (image, twin), _, _ = draw_pair(config, heads, (5, n), clear=True)
-        assert np.abs(image - twin).max() > 0.2
+        (image, counterpart), _, _ = draw_pair(config, heads, (5, n), clear=True)
+        assert np.abs(image - counterpart).max() > 0.2
 
 
 def test_midbrain_pairs_are_volumes():

@@ -1,4 +1,4 @@
-"""The loss on twins: evidence where they differ, silence where they are equal and in healthy crops."""
+"""The loss on pairs: evidence where they differ, silence where they are equal and in healthy crops."""
 
 import warnings
 
@@ -21,10 +21,10 @@ def paired_config(raw: dict) -> PairedConfig:
     return parse_config(raw, kind=PairedConfig)
 
 
-def loss_of(evidence: torch.Tensor, twin: torch.Tensor) -> float:
+def loss_of(evidence: torch.Tensor, counterpart: torch.Tensor) -> float:
     changed = torch.zeros(1, 16, 16)
     changed[0, 4:8, 4:8] = 1
-    return float(pair_loss(evidence, twin, changed, 1 - changed))
+    return float(pair_loss(evidence, counterpart, changed, 1 - changed))
 
 
 def spot(row: int) -> torch.Tensor:
@@ -39,7 +39,7 @@ def test_evidence_is_wanted_where_twins_differ_and_nowhere_else() -> None:
     assert right < 0.1
     assert loss_of(silent, silent) > right + 5, "the lesion must be found"
     assert loss_of(spot(10), silent) > loss_of(silent, silent), "elsewhere there is nothing to be found"
-    assert loss_of(spot(4), spot(4)) > right + 2, "the twin shows none"
+    assert loss_of(spot(4), spot(4)) > right + 2, "the counterpart shows none"
     assert loss_of(spot(4), spot(10)) > right + 1
 
 
@@ -78,10 +78,10 @@ def classifier() -> PairClassifier:
 
 
 def test_a_batch_is_measured_by_its_labels_whatever_the_layout(classifier: PairClassifier) -> None:
-    """Every crop with lesion is followed by its twin; the rest are healthy crops. Their order says nothing."""
-    ill, twin, healthy = torch.rand(2, 32, 32), torch.rand(2, 32, 32), torch.rand(2, 32, 32)
-    first = torch.stack([torch.stack([ill[n], twin[n], healthy[n]]) for n in (0, 1)])
-    second = torch.stack([torch.stack([healthy[1 - n], ill[n], twin[n]]) for n in (0, 1)])
+    """Every crop with lesion is followed by its counterpart; the rest are healthy crops. Their order says nothing."""
+    ill, counterpart, healthy = torch.rand(2, 32, 32), torch.rand(2, 32, 32), torch.rand(2, 32, 32)
+    first = torch.stack([torch.stack([ill[n], counterpart[n], healthy[n]]) for n in (0, 1)])
+    second = torch.stack([torch.stack([healthy[1 - n], ill[n], counterpart[n]]) for n in (0, 1)])
     loss, strongest, has = classifier._measure(first, torch.tensor([[0, 1, 1]] * 2))
     again, _, _ = classifier._measure(second, torch.tensor([[1, 0, 1]] * 2))
     torch.testing.assert_close(loss, again)
@@ -161,10 +161,10 @@ def answers(classifier: PairClassifier, pooled: np.ndarray) -> np.ndarray:
     return np.asarray(pooled @ head.weight.detach().numpy().T + head.bias.detach().numpy())
 
 
-def test_the_refitted_head_tells_whole_images_apart_and_stays_near_the_twins(
+def test_the_refitted_head_tells_whole_images_apart_and_stays_near_that_of_pairs(
     classifier: PairClassifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One feature is evidence of the lesion; another, which the twins' head counts too, is as great without one."""
+    """One feature is evidence of the lesion; another, which the pairs' head counts too, is as great without one."""
     hrcam, rng = classifier.hrcam, np.random.default_rng(0)
     labels, pooled = silent(classifier, 400)
     pooled[:, 0] = (labels == 0) + rng.normal(0, 0.3, 400)

@@ -38,7 +38,7 @@ def test_pairs_train_from_generated_heads(tmp_path, patch):
         }
     }  # fmt: skip
     assert bundle.classes[0].pathology and bundle.build().num_classes == 2
-    assert report["head"]["text"].startswith("Learnt from twins" if patch else "Trained together")
+    assert report["head"]["text"].startswith("Learnt from pairs" if patch else "Trained together")
     final = tmp_path / "run" / "final"
     assert (final / "whole" / "stage-one.safetensors").exists() == bool(patch), "whole images follow crops"
     assert (tmp_path / "run" / "curves.png").stat().st_size > 1000

@@ -20,10 +20,10 @@ def config(**changes):
 def test_slices_of_volumes_have_the_last_two_axes(power, kind):
     given = {"size": [64, 48, 32], "spacing_mm": [3.0, 2.0, 1.0], "planes": ["coronal"]}
     network = {"name": "lite0_pyramid", "arguments": {"width": 4, "power": power}, "weights": "simulated-lesion"}
-    lesson = config_of_slices(config(dimension=3, input=given, network=network))
-    assert lesson.dimension == 2 and lesson.input.size == [48, 32] and lesson.input.spacings == (2.0, 1.0)
-    assert lesson.network.levels == [f"{kind}.{stride}" for stride in (2, 4, 8, 16)]
-    assert lesson.input.planes == ["coronal"] and lesson.network.weights == "simulated-lesion"
+    planar = config_of_slices(config(dimension=3, input=given, network=network))
+    assert planar.dimension == 2 and planar.input.size == [48, 32] and planar.input.spacings == (2.0, 1.0)
+    assert planar.network.levels == [f"{kind}.{stride}" for stride in (2, 4, 8, 16)]
+    assert planar.input.planes == ["coronal"] and planar.network.weights == "simulated-lesion"
 
 
 def test_other_networks_learn_from_what_they_look_at():

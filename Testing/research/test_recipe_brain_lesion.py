@@ -11,7 +11,7 @@ from hrcam_research.brain_lesion.examples import SIZE, Material, Shares, draw_ba
 from hrcam_research.brain_lesion.fields import blob, smooth_noise
 from hrcam_research.brain_lesion.heads import LabeledHead, draw_head
 from hrcam_research.brain_lesion.lesions import KINDS, add_lesion
-from hrcam_research.brain_lesion.lesson import lesson_loss, place_loss
+from hrcam_research.brain_lesion.loss import evidence_loss, place_loss
 from hrcam_research.brain_lesion.network import first_network, set_training
 from hrcam_research.brain_lesion.real import Backgrounds, Tumors
 from hrcam_research.brain_lesion.scanner import scan
@@ -87,7 +87,7 @@ def test_a_lesion_changes_the_image_where_its_mask_is_and_can_be_seen(head, sequ
     assert found >= 3
 
 
-def test_a_scanner_does_the_same_to_twins():
+def test_a_scanner_does_the_same_to_counterparts():
     rng = np.random.default_rng(0)
     image = np.abs(smooth_noise(rng, 96, 12))
     first, second = scan(rng, [image, image.copy()])
@@ -102,7 +102,7 @@ def test_a_batch_holds_twins_then_slices_without_then_tumors(material):
     assert all(batch.target[n].max() > 0.5 for n in (0, 2, 4, 7))
     assert all(batch.target[n].max() < 0.5 for n in (1, 3, 5, 6))
     unsure = [n for n in (3, 5) if batch.target[n].any()]
-    assert all(batch.answer[n] == 0 for n in unsure), "a slice with a tumor of its own is not called healthy"
+    assert all(batch.label_weight[n] == 0 for n in unsure), "a slice with a tumor of its own is not called healthy"
 
 
 def test_the_loss_is_least_where_evidence_is_where_the_lesion_is():
@@ -114,16 +114,16 @@ def test_the_loss_is_least_where_evidence_is_where_the_lesion_is():
     assert losses[0] < losses[1] < losses[2]
 
 
-def test_steps_of_the_lesson_lower_its_loss(material):
+def test_steps_of_training_lower_the_loss(material):
     torch.manual_seed(0)
     batch = draw_batch(np.random.default_rng(3), material, Shares(1, 0, 0, 0))
-    images, target, weight, ill, answer = (torch.from_numpy(part).float() for part in batch)
+    images, target, weight, ill, label_weight = (torch.from_numpy(part).float() for part in batch)
     hrcam = first_network(begun_from=None)
     set_training(hrcam)
     optimizer = torch.optim.AdamW([p for p in hrcam.parameters() if p.requires_grad], lr=1e-3)
     losses = []
     for _ in range(8):
-        loss, parts = lesson_loss(hrcam, images[:, None], target, weight, ill, answer)
+        loss, parts = evidence_loss(hrcam, images[:, None], target, weight, ill, label_weight)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

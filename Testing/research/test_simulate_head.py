@@ -1,4 +1,4 @@
-"""Simulated scans: reproducible, twins alike outside the lesion, from phantoms, label maps and any T1 volume."""
+"""Simulated scans: reproducible, pairs alike outside the lesion, from phantoms, label maps and any T1 volume."""
 
 import numpy as np
 import pytest
@@ -37,7 +37,7 @@ def test_phantom_has_the_parts_of_a_head_and_is_reproducible(head):
 
 
 @pytest.mark.parametrize("dims", [2, 3])
-def test_same_seed_same_scan_and_twin_differs_only_near_the_lesion(head, dims):
+def test_same_seed_same_scan_and_counterpart_differs_only_near_the_lesion(head, dims):
     from scipy import ndimage
 
     spec = LesionSpec(kind="smooth", diameter_mm=18, contrast=0.9, mass_effect=0.0)
@@ -47,18 +47,18 @@ def test_same_seed_same_scan_and_twin_differs_only_near_the_lesion(head, dims):
     second = simulate_case(head, (1, 7), paired=True, **values, **plane)
     assert np.array_equal(first.image, second.image) and np.array_equal(first.mask, second.mask)
     assert first.mask.any() and np.isfinite(first.image).all() and first.image.min() >= 0
-    changed = np.abs(first.image - first.twin) > 1e-3 * first.image.max()
+    changed = np.abs(first.image - first.counterpart) > 1e-3 * first.image.max()
     assert not (changed & ~ndimage.binary_dilation(first.mask, iterations=9)).any()
-    assert (first.image - first.twin)[first.mask].mean() > 0
+    assert (first.image - first.counterpart)[first.mask].mean() > 0
     healthy = simulate_case(head, (1, 7), lesion=False, **values, **plane)
-    assert np.array_equal(healthy.image, first.twin) and not healthy.mask.any() and healthy.spec is None
+    assert np.array_equal(healthy.image, first.counterpart) and not healthy.mask.any() and healthy.spec is None
 
 
 def test_every_lesion_can_be_seen_where_it_lies(head):
     for seed in range(12):
         case = simulate_case(head, (2, seed), size=96, spacing_mm=2.4, diameter_mm=(6.0, 30.0), style="t1", paired=True)
         assert case.mask.any()
-        assert np.abs(case.image - case.twin)[case.mask].mean() > 0.03 * np.median(case.twin[case.mask])
+        assert np.abs(case.image - case.counterpart)[case.mask].mean() > 0.03 * np.median(case.counterpart[case.mask])
 
 
 def test_a_lesion_lies_in_tissue_and_changes_it_by_what_was_asked_for(head):
@@ -66,9 +66,9 @@ def test_a_lesion_lies_in_tissue_and_changes_it_by_what_was_asked_for(head):
     for seed in range(12):
         case = simulate_case(head, (3, seed), size=96, spacing_mm=2.4, diameter_mm=(10.0, 20.0), contrast=(0.5, 0.8),
                              least_change=0.3, style="t1", paired=True)  # fmt: skip
-        tissue = np.median(case.twin[case.twin > 0.5 * np.percentile(case.twin, 99)])
-        assert case.twin[case.mask].mean() > 0.4 * tissue, "not in fluid"
-        changes.append(np.abs(case.image - case.twin)[case.mask].mean() / tissue)
+        tissue = np.median(case.counterpart[case.counterpart > 0.5 * np.percentile(case.counterpart, 99)])
+        assert case.counterpart[case.mask].mean() > 0.4 * tissue, "not in fluid"
+        changes.append(np.abs(case.image - case.counterpart)[case.mask].mean() / tissue)
     assert min(changes) > 0.1 and np.mean(changes) > 0.3
 
 

@@ -1,4 +1,4 @@
-"""Simulated midbrains: nigra brighter than crus, loss ventrolateral first, truth where twins differ."""
+"""Simulated midbrains: nigra brighter than crus, loss ventrolateral first, truth where pairs differ."""
 
 import os
 from pathlib import Path
@@ -13,13 +13,13 @@ from hrcam_research.simulate.neuromelanin import NigralLoss, random_loss, simula
 GRID = {"size": (10, 80, 80), "spacing_mm": (2.6, 0.8, 0.8)}
 
 
-def test_same_seed_same_volume_and_control_is_the_twin():
+def test_same_seed_same_volume_and_control_is_the_counterpart():
     loss = NigralLoss(0.7, 0.4)
     first = simulate_midbrain((0, 5), parkinson=True, loss=loss, paired=True, **GRID)
     second = simulate_midbrain((0, 5), parkinson=True, loss=loss, paired=True, **GRID)
     control = simulate_midbrain((0, 5), parkinson=False, **GRID)
     assert np.array_equal(first.image, second.image)
-    assert np.array_equal(first.twin, control.image)
+    assert np.array_equal(first.counterpart, control.image)
     assert not control.mask.any() and control.loss is None and first.image.shape == GRID["size"]
 
 
@@ -27,7 +27,7 @@ def test_truth_is_where_twins_differ():
     from scipy import ndimage
 
     case = simulate_midbrain(2, parkinson=True, loss=NigralLoss(0.7, 0.5, 1.0), paired=True, **GRID)
-    change = (case.twin - case.image) / np.median(case.image)
+    change = (case.counterpart - case.image) / np.median(case.image)
     assert case.mask.any() and not (case.mask & ~(case.labels == 2)).any()
     assert change[case.mask].mean() > 0.08
     far = ~ndimage.binary_dilation((case.labels == 2), np.ones((3, 7, 7)))

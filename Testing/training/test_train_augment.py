@@ -34,8 +34,8 @@ def test_is_pure_seeded_and_varies_with_the_seed(transform, size):
 
 @pytest.mark.parametrize("transform", TRANSFORMS)
 def test_channels_of_an_item_stay_a_pair(transform):
-    twin = head(32, 32)
-    out = transform(torch.cat([twin, twin], 1).repeat(8, 1, 1, 1), rng())
+    counterpart = head(32, 32)
+    out = transform(torch.cat([counterpart, counterpart], 1).repeat(8, 1, 1, 1), rng())
     assert torch.equal(out[:, 0], out[:, 1])
 
 

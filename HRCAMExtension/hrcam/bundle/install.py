@@ -48,16 +48,16 @@ def install_bundle(
     BundleError : not a bundle, damaged, with paths or links that leave it, or larger than allowed.
     OutputError : a model of this name exists, or the folder cannot be written.
     """
-    origin = path_of(source)
+    path = path_of(source)
     parent = path_of(folder) if folder is not None else user_model_folder()
-    if origin.is_dir():
+    if path.is_dir():
         contents = {
-            n: read_limited(origin / n, limit) for n, limit in _LIMITS.items() if n != CARD or (origin / n).exists()
+            n: read_limited(path / n, limit) for n, limit in _LIMITS.items() if n != CARD or (path / n).exists()
         }
-    elif origin.is_file():
-        contents = _read_zip(origin)
+    elif path.is_file():
+        contents = _read_zip(path)
     else:
-        raise BundleError(f"There is no file or folder {origin}.", "Give a model's folder or .zip.")
+        raise BundleError(f"There is no file or folder {path}.", "Give a model's folder or .zip.")
     try:
         parent.mkdir(parents=True, exist_ok=True)
         holder = tempfile.mkdtemp(prefix=".install-", dir=parent)

@@ -35,7 +35,7 @@ class RegionChange:
     number : 1 for the region with the strongest peak of either date.
     call : key of `CALLS`.
     earlier, later : labels of the regions in the two results; several where regions merged or split.
-    volume_earlier_ml, volume_later_ml : sums of theirs.
+    volume_earlier_ml, volume_later_ml : sums over these regions.
     diameter_change_mm : of a ball of that volume, later minus earlier.
     peak_earlier, peak_later : strongest evidence, logits; where there is no region, the map's highest value there.
     evidence_change : mean of the change map over the region of either date, logits.
@@ -87,20 +87,20 @@ def call_changes(
     dates: Dates, matches: Sequence[Match], repeatability: Repeatability, lowest: float
 ) -> list[RegionChange]:
     """Apply the rules to matched regions; strongest peak first. ``lowest`` is the weakest level's threshold, logits."""
-    ours, theirs = by_label(dates.later_regions), by_label(dates.earlier_regions)
+    earlier, later = by_label(dates.earlier_regions), by_label(dates.later_regions)
     matched = {n for match in matches for n in match.earlier}
     # Regions of the earlier date that the later scan's grid does not reach have no voxel on it.
-    lost = [Match((n,), ()) for n in theirs if n not in matched]
-    found = [_change(dates, match, theirs, ours, repeatability, lowest) for match in (*matches, *lost)]
+    lost = [Match((n,), ()) for n in earlier if n not in matched]
+    found = [_change(dates, match, earlier, later, repeatability, lowest) for match in (*matches, *lost)]
     found.sort(key=lambda one: -max(one.peak_earlier or -math.inf, one.peak_later or -math.inf))
     return [replace(one, number=number) for number, one in enumerate(found, start=1)]
 
 
 def _change(
-    dates: Dates, match: Match, theirs: Mapping[int, Region], ours: Mapping[int, Region], limits: Repeatability,
+    dates: Dates, match: Match, earlier: Mapping[int, Region], later: Mapping[int, Region], limits: Repeatability,
     lowest: float,
 ) -> RegionChange:
-    before, after = [theirs[n] for n in match.earlier], [ours[n] for n in match.later]
+    before, after = [earlier[n] for n in match.earlier], [later[n] for n in match.later]
     where = np.isin(dates.earlier_numbers, match.earlier) | np.isin(dates.later_numbers, match.later)
     seen = where & dates.covered
     volume_e, volume_l = sum(r.volume_ml for r in before), sum(r.volume_ml for r in after)

@@ -49,12 +49,12 @@ _OPACITY = 0.38
 _CHANGE_COLORS = "RdBu_r"
 
 
-def write_picture(path: str | os.PathLike[str], comparison: Comparison, origin: Mapping[str, str]) -> None:
-    """Write the picture as PNG, its origin in the file's own texts; see `draw_comparison`."""
+def write_picture(path: str | os.PathLike[str], comparison: Comparison, provenance: Mapping[str, str]) -> None:
+    """Write the picture as PNG, its provenance in the file's own texts; see `draw_comparison`."""
     figure = draw_comparison(comparison)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph")  # a case's name may hold letters that no font here has
-        FigureCanvasAgg(figure).print_png(os.fspath(path), metadata=dict(origin))
+        FigureCanvasAgg(figure).print_png(os.fspath(path), metadata=dict(provenance))
 
 
 def draw_comparison(comparison: Comparison) -> Figure:

@@ -67,7 +67,7 @@ class _View:
 def write_overview(
     path: str | os.PathLike[str], volume: Volume, result: Result, truth: npt.NDArray[np.bool_] | None = None
 ) -> None:
-    """Write the overview of a result as PNG, its origin in the file's own texts; see `draw_overview`."""
+    """Write the overview of a result as PNG, its provenance in the file's own texts; see `draw_overview`."""
     figure = draw_overview(volume, result, truth)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph")  # a case's name may hold letters that no font here has

@@ -32,24 +32,24 @@ def folded(network: HRCAM) -> HRCAM:
     """A copy of a network for inference in float32 on the CPU, made once; later changes of its weights are not seen.
 
     Where its maps lie on images of a size the network itself must have been asked (`HRCAM.placements`), since a folded
-    one cannot be looked into; the answers are shared.
+    one cannot be looked into; the results are shared.
     """
     with _lock:
         if network not in _folded:
-            twin = copy.deepcopy(network)
-            twin._placements = network._placements
+            copied = copy.deepcopy(network)
+            copied._placements = network._placements
             kept = {MapName.parse(level.name).module for level in network.levels}
-            for parent, conv, norm, activation, kind in list(_found(twin.cnn, kept)):
+            for parent, conv, norm, activation, kind in list(_found(copied.cnn, kept)):
                 parts = parent._modules
                 parts[conv] = _OneStep(parts[conv], parts[norm], kind)
                 parts[norm] = nn.Identity()
                 if activation:
                     parts[activation] = nn.Identity()
-            for parent in list(twin.cnn.modules()):
+            for parent in list(copied.cnn.modules()):
                 for name, part in parent._modules.items():
                     if not isinstance(parent, _OneStep) and _is_plain(part):
                         parent._modules[name] = _OneStep(part, None, None)
-            _folded[network] = twin
+            _folded[network] = copied
         return _folded[network]
 
 

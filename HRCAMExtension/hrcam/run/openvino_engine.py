@@ -72,7 +72,7 @@ class _Compiled:
             with warnings.catch_warnings(), torch.inference_mode():
                 warnings.simplefilter("ignore")  # the tracer's remarks on checks of shapes
                 stop_if(cancelled)
-                answers = module(example)
+                outputs = module(example)
                 traced = torch.jit.trace(quick, example, check_trace=False)
                 stop_if(cancelled)
                 model = openvino.convert_model(traced, example_input=example)
@@ -89,17 +89,17 @@ class _Compiled:
                              "Choose the engine torch.") from error
         stop_if(cancelled)
         self._requests = threading.local()
-        self._compare(answers, example, TOLERANCE[precision])
+        self._compare(outputs, example, TOLERANCE[precision])
 
     def __call__(self, images: Array) -> list[Array]:
-        """The module's answers to images N×1×*size."""
+        """The module's outputs to images N×1×*size."""
         if not hasattr(self._requests, "own"):
             self._requests.own = self._model.create_infer_request()  # a request serves one thread at a time
-        answers = [self._requests.own.infer([image[None]]).to_tuple() for image in images]
-        return [np.concatenate(parts).astype(np.float32, copy=False) for parts in zip(*answers, strict=True)]
+        outputs = [self._requests.own.infer([image[None]]).to_tuple() for image in images]
+        return [np.concatenate(parts).astype(np.float32, copy=False) for parts in zip(*outputs, strict=True)]
 
-    def _compare(self, answers: Sequence[Tensor], example: Tensor, tolerance: float) -> None:
-        for wanted, found in zip(answers, self(example.numpy()), strict=True):
+    def _compare(self, outputs: Sequence[Tensor], example: Tensor, tolerance: float) -> None:
+        for wanted, found in zip(outputs, self(example.numpy()), strict=True):
             reference = wanted.numpy()
             allowed = tolerance * max(1e-3, float(np.abs(reference).max()))
             if found.shape != reference.shape or not np.abs(found - reference).max() <= allowed:
@@ -111,11 +111,11 @@ class CompiledNetwork:
     """An HR-CAM network, compiled as a whole; parameters and errors as of `_Compiled`."""
 
     def __init__(self, network: HRCAM, *how: Any) -> None:
-        self._answers = _Compiled(_Native(network), _Native(folded(network)), *how)
+        self._whole = _Compiled(_Native(network), _Native(folded(network)), *how)
 
     def __call__(self, images: Array) -> tuple[Array, list[Array]]:
         """Logits N×K and the evidence of each level N×K×*native (fine → coarse) of images N×1×*size."""
-        logits, *levels = self._answers(images)
+        logits, *levels = self._whole(images)
         return logits, levels
 
 
@@ -149,8 +149,8 @@ class CompiledSlices:
         return logits.numpy(), [level.numpy() for level in levels]
 
     def _slice_maps(self, slices: Tensor) -> dict[int, Tensor]:
-        answers = self._by_shape[tuple(slices.shape[2:])](slices.contiguous().numpy())
-        return {stride: torch.from_numpy(one) for stride, one in zip(self._strides, answers, strict=True)}
+        outputs = self._by_shape[tuple(slices.shape[2:])](slices.contiguous().numpy())
+        return {stride: torch.from_numpy(one) for stride, one in zip(self._strides, outputs, strict=True)}
 
 
 def is_wanted(
@@ -218,9 +218,9 @@ def _sees_slices(network: HRCAM) -> bool:
 
 def _with_children_of(module: nn.Module) -> Any:
     """A module of its own that shares all children and weights: what is replaced in it stays as it was elsewhere."""
-    twin = copy.copy(module)
-    twin._modules = dict(module._modules)
-    return twin
+    copied = copy.copy(module)
+    copied._modules = dict(module._modules)
+    return copied
 
 
 class _Native(nn.Module):

@@ -131,7 +131,7 @@ class Result:
     case : name of the input.
     probabilities : class name to calibrated probability of the whole volume; they sum to 1.
     predicted : what the scan is called: the most probable class or, where the bundle states a limit, pathology within
-        that limit; see ``withholding.answer``.
+        that limit; see ``withholding.predicted_class``.
     shown_class : class whose evidence ``map`` shows.
     map : float32 KJI, evidence for ``shown_class`` in logits, on the input's grid.
     labels : uint8 KJI, what is marked: 0 nothing, n at ``evidence_levels[n - 1]``; see ``marking.mark``.

@@ -247,5 +247,5 @@ def _stride(size: Sequence[int], native: Sequence[int]) -> int:
     return stride
 
 
-def _scaled(part: slice, origin: int, stride: int) -> slice:
-    return slice((part.start - origin) // stride, (part.stop - origin) // stride)
+def _scaled(part: slice, start: int, stride: int) -> slice:
+    return slice((part.start - start) // stride, (part.stop - start) // stride)

@@ -12,7 +12,7 @@ from typing import Any
 from .result import percent
 
 
-def answer(
+def predicted_class(
     probabilities: Mapping[str, float], pathology: Mapping[str, bool], rule: Mapping[str, Any] | None
 ) -> str:
     """The class that a scan is called: one without pathology exactly where marks are withheld.
@@ -34,8 +34,8 @@ def answer(
 def is_withheld(
     probabilities: Mapping[str, float], pathology: Mapping[str, bool], rule: Mapping[str, Any] | None
 ) -> bool:
-    """Whether nothing is to be marked on a scan for which no class was asked: its `answer` is no pathology."""
-    return not pathology[answer(probabilities, pathology, rule)]
+    """Whether nothing is to be marked on a scan for which no class was asked: its `predicted_class` is no pathology."""
+    return not pathology[predicted_class(probabilities, pathology, rule)]
 
 
 def withheld_in_words(
@@ -44,7 +44,7 @@ def withheld_in_words(
     """What the reader of a withheld result must know: why nothing is marked, what that costs, and what to do."""
     words = "Spots where the map exceeds the evidence levels are not marked: "
     if rule is None:
-        predicted = answer(probabilities, pathology, rule)
+        predicted = predicted_class(probabilities, pathology, rule)
         words += f'the most probable class is "{predicted}".'
     else:
         found = percent(_absent(probabilities, pathology))

@@ -2,7 +2,7 @@
 
 Each head is painted in a random pose, contrast and with or without its skull, on 256 × 256 × 24 voxels, and brought to
 the template as any scan is. The atlas is made from the other heads. COUNT scans from FIRST on are measured; the number
-of a scan chooses head, pose and contrast, so that limits can be chosen on some heads and judged on others. Of points
+of a scan chooses head, pose and contrast, so that limits can be chosen on some heads and measured on others. Of points
 drawn evenly over the structures, it is asked whether the named structure is the right one or within 3 mm, and whether
 the side is wrong.
 """

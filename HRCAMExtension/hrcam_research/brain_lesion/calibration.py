@@ -105,7 +105,7 @@ def calibrate(hrcam: HRCAM, examples: Examples, normals: npt.NDArray[np.floating
     make_reference(hrcam)
     examples, normals = examples.prepared(), prepared(normals)
     cases = _cases("ill", examples.ill, _ILL) + _cases("well", examples.well, _WELL) + _cases("real", normals, _WELL)
-    predictions = fit_answer(hrcam, predict(hrcam, cases, _CPU, BATCH))
+    predictions = fit_head(hrcam, predict(hrcam, cases, _CPU, BATCH))
     temperature = slice_temperature(predictions)
     ill = _logits(predictions[: len(examples.ill)])[~examples.small]
     generated = _logits(predictions[len(examples.ill) : -len(normals)])
@@ -127,13 +127,13 @@ def calibrate(hrcam: HRCAM, examples: Examples, normals: npt.NDArray[np.floating
 
 @torch.no_grad()
 def make_reference(hrcam: HRCAM) -> None:
-    """No lesion becomes the reference with logit 0: what the lesson has taught is the difference of both classes."""
+    """No lesion becomes the reference with logit 0: what training has taught is the difference of both classes."""
     for parameter in (hrcam.head.weight, hrcam.head.bias):
         parameter[_ILL] -= parameter[_WELL]
         parameter[_WELL] = 0
 
 
-def fit_answer(hrcam: HRCAM, predictions: Sequence[Prediction]) -> list[Prediction]:
+def fit_head(hrcam: HRCAM, predictions: Sequence[Prediction]) -> list[Prediction]:
     """Fit scale and bias of the lesion's logit, classes weighing the same, and return the predictions with both."""
     evidence = _logits(predictions)[:, _ILL] - float(hrcam.head.bias[_ILL].detach())
     labels = np.array([p.label for p in predictions])

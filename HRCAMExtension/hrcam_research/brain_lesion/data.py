@@ -1,4 +1,4 @@
-"""From the data folder to what the lesson draws from, with image-level labels alone.
+"""From the data folder to what training draws from, with image-level labels alone.
 
 Masks of `t1ce_volumes` and `ms` are reduced to one bit a slice, "shows a lesion"; those of `t1ce_slices` are never
 opened. Where the tumors of its training slices lie, the weakly supervised bundle `t1ce-tumor` says.

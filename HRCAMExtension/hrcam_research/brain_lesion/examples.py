@@ -39,14 +39,14 @@ class Batch(NamedTuple):
     target : 1 where a lesion is, 0 where none is, between where that is not known.
     weight : of each pixel with a lesion.
     ill : N, 1 or 0.
-    answer : N, how much the image's own answer counts.
+    label_weight : N, how much the image's own label counts.
     """
 
     images: npt.NDArray[np.float16]
     target: npt.NDArray[np.float16]
     weight: npt.NDArray[np.float16]
     ill: Floats
-    answer: Floats
+    label_weight: Floats
 
 
 @dataclass(frozen=True)
@@ -77,14 +77,14 @@ class _Draft:
         self.targets: list[Floats] = []
         self.weights: list[Floats] = []
         self.ill: list[float] = []
-        self.answer: list[float] = []
+        self.label_weights: list[float] = []
 
-    def add(self, image: Floats, target: Floats, weight: Floats, ill: float, answer: float) -> None:
+    def add(self, image: Floats, target: Floats, weight: Floats, ill: float, label_weight: float) -> None:
         self.images.append(image)
         self.targets.append(target)
         self.weights.append(weight)
         self.ill.append(ill)
-        self.answer.append(answer)
+        self.label_weights.append(label_weight)
 
     def head(self, reach: float | None = None) -> Ground:
         """A generated slice; with `reach`, of any height."""
@@ -93,7 +93,7 @@ class _Draft:
         return draw_head(self.rng, heads[int(self.rng.integers(len(heads)))], SIZE, SPACING_MM, sequence, reach)
 
     def pair(self, generated: bool) -> None:
-        """A slice with a synthetic lesion, then its twin without."""
+        """A slice with a synthetic lesion, then its counterpart without."""
         lesion = None
         while lesion is None:
             if generated:
@@ -118,11 +118,12 @@ class _Draft:
         images, target, weight = (
             np.stack(part).astype(np.float16) for part in (self.images, self.targets, self.weights)
         )
-        return Batch(images, target, weight, np.array(self.ill, np.float32), np.array(self.answer, np.float32))
+        ill, label_weight = (np.array(part, np.float32) for part in (self.ill, self.label_weights))
+        return Batch(images, target, weight, ill, label_weight)
 
 
 def draw_batch(rng: np.random.Generator, material: Material, shares: Shares) -> Batch:
-    """A batch: each slice with a synthetic lesion beside its twin without, slices without, then real tumors."""
+    """A batch: each slice with a synthetic lesion beside its counterpart without, slices without, then real tumors."""
     draft = _Draft(rng, material)
     for number in range(shares.generated + shares.real):
         draft.pair(generated=number < shares.generated)

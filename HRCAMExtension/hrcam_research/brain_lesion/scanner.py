@@ -1,4 +1,4 @@
-"""What a scanner and an archive do to a clean slice: the same to an image and to its twin."""
+"""What a scanner and an archive do to a clean slice: the same to an image and to its counterpart."""
 
 from __future__ import annotations
 
@@ -62,10 +62,10 @@ def scan(rng: np.random.Generator, images: Sequence[Floats], noisy: bool = True)
     high = low + max(high - low, 0.2) * float(np.exp(rng.uniform(-0.2, 0.25)))
     ceiling = 1.0 if rng.random() < 0.35 else 1.5
     eight_bit = rng.random() < 0.5
-    finished = []
+    scanned = []
     for y in out:
         y = np.clip((y - low) / np.float32(high - low), 0, ceiling) ** np.float32(gamma)
         if eight_bit:
             y = np.rint(y * 255) / 255
-        finished.append(np.clip(y, 0, 1.5).astype(np.float32))
-    return finished
+        scanned.append(np.clip(y, 0, 1.5).astype(np.float32))
+    return scanned

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from .data import load_sources
 from .examples import Batch, Shares, batches
-from .lesson import lesson_loss
+from .loss import evidence_loss
 from .network import set_training
 
 _LOG = logging.getLogger(__name__)
@@ -93,8 +93,8 @@ def _run(hrcam: HRCAM, mean: HRCAM, stage: Stage, queue: Queue[Batch]) -> None:
         for group in optimizer.param_groups:
             group["lr"] = stage.rate_at(step) * group["pace"]
         batch = queue.get()
-        images, target, weight, ill, answer = (torch.from_numpy(part).float() for part in batch)
-        loss, parts = lesson_loss(hrcam, _channels_last(images), target, weight, ill, answer)
+        images, target, weight, ill, label_weight = (torch.from_numpy(part).float() for part in batch)
+        loss, parts = evidence_loss(hrcam, _channels_last(images), target, weight, ill, label_weight)
         loss.backward()
         torch.nn.utils.clip_grad_norm_([p for _, p in trained], _LARGEST_GRADIENT)
         optimizer.step()

@@ -1,6 +1,6 @@
 """HR-CAM beside its rivals: maps, metrics, intervals, tables and figures (`hrcam evaluate`, docs/RESULTS.md).
 
-`evaluate_models` writes it all; `evaluate_scans` judges whole scans as shown, `evaluate_bundle` single images.
+`evaluate_models` writes it all; `evaluate_scans` measures whole scans as shown, `evaluate_bundle` single images.
 """
 
 from hrcam.lazy import offer

@@ -1,4 +1,4 @@
-"""How well the network that is explained classifies: a map of a wrong answer explains nothing."""
+"""How well the network that is explained classifies: a map of a wrong class explains nothing."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ def evaluate(
         typer.Option(help="Name of a set (lgg, 'lgg FLAIR', t1ce_slices, …); repeat for several. Adds to the results."),
     ] = None,
     split: Annotated[str, typer.Option(help="Split of a folder with a table of its own; all for every row.")] = "val",
-    judged: Annotated[
+    faithfulness_cases: Annotated[
         int, typer.Option(min=0, help="Images for faithfulness and randomization, which are slow; 0 leaves them out.")
     ] = 12,
     batch_size: Annotated[int, typer.Option(min=1, help="Images a forward pass.")] = 8,
@@ -48,6 +48,6 @@ def evaluate(
         ) from error
 
     chosen = tuple(name.strip() for name in methods.split(",") if name.strip()) if methods else None
-    settings = Settings(cases, judged, chosen, None if split == "all" else split, batch_size, device,
+    settings = Settings(cases, faithfulness_cases, chosen, None if split == "all" else split, batch_size, device,
                         tuple(data_set) if data_set else None)
     evaluate_models(model, data, out, settings, typer.echo)

@@ -1,4 +1,4 @@
-"""Does the map say what the *network* used? Masks judge a map by the lesion; these judge it by the network itself.
+"""Does the map say what the *network* used? Masks compare a map with the lesion, these tests with the network itself.
 
 * Deletion and insertion: Petsiuk et al., *RISE*, BMVC 2018, §4.2.
 * ROAD: Rong et al., *A Consistent and Efficient Evaluation Strategy for Attribution Methods*, ICML 2022.

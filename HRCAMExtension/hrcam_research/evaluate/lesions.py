@@ -45,7 +45,7 @@ _SEED = 6
 
 @dataclass(frozen=True)
 class LesionSet:
-    """Pairs of one source: images with a lesion, and their twins without."""
+    """Pairs of one source: images with a lesion, and their counterparts without."""
 
     name: str
     cases: list[Case]
@@ -57,9 +57,9 @@ def lesion_sets(bundle: Bundle, folder: Path) -> list[LesionSet]:
     """What the data folder allows: simulated lesions in each of `SOURCES`, then the real ones of `ms`."""
     found = []
     for source in SOURCES:
-        cases, twins = draw_pairs(bundle, folder, source, PAIRS[bundle.dimension][source])
-        note = "lesions simulated, the heads never trained on; images without are their twins"
-        found.append(LesionSet(f"{source}, simulated lesions", cases, twins, note))
+        cases, counterparts = draw_pairs(bundle, folder, source, PAIRS[bundle.dimension][source])
+        note = "lesions simulated, the heads never trained on; images without are their counterparts"
+        found.append(LesionSet(f"{source}, simulated lesions", cases, counterparts, note))
     if (folder / "ms").is_dir():
         cases, normals = _multiple_sclerosis(bundle, folder / "ms")
         found.append(LesionSet("ms, FLAIR", cases, normals, "real lesions in a contrast that no training showed"))
@@ -69,13 +69,13 @@ def lesion_sets(bundle: Bundle, folder: Path) -> list[LesionSet]:
 def draw_pairs(
     bundle: Bundle, folder: Path, source: str, count: int, seed: int = _SEED
 ) -> tuple[list[Case], list[Case]]:
-    """Images with a lesion, and their twins without, in the heads of one of `SOURCES`; none where it has no heads."""
+    """Images with a lesion and their counterparts without, in the heads of one of `SOURCES`; none where it has none."""
     paths = [path for path in _heads(folder / source) if path.match(SOURCES[source])]
     number = list(SOURCES).index(source)
     return _Pairs(bundle, paths, (seed, number)).cases(count) if paths else ([], [])
 
 
-def judge_lesions(
+def evaluate_lesions(
     bundle: Bundle, model: HRCAM, sets: Sequence[tuple[str, Sequence[Case], Sequence[Case]]], batch_size: int = 4,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
@@ -100,7 +100,7 @@ def judge_lesions(
     notes = [
         f"Simulated: {DIAMETER_MM[0]:g} to {DIAMETER_MM[1]:g} mm, {CONTRAST[0]:.0%} to {CONTRAST[1]:.0%} brighter or "
         f"darker than the tissue around, changing the image by at least {LEAST_CHANGE:.0%} of the brain's median.",
-        "An image and its twin differ in the lesion alone: nothing else can tell them apart.",
+        "An image and its counterpart differ in the lesion alone: what tells them apart is the lesion.",
     ]
     return {"figures": figures, "notes": notes, "calibration": calibration}
 
@@ -122,9 +122,9 @@ class _Pairs:
         self._kept: dict[int, tuple[Pixels, Pixels]] = {}
 
     def cases(self, count: int) -> tuple[list[Case], list[Case]]:
-        """All images with a lesion, and their twins; the patient is the head, the grade the kind of lesion."""
+        """All images with a lesion, and their counterparts; the patient is the head, the grade the kind of lesion."""
         healthy = next(kind.name for kind in self.bundle.classes if not kind.pathology)
-        cases, twins = [], []
+        cases, counterparts = [], []
         for number in range(count):
             patient = self._path(number, count).name.split(".")[0]
             known: dict[str, Any] = {
@@ -134,8 +134,8 @@ class _Pairs:
             }
             read = [partial(self._pixels, number, count, which) for which in (0, 1)]
             cases.append(Case(f"{patient}-{number}", patient, LABEL, read[0], traced=True, **known))
-            twins.append(Case(f"{patient}-{number}-twin", patient, healthy, read[1], **known))
-        return cases, twins
+            counterparts.append(Case(f"{patient}-{number}-counterpart", patient, healthy, read[1], **known))
+        return cases, counterparts
 
     def _path(self, number: int, count: int) -> Path:
         """Pairs of one head follow one another, so that it is read once."""
@@ -157,9 +157,11 @@ class _Pairs:
                 size=int(inputs["size"][0]), spacing_mm=data.spacing_of(self.bundle)[0], plane=self._plane(number),
                 spec=self._lesion(number), least_change=LEAST_CHANGE, paired=True,
             )  # fmt: skip
-            assert case.twin is not None
-            image, twin = (normalize(array, inputs["intensity"])[None] for array in (case.image, case.twin))
-            self._kept[number] = Pixels(image, {"masks": case.mask}), Pixels(twin, {})
+            assert case.counterpart is not None
+            image, counterpart = (
+                normalize(array, inputs["intensity"])[None] for array in (case.image, case.counterpart)
+            )
+            self._kept[number] = Pixels(image, {"masks": case.mask}), Pixels(counterpart, {})
         return self._kept[number][which]
 
 

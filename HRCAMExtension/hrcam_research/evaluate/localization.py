@@ -172,7 +172,7 @@ def evaluate_maps(
     normals : images without lesion: the area of false overlay is measured at each class's threshold, on the map of the
         pathology with the greatest logit.
     pathologies : class names that may be shown on a normal image; None: the labels that the cases have.
-    evidence_levels : a bundle's own, at which the default map is judged too.
+    evidence_levels : a bundle's own, at which the default map is measured too.
     slow_cases : how many cases (spread over classes and patients) the slow methods run on.
 
     Raises
@@ -298,7 +298,7 @@ def _measure_overlays(
         counts = thresholds.count_pixels(store, method, [truth[case]["masks"] for case in known])
         fitted = thresholds.cross_fit(counts, labels, patient_folds([cases[case].patient for case in known], labels))
 
-        def judge(job: tuple[int, float], method: str = method) -> tuple[metrics.Detections, Row]:
+        def measure(job: tuple[int, float], method: str = method) -> tuple[metrics.Detections, Row]:
             case, threshold = job
             values = store.get(method, case)
             overlay: Row = dict.fromkeys(_OVERLAY, np.nan)
@@ -310,10 +310,10 @@ def _measure_overlays(
             return metrics.detect(values, truth[case]["masks"]), overlay
 
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            judged = list(pool.map(judge, zip(known, fitted, strict=True)))
-        for case, (_, overlay) in zip(known, judged, strict=True):
+            measured = list(pool.map(measure, zip(known, fitted, strict=True)))
+        for case, (_, overlay) in zip(known, measured, strict=True):
             rows[method, case].update(overlay)
-        found = [detections for detections, _ in judged]
+        found = [detections for detections, _ in measured]
         precision, recall = counts.precision_recall()
         curves[method] = Curve(
             counts.pooled_average_precision(),

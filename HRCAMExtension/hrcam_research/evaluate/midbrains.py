@@ -53,7 +53,7 @@ class Placed:
     """A simulated midbrain as the network sees it: pixels, and anatomy (1 crus cerebri, 2 nigra), of one shape."""
 
     image: Array
-    twin: Array
+    counterpart: Array
     mask: Array
     labels: Array
     loss: NigralLoss
@@ -79,22 +79,23 @@ class Midbrains:
         return self._kept[number]
 
     def cases(self) -> tuple[list[Case], list[Case]]:
-        """All midbrains with loss, and their twins without; a pair is one patient."""
+        """All midbrains with loss, and their counterparts without; a pair is one patient."""
         sick, healthy = _classes(self.bundle)
-        cases, twins = [], []
+        cases, counterparts = [], []
         for number in range(self.count):
             patient, grade = f"midbrain-{number:03d}", grade_of(self._loss(number))
             known: dict[str, Any] = {"grade": grade, "spacing": data.spacing_of(self.bundle)}
             cases.append(Case(patient, patient, sick, partial(self._read, number), traced=True, **known))
-            twins.append(Case(f"{patient}-twin", patient, healthy, partial(self._read_twin, number), **known))
-        return cases, twins
+            read = partial(self._read_counterpart, number)
+            counterparts.append(Case(f"{patient}-counterpart", patient, healthy, read, **known))
+        return cases, counterparts
 
     def _read(self, number: int) -> Pixels:
         found = self.placed(number)
         return Pixels(found.image, {"masks": found.mask})
 
-    def _read_twin(self, number: int) -> Pixels:
-        return Pixels(self.placed(number).twin, {})
+    def _read_counterpart(self, number: int) -> Pixels:
+        return Pixels(self.placed(number).counterpart, {})
 
     def _loss(self, number: int) -> NigralLoss:
         return random_loss(np.random.default_rng((_SEED, number, 1)))
@@ -102,12 +103,14 @@ class Midbrains:
     def _draw(self, number: int) -> Placed:
         loss = self._loss(number)
         drawn = simulate_midbrain((_SEED, number), parkinson=True, loss=loss, paired=True)
-        assert drawn.twin is not None
-        plan, twin = (plan_volume(_volume(array, drawn.spacing_mm), self.bundle) for array in (drawn.image, drawn.twin))
+        assert drawn.counterpart is not None
+        plan, counterpart = (
+            plan_volume(_volume(array, drawn.spacing_mm), self.bundle) for array in (drawn.image, drawn.counterpart)
+        )
         labels = np.zeros(plan.size, np.uint8)
         for value in (CRUS, NIGRA):
             labels[data.fit_mask(drawn.labels == value, plan)[0]] = value
-        return Placed(plan.load()[0], twin.load()[0], data.fit_mask(drawn.mask, plan)[0], labels, loss)
+        return Placed(plan.load()[0], counterpart.load()[0], data.fit_mask(drawn.mask, plan)[0], labels, loss)
 
 
 def _volume(array: Array, spacing_kji: Sequence[float]) -> Volume:
@@ -131,8 +134,8 @@ def evaluate_midbrains(
     """
     bundle = midbrains.bundle
     sick = bundle.class_names.index(_classes(bundle)[0])
-    cases, twins = midbrains.cases()
-    everything = [*cases, *twins]
+    cases, counterparts = midbrains.cases()
+    everything = [*cases, *counterparts]
     labels = np.array([bundle.class_names.index(case.label) for case in everything])
     logits = classification.class_logits(model, everything, batch_size)
     if progress:
@@ -141,7 +144,7 @@ def evaluate_midbrains(
     calibration = classification.calibration(labels, probabilities)
     margin = logits[:, sick] - logits[:, 1 - sick]
     figures: dict[str, Any] = {
-        "AUC, loss against twin": float(roc_auc_score(labels == sick, margin)),
+        "AUC, loss against counterpart": float(roc_auc_score(labels == sick, margin)),
         "balanced accuracy": classification.balanced_accuracy(labels, probabilities),
         "expected calibration error": calibration["ece"],
     }
@@ -154,7 +157,8 @@ def evaluate_midbrains(
     figures.update(_anatomy(midbrains, model, sick))
     limits = ", ".join(f"{grade} to {largest:.0%}" for grade, largest in GRADES.items())
     notes = [
-        f"{len(cases)} simulated midbrains with loss and their twins without, all of seeds that were never trained on.",
+        f"{len(cases)} simulated midbrains with loss and their counterparts without, all of seeds that were never "
+        "trained on.",
         f"Grade by the lost share of the worse side's nigra: {limits}.",
         "Everything here is simulated; no clinical accuracy follows from it.",
     ]

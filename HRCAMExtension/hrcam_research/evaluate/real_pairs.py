@@ -1,8 +1,8 @@
 """The eight pairs of ``t1ce_volumes``, compared: ``python -m hrcam_research.evaluate.real_pairs FOLDER OUT [MODEL]``.
 
 Their headers state voxels of 1 mm in every direction, which is false; `SPACING_MM` is put in its place (in-plane a
-usual field of view, through-plane the slices' spacing of most studies of the collection). Masks judge, and are shown to
-nothing else: beside each comparison stand the volumes of the traced tumor on both dates.
+usual field of view, through-plane the slices' spacing of most studies of the collection). Masks are used for one thing
+alone: beside each comparison stand the volumes of the traced tumor on both dates.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ Dice: threshold chosen per case, an upper bound. **Pointing**: the map's peak li
 15 pixels of it). HD95 of an empty overlay is the image's diagonal. Found: lesions that a region touches; false:
 regions of at least 10 pixels that touch none; FROC: lesions hit by a local maximum where one false maximum an image
 is allowed. Intervals are 95 %, by bootstrap over *patients*; p-values are Wilcoxon's, on the patients' mean
-differences. n: cases. Faithfulness is not judged in volumes of more than two million voxels: it would take the
+differences. n: cases. Faithfulness is not measured in volumes of more than two million voxels: it would take the
 better part of an hour each.
 """
 

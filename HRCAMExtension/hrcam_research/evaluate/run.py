@@ -22,7 +22,7 @@ from hrcam_research.evaluate.cost import measure_cost
 from hrcam_research.evaluate.localization import MapMaker, MapTable, Progress, evaluate_maps
 from hrcam_research.evaluate.report import FORMAT, FORMAT_VERSION, Results
 from hrcam_research.evaluate.scans import EXTERNAL, SMALLEST_PX, find_scan_sets
-from hrcam_research.evaluate.shown import judge_shown
+from hrcam_research.evaluate.shown import evaluate_shown
 from hrcam_research.evaluate.summary import pick_cases, summarize
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 NORMALS = 100
 MONTAGE_ROWS = 2
 EVERY = 4
-"""Of the slices of scans of other hospitals, on which all methods are judged beside each other."""
+"""Of the slices of scans of other hospitals, on which all methods are measured beside each other."""
 
 _PARTS = ("data", "localization", "shown", "figures")
 _COST_SIDE = 96
@@ -42,14 +42,14 @@ _PACKAGES = ("torch", "torchcam", "captum", "monai", "scikit-learn", "scipy", "n
 class Settings:
     """What the command's options say.
 
-    `cases` limits the images of each set (None takes all); `judged` is how many images faithfulness and
+    `cases` limits the images of each set (None takes all); `faithfulness_cases` is how many images faithfulness and
     randomization are measured on (0 leaves both out); `split` is taken of a folder with a table of its own (None: all).
     `sets` names the sets that are measured: exactly, or by the folder that several lie in ("lgg" is "lgg FLAIR" too);
     None: all.
     """
 
     cases: int | None = None
-    judged: int = faithfulness_section.CASES
+    faithfulness_cases: int = faithfulness_section.CASES
     methods: tuple[str, ...] | None = None
     split: str | None = "val"
     batch_size: int = 8
@@ -152,7 +152,7 @@ def _outside(bundle: Bundle, folder: Path, label: str, wants: Callable[[str], bo
 
 
 def _midbrains(bundle: Bundle) -> EvaluationSet:
-    note = "generated, of seeds that were never trained on; controls are the twins without loss"
+    note = "generated, of seeds that were never trained on; controls are the counterparts without loss"
     drawn = midbrains.Midbrains(bundle)
     return EvaluationSet(midbrains.NAME, *drawn.cases(), note, few_methods=True, midbrains=drawn)
 
@@ -168,8 +168,8 @@ def evaluate_bundle(
     sets : of `find_sets`, at least one.
     keep : called with what is known so far after each set and each further part, so that nothing is lost.
     earlier : results of the same weights. Sets that were measured by the same source with the same settings are taken
-        from there, so that a stopped evaluation goes on. Where `settings` names sets the others stay too, and answers,
-        faithfulness and cost are not measured.
+        from there, so that a stopped evaluation goes on. Where `settings` names sets the others stay too, and
+        classification, faithfulness and cost are not measured.
     """
     keep = keep or (lambda _: None)
     torch.manual_seed(0)
@@ -214,24 +214,24 @@ def evaluate_bundle(
     maker = MapMaker(model, settings.methods)
     if first.midbrains:
         first.midbrains.count = min(first.midbrains.count, settings.cases or first.midbrains.count)
-        answers = midbrains.evaluate_midbrains(first.midbrains, model, folder, settings.batch_size, progress)
+        classification = midbrains.evaluate_midbrains(first.midbrains, model, folder, settings.batch_size, progress)
     elif lesions.LABEL in bundle.class_names and not data.table_of(folder):
         chosen = [(one.name, _some(one.cases, settings.cases), _some(one.normals, settings.cases)) for one in sets]
-        answers = lesions.judge_lesions(bundle, model, chosen, settings.batch_size, progress)
+        classification = lesions.evaluate_lesions(bundle, model, chosen, settings.batch_size, progress)
     else:
-        answers = evaluate_classification(bundle, model, folder, settings.split, settings.batch_size, progress)
-    results["classification"] = answers
-    calibration = results["classification"].pop("calibration", None)
+        classification = evaluate_classification(bundle, model, folder, settings.split, settings.batch_size, progress)
+    results["classification"] = classification
+    calibration = classification.pop("calibration", None)
     if calibration:
         path = f"figures/{bundle.name}-reliability.png"
         figures.reliability(calibration, out / path)
-        results["classification"]["figure"] = path
+        classification["figure"] = path
     keep(results)
-    if settings.judged and faithfulness_section.fits_faithfulness(first.cases[0]):
-        judged = faithfulness_section.chosen_cases(first.cases, settings.judged)
+    if settings.faithfulness_cases and faithfulness_section.fits_faithfulness(first.cases[0]):
+        few = faithfulness_section.chosen_cases(first.cases, settings.faithfulness_cases)
         classes = bundle.class_names
-        results["faithfulness"] = faithfulness_section.evaluate_faithfulness(maker, judged, classes, progress)
-        results["randomization"] = faithfulness_section.evaluate_randomization(maker, judged, classes, progress)
+        results["faithfulness"] = faithfulness_section.evaluate_faithfulness(maker, few, classes, progress)
+        results["randomization"] = faithfulness_section.evaluate_randomization(maker, few, classes, progress)
     results["cost"] = _cost(maker, first.cases[0], bundle)
     return results
 
@@ -258,7 +258,7 @@ def _localize(
         pathologies=[kind.name for kind in bundle.classes if kind.pathology and kind.name in {c.label for c in cases}],
     )  # fmt: skip
     summary = summarize(table)
-    shown = judge_shown(bundle, model, cases, normals, settings.batch_size, progress)
+    shown = evaluate_shown(bundle, model, cases, normals, settings.batch_size, progress)
     results.setdefault("shown", {})[one.name] = shown
     results["data"][one.name] = {**data.describe(cases), "note": one.note, "commit": results["commit"]}
     if normals:

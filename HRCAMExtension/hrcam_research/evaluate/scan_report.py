@@ -12,7 +12,7 @@ from hrcam.bundle.bundle import Bundle
 from hrcam_research.evaluate.baselines import NAMES
 from hrcam_research.evaluate.report_text import number, table
 from hrcam_research.evaluate.results_file import read_json, write_json
-from hrcam_research.evaluate.scans import EXTERNAL, MAP, ScanSet, judge_scan
+from hrcam_research.evaluate.scans import EXTERNAL, MAP, ScanSet, evaluate_scan
 from hrcam_research.evaluate.statistics import bootstrap_mean
 
 FOLDER = "scans"
@@ -27,8 +27,9 @@ Each scan is read once by `localize`, as the button does: class, levels and with
 pointing: mean over slices with at least 50 outlined pixels, then over scans; Dice as shown: what is marked against the
 outline, in the whole scan; nothing marked: share of the scans; slices unmarked: of those with at least 50 outlined
 pixels; falsely marked: of the slices without outline; slice AUC: slices with against slices without, by the map's mean.
-Intervals are 95 %, by bootstrap over patients. Of healthy heads only marks and answers can be judged. `lgg`: gliomas of
-two hospitals (DU, CS) that taught no model, outlined on FLAIR: on T1 parts of the outline cannot be seen.
+Intervals are 95 %, by bootstrap over patients. Of healthy heads only marks and the predicted class can be checked.
+`lgg`: gliomas of two hospitals (DU, CS) that taught no model, outlined on FLAIR: on T1 parts of the outline cannot be
+seen.
 *Baselines* use no network. Commits: {commits}.
 """
 
@@ -50,7 +51,7 @@ def evaluate_scans(
         scans = one.scans[:count]
         for position, scan in enumerate(scans, start=1):
             if scan.path.name not in known:
-                rows.append(judge_scan(scan, bundle, device))
+                rows.append(evaluate_scan(scan, bundle, device))
                 write_json({
                     "format": FORMAT, "format_version": FORMAT_VERSION, "model": {"name": bundle.name, **state},
                     "commit": commit, "set": one.name, "origin": one.origin, "rows": rows,
@@ -60,7 +61,7 @@ def evaluate_scans(
 
 
 def first_page(folder: Path) -> list[str]:
-    """Lines of the report's first section: sets never trained on, then the others; nothing where no scan was judged."""
+    """Lines of the report's first section: sets never trained on, then the others; nothing without scans."""
     paths = sorted((folder / "results" / FOLDER).glob("*.json"))
     documents = [read_json(path, FORMAT, FORMAT_VERSION) for path in paths]
     documents.sort(key=lambda one: (one["origin"] != EXTERNAL, one["set"], one["model"]["name"]))

@@ -1,7 +1,7 @@
 """Whole scans as a user reads them: `localize` once a scan, then what it says, what it marks, and where.
 
 The sets are scans of hospitals that no model learnt from (`lgg`, by hospital and sequence), healthy heads, and scans
-that some models know (`t1ce_volumes`, `ms`; the report says so). Outlines and answers are compared here alone.
+that some models know (`t1ce_volumes`, `ms`; the report says so). Outlines and results are compared here alone.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from hrcam_research.evaluate.baselines import baseline_maps
 from hrcam_research.evaluate.data import Scan
 
 SMALLEST_PX = 50
-"""Outlined pixels that a slice must have to be judged alone."""
+"""Outlined pixels that a slice must have to be measured alone."""
 
 INTERNAL = "seen in training by some models"
 EXTERNAL = "never trained on"
@@ -69,21 +69,21 @@ def reads_heads(bundle: Bundle) -> bool:
     return midbrains.LABEL not in bundle.class_names
 
 
-def judge_scan(scan: Scan, bundle: Bundle, device: str = "cpu") -> dict[str, Any]:
-    """Read a scan as the button does, and everything measured on what comes out: `judge_result`."""
+def evaluate_scan(scan: Scan, bundle: Bundle, device: str = "cpu") -> dict[str, Any]:
+    """Read a scan as the button does, and everything measured on what comes out: `measure_result`."""
     volume = read_volume(scan.path)
-    return judge_result(scan, bundle, volume, localize(volume, bundle, Options(device=device)))
+    return measure_result(scan, bundle, volume, localize(volume, bundle, Options(device=device)))
 
 
-def judge_result(scan: Scan, bundle: Bundle, volume: Volume, result: Result) -> dict[str, Any]:
+def measure_result(scan: Scan, bundle: Bundle, volume: Volume, result: Result) -> dict[str, Any]:
     """Everything measured on the result of one scan; plain JSON types.
 
     Keys: scan, patient, site, predicted, pathology (the probability of any), called (whether the predicted class is
     one), warned, withheld, marked (whether anything is), plane. With an outline also dice (what is marked in the whole
     scan), slice_auc (slices with against slices without pathology by the map's mean), slices_unmarked (share of the
-    judged slices without a mark), slices_falsely_marked (share of the filled slices without pathology that carry one),
-    and maps: of the map and each baseline AP and pointing, means over slices of at least `SMALLEST_PX` outlined pixels;
-    hull_ap and hull_pointing against the outline's convex hull where it is a rim.
+    outlined slices without a mark), slices_falsely_marked (share of the filled slices without pathology that carry
+    one), and maps: of the map and each baseline AP and pointing, means over slices of at least `SMALLEST_PX` outlined
+    pixels; hull_ap and hull_pointing against the outline's convex hull where it is a rim.
     """
     score = result.provenance["input"]["out_of_range_score"]
     row: dict[str, Any] = {
@@ -108,19 +108,19 @@ def judge_result(scan: Scan, bundle: Bundle, volume: Volume, result: Result) -> 
         float(roc_auc_score(diseased[filled], evidence.mean(axis=(1, 2))[filled]))
         if len(set(diseased[filled].tolist())) == 2 else None
     )  # fmt: skip
-    judged = np.flatnonzero(mask.sum(axis=(1, 2)) >= SMALLEST_PX)
-    row["slices_unmarked"] = _share(~with_marks[judged])
+    outlined = np.flatnonzero(mask.sum(axis=(1, 2)) >= SMALLEST_PX)
+    row["slices_unmarked"] = _share(~with_marks[outlined])
     row["slices_falsely_marked"] = _share(with_marks[filled & ~diseased])
     prepared = displayed(normalize(volume.array, _INTENSITY), volume.geometry, plane)
-    row["maps"] = _maps(judged, mask, evidence, prepared, scan.hull)
+    row["maps"] = _maps(outlined, mask, evidence, prepared, scan.hull)
     return row
 
 
 def _maps(
-    judged: np.ndarray, mask: np.ndarray, evidence: np.ndarray, prepared: np.ndarray, hull: bool
+    outlined: np.ndarray, mask: np.ndarray, evidence: np.ndarray, prepared: np.ndarray, hull: bool
 ) -> dict[str, dict[str, float]]:
     found: dict[str, list[dict[str, float]]] = {}
-    for k in judged:
+    for k in outlined:
         around = convex_hull(mask[k]) if hull else None
         for name, one in {MAP: evidence[k], **baseline_maps(prepared[k])}.items():
             measured = _against(one, mask[k], "")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from hrcam_research.evaluate.localization import Progress
 
 
-def judge_shown(
+def evaluate_shown(
     bundle: Bundle, model: HRCAM, cases: Sequence[Case], normals: Sequence[Case], batch_size: int = 8,
     progress: Progress | None = None,
 ) -> dict[str, Any]:

@@ -62,8 +62,8 @@ def summarize(table: MapTable) -> dict[str, Any]:
             if not means:  # one patient alone: no threshold can be chosen on others
                 continue
             result["best_rival"][metric] = max(means, key=lambda name: means[name])
-            ours = by_method.get(table.default + SCALED, by_method[table.default])
-            result["difference"][metric] = {name: _difference(ours, by_method[name], metric) for name in means}
+            default = by_method.get(table.default + SCALED, by_method[table.default])
+            result["difference"][metric] = {name: _difference(default, by_method[name], metric) for name in means}
     result["shown"] = shown = _shown(result)
     for name, curve in result["curves"].items():
         if name not in shown:

@@ -1,4 +1,4 @@
-"""One threshold for all cases of a class, chosen on other patients than it is judged on.
+"""One threshold for all cases of a class, chosen on other patients than it is measured on.
 
 Patients are split in two halves; the threshold for one half is the one with the greatest mean Dice on the other
 (two-fold cross-fitting). Nothing else is fitted, and no method gets a threshold per case.

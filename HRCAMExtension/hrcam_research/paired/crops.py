@@ -60,13 +60,13 @@ class CropExamples(Dataset[Example]):
     def __getitem__(self, index: int) -> Example:
         stream = (VALIDATION, self.config.seed, 1) if self.validate else (TRAINING, self.config.seed, self.epoch)
         seed = (*stream, index)
-        (image, twin), _, _ = draw_pair(self.config, self.heads, seed, clear=self._clear(index))
+        (image, counterpart), _, _ = draw_pair(self.config, self.heads, seed, clear=self._clear(index))
         rng, patches = np.random.default_rng((*seed, 1)), []
         for _ in range(self.config.data.simulation.patches):
-            here = _around(np.abs(image - twin), self.sizes[0], rng)
-            patches += [image[here], twin[here]]
+            here = _around(np.abs(image - counterpart), self.sizes[0], rng)
+            patches += [image[here], counterpart[here]]
         for _ in range(self.config.data.simulation.elsewhere):
-            patches.append(twin[_within(twin, self.sizes[0], rng)])
+            patches.append(counterpart[_within(counterpart, self.sizes[0], rng)])
         while len(patches) < len(self._labels):
             other = _healthy_slice(self.config, self.heads, (*seed, len(patches)))
             patches.append(other[_within(other, self.sizes[0], rng)])
@@ -144,7 +144,7 @@ def _healthy_slice(config: PairedConfig, heads: Heads, seed: tuple[int, ...]) ->
 
 
 def _around(difference: Array, sides: tuple[int, ...], rng: np.random.Generator) -> tuple[slice, ...]:
-    """A crop that holds a voxel in which twins differ, anywhere but at its very edge."""
+    """A crop that holds a voxel in which a pair differs, anywhere but at its very edge."""
     lesion = np.argwhere(difference > _DIFFERENT * difference.max())
     center = lesion[rng.integers(len(lesion))] if len(lesion) else np.array(difference.shape) // 2
     return _crop(center + rng.uniform(-0.4, 0.4, difference.ndim) * sides, difference.shape, sides)

@@ -22,7 +22,7 @@ _FIRST_SCALE_AND_BIAS = 20.0, -2.0
 class PairClassifier(Classifier):
     """Stage one on pairs of crops, for one class with pathology and one without.
 
-    In a batch's labels every crop with lesion is followed by its twin; further crops without are healthy ones.
+    In a batch's labels every crop with lesion is followed by its counterpart; further crops without are healthy ones.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ class PairClassifier(Classifier):
         return [(slow, 1 / 3), ([parameter for parameter in trained if id(parameter) not in learnt], 1.0)]
 
     def training_step(self, batch: tuple[Tensor, Tensor], _: int) -> Tensor:
-        """Augment twins alike, look for the lesion, and return the loss."""
+        """Augment pairs alike, look for the lesion, and return the loss."""
         images, labels = batch
         loss = self._measure(self.augmented(images), labels)[0]
         self.log("training_loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(images))
@@ -80,8 +80,8 @@ class PairClassifier(Classifier):
         """Loss; and of each crop the mean log-odds of its strongest pixels, and whether it has a lesion."""
         x = single(images)
         ill = labels.flatten() == self.sick
-        twin = ill.roll(1)
-        order = torch.cat([torch.nonzero(part)[:, 0] for part in (ill, twin, ~(ill | twin))])
+        counterpart = ill.roll(1)
+        order = torch.cat([torch.nonzero(part)[:, 0] for part in (ill, counterpart, ~(ill | counterpart))])
         x, ill = x[order], ill[order]
         pairs = int(ill.sum())
         _, maps = self.hrcam.native_maps(x)

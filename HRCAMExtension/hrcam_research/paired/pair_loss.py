@@ -1,8 +1,8 @@
 """The loss on a pair: evidence where its two images differ, and nowhere else (docs/RESEARCH.md).
 
-An image with a lesion and the same image without ("its twin") are equal but for the lesion. So where they are equal,
-nothing can speak for the lesion, and somewhere where they differ, something must. No mask is used: the pair and its two
-labels say it.
+An image with a lesion and the same image without ("its counterpart") are equal but for the lesion. So where they are
+equal nothing is evidence of the lesion, and somewhere where they differ something is. No mask is used: the pair and its
+two labels are enough.
 """
 
 import torch
@@ -53,20 +53,21 @@ def silence_loss(evidence: Tensor, where: Tensor | None = None, hardest: float =
 
 
 def pair_loss(
-    evidence: Tensor, twin: Tensor, changed: Tensor, equal: Tensor, healthy: Tensor | None = None, hardest: float = 1.0
+    evidence: Tensor, counterpart: Tensor, changed: Tensor, equal: Tensor, healthy: Tensor | None = None,
+    hardest: float = 1.0,
 ) -> Tensor:
-    """Evidence where twins differ, silence where they are equal, and all over the one without lesion.
+    """Evidence where the two images of a pair differ, silence where they are equal, and all over the one without.
 
     Parameters
     ----------
-    evidence, twin : log-odds of lesion against none of the images with lesion and without, B×*size.
+    evidence, counterpart : log-odds of lesion against none of the images with lesion and without, B×*size.
     changed, equal : where the images differ, and where they do not, B×*size, float.
-    healthy : where the twin is known to be healthy, B×*size, float; None: everywhere.
+    healthy : where the counterpart is known to be healthy, B×*size, float; None: everywhere.
     hardest : see `silence_loss`.
     """
-    whole = silence_loss(evidence, equal, hardest) + silence_loss(twin, healthy, hardest)
-    evidence, twin, changed = (t.flatten(1) for t in (evidence, twin, changed))
+    whole = silence_loss(evidence, equal, hardest) + silence_loss(counterpart, healthy, hardest)
+    evidence, counterpart, changed = (t.flatten(1) for t in (evidence, counterpart, changed))
     size = changed.sum(1).clamp(min=1)
     found = (functional.softplus(-evidence) * changed).sum(1) / size
-    left = (functional.softplus(twin) * changed).sum(1) / size
+    left = (functional.softplus(counterpart) * changed).sum(1) / size
     return (2 * found + 0.5 * left + whole).mean()

@@ -110,7 +110,7 @@ def draw_pair(
         midbrain = simulate_midbrain(
             seed, parkinson=True, loss=loss, size=size, spacing_mm=config.input.spacings, paired=True
         )
-        image, twin, mask, name = midbrain.image, midbrain.twin, midbrain.mask, "-".join(map(str, seed))
+        image, counterpart, mask, name = midbrain.image, midbrain.counterpart, midbrain.mask, "-".join(map(str, seed))
     else:
         rng = np.random.default_rng(seed)
         head = heads[int(rng.integers(len(heads)))]()
@@ -122,10 +122,10 @@ def draw_pair(
             style=style, spec=_lesion(config, rng, clear), paired=True, stripped=stripped,
             least_change=simulation.least_change,
         )  # fmt: skip
-        image, twin, mask, name = case.image, case.twin, case.mask, head.name
-    assert twin is not None
+        image, counterpart, mask, name = case.image, case.counterpart, case.mask, head.name
+    assert counterpart is not None
     scale = find_scale(image, config.input.intensity.model_dump())
-    return np.stack([scale.apply(image), scale.apply(twin)]), mask, name
+    return np.stack([scale.apply(image), scale.apply(counterpart)]), mask, name
 
 
 def _lesion(config: PairedConfig, rng: np.random.Generator, clear: bool) -> LesionSpec:

@@ -56,12 +56,12 @@ def measure_norms(hrcam: HRCAM, training: Examples, config: PairedConfig, device
 def refit_head(
     hrcam: HRCAM, training: Examples, config: PairedConfig, sick: int, device: torch.device
 ) -> dict[str, Any]:
-    """Fit the head on whole images, near what twins taught it, so that their mean evidence answers for them.
+    """Fit the head on whole images, near what pairs taught it, so that their mean evidence answers for them.
 
-    A logistic regression on the pooled features, z-scored, and beside them the pooled evidence of the twins' head,
-    which is next to free of the penalty: the penalty is then on what the head changes. Twins say where evidence
+    A logistic regression on the pooled features, z-scored, and beside them the pooled evidence of the pairs' head,
+    which is next to free of the penalty: the penalty is then on what the head changes. Pairs say where evidence
     belongs, but crops cannot say how much of it a whole head without lesion gathers. Where the fit would leave little
-    of the twins' head, as few images make it, that head stays, and its scale and bias alone are fitted. The class
+    of the pairs' head, as few images make it, that head stays, and its scale and bias alone are fitted. The class
     without pathology becomes the reference with logit 0.
     """
     loader = make_loader(training, config.train.batch_size, workers=config.train.workers)
@@ -88,7 +88,7 @@ def refit_head(
         hrcam.head.bias[sick] = bias
     alike = _cosine(taught, weight)
     text = (
-        f"Learnt from twins, then fitted near them on {len(labels)} whole images (C = {_INVERSE_PENALTY:g}); "
+        f"Learnt from pairs, then fitted near them on {len(labels)} whole images (C = {_INVERSE_PENALTY:g}); "
         f"the cosine of the weights before and after is {alike:.2f}."
     )
     return {"text": text}

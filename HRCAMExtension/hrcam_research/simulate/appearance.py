@@ -58,9 +58,9 @@ def apply_appearance(
 ) -> Array:
     """Degrade a clean image; float32, not negative.
 
-    The same state of ``rng`` gives the same bias and noise, so that twins differ only where their clean images do.
+    The same state of ``rng`` gives the same bias and noise, so that pairs differ only where their clean images do.
     ``reference`` is the intensity that noise and gray-scale curve refer to (default: the image's 99th percentile); give
-    twins the same.
+    counterparts the same.
     """
     top = float(reference if reference is not None else np.percentile(image, 99))
     result = np.asarray(image, np.float32)

@@ -1,4 +1,4 @@
-"""One simulated case from one seed: a head with a lesion, its ground truth, and its twin without the lesion."""
+"""One simulated case from one seed: a head with a lesion, its ground truth, and its counterpart without the lesion."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ class SimulatedCase:
     ----------
     image, mask : what was asked for, and the lesion in it (empty in a healthy case); float32 and bool, axes rows ×
         columns or K × J × I.
-    twin : the same scan without the lesion, noise and all; None unless asked for.
+    counterpart : the same scan without the lesion, noise and all; None unless asked for.
     spec : the lesion; None in a healthy case.
     appearance, style, plane, spacing_mm : how it was drawn.
     """
 
     image: Array
     mask: Array
-    twin: Array | None
+    counterpart: Array | None
     spec: LesionSpec | None
     appearance: Appearance
     style: str
@@ -74,7 +74,7 @@ def simulate_case(
     least_change : the lesion is put elsewhere, a few times at most, where it would lie in fluid or be about as bright
         as the tissue that it hides: it shall change the image by this fraction of the brain's median, on average.
     style, plane : tissue contrast and plane; drawn at random by default.
-    paired : also give the twin without lesion.
+    paired : also give the counterpart without lesion.
     stripped : leave out all but the brain, where the head is made of tissues.
     reach : how far from the brain's center slices may lie, see :func:`hrcam_research.simulate.head.draw_scene`.
     """
@@ -96,10 +96,10 @@ def simulate_case(
         scan = apply_appearance(clean, spacing, np.random.default_rng(noise_seed), look, reference=top)
         return scan if scene.extracted is None else scan * scene.extracted
 
-    twin = scanned(scene.image) if paired or not lesion else None
+    counterpart = scanned(scene.image) if paired or not lesion else None
     if not lesion:
         empty = np.zeros(scene.image.shape, bool)
-        return SimulatedCase(np.asarray(twin), empty, twin, None, look, style, plane, spacing)
+        return SimulatedCase(np.asarray(counterpart), empty, counterpart, None, look, style, plane, spacing)
     drawn = random_lesion(lesion_rng, diameter_mm=diameter_mm, contrast=contrast)
     spec = spec or drawn
     where = scene.brain if scene.brain.any() else None
@@ -112,7 +112,7 @@ def simulate_case(
             clean, mask, change = tried, outline, reached
         if change >= least_change:
             break
-    return SimulatedCase(scanned(clean), mask, twin if paired else None, spec, look, style, plane, spacing)
+    return SimulatedCase(scanned(clean), mask, counterpart if paired else None, spec, look, style, plane, spacing)
 
 
 def _change(before: Array, after: Array, mask: Array, brain: Array) -> float:

@@ -60,7 +60,7 @@ def simulate(
         float, typer.Option(help="Lesions that change the image less, as a fraction of the brain, are put elsewhere.")
     ] = 0.08,
     style: Annotated[Style, typer.Option(help="Tissue contrast of label-map heads.")] = Style.mixed,
-    paired: Annotated[bool, typer.Option(help="Healthy images are the others' twins: same head and noise.")] = False,
+    paired: Annotated[bool, typer.Option(help="Healthy images are the others' own heads and noise.")] = False,
     file_format: Annotated[Format, typer.Option("--format", help="auto: PNG in 2D, NIfTI in 3D.")] = Format.auto,
     follow_up: Annotated[
         bool, typer.Option("--follow-up", help="Pairs of volumes with lesions of known change, for hrcam compare.")

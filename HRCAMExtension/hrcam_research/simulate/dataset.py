@@ -29,7 +29,7 @@ Array = np.ndarray
 
 COLUMNS = ("path", "label", "patient", "split", "mask", "seed", "plane", "style", "spacing_mm", "mask_voxels", "spec")
 _CHUNK = 32
-_GAIN = 16  # stored = 16 x intensity, the same for all images of a set, so that twins stay twins
+_GAIN = 16  # stored = 16 x intensity, the same for all images of a set, so that pairs stay pairs
 # Columns of the direction matrix (LPS) of a picture's i, j and k axis.
 _DIRECTIONS = {
     None: (1, 0, 0, 0, 1, 0, 0, 0, 1),

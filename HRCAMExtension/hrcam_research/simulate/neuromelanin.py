@@ -56,7 +56,7 @@ class MidbrainCase:
     image : slices × rows × columns, K inferior to superior, J anterior to posterior, I right to left (LPS); float32.
     mask : the lost part of the nigra (bool); empty in controls.
     labels : anatomy as in midbrain atlases: 1 crus cerebri, 2 substantia nigra, lost part included (uint8).
-    twin : the same scan without loss; None unless asked for.
+    counterpart : the same scan without loss; None unless asked for.
     loss : None in controls.
     spacing_mm : K, J, I.
     """
@@ -64,7 +64,7 @@ class MidbrainCase:
     image: Array
     mask: Array
     labels: Array
-    twin: Array | None
+    counterpart: Array | None
     loss: NigralLoss | None
     spacing_mm: tuple[float, float, float]
 
@@ -104,7 +104,7 @@ def simulate_midbrain(
     parkinson : whether nigral signal is lost.
     loss : how much; drawn at random by default.
     size, spacing_mm : slices, rows, columns.
-    paired : also give the twin without loss.
+    paired : also give the counterpart without loss.
     """
     if len(size) != 3 or len(spacing_mm) != 3 or min(size) < 4 or min(spacing_mm) <= 0:
         raise InputError("A midbrain volume needs three sizes of at least 4 and three spacings.", "Correct them.")
@@ -153,9 +153,9 @@ def simulate_midbrain(
     mask = _thick(lost) >= 0.5
     labels = (_thick(crura - 0.5 * whole) >= 0.5).astype(np.uint8)
     labels[_thick(whole) >= 0.5] = 2
-    twin = scanned(healthy) if paired else None
+    counterpart = scanned(healthy) if paired else None
     image = scanned(sick if loss else healthy)
-    return MidbrainCase(image, mask, labels, twin, loss, (spacing[0], spacing[1], spacing[2]))
+    return MidbrainCase(image, mask, labels, counterpart, loss, (spacing[0], spacing[1], spacing[2]))
 
 
 def _thick(volume: Array) -> Array:

@@ -33,7 +33,7 @@ class Recipe:
     contrast : least and greatest, as a fraction of the local tissue's intensity.
     least_change : of the image in the lesion, as a fraction of the brain's median; see `simulate_case`.
     style : tissue contrast of label-map heads (t1, t1ce, any); None for a mixture.
-    paired : each healthy image is the twin of a pathological one: same head, same noise.
+    paired : each healthy image is the counterpart of a pathological one: same head, same noise.
     file_format : ``png`` (16 bit, 2D) or ``nifti``.
     heads : files of heads; empty for phantoms (``lesion``).
     validation : fraction of heads (neuromelanin: of subjects) in the split ``validation``.
@@ -93,7 +93,7 @@ class Recipe:
         return [f"phantom_{n:02d}" for n in range(PHANTOM_HEADS)]
 
     def key(self, image: int) -> int:
-        """Number that seeds an image; twins share it."""
+        """Number that seeds an image; counterparts share it."""
         return image // 2 if self.paired else image
 
     def pathological(self, image: int) -> bool:

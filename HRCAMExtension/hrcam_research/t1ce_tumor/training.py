@@ -235,8 +235,8 @@ def train(data: TrainingData, out: Path, steps: Steps, seed: int = 0) -> Evidenc
     has ended (`WITHOUT_VOLUMES` is there) is not repeated.
     """
     lightning.seed_everything(seed)
-    network, finished = EvidenceNetwork(), out / WITHOUT_VOLUMES
-    if not finished.is_file():
+    network, weights = EvidenceNetwork(), out / WITHOUT_VOLUMES
+    if not weights.is_file():
         healthy = Healthy.of(data.tumors, data.normal, data.heads, None)
         _run(CropStage(network, healthy, steps.crops, 2e-3, seed), out / "crops")
         stage = SliceStage(network, healthy, data.tumors, None, steps.slices, 1.5e-3, seed + 1)
@@ -246,8 +246,8 @@ def train(data: TrainingData, out: Path, steps: Steps, seed: int = 0) -> Evidenc
         for number in range(ROUNDS):
             stage = SliceStage(network, healthy, data.tumors, None, steps.again, 1e-3, seed + 3 + number, slow=True)
             _run(stage, out / f"again-{number}")
-        torch.save(network.state_dict(), finished)
-    return learn_volumes(data, out / "volumes", finished, steps.volumes, seed + 2)
+        torch.save(network.state_dict(), weights)
+    return learn_volumes(data, out / "volumes", weights, steps.volumes, seed + 2)
 
 
 def learn_volumes(data: TrainingData, folder: Path, start: Path, steps: int, seed: int) -> EvidenceNetwork:

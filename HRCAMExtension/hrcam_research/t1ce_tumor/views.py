@@ -1,4 +1,4 @@
-"""Random views of slices: one draw of geometry and of appearance an image, shared by an image and its twin."""
+"""Random views of slices: one draw of geometry and of appearance an image, shared by an image and its counterpart."""
 
 from __future__ import annotations
 

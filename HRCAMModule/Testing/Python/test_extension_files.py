@@ -39,6 +39,16 @@ def test_project_json_and_s4ext_have_one_name():
     assert [path.stem for path in ROOT.glob("*.s4ext")] == ["HRCAMExtension"]
 
 
+def test_no_words_for_people_are_written_twice():
+    """Of three words or more: a translator sees each sentence once, and a changed one is changed everywhere."""
+    found = {}
+    for path in sorted((ROOT / "HRCAMModule").glob("HRCAM*/*.py")) + sorted((ROOT / "HRCAMModule").glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "_":
+                found.setdefault(node.args[0].value, []).append(f"{path.name}:{node.lineno}")
+    assert {words: places for words, places in found.items() if len(words.split()) > 2 and len(places) > 1} == {}
+
+
 def test_the_root_cmake_file_follows_the_order_that_slicer_demands():
     places = [CMAKE.index(text) for text in (
         "cmake_minimum_required(VERSION 3.16.3...3.28)", "project(", "set(EXTENSION_HOMEPAGE",

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from hrcam.errors import InputError
-from hrcam.run.withholding import answer, is_withheld, withheld_in_words
+from hrcam.run.withholding import is_withheld, predicted_class, withheld_in_words
 from hrcam_train.withholding import fit_withholding
 
 PATHOLOGY = {"glioma": True, "meningioma": True, "no_tumor": False}
@@ -15,17 +15,18 @@ def test_without_a_rule_the_most_probable_class_decides():
 
 
 def test_with_a_rule_the_probability_of_no_pathology_decides():
-    answer = {"glioma": 0.2, "meningioma": 0.2, "no_tumor": 0.6}
-    assert is_withheld(answer, PATHOLOGY, {"above": 0.5}) and not is_withheld(answer, PATHOLOGY, {"above": 0.7})
+    probabilities = {"glioma": 0.2, "meningioma": 0.2, "no_tumor": 0.6}
+    assert is_withheld(probabilities, PATHOLOGY, {"above": 0.5})
+    assert not is_withheld(probabilities, PATHOLOGY, {"above": 0.7})
 
 
 def test_answer_and_marks_agree_on_every_scan():
     unsure = {"glioma": 0.35, "meningioma": 0.25, "no_tumor": 0.4}
-    assert answer(unsure, PATHOLOGY, None) == "no_tumor", "single images: the likeliest class"
-    assert answer(unsure, PATHOLOGY, {"above": 0.5}) == "glioma", "some tumor is likelier than none"
-    assert answer(unsure, PATHOLOGY, {"above": 0.3}) == "no_tumor"
+    assert predicted_class(unsure, PATHOLOGY, None) == "no_tumor", "single images: the likeliest class"
+    assert predicted_class(unsure, PATHOLOGY, {"above": 0.5}) == "glioma", "some tumor is likelier than none"
+    assert predicted_class(unsure, PATHOLOGY, {"above": 0.3}) == "no_tumor"
     for rule in (None, {"above": 0.3}, {"above": 0.5}):
-        assert is_withheld(unsure, PATHOLOGY, rule) is (answer(unsure, PATHOLOGY, rule) == "no_tumor")
+        assert is_withheld(unsure, PATHOLOGY, rule) is (predicted_class(unsure, PATHOLOGY, rule) == "no_tumor")
 
 
 def test_a_model_of_pathologies_alone_withholds_nothing():

@@ -78,11 +78,11 @@ def test_a_constant_or_not_finite_image_becomes_zero_and_does_not_fail():
 
 def test_otsu_separates_two_groups_and_agrees_with_simpleitk():
     image = head()
-    judge = SimpleITK.OtsuThresholdImageFilter()
-    judge.SetNumberOfHistogramBins(256)
-    judge.Execute(SimpleITK.GetImageFromArray(image))
+    reference = SimpleITK.OtsuThresholdImageFilter()
+    reference.SetNumberOfHistogramBins(256)
+    reference.Execute(SimpleITK.GetImageFromArray(image))
     # Any threshold in the gap separates equally; what matters is the same split of voxels.
-    assert np.mean((image >= otsu_threshold(image)) != (image >= judge.GetThreshold())) < 1e-3
+    assert np.mean((image >= otsu_threshold(image)) != (image >= reference.GetThreshold())) < 1e-3
 
 
 @pytest.mark.parametrize("recipe", [{"kind": "zscore"}, {**RECIPE, "foreground": "brain"}])
@@ -107,8 +107,8 @@ def test_weights_keep_a_ramp_a_ramp_and_sum_to_one():
 def test_upsampling_equals_torch_with_half_pixel_centers():
     torch = pytest.importorskip("torch")
     signal = np.random.default_rng(0).random((1, 1, 13)).astype(np.float32)
-    judge = torch.nn.functional.interpolate(torch.from_numpy(signal), size=31, mode="linear", align_corners=False)
-    np.testing.assert_allclose(linear_weights(13, 31) @ signal[0, 0], judge.numpy()[0, 0], atol=1e-6)
+    reference = torch.nn.functional.interpolate(torch.from_numpy(signal), size=31, mode="linear", align_corners=False)
+    np.testing.assert_allclose(linear_weights(13, 31) @ signal[0, 0], reference.numpy()[0, 0], atol=1e-6)
 
 
 def test_padding_is_undone_exactly_and_nothing_is_cropped():

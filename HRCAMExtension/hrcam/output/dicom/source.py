@@ -78,7 +78,7 @@ def source_of(volume: Volume) -> Source:
 
 
 def is_derived(file: Path) -> bool:
-    """Whether a DICOM object of ours states a derived identity."""
+    """Whether a DICOM object that HR-CAM wrote states a derived identity."""
     return str(dcmread(file, specific_tags=["StudyDescription"]).get("StudyDescription", "")) == DERIVED
 
 

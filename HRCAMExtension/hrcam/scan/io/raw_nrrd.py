@@ -69,7 +69,7 @@ def open_raw(path: Path) -> npt.NDArray[np.generic]:
         raise ValueError(f"{path.name} is no NRRD file")
     offset = len(head) + len(blank)
     fields = dict(line.split(": ", 1) for line in head.decode("utf-8", "replace").splitlines() if ": " in line)
-    types = {theirs: ours for ours, theirs in TYPES.items()}
+    types = {nrrd: numpy for numpy, nrrd in TYPES.items()}
     sizes = [int(number) for number in fields.get("sizes", "").split()]
     if fields.get("encoding") != "raw" or fields.get("type") not in types or len(sizes) != 3:
         raise ValueError(f"{path.name} is no raw NRRD volume")

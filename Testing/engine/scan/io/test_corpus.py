@@ -3,10 +3,10 @@
 import pytest
 from corpus.dicom import series, slice_file
 from corpus.dicom_elements import in_syntax, one_slice
-from corpus.judge import read_or_refuse
 from corpus.kinds import write
 from corpus.make import KINDS, main
 from corpus.pictures_paths import gray, save
+from corpus.reading import read_or_refuse
 from hrcam.cli import app as cli
 from hrcam.errors import InputError
 from hrcam.scan.volume import Volume, discover, read_volume, to_sitk

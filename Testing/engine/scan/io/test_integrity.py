@@ -6,9 +6,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from corpus.dicom import series
-from corpus.judge import read_or_refuse
 from corpus.kinds import replace, write
 from corpus.nifti import patch, srow
+from corpus.reading import read_or_refuse
 from hrcam.scan.checks import check_fit
 from hrcam.scan.volume import read_volume
 from hypothesis import HealthCheck, given, settings

@@ -1,4 +1,4 @@
-"""The loss: evidence where a synthetic lesion lies, silence elsewhere and all over its twin, the image's answer."""
+"""The loss: evidence where a synthetic lesion lies, none elsewhere and in its counterpart; the image's label."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from torch.nn import functional as F
 
 from hrcam_research.paired.pair_loss import LEVEL_WEIGHT, log_odds, silence_loss
 
-ANSWER_WEIGHT = 2.0
+LABEL_WEIGHT = 2.0
 _MEAN_UNIT = 0.01
-"""Mean evidence is judged in hundredths: as much as a lesion of one pixel in a hundred gives."""
+"""Mean evidence is counted in hundredths: as much as a lesion of one pixel in a hundred gives."""
 
 _ILL, _WELL = 0.5, 0.1
 _HARDEST = 1.0
@@ -37,8 +37,8 @@ def place_loss(odds: Tensor, target: Tensor, weight: Tensor) -> Tensor:
     return 2 * found + dice + silence_loss(odds, well, _HARDEST)
 
 
-def lesson_loss(
-    hrcam: HRCAM, images: Tensor, target: Tensor, weight: Tensor, ill: Tensor, answer: Tensor
+def evidence_loss(
+    hrcam: HRCAM, images: Tensor, target: Tensor, weight: Tensor, ill: Tensor, label_weight: Tensor
 ) -> tuple[Tensor, dict[str, float]]:
     """Loss of a batch, and its parts for the log.
 
@@ -46,7 +46,7 @@ def lesson_loss(
     ----------
     images : B×1×H×W.
     target, weight : B×H×W, see `examples.Batch`.
-    ill, answer : B.
+    ill, label_weight : B.
     """
     with torch.autocast("cpu", torch.bfloat16):
         _, maps = hrcam.native_maps(images)
@@ -58,8 +58,8 @@ def lesson_loss(
     where = place_loss(log_odds(total, True), small_target, small_weight).mean()
     alone = sum(place_loss(log_odds(len(raised) * level, True), small_target, small_weight).mean() for level in raised)
     said = log_odds(total.flatten(1).mean(1) / _MEAN_UNIT, True)
-    answered = (F.binary_cross_entropy_with_logits(said, ill, reduction="none") * answer).mean()
+    label = (F.binary_cross_entropy_with_logits(said, ill, reduction="none") * label_weight).mean()
     below = F.relu(-total).mean()
-    loss = where + LEVEL_WEIGHT * alone + ANSWER_WEIGHT * answered + below
-    parts = {"loss": loss, "where": where, "answer": answered}
+    loss = where + LEVEL_WEIGHT * alone + LABEL_WEIGHT * label + below
+    parts = {"loss": loss, "where": where, "label": label}
     return loss, {name: float(value.detach()) for name, value in parts.items()}
