@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import slicer
 
 from .volume_nodes import RESULT_ATTRIBUTE
@@ -37,6 +38,20 @@ def addLevelColorNode(name: str, levels: Sequence[dict]) -> Any:
 
     node = _addTable(name)
     fill_level_table(node, engineLevels(levels))
+    return node
+
+
+def addChangeColorNode(name: str) -> Any:
+    """Add the change map's color table: from blue (loss) over black (no change) to red (gain).
+
+    It is added to the scan's gray, where black leaves the scan as it is.
+    """
+    from hrcam.output.scene_nodes import fill_map_table
+
+    node = _addTable(name)
+    share = np.linspace(-1.0, 1.0, 255)
+    gain, loss = share.clip(min=0), (-share).clip(min=0)
+    fill_map_table(node, np.stack([gain, 0.25 * gain + 0.55 * loss, loss], axis=1))
     return node
 
 

@@ -12,9 +12,9 @@ from .volume_nodes import RESULT_ATTRIBUTE, localToWorld
 
 EARLIER, LATER, EARLIER_THERE = "hrcamEarlier", "hrcamLater", "hrcamEarlierThere"
 EARLIER_LEVELS, LATER_LEVELS, CHANGE = "hrcamEarlierLevels", "hrcamLaterLevels", "hrcamChange"
-LEVEL_COLORS = "hrcamLevelColors"
+CHANGE_MAP, CHANGE_COLORS, LEVEL_COLORS = "hrcamChangeMap", "hrcamChangeColors", "hrcamLevelColors"
 ROLE = "comparison"
-_OWNED = (EARLIER_THERE, EARLIER_LEVELS, LATER_LEVELS, CHANGE, LEVEL_COLORS)
+_OWNED = (EARLIER_THERE, EARLIER_LEVELS, LATER_LEVELS, CHANGE, CHANGE_MAP, LEVEL_COLORS, CHANGE_COLORS)
 
 
 class Comparison:
@@ -69,6 +69,11 @@ class Comparison:
     def change(self) -> Any:
         """Segmentation with a segment for each call: new, growing, stable, shrinking, resolved, not covered."""
         return self.node.GetNodeReference(CHANGE)
+
+    @property
+    def changeMap(self) -> Any:
+        """Volume of the later minus the earlier evidence, logits; 0 where only one scan shows the place."""
+        return self.node.GetNodeReference(CHANGE_MAP)
 
     @property
     def changes(self) -> list[dict]:

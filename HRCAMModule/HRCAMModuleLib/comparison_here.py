@@ -28,5 +28,5 @@ def compareHere(
     found = compare(before, after, load_bundle(request.model), options, aligned=aligned,
                     progress=onProgress)
     data = ComparisonData(found.to_json(), found.change_labels, found.earlier_labels, found.later.labels,
-                          found.later_scan is before)
+                          found.change, found.later_scan is before)
     return runToEnd(addComparisonSteps(later, earlier, data))

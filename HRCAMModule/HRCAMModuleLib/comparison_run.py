@@ -85,6 +85,6 @@ def readComparison(folder: Path, result: Mapping[str, Any]) -> ComparisonData:
     from hrcam.scan.io.raw_nrrd import open_raw
 
     document = json.loads((folder / result["files"]["result"]).read_text(encoding="utf-8"))
-    change, earlier, later = (open_raw(folder / result["files"][kind])
-                              for kind in ("change_labels", "earlier_levels", "later_levels"))
-    return ComparisonData(document, change, earlier, later, bool(result["swapped"]))
+    arrays = [open_raw(folder / result["files"][kind])
+              for kind in ("change_labels", "earlier_levels", "later_levels", "change")]
+    return ComparisonData(document, *arrays, bool(result["swapped"]))

@@ -50,6 +50,7 @@ class ComparisonSection:
         table.connect("currentCellChanged(int,int,int,int)", lambda row, *others: self._jump(row))
         ui.compareButton.connect("clicked()", self._clicked)
         ui.sideBySideButton.connect("clicked(bool)", self._sideBySide)
+        ui.changeMapButton.connect("clicked(bool)", self._logic.comparisonViews.showChange)
         ui.removeComparisonButton.connect("clicked()", self._remove)
 
     def refresh(self, later: Any, earlier: Any) -> None:
@@ -107,7 +108,7 @@ class ComparisonSection:
         self._listed, self._comparison = state, comparison
         self._changes = comparison.changes if comparison is not None else []
         ui = self._ui
-        for widget in (ui.changesTable, ui.sideBySideButton, ui.removeComparisonButton):
+        for widget in (ui.changesTable, ui.sideBySideButton, ui.changeMapButton, ui.removeComparisonButton):
             widget.setVisible(comparison is not None)
         self._say("" if comparison is None else "\n".join([_summary(comparison), *comparison.warnings]))
         self._fill()
@@ -143,7 +144,7 @@ class ComparisonSection:
             return
         if on:
             self._shown.lend()
-            self._logic.showComparison(self._comparison)
+            self._logic.showComparison(self._comparison, bool(self._ui.changeMapButton.checked))
         else:
             self.leave()
             self._shown.takeBack()

@@ -206,9 +206,12 @@ class HRCAMModuleLogic(ViewsLogic):
         """Comparisons in the scene, oldest first."""
         return findComparisons()
 
-    def showComparison(self, comparison: Comparison) -> None:
-        """Show both dates side by side in linked views, later and earlier, the strongest region first."""
-        self.comparisonViews.show(comparison)
+    def showComparison(self, comparison: Comparison, withChange: bool = False) -> None:
+        """Show both dates side by side in linked views, later and earlier, the strongest region first.
+
+        With ``withChange`` they show where evidence was gained and lost instead of what was marked on each date.
+        """
+        self.comparisonViews.show(comparison, withChange)
 
     def prepare(self, model: str, device: str = "auto") -> None:
         """Start the engine's process and load a model there, ahead of a run that does not wait."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +11,11 @@ import numpy as np
 import slicer
 from slicer.i18n import tr as _
 
-from .colors import addLevelColorNode
+from .colors import addChangeColorNode, addLevelColorNode
 from .comparison import (
     CHANGE,
+    CHANGE_COLORS,
+    CHANGE_MAP,
     EARLIER,
     EARLIER_LEVELS,
     EARLIER_THERE,
@@ -33,14 +35,16 @@ from .volume_nodes import RESULT_ATTRIBUTE, ijkToRas, setVoxelsSteps
 class ComparisonData:
     """A comparison on its way into the scene.
 
-    ``info`` is its JSON; the arrays are uint8 KJI on the later scan's grid: the number of each region's call, and the
-    levels that were marked on each date. ``swapped`` tells that DICOM dates made the two scans change places.
+    ``info`` is its JSON; the arrays are KJI on the later scan's grid: the number of each region's call and the levels
+    that were marked on each date (uint8), and the later minus the earlier evidence (float32, logits). ``swapped`` tells
+    that DICOM dates made the two scans change places.
     """
 
     info: Mapping[str, Any]
     changeLabels: np.ndarray
     earlierLevels: np.ndarray
     laterLevels: np.ndarray
+    change: np.ndarray
     swapped: bool = False
 
 
@@ -55,7 +59,7 @@ def addComparisonSteps(later: Any, earlier: Any, data: ComparisonData) -> Steps:
     if data.swapped:
         later, earlier = earlier, later
     shape = slicer.util.arrayFromVolume(later).shape
-    if any(array.shape != shape for array in (data.changeLabels, data.earlierLevels, data.laterLevels)):
+    if any(array.shape != shape for array in (data.changeLabels, data.earlierLevels, data.laterLevels, data.change)):
         raise ValueError(_('"{name}" was changed while it was compared. Run again.').format(name=later.GetName()))
     former = [one for one in findComparisons() if one.later is later and one.earlier is earlier]
     nodes: list[Any] = []
@@ -101,13 +105,17 @@ def _build(later: Any, earlier: Any, data: ComparisonData, nodes: list[Any]) -> 
         Segment(call.replace(" ", "_"), f"{info['shown_class']}: {call}", color, tags)
         for call, color in CALLS.items()])
     yield 0.8
+    changeMap = add("vtkMRMLScalarVolumeNode", "change of evidence")
+    yield from setVoxelsSteps(changeMap, data.change, matrix)
+    nodes.append(addChangeColorNode(f"{base} change colors"))
+    _dressChange(changeMap, nodes[-1], info["changes"])
     for role, node in {EARLIER: earlier, LATER: later, EARLIER_THERE: there, CHANGE: change, LEVEL_COLORS: colors,
-                       **levels}.items():
+                       CHANGE_MAP: changeMap, CHANGE_COLORS: nodes[-1], **levels}.items():
         record.SetNodeReferenceID(role, node.GetID())
-    for node in (there, *levels.values(), change):
+    for node in (there, *levels.values(), change, changeMap):
         placeBeside(later, node)
         yield 0.9
-    yield from placeSteps(later, (there, *levels.values(), change, record), base)
+    yield from placeSteps(later, (there, *levels.values(), change, changeMap, record), base)
     return Comparison(record)
 
 
@@ -116,4 +124,15 @@ def _showAlike(node: Any, pattern: Any) -> None:
     display = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeDisplayNode")
     if pattern.GetDisplayNode() is not None:
         display.CopyContent(pattern.GetDisplayNode())
+    node.SetAndObserveDisplayNodeID(display.GetID())
+
+
+def _dressChange(node: Any, colors: Any, changes: Sequence[Mapping[str, Any]]) -> None:
+    """Show a change map from the strongest loss to the strongest gain alike: no change is the middle of the scale."""
+    peaks = [peak for one in changes for peak in (one["peak_earlier"], one["peak_later"]) if peak is not None]
+    most = max([1.0, *peaks])
+    display = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeDisplayNode")
+    display.AutoWindowLevelOff()
+    display.SetWindowLevelMinMax(-most, most)
+    display.SetAndObserveColorNodeID(colors.GetID())
     node.SetAndObserveDisplayNodeID(display.GetID())

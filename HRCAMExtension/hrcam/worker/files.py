@@ -52,16 +52,18 @@ def write_arrays(result: Result, folder: Path) -> dict[str, object]:
 def write_comparison_arrays(comparison: Comparison, folder: Path) -> dict[str, str]:
     """Write what a GUI shows of a comparison into a folder, each complete or absent, the JSON last.
 
-    Returns kind to file name: ``change_labels`` (numbers of calls), ``earlier_levels`` and ``later_levels``, uint8 on
-    the later scan's grid as uncompressed NRRD, and ``result``, the JSON.
+    Returns kind to file name: ``change_labels`` (numbers of calls), ``earlier_levels`` and ``later_levels`` (uint8),
+    ``change`` (later minus earlier evidence, float32), on the later scan's grid as uncompressed NRRD, and ``result``,
+    the JSON.
 
     Raises
     ------
     OutputError : the folder cannot be written, or the disk is full; nothing is left behind then.
     """
     stem = safe_name(comparison.later.case)
-    arrays = {"change_labels": comparison.change_labels, "earlier_levels": comparison.earlier_labels,
-              "later_levels": comparison.later.labels}
+    arrays: dict[str, npt.NDArray[np.generic]] = {
+        "change_labels": comparison.change_labels, "earlier_levels": comparison.earlier_labels,
+        "later_levels": comparison.later.labels, "change": comparison.change}
     names = {kind: f"{stem}_{kind}.nrrd" for kind in arrays}
     document = comparison.to_json(names)
     validate_comparison(document)

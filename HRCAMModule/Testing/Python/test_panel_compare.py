@@ -120,6 +120,28 @@ def test_both_dates_lie_side_by_side_and_the_result_comes_back(compared, sliceVi
     assert layers["Yellow"].GetBackgroundVolumeID() == comparison.later.GetID()
 
 
+def test_the_change_of_evidence_lies_over_both_dates(compared, sliceViews, slicerHost):
+    from HRCAMModuleLib.volume_nodes import ijkToRas
+
+    _panel, ui, comparison = compared
+    layers = {node.GetLayoutName(): node for node in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")}
+    change, ras = slicer.util.arrayFromVolume(comparison.changeMap), at(comparison.changes, "back")["peak_ras"]
+    i, j, k = np.rint(np.linalg.inv(ijkToRas(comparison.changeMap)) @ [*ras, 1])[:3]
+    assert change.dtype == np.float32 and change[int(k), int(j), int(i)] > 0, "evidence was gained where it is new"
+    ui.changeMapButton.click()
+    for view in ("Red", "Yellow"):
+        assert layers[view].GetForegroundVolumeID() == comparison.changeMap.GetID()
+        assert layers[view].GetCompositing() == layers[view].Add and layers[view].GetLabelOpacity() == 0
+    ui.sideBySideButton.click()
+    assert layers["Red"].GetCompositing() == layers["Red"].Alpha
+    assert layers["Red"].GetForegroundVolumeID() != comparison.changeMap.GetID()
+    ui.sideBySideButton.click()
+    assert layers["Red"].GetForegroundVolumeID() == comparison.changeMap.GetID(), "it stays chosen"
+    ui.changeMapButton.click()
+    assert layers["Red"].GetForegroundVolumeID() is None and layers["Red"].GetLabelOpacity() > 0
+    slicerHost.processEvents(0.05)
+
+
 def test_a_comparison_is_removed_whole_and_comes_back_with_its_scene(compared, slicerHost, tmp_path):
     panel, ui, _comparison = compared
     path = str(tmp_path / "scene.mrb")

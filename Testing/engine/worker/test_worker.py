@@ -143,7 +143,7 @@ def test_two_scans_are_compared_with_progress_and_files(worker, scan, tmp_path, 
 def test_a_comparison_for_a_gui_is_uncompressed(worker, scan, tmp_path, bright_blob_bundle):
     found = worker.ask("compare", **dates(scan, tmp_path, bright_blob_bundle, copies=0, arrays=True))["result"]
     out = tmp_path / "out"
-    assert sorted(found["files"]) == ["change_labels", "earlier_levels", "later_levels", "result"]
+    assert sorted(found["files"]) == ["change", "change_labels", "earlier_levels", "later_levels", "result"]
     assert sorted(p.name for p in out.iterdir()) == sorted(found["files"].values())
     validate_comparison(json.loads((out / found["files"]["result"]).read_text()))
     labels = sitk.GetArrayFromImage(sitk.ReadImage(str(out / found["files"]["change_labels"])))
