@@ -13,12 +13,21 @@ from pathlib import Path
 if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from corpus import dicom, dicom_elements, dicom_enhanced, dicom_objects, nifti, nrrd_meta, pictures_paths
+from corpus import (
+    dicom,
+    dicom_elements,
+    dicom_enhanced,
+    dicom_exports,
+    dicom_objects,
+    nifti,
+    nrrd_meta,
+    pictures_paths,
+)
 from corpus.kinds import KINDS
 
 __all__ = ["KINDS", "make"]
 
-MODULES = (nifti, nrrd_meta, dicom, dicom_elements, dicom_enhanced, dicom_objects, pictures_paths)
+MODULES = (nifti, nrrd_meta, dicom, dicom_elements, dicom_enhanced, dicom_objects, dicom_exports, pictures_paths)
 
 
 def make(folder: Path) -> list[dict[str, str | None]]:

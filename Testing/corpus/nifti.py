@@ -338,3 +338,22 @@ def in_unit(path: Path, code: int, factor: float) -> Path:
 @kind("it is packed with gzip: name it .nii.gz")
 def nifti_packed_without_saying_so(folder: Path) -> Path:
     return write(folder / "a.nii.gz").rename(folder / "b.nii")
+
+
+@kind(None)
+def nifti_without_voxel_size_beside_an_sform(folder: Path) -> Path:
+    """The sform states the size; the other field is 0."""
+    made = srow(write(folder / "a.nii"), [[-6, 0, 0, 70], [0, -6.5, 0, 90], [0, 0, 9, -50]])
+    return patch(made, 80, "3f", 0, 0, 0)
+
+
+@kind(None)
+def nifti_negative_voxel_size_beside_an_sform(folder: Path) -> Path:
+    made = srow(write(folder / "a.nii"), [[-6, 0, 0, 70], [0, -6.5, 0, 90], [0, 0, 9, -50]])
+    return patch(made, 80, "3f", -6, -6.5, -9)
+
+
+@kind(None)
+def nifti_shift_without_a_slope(folder: Path) -> Path:
+    """By the standard a slope of 0 means that nothing is scaled."""
+    return patch(write(folder / "a.nii"), 112, "2f", 0, 5)

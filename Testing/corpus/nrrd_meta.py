@@ -313,3 +313,31 @@ def meta_letters_cut(folder: Path) -> Path:
         b"NDims = 3\nDimSize = 2 2 2\nElementType = MET_SHORT\nTransformMatrix = 1 0 0 0 1 0 0 0 1\n"
         b"BinaryData = False\nElementDataFile = LOCAL\n1 2 3\n")
     return folder / "a.mha"
+
+
+@kind("spells its voxels as text in another file")
+def meta_letters_in_another_file(folder: Path) -> Path:
+    made = replace(write(folder / "a.mhd"), b"BinaryData = True", b"BinaryData = False")
+    (folder / "a.raw").write_text(" ".join(map(str, head().ravel())))
+    return made
+
+
+@kind(None)
+def meta_letters(folder: Path) -> Path:
+    made = replace(write(folder / "a.mha"), b"BinaryData = True", b"BinaryData = False")
+    letters = " ".join(map(str, head().ravel())).encode()
+    made.write_bytes(made.read_bytes().partition(b"LOCAL\n")[0] + b"LOCAL\n" + letters + b"\n")
+    return made
+
+
+@kind(None)
+def meta_without_spacing(folder: Path) -> Path:
+    return replace(write(folder / "a.mha"), b"ElementSpacing = 6 6.5 9\n", b"")
+
+
+@kind(None)
+def nrrd_without_spacing(folder: Path) -> Path:
+    sizes = " ".join(map(str, SIZE_IJK)).encode()
+    (folder / "a.nrrd").write_bytes(b"NRRD0004\ntype: short\ndimension: 3\nsizes: " + sizes
+                                    + b"\nendian: little\nencoding: raw\n\n" + head().tobytes())
+    return folder / "a.nrrd"

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import shutil
 import struct
 import zlib
 from pathlib import Path
 
 import numpy as np
+import SimpleITK as sitk  # noqa: N813
 from PIL import Image
 
 from .kinds import cut, head, kind, replace, write
+
+_ORIENTATION, _PHOTOMETRIC = 274, 262
 
 
 def gray() -> np.ndarray:
@@ -115,6 +119,27 @@ def picture_pages_of_two_sizes(folder: Path) -> Path:
     pages = [Image.fromarray(gray()), Image.fromarray(gray()[:40])]
     pages[0].save(folder / "a.tif", save_all=True, append_images=pages[1:])
     return folder / "a.tif"
+
+
+@kind(None)
+def picture_turned_tiff(folder: Path) -> Path:
+    """A camera held sideways, not compressed."""
+    Image.fromarray(gray()).save(folder / "a.tif", tiffinfo={_ORIENTATION: 6})
+    return folder / "a.tif"
+
+
+@kind(None)
+def picture_white_is_zero(folder: Path) -> Path:
+    """16 bits, turned over."""
+    Image.fromarray(65535 - gray().astype(np.uint16)).save(folder / "a.tif", tiffinfo={_PHOTOMETRIC: 0})
+    return folder / "a.tif"
+
+
+@kind("are of a kind that is not read")
+def picture_of_64_bit_floats(folder: Path) -> Path:
+    made = sitk.GetImageFromArray(gray().astype(np.float32))
+    sitk.WriteImage(made, str(folder / "a.tif"))
+    return replace(folder / "a.tif", struct.pack("<HHII", 258, 3, 1, 32), struct.pack("<HHII", 258, 3, 1, 64))
 
 
 @kind("is damaged or not a valid PNG file")
@@ -328,3 +353,10 @@ def path_very_long(folder: Path) -> Path:
         deep = deep / ("folder" * 12)
     deep.mkdir(parents=True)
     return write(deep / ("n" * 200 + ".nii"))
+
+
+@kind("is packed")
+def path_packed_folder(folder: Path) -> Path:
+    (folder / "scan").mkdir()
+    write(folder / "scan" / "a.nii")
+    return Path(shutil.make_archive(str(folder / "scan"), "zip", folder / "scan"))

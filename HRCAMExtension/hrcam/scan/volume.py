@@ -23,6 +23,7 @@ from .io.dicom.pixels import read_pixels
 from .io.dicom.series import Series, series_at, single_series
 from .io.discovery import Case, discover
 from .io.formats import (
+    PACKED,
     PICTURE_SUFFIXES,
     SUPPORTED,
     VOLUME_SUFFIXES,
@@ -61,7 +62,7 @@ class Volume:
     geometry : the grid, kept exactly as it was read.
     name : short, safe as part of a file name.
     source : where it was read from; empty for arrays.
-    spacing_known : false for pictures (PNG, JPEG, …), whose spacing of 1 mm means nothing.
+    spacing_known : false for pictures (PNG, JPEG, …) and other files without it, whose spacing of 1 mm means nothing.
     modality : DICOM modality (``MR``, ``CT``, …) and series description, where the file states them.
     notes : what the file leaves open, such as which side is left; they become warnings of the result.
     forms : qform and sform of a NIfTI file as they stand there, so that what is written lies on it for every program.
@@ -116,6 +117,8 @@ def read_volume(path: str | Path) -> Volume:
         return _read_picture(path)
     if is_dicom(path):
         return _read_series(single_series(path))
+    if suffix in PACKED:
+        raise InputError(f'"{shown(path.name)}" is packed.', "Unpack it first, and give what was in it.")
     raise InputError(f'"{shown(path.name)}" is of no supported format.', f"Give {SUPPORTED}.")
 
 
@@ -180,7 +183,10 @@ def _read_file(path: Path, reader_name: str) -> Volume:
     geometry = _geometry_of(path, reader, stated)
     _refuse_channels(path, reader)
     image = read_voxels(reader, path)  # it owns what the view shows
-    volume = _volume(sitk.GetArrayViewFromImage(image), geometry, stem_of(path), str(path), True, None)
+    values = sitk.GetArrayViewFromImage(image)
+    if stated.void_shift:
+        values = values - stated.void_shift
+    volume = _volume(values, geometry, stem_of(path), str(path), stated.spacing_known, None)
     return replace(volume, notes=stated.notes, forms=stated.forms)
 
 
@@ -222,8 +228,10 @@ def _geometry_of(path: Path, reader: sitk.ImageFileReader, stated: Stated) -> Ge
     signs = np.array(stated.signs)
     i, j, k = (*size, 1, 1)[:3]
     x, y, z = (origin * signs).tolist()
-    read = Geometry((i, j, k), (x, y, z), (spacing[0], spacing[1], spacing[2]), direction * signs[:, np.newaxis])
     sform = None if stated.forms is None else stated.forms.sform()
+    if sform is not None and spacing.min() <= 0:
+        return Geometry.from_ijk_to_ras(sform, (i, j, k))
+    read = Geometry((i, j, k), (x, y, z), (spacing[0], spacing[1], spacing[2]), direction * signs[:, np.newaxis])
     if sform is None or (np.abs(sform - read.ijk_to_ras) @ [i, j, k, 1]).max() < SAME_GRID_MM:
         return read
     return Geometry.from_ijk_to_ras(sform, (i, j, k))

@@ -13,8 +13,9 @@ from pathlib import Path
 from ...errors import InputError
 from ...words import reason, shown
 from .dicom.dataset import is_dicom
-from .dicom.series import list_series, series_of
+from .dicom.series import Listed, list_series, series_of, spread_series
 from .formats import (
+    PACKED,
     PICTURE_SUFFIXES,
     SUPPORTED,
     VOLUME_SUFFIXES,
@@ -31,6 +32,8 @@ SKIPPED_FOLDERS = {"derivatives", "sourcedata", "code"}
 SKIPPED_ENDINGS = ("_mask", "_label", "_labels", "_seg", "_dseg", "_probseg", "_map", "_overview", ".seg")
 """Ends of file stems that mark masks, segmentations and our own results; such a file is read only if named itself."""
 
+
+_UNPACK = ": unpack them first"
 
 _BIDS_KINDS = {"anat", "dwi", "fmap", "func", "perf", "pet", "swi"}
 """Folders that the names of BIDS's files make superfluous."""
@@ -59,19 +62,29 @@ class PassedOver:
 
 @dataclass
 class _Finding:
-    """Cases as (parts of the name, path, error), and what was passed over."""
+    """Cases as (parts of the name, path, error), what was passed over, and by UID of a DICOM series the folders that
+    hold slices of it, with the paths of their cases.
+    """
 
     cases: list[tuple[list[str], str, InputError | None]] = field(default_factory=list)
     passed_over: list[PassedOver] = field(default_factory=list)
+    series: dict[str, dict[Path, str]] = field(default_factory=dict)
+
+    def add_series(self, folder: Path, folders: list[str], listed: Listed) -> None:
+        """A case that is a DICOM series of a folder; ``folders`` come before its name."""
+        self.cases.append(([*folders, listed.name], listed.path, listed.error))
+        if listed.uid:
+            self.series.setdefault(listed.uid, {})[folder] = listed.path
 
 
 def discover(inputs: Sequence[str | Path]) -> list[Case]:
     """List the scans behind files, folders (searched recursively), glob patterns and ``folder#series``.
 
     In folders, every NRRD, NIfTI, MetaImage and picture file is a case, except masks and results by the end of their
-    name (``SKIPPED_ENDINGS``) and what lies in ``SKIPPED_FOLDERS``; every DICOM series is one case, and so are slices
-    of one series that are named singly. Links to folders are followed, each folder once. A BIDS data set is a folder
-    like any other: narrow it with a pattern such as ``"bids/**/*_T1w.nii.gz"``.
+    name (``SKIPPED_ENDINGS``) and what lies in ``SKIPPED_FOLDERS``. Every DICOM series is one case, also where its
+    slices lie in several folders or are named singly; a DICOMDIR stands for its folder. Links to folders are followed,
+    each folder once. A BIDS data set is a folder like any other: narrow it with a pattern such as
+    ``"bids/**/*_T1w.nii.gz"``.
 
     The name of a scan in a folder or of a pattern is its path below it, which no other scan changes; BIDS's own names
     and those of files named singly stay as they are. Equal names are told apart by parent folders, formats, and at
@@ -86,6 +99,7 @@ def find_cases(inputs: Sequence[str | Path]) -> tuple[list[Case], list[PassedOve
     found = _Finding()
     for entry in inputs:
         _expand(str(entry), found)
+    _join_spread_series(found)
     unique = list({_identity(case[1]): case for case in reversed(found.cases)}.values())[::-1]
     names = _unique_names([(parts, path) for parts, path, _ in unique])
     return [Case(name, path, error) for name, (_, path, error) in zip(names, unique, strict=True)], found.passed_over
@@ -94,13 +108,17 @@ def find_cases(inputs: Sequence[str | Path]) -> tuple[list[Case], list[PassedOve
 def _expand(entry: str, found: _Finding) -> None:
     try:
         path = Path(entry)
+        if path.name.upper() == "DICOMDIR" and path.is_file():
+            path = path.parent
         folder, mark, series = entry.rpartition("#")
         if path.is_dir():
-            before = len(found.cases)
+            before, before_packed = len(found.cases), len(found.passed_over)
             _search(path, path, found)
             if len(found.cases) == before:
+                packed = any(one.why.endswith(_UNPACK) for one in found.passed_over[before_packed:])
                 found.cases.append(([path.resolve().name], entry, InputError(
-                    f'The folder "{shown(entry)}" holds no scan.', f"Give {SUPPORTED}.")))
+                    f'The folder "{shown(entry)}" holds no scan{", but packed files" * packed}.',
+                    "Unpack them first." if packed else f"Give {SUPPORTED}.")))
         elif os.path.lexists(path):
             _file(path, [], found)
         elif mark and Path(folder).exists():
@@ -131,7 +149,7 @@ def _file(path: Path, folders: list[str], found: _Finding) -> None:
     """A named file; a slice stands for its series, either file of a pair for both."""
     listed = series_of(path) if path.is_file() and suffix_of(path) not in _SUFFIXES and is_dicom(path) else None
     if listed is not None:
-        found.cases.append(([*folders[:-1], listed.name], listed.path, None))
+        found.add_series(path.parent, folders[:-1], listed)
     else:
         one = header_of_pair(path) or path
         found.cases.append(([*folders, stem_of(one) or "case"], str(one), None))
@@ -149,6 +167,9 @@ def _search(folder: Path, base: Path, found: _Finding) -> None:
         below = list(here.relative_to(base).parts)
         scans = [here / name for name in sorted(files) if _is_scan(here / name)]
         found.cases.extend(([*below, stem_of(scan)], str(scan), None) for scan in scans)
+        packed = sum(suffix_of(Path(name)) in PACKED for name in files)
+        if packed:
+            found.passed_over.append(PassedOver(str(here), f"{packed} packed files{_UNPACK}"))
         if any(is_dicom(here / name) for name in files if suffix_of(Path(name)) not in _SUFFIXES):
             _series(here, below, found)
     found.cases[first:] = sorted(found.cases[first:], key=lambda case: case[1].rpartition("#")[0] or case[1])
@@ -180,9 +201,24 @@ def _series(folder: Path, below: list[str], found: _Finding) -> None:
             if one.passed_over:
                 found.passed_over.append(PassedOver(one.path, one.passed_over))
             else:
-                found.cases.append(([*below[:-1], one.name], one.path, one.error))
+                found.add_series(folder, below[:-1], one)
     except InputError as error:
         found.cases.append((below or [folder.resolve().name], str(folder), error))
+
+
+def _join_spread_series(found: _Finding) -> None:
+    """One case for a series whose slices lie in several folders; the first part's place in the list is its own."""
+    for uid, places in found.series.items():
+        listed = spread_series(uid, list(places)) if len(places) > 1 else None
+        if listed is None:
+            continue
+        folder, paths = next(iter(places)), set(places.values())
+        up = len(folder.relative_to(listed.path.rpartition("#")[0]).parts)
+        at = next(n for n, (_, path, _) in enumerate(found.cases) if path in paths)
+        folders = found.cases[at][0][:-1]
+        joined = ([*folders[: max(0, len(folders) - up)], listed.name], listed.path, None)
+        found.cases[at] = joined
+        found.cases = [case for case in found.cases if case is joined or case[1] not in paths]
 
 
 _SUFFIXES = VOLUME_SUFFIXES.keys() | PICTURE_SUFFIXES

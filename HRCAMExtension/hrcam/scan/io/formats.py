@@ -24,6 +24,9 @@ VOLUME_SUFFIXES = {
 PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"}
 """Pictures know no millimeters."""
 
+PACKED = {".zip", ".gz", ".tar", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar"}
+"""Suffixes of what must be unpacked first."""
+
 SUPPORTED = "NRRD, NIfTI, MetaImage, a DICOM series folder, PNG, JPEG, BMP or TIFF"
 
 _RESERVED = {"con", "prn", "aux", "nul", *(f"com{n}" for n in range(1, 10)), *(f"lpt{n}" for n in range(1, 10))}

@@ -50,11 +50,15 @@ class Stated:
     notes : what it leaves open, empty where it states everything.
     forms : both positions of a NIfTI file, else None.
     signs : of the axes of ITK's grid that lead to LPS, where ITK did not turn them.
+    spacing_known : whether it states any distance of its voxels.
+    void_shift : what ITK adds to the values though it counts for nothing.
     """
 
     notes: tuple[str, ...] = ()
     forms: NiftiForms | None = None
     signs: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    spacing_known: bool = True
+    void_shift: float = 0.0
 
 
 def check_integrity(path: Path) -> Stated:
@@ -65,10 +69,10 @@ def check_integrity(path: Path) -> Stated:
     try:
         suffix = suffix_of(path)
         if suffix in (".nii", ".nii.gz", ".hdr"):
-            forms, notes = check_nifti(path)
-            return Stated(notes, forms)
+            forms, void_shift, notes = check_nifti(path)
+            return Stated(notes, forms, void_shift=void_shift)
         if suffix in (".mha", ".mhd"):
-            return Stated(_check_meta(path))
+            return _check_meta(path)
         if suffix in (".nrrd", ".nhdr"):
             return _check_nrrd(path)
     except (OSError, EOFError, zlib.error, struct.error, ValueError, OverflowError) as error:
@@ -84,7 +88,7 @@ def _header_lines(path: Path) -> Iterator[str]:
         yield line.decode("latin-1")
 
 
-def _check_meta(path: Path) -> tuple[str, ...]:
+def _check_meta(path: Path) -> Stated:
     fields: dict[str, str] = {}
     offset = 0
     for line in _header_lines(path):
@@ -105,17 +109,21 @@ def _check_meta(path: Path) -> tuple[str, ...]:
     sizes = [int(n) for n in fields.get("DimSize", "").split()]
     if len(sizes) != int(fields.get("NDims", "0")):
         raise damaged(path, f"{len(sizes)} sizes for {fields.get('NDims', 'no')} dimensions")
+    binary = fields.get("BinaryData", "true").lower() == "true"
+    if not binary and data is not path:  # ITK reads letters from the header's own file alone
+        raise InputError(f'"{shown(path.name)}" spells its voxels as text in another file, which is not read.',
+                         "Save it as binary, in one file.")
     channels = int(fields.get("ElementNumberOfChannels", "1"))
     refuse_giant(path, sizes, channels * item)
     needed = math.prod(sizes) * channels * item
     before = offset if data is path else max(0, int(fields.get("HeaderSize", "0")))
     if fields.get("CompressedData", "").lower() == "true":
         _check_zlib(path, data, needed, before)
-    elif fields.get("BinaryData", "true").lower() == "true":
+    elif binary:
         expect(path, data.stat().st_size, before + needed)
-    if not fields.keys() & {"TransformMatrix", "Orientation", "Rotation"}:
-        return (SIDES_UNKNOWN.format(why="its header holds no TransformMatrix"),)
-    return ()
+    oriented = bool(fields.keys() & {"TransformMatrix", "Orientation", "Rotation"})
+    notes = () if oriented else (SIDES_UNKNOWN.format(why="its header holds no TransformMatrix"),)
+    return Stated(notes, spacing_known=bool(fields.keys() & {"ElementSpacing", "ElementSize"}))
 
 
 def _check_zlib(path: Path, data: Path, needed: int, offset: int) -> None:
@@ -163,7 +171,8 @@ def _check_nrrd(path: Path) -> Stated:
     if directions and directions.count("(") < min(3, int(fields.get("dimension", "0"))):
         raise damaged(path, "an axis has no direction")
     if not directions or "space" not in fields:
-        return Stated((SIDES_UNKNOWN.format(why="its header names no anatomical space"),))
+        return Stated((SIDES_UNKNOWN.format(why="its header names no anatomical space"),),
+                      spacing_known=bool(directions) or "spacings" in fields)
     space = fields["space"].lower()
     three = space.removesuffix("-time") if space.endswith("-time") else _WITH_TIME.get(space, space)
     if three not in _SPACES:

@@ -96,7 +96,8 @@ class NiftiForms:
 @dataclass(frozen=True)
 class _Header:
     """What is checked: bytes before the voxels, bytes in all, NumPy type of float voxels (or none), bytes of a voxel,
-    voxels along each axis; and what it states of its position.
+    voxels along each axis; what it states of its position; and the shift of values that counts for nothing, since no
+    slope goes with it.
     """
 
     offset: int
@@ -105,10 +106,12 @@ class _Header:
     item: int
     sizes: tuple[int, ...]
     forms: NiftiForms
+    void_shift: float
 
 
-def check_nifti(path: Path) -> tuple[NiftiForms, tuple[str, ...]]:
-    """Read a NIfTI file or pair to its end; its positions, and notes on what they leave open.
+def check_nifti(path: Path) -> tuple[NiftiForms, float, tuple[str, ...]]:
+    """Read a NIfTI file or pair to its end; its positions, a shift of values that is void by the standard but that ITK
+    adds (else 0), and notes on what the positions leave open.
 
     Raises ``InputError``, or what gzip raises, where it is not whole.
     """
@@ -131,7 +134,7 @@ def check_nifti(path: Path) -> tuple[NiftiForms, tuple[str, ...]]:
         expect(path, length, header.needed)
     if bad:
         raise not_finite(path.name, bad)
-    return header.forms, _notes(header.forms, header.sizes)
+    return header.forms, header.void_shift, _notes(header.forms, header.sizes)
 
 
 def _unpacked(file: IO[bytes]) -> IO[bytes]:
@@ -181,7 +184,9 @@ def _header(path: Path, header: bytes) -> _Header:
             continue
         if not 1 <= dim[0] <= 7 or min(dim[1 : dim[0] + 1]) < 1 or not (0 if pair else version) <= offset < 1 << 31:
             raise damaged(path, f"impossible dimensions {dim[0]}: {', '.join(map(str, dim[1:]))}")
-        if not all(math.isfinite(s) and s != 0 for s in pixdim[1 : 1 + min(dim[0], 3)]):
+        forms = NiftiForms(codes, pixdim, *places)
+        placed = forms.sform() is not None  # it states the spacing too
+        if not placed and not all(math.isfinite(s) and s != 0 for s in pixdim[1 : 1 + min(dim[0], 3)]):
             raise damaged(path, f"the spacing {' x '.join(f'{s:g}' for s in pixdim[1:])} mm is impossible")
         if not all(math.isfinite(v) for used, values in zip(codes, places, strict=True) if used > 0 for v in values):
             raise damaged(path, "its position in space is not finite")
@@ -191,8 +196,9 @@ def _header(path: Path, header: bytes) -> _Header:
         sizes = dim[1 : dim[0] + 1]
         refuse_giant(path, sizes, item)
         floats = f"{order}f{item}" if kind in (16, 64) else ""
-        return _Header(int(offset), int(offset) + math.prod(sizes) * item, floats, item, sizes,
-                       NiftiForms(codes, pixdim, *places))
+        slope, shift = struct.unpack_from(f"{order}2f", header, 112)
+        return _Header(int(offset), int(offset) + math.prod(sizes) * item, floats, item, sizes, forms,
+                       shift if slope == 0 and math.isfinite(shift) else 0.0)
     raise damaged(path, "the NIfTI signature is missing")
 
 
@@ -211,7 +217,7 @@ def _notes(forms: NiftiForms, sizes: Sequence[int]) -> tuple[str, ...]:
         elif (apart := _apart(sform, qform, sizes)) > _PLACE_TOLERANCE_MM:
             notes.append(_PLACES_CONTRADICT.format(apart=apart))
     stated = np.abs(forms.pixdim[1 : 1 + min(len(sizes), 3)])
-    if np.abs(lengths[: len(stated)] / stated - 1.0).max() > _SIZE_TOLERANCE:
+    if np.any(np.abs(lengths[: len(stated)] - stated) > _SIZE_TOLERANCE * stated):
         notes.append(_SIZES_CONTRADICT)
     return tuple(notes)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, ImageSequence, UnidentifiedImageError
+from PIL import Image, ImageOps, ImageSequence, TiffImagePlugin, UnidentifiedImageError
 
 from ...errors import InputError
 from ...words import reason, shown
@@ -20,6 +20,8 @@ GRAY_TOLERANCE = 3
 """Largest difference of the colors (of 255) in a picture that is gray; JPEG's color transform rounds."""
 
 _FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".bmp": "BMP", ".tif": "TIFF", ".tiff": "TIFF"}
+_PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0
+"""Element of a TIFF that says what its numbers mean."""
 _FAILURES = (OSError, ValueError, SyntaxError, EOFError, OverflowError, struct.error, KeyError, TypeError, IndexError,
              ZeroDivisionError)
 """What Pillow's readers raise for bad files."""
@@ -35,17 +37,18 @@ def read_picture(path: Path) -> npt.NDArray[Any]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's, on large pictures and broken tags
-            with Image.open(path, formats=[_FORMATS[suffix_of(path)]]) as picture:
+            # Pillow maps named files into memory, and scrambles plain TIFF that is turned by a quarter: not open ones.
+            with path.open("rb") as file, Image.open(file, formats=[_FORMATS[suffix_of(path)]]) as picture:
                 _refuse_deep_colors(path, picture)
                 pages = getattr(picture, "n_frames", 1) if picture.format == "TIFF" else 1
                 refuse_giant(path, (*picture.size, pages), np.dtype(np.float64).itemsize)
                 shots = ImageSequence.Iterator(picture) if pages > 1 else [picture]
-                read = [_values(path, ImageOps.exif_transpose(one)) for one in shots]
+                read = [_values(path, one) for one in shots]
     except Image.DecompressionBombError:
         raise InputError(f'"{shown(path.name)}" states more than the limit of pixels.', "Crop or resample it first.") \
             from None
     except UnidentifiedImageError:
-        raise damaged(path, "its header cannot be read") from None
+        raise _unidentified(path) from None
     except MemoryError:
         raise InputError(f'There is not enough memory to read "{shown(path.name)}".',
                          "Close other programs, or crop or resample the picture.") from None
@@ -70,6 +73,19 @@ def gray_of(path: Path, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return values[..., 0]
 
 
+def _unidentified(path: Path) -> InputError:
+    """Why Pillow knows no picture in a file; ``Image.open`` does not tell."""
+    try:
+        with path.open("rb") as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            TiffImagePlugin.TiffImageFile(file)
+    except _FAILURES as error:
+        if "pixel mode" in str(error):
+            return InputError(f'The pixels of "{shown(path.name)}" are of a kind that is not read (such as floats of '
+                              "64 bits).", "Save it with 8 or 16 bits a pixel, or as NRRD or NIfTI.")
+    return damaged(path, "its header cannot be read")
+
+
 def _refuse_deep_colors(path: Path, picture: Image.Image) -> None:
     """Pillow would read 16 bits a color as 8."""
     if picture.mode in ("RGB", "RGBA") and any("16" in str(tile[3]) for tile in getattr(picture, "tile", ())):
@@ -77,7 +93,10 @@ def _refuse_deep_colors(path: Path, picture: Image.Image) -> None:
                          "Save it as a gray-scale picture of 16 bits.")
 
 
-def _values(path: Path, picture: Image.Image) -> npt.NDArray[Any]:
+def _values(path: Path, shot: Image.Image) -> npt.NDArray[Any]:
+    """Gray values of a picture or page, upright."""
+    inverse = getattr(shot, "tag_v2", {}).get(_PHOTOMETRIC) == _WHITE_IS_ZERO
+    picture = ImageOps.exif_transpose(shot)
     if picture.mode in ("LA", "La", "PA"):
         picture = picture.convert("LA")
     elif picture.mode == "P":
@@ -85,6 +104,8 @@ def _values(path: Path, picture: Image.Image) -> npt.NDArray[Any]:
     elif picture.mode in ("CMYK", "YCbCr", "LAB", "HSV", "RGBa"):
         picture = picture.convert("RGB")
     values = np.asarray(picture)
+    if inverse and picture.mode not in ("1", "L"):  # those Pillow turns over itself
+        values = np.iinfo(values.dtype).max - values if values.dtype.kind == "u" else -values.astype(np.float64)
     return gray_of(path, values) if values.ndim > 2 else values
 
 

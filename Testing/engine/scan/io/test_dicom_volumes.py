@@ -10,7 +10,8 @@ from corpus.dicom_objects import OBJECTS, palette, three_planes, write_object, y
 from corpus.kinds import SPACING, head
 from corpus.make import KINDS
 from hrcam.errors import InputError
-from hrcam.scan.io.dicom import series as dicom_series
+from hrcam.scan.io.dicom import folder as dicom_folder
+from hrcam.scan.io.dicom.series import list_series
 from hrcam.scan.volume import read_volume
 from pydicom.uid import RTStructureSetStorage
 
@@ -196,11 +197,11 @@ def test_a_single_slice_with_a_negative_distance_is_read(tmp_path):
 def test_headers_are_read_once(tmp_path, monkeypatch):
     made = series(tmp_path / "s", number=3)
     series(made, number=4, prefix="B")
-    read, real = [], dicom_series.read_entry
-    monkeypatch.setattr(dicom_series, "read_entry", lambda path: read.append(path) or real(path))
-    monkeypatch.setattr(dicom_series, "_JUST_WRITTEN_NS", 0)
-    dicom_series._kept.cache_clear()
-    for listed in dicom_series.list_series(made):
+    read, real = [], dicom_folder.read_entry
+    monkeypatch.setattr(dicom_folder, "read_entry", lambda path: read.append(path) or real(path))
+    monkeypatch.setattr(dicom_folder, "_JUST_WRITTEN_NS", 0)
+    dicom_folder._kept.cache_clear()
+    for listed in list_series(made):
         assert len(read_volume(listed.path).array) == 10
     assert len(read) == 20
 

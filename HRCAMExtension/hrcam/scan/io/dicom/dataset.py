@@ -15,7 +15,13 @@ import pydicom
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag
-from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
 
 from .private import PRIVATE_TAGS
 
@@ -40,11 +46,12 @@ _WANTED = (
     "DiffusionBValue", "DiffusionGradientOrientation", "ComplexImageComponent", "AcquisitionTime",
     "NominalCardiacTriggerDelayTime", "StudyInstanceUID", "SeriesInstanceUID", "SeriesNumber", "AcquisitionNumber",
     "InstanceNumber", "ImagePositionPatient", "ImageOrientationPatient", "TemporalPositionIdentifier",
-    "ImagesInAcquisition", "StackID", "SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration",
-    "NumberOfFrames", "Rows", "Columns", "PixelSpacing", "ImagerPixelSpacing", "BitsAllocated", "BitsStored", "HighBit",
-    "PixelRepresentation", "PixelPaddingValue", "PixelPaddingRangeLimit", "RescaleIntercept", "RescaleSlope",
-    "ModalityLUTSequence", "DetectorInformationSequence", "SharedFunctionalGroupsSequence",
-    "PerFrameFunctionalGroupsSequence", *PIXEL_ELEMENTS,
+    "ImagesInAcquisition", "ConcatenationUID", "InConcatenationTotalNumber", "StackID", "SamplesPerPixel",
+    "PhotometricInterpretation", "PlanarConfiguration", "NumberOfFrames", "Rows", "Columns", "PixelSpacing",
+    "ImagerPixelSpacing", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PixelPaddingValue",
+    "PixelPaddingRangeLimit", "RescaleIntercept", "RescaleSlope", "ModalityLUTSequence",
+    "DetectorInformationSequence", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
+    *PIXEL_ELEMENTS,
 )
 _TAGS = [*(pydicom.tag.Tag(word) for word in _WANTED), *PRIVATE_TAGS]
 
@@ -81,7 +88,7 @@ def read_header(path: Path, everything: bool = False) -> Dataset | None:
     Raises
     ------
     OSError : the file cannot be opened.
-    ValueError : in words, where it is damaged: cut short, a false length, no transfer syntax, endless sequences.
+    ValueError : in words, where it is damaged: cut short, a false length, endless sequences.
     """
     with path.open("rb") as file, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pydicom's remarks on values that break the standard
@@ -112,7 +119,9 @@ def _read(file: BinaryIO, begin: str, everything: bool) -> Dataset:
     meta = read_dataset(file, False, True, stop_when=lambda tag, *_: tag.group != 2)
     syntax = uid(meta.get("TransferSyntaxUID", ""))
     if not syntax:
-        raise _DamagedError("its transfer syntax is missing")
+        first = file.read(6)
+        file.seek(-len(first), io.SEEK_CUR)
+        syntax = ExplicitVRLittleEndian if first[4:].isalpha() else ImplicitVRLittleEndian
     content: BinaryIO = file
     if syntax == DeflatedExplicitVRLittleEndian:
         content, deferred = io.BytesIO(_unpacked(file)), None
@@ -133,11 +142,11 @@ def _unpacked(file: BinaryIO) -> bytes:
 
 
 def syntax_of(dataset: Dataset) -> UID:
-    """Transfer syntax; that of files without a header of their own is implicit or explicit as pydicom found it."""
+    """Transfer syntax; where none is stated it is implicit or explicit as the elements look."""
     stated = text(dataset.file_meta, "TransferSyntaxUID")
     if stated:
         return uid(stated)
-    return pydicom.uid.ImplicitVRLittleEndian if dataset.original_encoding[0] else pydicom.uid.ExplicitVRLittleEndian
+    return ImplicitVRLittleEndian if dataset.original_encoding[0] else ExplicitVRLittleEndian
 
 
 def uid(value: str) -> UID:

@@ -52,6 +52,7 @@ class ImageFile:
     padding : first and last stored value that fill what was not scanned, or None.
     swapped : bytes of 8-bit pixels lie in words of the other order (big endian).
     expected : ImagesInAcquisition, 0 where it is not stated.
+    concatenation, parts : ConcatenationUID of an image in several files and how many they are; empty and 0 elsewhere.
     """
 
     path: str
@@ -76,6 +77,8 @@ class ImageFile:
     padding: tuple[int, int] | None
     swapped: bool
     expected: int
+    concatenation: str
+    parts: int
 
     @property
     def colored(self) -> bool:
@@ -180,7 +183,8 @@ def _image_file(path: Path, dataset: Dataset) -> ImageFile:
         text(dataset, "PhotometricInterpretation") or "MONOCHROME2",
         -1 if deflated else raw.value_tell,
         length, _padding(dataset, bits), bits == 8 and raw.VR == "OW" and syntax_of(dataset) == ExplicitVRBigEndian,
-        whole(dataset, "ImagesInAcquisition"))
+        whole(dataset, "ImagesInAcquisition"), text(dataset, "ConcatenationUID"),
+        whole(dataset, "InConcatenationTotalNumber"))
     _check_length(file, path.stat().st_size)
     return file
 
@@ -315,6 +319,9 @@ def _film(file: ImageFile, dataset: Dataset) -> Iterator[Frame]:
 
 def _scale(dataset: Dataset | None) -> tuple[float, float]:
     slope, intercept = number(dataset, "RescaleSlope"), number(dataset, "RescaleIntercept")
+    for value, keyword in ((slope, "RescaleSlope"), (intercept, "RescaleIntercept")):
+        if value is None and text(dataset, keyword):
+            raise ValueError(f"its {keyword} is no number")
     return (1.0 if slope is None or slope == 0 else slope), intercept or 0.0
 
 

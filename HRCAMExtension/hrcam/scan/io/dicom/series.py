@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import os
-import re
-import time
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import lru_cache
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
 from ....errors import InputError
-from ....words import reason, shown
+from ....words import shown
 from ..damage import SIDES_UNKNOWN, damaged
 from .dataset import is_dicom
-from .frames import Entry, Frame, read_entry
-from .volumes import FrameGroup, Stack, stack_of, tell_apart
+from .folder import PACKED, Folder, entry_of, look_into, lost_slices, number_of, why_lost
+from .frames import Entry, Frame
+from .volumes import FrameGroup, Stack, are_apart, stack_of, tell_apart
 
-_SLICE_ENDINGS = (".dcm", ".ima", ".dicom", ".dcm.gz", ".ima.gz")
-_JUST_WRITTEN_NS = 100_000_000
-"""A file this young may be written again without its time telling so: what is read of it is not kept."""
 _MOST_CHOICES = 8
 
 
@@ -39,31 +34,21 @@ class Series:
 @dataclass(frozen=True)
 class Listed:
     """A volume that a folder holds: what ``read_volume`` takes, a name for it, why it is passed over (empty if it is
-    not), and what is known already to stop it.
+    not), what is known already to stop it, and the UID of its series where it is all that the folder holds of it.
     """
 
     path: str
     name: str
     passed_over: str = ""
     error: InputError | None = None
-
-
-@dataclass
-class _Folder:
-    """What lies in a folder: files by series; damaged ones of no known series; those that are no DICOM; and whether
-    there are objects that are no images.
-    """
-
-    series: dict[str, list[Entry]] = field(default_factory=dict)
-    broken: list[Entry] = field(default_factory=list)
-    foreign: list[Path] = field(default_factory=list)
-    objects: bool = False
+    uid: str = ""
 
 
 def series_at(path: Path) -> Series | None:
     """The volume that ``folder#series``, ``folder#series#volume`` or ``file#volume`` names; None for other paths.
 
-    A series is named by SeriesInstanceUID or SeriesNumber, a volume by its number in the message that lists them.
+    A series is named by SeriesInstanceUID or SeriesNumber, a volume by its number in the message that lists them. Where
+    the folder's own files hold no such series, those below it do.
     """
     for marks in (1, 2):
         place, *choice = str(path).rsplit("#", marks)
@@ -84,10 +69,13 @@ def single_series(path: Path) -> Series:
     """
     if not path.is_dir():
         return _of_file(path, "")
-    found = _look_into(path)
+    found = look_into(path)
     if not found.series:
         if found.broken and found.broken[0].problem is not None:
             raise found.broken[0].problem
+        for file in lost_slices(found, []):
+            if (why := why_lost(file)) == PACKED:
+                raise damaged(file, why)
         raise InputError(f'The folder "{shown(path)}" holds no DICOM images.',
                          "Give the folder that directly contains the slices of one series.")
     if len(found.series) > 1:
@@ -96,8 +84,8 @@ def single_series(path: Path) -> Series:
     for broken in found.broken:
         if broken.problem is not None:
             raise broken.problem
-    for file in _lost_slices(found, entries):
-        raise damaged(file, _why_lost(file))
+    for file in lost_slices(found, entries):
+        raise damaged(file, why_lost(file))
     return _volume(entries, path, path.resolve().name, str(path), "")
 
 
@@ -127,7 +115,7 @@ def frames_of(source: str) -> tuple[Frame, ...]:
 
 def frames_in(files: Sequence[str]) -> tuple[Frame, ...]:
     """The frames of some files, as the files come; empty unless all of them are images."""
-    entries = [_entry(Path(file), Path(file).stat()) for file in files]
+    entries = [entry_of(Path(file), Path(file).stat()) for file in files]
     whole = all(entry is not None and entry.problem is None for entry in entries)
     return tuple(frame for entry in entries if entry is not None for frame in entry.frames) if whole else ()
 
@@ -137,15 +125,15 @@ def list_series(folder: Path) -> list[Listed]:
 
     Raises ``InputError`` where all that it holds is damaged.
     """
-    found = _look_into(folder)
+    found = look_into(folder)
     listed = []
     for uid, entries in found.series.items():
         name, why = _name(folder, uid, entries, found.series), _why_passed_over(entries)
-        if len(entries) > 1 and all(len(entry.frames) > 1 for entry in entries):
+        if len(entries) > 1 and all(len(entry.frames) > 1 for entry in entries) and not _is_one_stack(entries):
             listed += [Listed(entry.path, f"{name}_{Path(entry.path).stem}", why) for entry in entries]
         else:
             problem = next((entry.problem for entry in entries if entry.problem is not None), None)
-            listed.append(Listed(f"{folder}#{uid}" if len(found.series) > 1 else str(folder), name, why, problem))
+            listed.append(Listed(f"{folder}#{uid}" if len(found.series) > 1 else str(folder), name, why, problem, uid))
     if found.broken and not listed and found.broken[0].problem is not None:
         raise found.broken[0].problem
     if len(found.series) > 1:  # of a single series they are: it is refused with them
@@ -157,12 +145,36 @@ def list_series(folder: Path) -> list[Listed]:
 
 def series_of(file: Path) -> Listed | None:
     """The series that a file of one frame belongs to; None for any other file."""
-    entry = _entry(file, file.stat())
+    entry = entry_of(file, file.stat())
     if entry is None or len(entry.frames) != 1:
         return None
-    found = _look_into(file.parent)
+    found = look_into(file.parent)
     entries = found.series.get(entry.series, [entry])
-    return Listed(f"{file.parent}#{entry.series}", _name(file.parent, entry.series, entries, found.series))
+    return Listed(f"{file.parent}#{entry.series}", _name(file.parent, entry.series, entries, found.series),
+                  uid=entry.series)
+
+
+def spread_series(uid: str, folders: Sequence[Path]) -> Listed | None:
+    """The series that lies in several folders, as some exports spread the slices; None where they hold copies of each
+    other, or volumes of their own.
+    """
+    try:
+        whole = Path(os.path.commonpath(folders))
+    except ValueError:  # relative paths and absolute ones, or several drives
+        return None
+    entries = [entry for folder in folders for entry in look_into(folder).series.get(uid, [])]
+    frames = [frame for entry in entries for frame in entry.frames]
+    if whole in folders or any(entry.problem for entry in entries) or not are_apart(frames):
+        return None
+    return Listed(f"{whole}#{uid}", f"{whole.resolve().name}_{number_of(entries) or uid[-12:]}", uid=uid)
+
+
+def _is_one_stack(entries: Sequence[Entry]) -> bool:
+    frames = [frame for entry in entries for frame in entry.frames]
+    try:
+        return are_apart(frames) and bool(stack_of(frames, "").frames)
+    except InputError:
+        return False
 
 
 def _name(folder: Path, uid: str, entries: list[Entry], others: dict[str, list[Entry]]) -> str:
@@ -172,12 +184,8 @@ def _name(folder: Path, uid: str, entries: list[Entry], others: dict[str, list[E
 
 def _own_number(entries: list[Entry], others: dict[str, list[Entry]]) -> str:
     """The number of a series, where no other one has it; else empty."""
-    number = _number(entries)
-    return number if sum(_number(one) == number for one in others.values()) == 1 else ""
-
-
-def _number(entries: list[Entry]) -> str:
-    return next((entry.frames[0].file.number for entry in entries if entry.frames), "")
+    number = number_of(entries)
+    return number if sum(number_of(one) == number for one in others.values()) == 1 else ""
 
 
 def _why_passed_over(entries: list[Entry]) -> str:
@@ -190,84 +198,44 @@ def _why_passed_over(entries: list[Entry]) -> str:
     return ""
 
 
-def _look_into(folder: Path) -> _Folder:
-    found = _Folder()
-    by_uid: dict[str, list[Entry]] = defaultdict(list)
-    for file, stamp in _files(folder):
-        entry = _entry(file, stamp)
-        if entry is not None and not entry.series and entry.problem is not None:
-            found.broken.append(entry)
-        elif entry is not None:
-            by_uid[entry.series].append(entry)
-        elif is_dicom(file):
-            found.objects = True
-        else:
-            found.foreign.append(file)
-    found.series = dict(sorted(by_uid.items(), key=lambda item: (int(_number(item[1]) or 0), item[0])))
-    return found
-
-
-def _files(folder: Path) -> list[tuple[Path, os.stat_result]]:
-    """Files of a folder in order of their names, hidden ones and DICOMDIR left out."""
-    try:
-        with os.scandir(folder) as entries:
-            names = sorted(e.name for e in entries if not e.name.startswith(".") and e.name.upper() != "DICOMDIR")
-        found = [(folder / name, (folder / name).stat()) for name in names if (folder / name).is_file()]
-    except OSError as error:
-        raise InputError(f'The folder "{shown(folder)}" cannot be listed: {reason(error)}.',
-                         "Check its permissions.") from None
-    return found
-
-
-def _entry(file: Path, stamp: os.stat_result) -> Entry | None:
-    """A file's header, read once as long as the file stays the same."""
-    if time.time_ns() - stamp.st_mtime_ns < _JUST_WRITTEN_NS:
-        return _read(file)
-    return _kept(file, stamp.st_ino, stamp.st_size, stamp.st_mtime_ns)
-
-
-@lru_cache(maxsize=20_000)
-def _kept(file: Path, *_stamp: int) -> Entry | None:
-    return _read(file)
-
-
-def _read(file: Path) -> Entry | None:
-    try:
-        return read_entry(file)
-    except OSError as error:
-        return Entry(str(file), "", (), InputError(f'"{shown(file)}" cannot be read: {reason(error)}.',
-                                                   "Check its permissions."))
-
-
 def _chosen(folder: Path, choice: str, volume: str) -> Series:
-    found = _look_into(folder)
-    matches = {uid: entries for uid, entries in found.series.items() if choice in (uid, _number(entries))}
+    found = look_into(folder)
+    matches = _matches(found, choice)
+    if not matches:
+        found = look_into(folder, below=True)
+        matches = _matches(found, choice)
     if len(matches) != 1:
         raise InputError(f'"{shown(folder)}" holds {len(matches) or "no"} series "{shown(choice)}".',
                          _choices(found.series))
     ((uid, entries),) = matches.items()
     name = _name(folder, uid, entries, found.series)
     series = _volume(entries, folder, name, f"{folder}#{choice}", volume)
-    unread = [Path(entry.path).name for entry in found.broken] + [file.name for file in _lost_slices(found, entries)]
+    unread = [Path(entry.path).name for entry in found.broken] + [file.name for file in lost_slices(found, entries)]
     return _with_note(series, unread)
+
+
+def _matches(found: Folder, choice: str) -> dict[str, list[Entry]]:
+    return {uid: entries for uid, entries in found.series.items() if choice in (uid, number_of(entries))}
 
 
 def _of_file(path: Path, volume: str) -> Series:
     """What a named file belongs to."""
-    entry = _entry(path, path.stat())
+    entry = entry_of(path, path.stat())
     if entry is None:
         raise InputError(f'"{shown(path.name)}" is a DICOM file without an image.',
                          "Give the folder of the image series.")
     if entry.problem is not None:
         raise entry.problem
-    if len(entry.frames) > 1:
+    part = entry.frames[0].file.concatenation
+    if len(entry.frames) > 1 and not part:
         return _volume([entry], path, path.stem, str(path), volume)
-    found = _look_into(path.parent)
-    entries = found.series.get(entry.series, [entry])
+    found = look_into(path.parent)
+    entries = [one for one in found.series.get(entry.series, [entry])
+               if not part or (one.frames and one.frames[0].file.concatenation == part)]
     name = _name(path.parent, entry.series, entries, found.series) if len(found.series) > 1 \
         else path.parent.resolve().name
     series = _volume(entries, path.parent, name, f"{path.parent}#{entry.series}", volume)
-    unread = [Path(one.path).name for one in found.broken] + [file.name for file in _lost_slices(found, entries)]
+    unread = [Path(one.path).name for one in found.broken] + [file.name for file in lost_slices(found, entries)]
     return _with_note(series, unread)
 
 
@@ -286,10 +254,20 @@ def _volume(entries: list[Entry], where: Path, name: str, source: str, volume: s
         raise _several(groups, where, source)
     else:
         group = groups[0]
+    _refuse_missing_parts(entries, where)
     stack = stack_of(group.frames, str(where))
     first = stack.frames[0].file
     modality = " ".join(filter(None, [first.modality, first.description])) or None
     return Series(stack, name, source, modality, (*_notes(stack, groups, len(frames)),))
+
+
+def _refuse_missing_parts(entries: list[Entry], where: Path) -> None:
+    """Refuse an image in several files (a concatenation) that are not all there."""
+    there = Counter(entry.frames[0].file.concatenation for entry in entries)
+    for file in (entry.frames[0].file for entry in entries):
+        if file.concatenation and there[file.concatenation] < file.parts:
+            raise InputError(f'{file.parts - there[file.concatenation]} of the {file.parts} files of one image in '
+                             f'"{shown(where)}" are missing.', "Export the whole series again.")
 
 
 def _several(groups: list[FrameGroup], where: Path, source: str) -> InputError:
@@ -357,29 +335,6 @@ def _first_number(frames: Sequence[Frame]) -> int:
     numbers = [frame.instance for frame in frames if frame.instance is not None]
     steps = {after - before for before, after in pairwise(numbers)}
     return min(numbers) if len(numbers) == len(frames) > 2 and steps in ({1}, {-1}) else 1
-
-
-def _lost_slices(found: _Folder, entries: list[Entry]) -> list[Path]:
-    """Files that are no DICOM but look like slices of a series: by their ending, their name, or their size."""
-    patterns, sizes = set(), set()
-    for entry in entries:
-        path = Path(entry.path)
-        patterns.add(_pattern(path))
-        sizes.add(path.stat().st_size)
-    return [file for file in found.foreign if file.name.lower().endswith(_SLICE_ENDINGS)
-            or _pattern(file) in patterns or file.stat().st_size in sizes]
-
-
-def _pattern(path: Path) -> str:
-    return re.sub(r"\d+", "0", path.name)
-
-
-def _why_lost(file: Path) -> str:
-    with file.open("rb") as stream:
-        head = stream.read(2)
-    if not head:
-        return "it is empty"
-    return "it is packed with gzip, unpack it first" if head == b"\x1f\x8b" else "the DICOM signature is missing"
 
 
 def _with_note(series: Series, unread: list[str]) -> Series:

@@ -166,6 +166,12 @@ def _spacing(frame: Frame) -> tuple[Numbers | None, float, str]:
     return frame.spacing, _LIKENESS, f"{frame.spacing[0]:g} x {frame.spacing[1]:g} mm"
 
 
+def are_apart(frames: Sequence[Frame]) -> bool:
+    """Whether the frames are of one volume by all that they state, each at a place of its own."""
+    return len(tell_apart(frames)) == 1 and all(frame.position for frame in frames) \
+        and len(set(_places(frames))) == len(frames)
+
+
 def stack_of(frames: Sequence[Frame], where: str) -> Stack:
     """The frames of one volume in order; ``where`` is named in the message.
 
