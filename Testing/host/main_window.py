@@ -72,8 +72,10 @@ class qSlicerMainWindow(QtWidgets.QMainWindow):
         if self._entered is not None:
             self._entered.exit()
             self._entered = None
-        if self._panel.widget() is not None:
-            self._panel.takeWidget().hide()
+        panel = self._panel.takeWidget()
+        if panel is not None:
+            panel.hide()
+            panel.setParent(None)  # PySide keeps it as a child of the window, which would take it along
         module = self._moduleManager.module(name) if name else None
         widget = module.widgetRepresentation() if module is not None else None
         if widget is not None:

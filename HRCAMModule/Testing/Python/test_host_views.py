@@ -169,6 +169,20 @@ def test_module_panel_enters_and_leaves_with_selection(mainWindow, slicer, slice
     assert slicer.util.selectedModule() == ""
 
 
+def test_a_panel_outlives_the_window_that_showed_it(slicer, slicerHost):
+    slicerHost.loadModule(Path(__file__).parent / "host_data" / "Panel.py")
+    widget = slicer.util.getModuleWidget("Panel")
+    for _ in range(2):
+        try:
+            slicerHost.openMainWindow()
+        except RuntimeError as problem:
+            pytest.skip(str(problem))
+        slicer.util.selectModule("Panel")
+        slicerHost.closeMainWindow()
+        assert widget.ui.applyButton.objectName == "applyButton"
+    slicerHost.unloadModule("Panel")
+
+
 def test_views_survive_a_closed_scene(mainWindow, slicer, brain, slicerHost):
     slicer.util.setSliceViewerLayers(background=brain)
     slicer.mrmlScene.Clear(False)

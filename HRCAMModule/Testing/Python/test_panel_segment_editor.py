@@ -1,7 +1,4 @@
-"""Over to the Segment Editor and back, in Slicer's main window.
-
-One test: the host's window takes the panel with it when it is closed, and a process has one panel.
-"""
+"""Over to the Segment Editor and back, in Slicer's main window."""
 
 import pytest
 from module_scene import MODEL, composite
