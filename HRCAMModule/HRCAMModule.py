@@ -1,6 +1,5 @@
 """HR-CAM Pathology Localization: the module that 3D Slicer loads. The work is in HRCAMModuleLib and in the engine."""
 
-import importlib
 import math
 import os
 import sys
@@ -21,16 +20,25 @@ from slicer.ScriptedLoadableModule import ScriptedLoadableModule, ScriptedLoadab
 
 DOCUMENTATION_URL = "https://github.com/HRCAM/HRCAMExtension/blob/main/docs/tutorial.md"
 
-__all__ = ["HRCAMModule", "HRCAMModuleFileReader", "HRCAMModuleTest"]
-
-_LATE = {"HRCAMModuleLogic": "HRCAMModuleLib.logic", "HRCAMModuleWidget": "HRCAMModuleLib.widget"}
+__all__ = ["HRCAMModule", "HRCAMModuleFileReader", "HRCAMModuleTest", "HRCAMModuleWidget"]
 
 
 def __getattr__(name):
-    """The panel and the logic, imported when the panel opens or a script asks: Slicer starts without them."""
-    if name not in _LATE:
+    """The logic, imported when a script asks for it: Slicer starts without it."""
+    if name != "HRCAMModuleLogic":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_LATE[name]), name)
+    from HRCAMModuleLib.logic import HRCAMModuleLogic
+
+    return HRCAMModuleLogic
+
+
+def HRCAMModuleWidget(parent=None):
+    """The panel, imported when it is opened. Slicer, as it starts, looks whether the module has this name
+    (qSlicerScriptedLoadableModule.cxx, ``setPythonSource``): the class itself would be imported by that.
+    """
+    from HRCAMModuleLib.widget import HRCAMModuleWidget as Panel
+
+    return Panel(parent)
 
 
 class HRCAMModule(ScriptedLoadableModule):

@@ -10,6 +10,7 @@ import qt
 from slicer.i18n import tr as _
 
 from .canvas import drawOn
+from .regions_table import spelled
 
 LEFT, RIGHT, TOP, BOTTOM = 34, 8, 8, 18
 _GRAY = (128, 128, 128)
@@ -73,7 +74,7 @@ def paintPlot(
     painter.setPen(qt.QPen(gray))
     painter.drawLine(LEFT, TOP, LEFT, bottom)
     painter.drawLine(LEFT, zero, width - RIGHT, zero)
-    painter.drawText(2, TOP + 8, f"{high:.1f}")
+    painter.drawText(2, TOP + 8, spelled(high))
     painter.drawText(2, zero + 3, "0")
     painter.drawText(LEFT, height - 4, ends[0])
     painter.drawText(width - RIGHT - 6 * len(ends[1]), height - 4, ends[1])
@@ -160,8 +161,9 @@ class EvidencePlot:
             self._slider.setValue(self.current)
             self._slider.blockSignals(wasBlocked)
             rank = self._order.index(self.current)
-            self._text.text = _("Slice {number} of {count}: evidence {evidence:.1f}, rank {rank}").format(
-                number=self.current + 1, count=len(self._values), evidence=self._values[self.current], rank=rank + 1)
+            self._text.text = _("Slice {number} of {count}: evidence {evidence}, rank {rank}").format(
+                number=self.current + 1, count=len(self._values), evidence=spelled(self._values[self.current]),
+                rank=rank + 1)
         else:
             self._text.text = _("{count} slices").format(count=len(self._values)) if self._values else ""
         self._text.toolTip = self._hints[self.current] if 0 <= self.current < len(self._hints) else ""

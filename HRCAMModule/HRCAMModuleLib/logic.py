@@ -255,13 +255,12 @@ class HRCAMModuleLogic(ViewsLogic):
         return findLocalizations(volumeNode, model)
 
     def select(self, localization: Localization) -> None:
-        """Make this the result that the panel shows, as it is shown at first."""
+        """Make this the result that the panel shows."""
         parameters = self.getParameterNode()
         with slicer.util.NodeModify(parameters.parameterNode):
             parameters.inputVolume = localization.inputVolume
             parameters.resultNode = localization.resultNode
             parameters.mapSource = FUSED
-            self.setEvidenceRange(localization, *localization.defaultRange())
 
     def remove(self, localization: Localization) -> None:
         """Take a result out of the scene, with everything that belongs to it; the scan stays."""

@@ -99,14 +99,9 @@ class ViewsLogic(ScriptedLoadableModuleLogic):
         >>> low, high = result.evidenceSpan()
         >>> logic.setEvidenceRange(result, low, high)
         """
+        display.setMapRange(localization, low, high, source)
         if source != FUSED:
-            display.setMapRange(localization, low, high, source)
             return
-        display.setMapRange(localization, low, high)
-        parameters = self.getParameterNode()
-        if parameters.resultNode is localization.resultNode:
-            with slicer.util.NodeModify(parameters.parameterNode):
-                parameters.evidenceLow, parameters.evidenceHigh = low, high
         if self._relabeling is not None:
             self._relabeling.cancel()
             self._relabeling = None

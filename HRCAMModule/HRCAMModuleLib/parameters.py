@@ -60,8 +60,8 @@ class HRCAMParameterNode:
     """Typed parameters of the module.
 
     ``model`` is a bundle's name or path, empty for the default one; ``resultNode`` the result shown;
-    ``fusion`` empty for the model's own; ``mapSource`` ``"fused"`` or a CNN level;
-    ``evidenceLow`` and ``evidenceHigh`` are the fused map's range, logits.
+    ``fusion`` empty for the model's own; ``mapSource`` ``"fused"`` or a CNN level. The range of evidence that is shown
+    belongs to each result's map (``display.mapRange``).
     """
 
     inputVolume: slicer.vtkMRMLScalarVolumeNode
@@ -75,8 +75,6 @@ class HRCAMParameterNode:
     resultNode: slicer.vtkMRMLTextNode
     overlay: Overlay = Overlay.LEVELS
     mapSource: str = FUSED
-    evidenceLow: float = 0.0
-    evidenceHigh: float = 10.0
     opacity: Annotated[float, WithinRange(0.0, 1.0)] = 0.45
     outline: bool = False
     legend: bool = True

@@ -1,4 +1,4 @@
-"""What changes around the shown result without the panel's doing: its transform, its places, its scan's frame."""
+"""What changes around the shown result without the panel's doing: transform, shown range, places, its scan's frame."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class ResultWatch(VTKObservationMixin):
     Parameters
     ----------
     onMoved : called when the result's place in the world changed, to which it follows its scan.
-    onChanged : called when the result was added to, or its scan's sequence may show another frame.
+    onChanged : called when the result was added to, is shown otherwise, or its scan's sequence may show another frame.
     """
 
     def __init__(self, onMoved: Callable[[], None], onChanged: Callable[[], None]) -> None:
@@ -36,6 +36,7 @@ class ResultWatch(VTKObservationMixin):
         self.addObserver(result.inputVolume, slicer.vtkMRMLTransformableNode.TransformModifiedEvent, self._scanMoved)
         self.addObserver(result.inputVolume, vtk.vtkCommand.ModifiedEvent, self._changed)
         self.addObserver(result.mapVolume, slicer.vtkMRMLTransformableNode.TransformModifiedEvent, self._moved)
+        self.addObserver(result.mapVolume, slicer.vtkMRMLDisplayableNode.DisplayModifiedEvent, self._changed)
         self.addObserver(result.resultNode, vtk.vtkCommand.ModifiedEvent, self._changed)
         browser = sequenceBrowser(result.inputVolume)
         if browser is not None:

@@ -60,13 +60,13 @@ class ShownState:
         return self._lent
 
     def apply(self, result: Localization | None, parameters: PanelParameters) -> None:
-        """Make the views show a result as the parameters say; of another scan's former result nothing stays."""
-        former = self._slices[0] if self._slices else None
-        if former is not None and former != result and former.valid:
+        """Make the views show a result as the parameters say; of the former one nothing stays, in 3D neither."""
+        for former in {state[0] for state in (self._slices, self._threeD) if state} - {result}:
             former.hide()
             hideLegends(former)
+            volume_rendering.hide3D(former)
         if result is None:
-            self._slices = None
+            self.forget()
             return
         sources = self._logic.mapSources(result)
         source = parameters.mapSource if parameters.mapSource in sources else FUSED

@@ -9,7 +9,7 @@ import slicer
 import vtk
 from slicer.util import VTKObservationMixin
 
-from .volume_nodes import checkInput
+from .volume_nodes import RESULT_ATTRIBUTE
 
 
 class ViewsWatch(VTKObservationMixin):
@@ -18,7 +18,7 @@ class ViewsWatch(VTKObservationMixin):
     Parameters
     ----------
     onMoved : called when a slice view moved.
-    onScanShown : called with the volume node of a scan that has come into a view's background.
+    onScanShown : called with the volume node, none of ours, that has come into a view's background.
     onNewView : called when a view was added, which shows no overlay yet.
     """
 
@@ -72,5 +72,5 @@ class ViewsWatch(VTKObservationMixin):
             return
         self._backgrounds[composite.GetID()] = shown
         volume = slicer.mrmlScene.GetNodeByID(shown) if shown else None
-        if volume is not None and checkInput(volume)[0]:
+        if volume is not None and not volume.GetAttribute(RESULT_ATTRIBUTE):
             self._onScanShown(volume)

@@ -55,6 +55,16 @@ def scansInScene() -> list[Any]:
     return [node for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode") if checkInput(node)[0]]
 
 
+def offerScansAlone(*selectors: Any) -> None:
+    """Leave this module's own maps out of what selectors of volumes list."""
+    volumes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
+    own = [node.GetID() for node in volumes if node.GetAttribute(RESULT_ATTRIBUTE)]
+    for selector in selectors:
+        model = selector.sortFilterProxyModel()
+        if list(model.hiddenNodeIDs) != own:
+            model.hiddenNodeIDs = own
+
+
 def sequenceFrame(volumeNode: Any) -> int | None:
     """Which frame of a sequence the volume shows now, counted from 1; None for a volume of no sequence."""
     browser = sequenceBrowser(volumeNode)

@@ -89,10 +89,11 @@ def volumeRenderingVisible(localization: Localization) -> bool:
 
 
 def hide3D(localization: Localization) -> None:
-    """Take everything of a result out of the 3D views."""
+    """Take everything of a result, or what is left of it in the scene, out of the 3D views."""
     if localization.segmentation is not None:
         showSurfaces(localization, False)
-    showVolumeRendering(localization, False)
+    if localization.mapVolume is not None:
+        showVolumeRendering(localization, False)
     showHead(localization, False)
 
 

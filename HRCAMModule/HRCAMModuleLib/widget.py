@@ -31,7 +31,7 @@ from .scene_run import sceneClosedMessage
 from .shown_state import ShownState
 from .steps import StepRunner, Steps, runToEnd
 from .views_watch import ViewsWatch
-from .volume_nodes import RESULT_ATTRIBUTE, checkInput, scansInScene
+from .volume_nodes import RESULT_ATTRIBUTE, checkInput, offerScansAlone, scansInScene
 
 
 class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -197,9 +197,15 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.refresh()
 
     def _scanShown(self, volume: Any) -> None:
-        """A scan came into the views, usually one that was just loaded: it is the one that the button will read."""
+        """A volume came into the views, usually one that was just loaded: the button will read it, or it is told why
+        it cannot.
+        """
         if self._parameters is not None and not self.logic.running and self._showing is None:
-            self._parameters.inputVolume = volume
+            valid, reason = checkInput(volume)
+            if valid:
+                self._parameters.inputVolume = volume
+            else:
+                self.runs.section.told(reason)
 
     def _viewAdded(self) -> None:
         """Another layout brought a view that has no overlay yet."""
@@ -245,6 +251,7 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._chooseFirst = self._parameters.inputVolume is None
 
     def _refreshSteps(self) -> Steps:
+        offerScansAlone(self.ui.inputSelector, self.ui.earlierSelector)
         self._chooseScan()
         self._updateApply()
         result, parameters = self.result, self._parameters
@@ -284,10 +291,8 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         yield from self._result.showSteps(result, entry.classColors if entry else {})
 
     def _showRange(self, result: Localization | None) -> None:
-        parameters = self._parameters
         source = self._shownSource(result)
-        shown = (parameters.evidenceLow, parameters.evidenceHigh) if source == FUSED \
-            else display.mapRange(result, source)
+        shown = display.mapRange(result, source) if result else (0.0, 0.0)
         self._display.show(result, self.logic.mapSources(result) if result else [], source, *shown)
 
     def _shownSource(self, result: Localization | None) -> str:

@@ -323,6 +323,7 @@ class qSlicerLayoutManager(QtCore.QObject):
     def resetThreeDViews(self):
         for widget in self._ofKind(qMRMLThreeDWidget):
             widget.threeDView().resetFocalPoint()
+            widget.threeDView().resetCamera()
 
 
 CLASSES = (qMRMLSliceControllerWidget, qMRMLSliceWidget, qMRMLThreeDWidget, qSlicerLayoutManager)

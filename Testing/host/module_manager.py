@@ -77,6 +77,8 @@ class qSlicerScriptedLoadableModule(QtCore.QObject):
             sys.modules.pop(name, None)
             raise
         setattr(slicer.modules, f"{name}Instance", instance)
+        if not hasattr(pythonModule, f"{name}Widget"):  # Slicer asks at this point: what is imported late no longer is
+            self.setProperty("widgetRepresentationCreationEnabled", False)
         if hasattr(instance, "setup"):
             instance.setup()
 

@@ -2,7 +2,7 @@
 
 import slicer
 import vtk
-from PySide6 import QtWidgets
+from PySide6 import QtCore, QtWidgets
 from PySide6.QtCore import Property, Signal, Slot
 
 from .stored_property import storedProperty
@@ -28,6 +28,16 @@ class qMRMLWidget(QtWidgets.QWidget):
 
 class qSlicerWidget(qMRMLWidget):
     pass
+
+
+class qMRMLSortFilterProxyModel(QtCore.QObject):
+    """What a selector leaves out, by the nodes' IDs."""
+
+    hiddenNodeIDs = storedProperty("QStringList", "hiddenNodeIDs", [])
+
+    def __init__(self, selector):
+        super().__init__(selector)
+        self._propertyChanged = selector._propertyChanged
 
 
 class qMRMLNodeComboBox(QtWidgets.QWidget):
@@ -61,6 +71,7 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         self._attributes = []  # (node class, attribute, value or None)
         self._sceneObservers = []
         self._nodeObservers = {}  # node ID → (node, tag)
+        self._filter = qMRMLSortFilterProxyModel(self)
         self._combo = QtWidgets.QComboBox()
         self._combo.activated.connect(self._onActivated)
         row = QtWidgets.QHBoxLayout(self)
@@ -72,7 +83,7 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
     # What fits.
 
     def _fits(self, node):
-        if node.GetHideFromEditors() and not self.showHidden:
+        if node.GetID() in self._filter.hiddenNodeIDs or (node.GetHideFromEditors() and not self.showHidden):
             return False
         if any(node.IsA(hidden) for hidden in self.hideChildNodeTypes):
             return False
@@ -199,6 +210,10 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         return self._scene
 
     @Slot(result=object)
+    def sortFilterProxyModel(self):
+        return self._filter
+
+    @Slot(result=object)
     def currentNode(self):
         return self._current
 
@@ -281,4 +296,4 @@ class qMRMLColorTableComboBox(qMRMLNodeComboBox):
         self.setProperty("removeEnabled", False)
 
 
-CLASSES = (qMRMLWidget, qSlicerWidget, qMRMLNodeComboBox, qMRMLColorTableComboBox)
+CLASSES = (qMRMLWidget, qSlicerWidget, qMRMLSortFilterProxyModel, qMRMLNodeComboBox, qMRMLColorTableComboBox)

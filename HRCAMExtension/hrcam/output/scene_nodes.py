@@ -22,10 +22,10 @@ OVERLAY_OPACITY = 0.45
 AND_ABOVE = 1e6
 """Upper threshold of a map that is shown to the end of its scale: the end's color means "and above"."""
 
-LEGEND_SIZE = (0.15, 0.3)
+LEGEND_SIZE = (0.15, 0.2)
 """Width and height, shares of the view: small."""
 
-LEGEND_POSITION = (0.98, 0.95)
+LEGEND_POSITION = (0.99, 0.98)
 """Shares of the free space to the left and below: the upper right corner, which a head seldom fills."""
 
 LEGEND_FONT_SIZE = 14

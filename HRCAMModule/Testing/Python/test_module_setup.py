@@ -65,8 +65,9 @@ slicer.util.getModuleWidget("HRCAMModule").enter()
 former = sys.modules["HRCAMModuleLib.widget"]
 module = slicer.util.reloadScriptedModule("HRCAMModule")
 assert sys.modules["HRCAMModuleLib.widget"] is not former
-assert module.HRCAMModuleWidget is sys.modules["HRCAMModuleLib.widget"].HRCAMModuleWidget
-assert type(slicer.util.getModuleWidget("HRCAMModule")) is module.HRCAMModuleWidget
+assert module is sys.modules["HRCAMModule"]
+panel = slicer.util.getModuleWidget("HRCAMModule")
+assert type(panel) is sys.modules["HRCAMModuleLib.widget"].HRCAMModuleWidget
 assert not host.errors, host.errors
 host.stop()
 """

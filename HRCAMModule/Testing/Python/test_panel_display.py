@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from module_scene import composite
+from module_scene import MODEL, composite
 
 pytest_plugins = ("module_host",)
 pytestmark = pytest.mark.gui
@@ -33,13 +33,15 @@ def test_choosing_an_overlay_changes_the_slice_layers(sliceViews, shown, slicerH
 
 
 def test_the_range_slider_hides_weak_evidence(shown, slicerHost):
-    panel, ui, result = shown
+    from HRCAMModuleLib.display import FUSED, mapRange
+
+    _panel, ui, result = shown
     before = np.count_nonzero(slicer.util.arrayFromVolume(result.shownLabels))
     probable = result.evidenceLevels[1]["threshold"] / result.unit
     ui.evidenceRangeWidget.setValues(probable, result.evidenceSpan()[1] / result.unit)
     slicerHost.processEvents(0.2)
     assert 0 < np.count_nonzero(slicer.util.arrayFromVolume(result.shownLabels)) < before
-    assert panel._parameters.evidenceLow == pytest.approx(result.evidenceLevels[1]["threshold"])
+    assert mapRange(result, FUSED)[0] == pytest.approx(result.evidenceLevels[1]["threshold"])
 
 
 def test_the_calibrated_levels_are_marked_and_can_be_hidden_one_by_one(shown, slicerHost):
@@ -58,6 +60,8 @@ def test_the_calibrated_levels_are_marked_and_can_be_hidden_one_by_one(shown, sl
 @pytest.mark.parametrize("strongest", [2.0, 2.01, 347.113, 348.1704])
 def test_moving_the_lower_end_of_the_range_hides_nothing_at_the_upper_end(shown, slicerHost, strongest):
     """The range widget rounds to two decimals: rounded down, its upper end lies below the end of the scale."""
+    from HRCAMModuleLib.display import FUSED, mapRange
+
     panel, ui, result = shown
     levels = [{**level, "threshold": strongest * part}
               for level, part in zip(result.info["evidence_levels"], (0.5, 0.8, 1.0), strict=True)]
@@ -68,15 +72,32 @@ def test_moving_the_lower_end_of_the_range_hides_nothing_at_the_upper_end(shown,
     assert 100 <= (slider.maximum - slider.minimum) / slider.singleStep <= 1000
     slider.setValues(1.2, slider.maximumValue)
     slicerHost.processEvents(0.05)
-    assert panel._parameters.evidenceHigh == result.evidenceSpan()[1]
+    assert mapRange(result, FUSED)[1] == result.evidenceSpan()[1]
     assert result.mapVolume.GetDisplayNode().GetUpperThreshold() > 1e5
 
 
 def test_moving_a_handle_to_a_level_means_exactly_that_level(shown, slicerHost):
-    panel, ui, result = shown
+    from HRCAMModuleLib.display import FUSED, mapRange
+
+    _panel, ui, result = shown
     for level in result.evidenceLevels:
         ui.evidenceRangeWidget.setValues(level["threshold"] / result.unit, ui.evidenceRangeWidget.maximum)
-        assert panel._parameters.evidenceLow == level["threshold"]
+        assert mapRange(result, FUSED)[0] == level["threshold"]
+
+
+def test_each_result_keeps_its_own_range_and_the_slider_says_what_the_views_show(shown, slicerHost, addScan):
+    panel, ui, first = shown
+    weakest, probable = (level["threshold"] / first.unit for level in first.evidenceLevels[:2])
+    ui.evidenceRangeWidget.setValues(probable, ui.evidenceRangeWidget.maximum)
+    panel.showNew(panel.logic.localize(addScan("second"), model=MODEL))
+    slicerHost.waitUntil(lambda: panel._showing is None)
+    assert ui.evidenceRangeWidget.minimumValue == pytest.approx(weakest, abs=0.01)
+    ui.inputSelector.setCurrentNode(first.inputVolume)
+    slicerHost.processEvents(0.05)
+    assert panel.result == first and ui.evidenceRangeWidget.minimumValue == pytest.approx(probable, abs=0.01)
+    panel.logic.setEvidenceRange(first, *first.defaultRange())  # by a script
+    slicerHost.processEvents(0.05)
+    assert ui.evidenceRangeWidget.minimumValue == pytest.approx(weakest, abs=0.01)
 
 
 def test_surfaces_and_volume_rendering_appear_on_request(shown):

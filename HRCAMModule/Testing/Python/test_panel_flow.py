@@ -22,7 +22,7 @@ def settled(panel, slicerHost):
 
 
 def test_each_map_source_has_its_own_range_and_is_named_by_what_it_resolves(sliceViews, shown, slicerHost):
-    panel, ui, result = shown
+    _panel, ui, result = shown
     assert [ui.mapSourceCombo.itemText(n) for n in range(3)] == ["All levels, fused", "Only fine, 1 mm",
                                                                 "Only coarse, 2 mm"]
     ui.overlayCombo.setCurrentIndex(1)
@@ -36,10 +36,10 @@ def test_each_map_source_has_its_own_range_and_is_named_by_what_it_resolves(slic
     assert display.GetWindowLevelMax() == pytest.approx(peak, rel=1e-5) and display.GetWindowLevelMin() == 0
     assert (slicer.util.arrayFromVolume(volume) >= display.GetLowerThreshold()).any(), "something is seen"
     assert ui.evidenceRangeWidget.maximum == pytest.approx(peak / result.unit, abs=0.02)
-    fused = panel._parameters.evidenceLow
+    fused = result.mapVolume.GetDisplayNode().GetLowerThreshold()
     ui.evidenceRangeWidget.setValues(0.5 * peak / result.unit, ui.evidenceRangeWidget.maximum)
     assert display.GetLowerThreshold() == pytest.approx(0.5 * peak, rel=0.05)
-    assert panel._parameters.evidenceLow == fused, "the fused map keeps its own range"
+    assert result.mapVolume.GetDisplayNode().GetLowerThreshold() == fused, "the fused map keeps its own range"
     assert display.GetColorNode() is not result.mapVolume.GetDisplayNode().GetColorNode()
 
 
@@ -88,8 +88,49 @@ def test_the_selector_follows_the_scan_that_the_views_show(sliceViews, shown, sl
     assert panel.result == result and composite().GetLabelVolumeID() == result.labelVolume.GetID()
 
 
+def test_a_volume_in_the_views_that_is_no_scan_is_told_of(sliceViews, shown, slicerHost):
+    panel, ui, result = shown
+    picture = slicer.util.addVolumeFromArray(np.zeros((2, 3, 3, 3), "u1"), None, "photo", "vtkMRMLVectorVolumeNode")
+    slicer.util.setSliceViewerLayers(background=picture)
+    slicerHost.processEvents(0.05)
+    assert "color picture" in ui.statusLabel.text and not ui.statusLabel.isHidden()
+    assert ui.inputSelector.currentNode() is result.inputVolume and panel.result == result
+    ui.statusLabel.text = ""
+    slicer.util.setSliceViewerLayers(background=result.mapVolume)
+    assert ui.statusLabel.text == "", "our own maps are no news"
+
+
+def test_the_selectors_list_scans_and_none_of_our_maps(shown, slicerHost):
+    panel, ui, result = shown
+    panel.logic.showOverlay(result, kind="map", source="stages.1")
+    slicerHost.processEvents(0.05)
+    for selector in (ui.inputSelector, ui.earlierSelector):
+        assert [selector.nodeFromIndex(n) for n in range(selector.nodeCount())] == [result.inputVolume]
+
+
+def test_nothing_of_a_former_scan_stays_in_the_views(sliceViews, shown, slicerHost, addScan):
+    from HRCAMModuleLib.volume_rendering import surfacesVisible
+
+    panel, ui, result = shown
+    ui.surfacesCheckBox.click()
+    legend = slicer.modules.colors.logic().GetColorLegendDisplayNode(result.labelVolume)
+    assert surfacesVisible(result) and legend.GetVisibility()
+    ui.inputSelector.setCurrentNode(addScan("not localized yet"))
+    slicerHost.processEvents(0.05)
+    assert not surfacesVisible(result) and not result.headModel.GetDisplayNode().GetVisibility()
+    assert composite().GetLabelVolumeID() is None and not legend.GetVisibility()
+    ui.inputSelector.setCurrentNode(result.inputVolume)
+    slicerHost.processEvents(0.05)
+    assert surfacesVisible(result) and composite().GetLabelVolumeID() == result.labelVolume.GetID()
+    slicer.mrmlScene.RemoveNode(result.inputVolume)
+    slicerHost.processEvents(0.05)
+    assert panel.result is None and not surfacesVisible(result)
+    assert composite().GetLabelVolumeID() is None and not legend.GetVisibility()
+
+
 def test_a_map_that_slicer_chooses_as_input_becomes_its_scan(shown, slicerHost):
     panel, ui, result = shown
+    ui.inputSelector.sortFilterProxyModel().hiddenNodeIDs = []
     ui.inputSelector.setCurrentNode(result.mapVolume)
     slicerHost.processEvents(0.05)
     assert ui.inputSelector.currentNode() is result.inputVolume and panel.result == result
