@@ -22,6 +22,7 @@ def lesion(change, earlier_mm, later_mm):
 
 def line(pair, **more):
     return {"pair": pair, "lesions": [], "regions": [], "registration_error_mm": 0.2, "lowest": 50.0,
+            "limits": {"diameter_mm": 2.8, "log_peak": 0.28, "regions": 0}, "differences": [],
             "put_off": {"mm": 5.0, "noticed": True, "agreement_mm": 5.0}, **more}
 
 
@@ -43,7 +44,7 @@ def test_calls_are_counted_where_the_true_change_is_above_repeatability():
 def test_repeatability_is_the_spread_within_a_scan():
     rng = np.random.default_rng(0)
     pairs = (rng.normal(0, 1.5, (4000, 2)) - rng.normal(0, 1.5, (4000, 2))).tolist()
-    found = follow_ups.summarize([line(0, copy=pairs)])
+    found = follow_ups.summarize([line(0, differences=pairs)])
     assert found["copies"]["regions"] == 4000 and found["copies"]["sd_diameter_mm"] == pytest.approx(1.5, rel=0.05)
 
 

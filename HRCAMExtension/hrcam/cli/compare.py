@@ -29,7 +29,7 @@ def compare_files(
         bool, typer.Option("--aligned", help="The scans lie in one space already: do not register them.")
     ] = False,
     copies: Annotated[
-        int, typer.Option("--copies", min=0, help="Copies of a scan that are localized to measure repeatability.")
+        int, typer.Option("--copies", min=0, help="Copies of each scan that are localized too: their mean is sounder.")
     ] = 1,
     device: given.Device = "auto",
     class_name: given.ClassName = None,
@@ -101,5 +101,6 @@ def _print(console: Console, found: Comparison) -> None:
     console.print(table)
     limits = found.repeatability
     console.print(f"Evidence is in units of the weakest level: {name_levels(levels)}.", markup=False)
-    console.print(f"Diameters count as changed from {limits.diameter_mm:.1f} mm on; the scans were registered to "
+    console.print(f"Of two measurements of one scan 95 of 100 differ by less than {limits.diameter_mm:.1f} mm in "
+                  "diameter; a smaller change may be chance. The scans were registered to "
                   f"{found.alignment.agreement_mm:.1f} mm ({found.alignment.method}).", markup=False)

@@ -1,11 +1,12 @@
 """The rules: what became of a region between two dates.
 
 A region with a counterpart is *growing* or *shrinking* where the diameter (of a ball of its volume) changed by more
-than two runs on one scan differ (`Repeatability`), else *stable*. One without is *new* or *resolved* where the other
-date's map has, at that place, no evidence that reaches the lowest level. Evidence that does reach it was marked as a
-part of a stronger region, or trimmed as its halo: then the region is *growing* or *shrinking* if its peak changed by
-more than two runs differ, else *stable*; *stable* too where it stayed below the level by no more than that. What the
-other scan does not show at all is *not covered*.
+than one standard deviation of what two runs on one scan differ by, else *stable*. One without is *new* or *resolved*
+where the other date's map has, at that place, less evidence than the lowest level, by more than `Repeatability`.
+Evidence that is not less was marked as a part of a stronger region, trimmed as its halo, or just missed: then the
+region is *growing* or *shrinking* if its peak changed by more than one standard deviation, else *stable*. What the
+other scan does not show at all is *not covered*. A change beyond `Repeatability`, which 95 of 100 pairs of runs stay
+below, is marked as such; a smaller one may be chance.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ from ..run.result import FloatArray, Place, Point, Region
 from .calls import GROWING, NEW, NOT_COVERED, RESOLVED, SHRINKING, STABLE
 from .matching import Match, Numbers, by_label
 from .repeatability import Repeatability, diameter_of
+
+DEVIATIONS = 1.96
+"""Standard deviations in `Repeatability`; a change of one of them is the likelier explanation, of all of them sure."""
 
 LEAST_COVERED = 0.5
 """Share of a region that the other scan must show for its absence there to mean anything."""
@@ -42,6 +46,7 @@ class RegionChange:
     overlap : Dice coefficient of the matched regions.
     peak_ras : strongest voxel in the later scan's space, RAS mm, on the later date where the region is found then.
     plane, slice_index : the later scan's slice through it.
+    beyond_repeatability : whether it changed by more than 95 of 100 runs on one scan differ.
     place : where in the brain it lies, where that was asked for and is known.
     """
 
@@ -59,6 +64,7 @@ class RegionChange:
     peak_ras: Point
     plane: str
     slice_index: int
+    beyond_repeatability: bool
     place: Place | None = None
 
 
@@ -109,19 +115,20 @@ def _change(
     growth = diameter_of(volume_l) - diameter_of(volume_e)
     covered = bool(where.any()) and seen.sum() >= LEAST_COVERED * where.sum()
     strongest = max(after or before, key=lambda region: region.peak)
-    call = call_of(bool(before), bool(after), growth, peak_e, peak_l, covered, limits, lowest)
+    call, beyond = call_of(bool(before), bool(after), growth, peak_e, peak_l, covered, limits, lowest)
     return RegionChange(
         0, call, match.earlier, match.later, volume_e, volume_l, growth, peak_e, peak_l,
         float((dates.later_map[seen] - dates.earlier_map[seen]).mean(dtype=np.float64)) if seen.any() else 0.0,
-        match.overlap, strongest.peak_ras, strongest.plane, strongest.slice_index, strongest.place,
+        match.overlap, strongest.peak_ras, strongest.plane, strongest.slice_index, beyond,
+        strongest.place,
     )
 
 
 def call_of(
     before: bool, after: bool, growth_mm: float, peak_earlier: float | None, peak_later: float | None, covered: bool,
     limits: Repeatability, lowest: float,
-) -> str:
-    """The call of a region that is there earlier, later or both; key of `CALLS`.
+) -> tuple[str, bool]:
+    """The call of a region that is there earlier, later or both (key of `CALLS`), and if it is beyond repeatability.
 
     Parameters
     ----------
@@ -131,15 +138,17 @@ def call_of(
     lowest : threshold of the weakest level, logits.
     """
     if before and after:
-        return STABLE if abs(growth_mm) <= limits.diameter_mm else GROWING if growth_mm > 0 else SHRINKING
-    if not covered:
-        return NOT_COVERED
-    if peak_earlier is not None and peak_later is not None and min(peak_earlier, peak_later) > 0:
-        if abs(math.log(peak_later / peak_earlier)) <= limits.log_peak:
-            return STABLE
-        if min(peak_earlier, peak_later) >= lowest:
-            return GROWING if peak_later > peak_earlier else SHRINKING
-    return NEW if after else RESOLVED
+        change, limit = growth_mm, limits.diameter_mm
+    elif not covered:
+        return NOT_COVERED, False
+    else:
+        weaker = min(peak_earlier or 0.0, peak_later or 0.0)
+        if not peak_earlier or not peak_later or weaker < lowest * math.exp(-limits.log_peak):
+            return NEW if after else RESOLVED, True
+        change, limit = math.log(peak_later / peak_earlier), limits.log_peak
+    if abs(change) <= limit / DEVIATIONS:
+        return STABLE, False
+    return GROWING if change > 0 else SHRINKING, abs(change) > limit
 
 
 def _highest(evidence: FloatArray, where: npt.NDArray[np.bool_]) -> float | None:

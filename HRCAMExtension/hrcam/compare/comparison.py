@@ -34,7 +34,8 @@ class Comparison:
     change_labels : n where the region's call is the n-th of `CALLS`; 0 outside regions.
     changes : one a region, strongest peak first.
     alignment : how the scans lie to one another.
-    repeatability : what a change had to exceed.
+    repeatability : what 95 of 100 runs on one scan differ by, the mean of as many runs as were done here.
+    differences : of regions' diameters (mm) and log peaks between runs on one scan, as they were measured here.
     earlier_acquisition, later_acquisition : dates, where DICOM states them.
     warnings : what the reader must know.
     timings : stage to seconds.
@@ -52,6 +53,7 @@ class Comparison:
     changes: tuple[RegionChange, ...]
     alignment: Alignment
     repeatability: Repeatability
+    differences: tuple[tuple[float, float], ...] = ()
     earlier_acquisition: Acquisition = NOT_STATED
     later_acquisition: Acquisition = NOT_STATED
     warnings: tuple[str, ...] = ()

@@ -206,12 +206,12 @@ def _draw_sizes(axes: Axes, comparison: Comparison) -> None:
 def _draw_certainty(axes: Axes, comparison: Comparison) -> None:
     alignment, limits = comparison.alignment, comparison.repeatability
     regions = "1 region" if limits.regions == 1 else f"{limits.regions} regions"
-    measured = f"measured on {regions} of this scan" if limits.regions else "the usual amount"
+    measured = f"measured on {regions} of these scans" if limits.regions else "the usual amount"
     lines = [
         f"Scans: {alignment.method}",
         f"Registered back: {alignment.agreement_mm:.1f} mm apart",
         f"Seen in both: {alignment.common:.0%} of the head",
-        f"Change from: {limits.diameter_mm:.1f} mm in diameter",
+        f"Repeatability: {limits.diameter_mm:.1f} mm in diameter",
         f"  ({measured})",
     ]
     for row, line in enumerate(lines):

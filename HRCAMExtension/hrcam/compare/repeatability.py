@@ -1,8 +1,8 @@
-"""How far two localizations of one scan differ: what a change must exceed to be one.
+"""How far two localizations of one scan differ, and the mean of several, which differs less.
 
-The scan is moved by a few degrees and parts of a voxel, re-sampled on its own grid, given its own noise once more, and
-localized again. Regions of both runs are matched, and their sizes and peaks compared. One scan shows few regions, so
-an assumed amount stands in as so many observations more (`PRIOR`).
+A scan is re-sampled on another grid, given its own noise once more, and localized again. Regions of both runs are
+matched, and their sizes and peaks compared. One scan shows few regions, so what was measured on many scans stands in as
+so many observations more (`USUAL_WEIGHT`). The mean of the runs' maps is what a comparison looks at.
 """
 
 from __future__ import annotations
@@ -20,25 +20,34 @@ from ..run.result import Result
 from ..scan.geometry import Geometry
 from ..scan.volume import Volume
 from .matching import by_label, match_regions, numbered
+from .withheld import marked_again
 
-PRIOR_DIAMETER_MM, PRIOR_LOG_PEAK, PRIOR_WEIGHT = 1.0, 0.1, 8.0
-"""Assumed, not measured: standard deviations within one scan, and how many observations they count as."""
+USUAL_DIAMETER_MM, USUAL_LOG_PEAK = 4.4, 0.37
+"""Standard deviations of one run within one scan, as ``hrcam_research.evaluate.follow_ups`` measures them."""
+
+USUAL_WEIGHT = 8.0
+"""How many regions of the scan itself they count as; chosen, not measured."""
 
 _COVERAGE = 1.96 * math.sqrt(2)
 """Of 100 differences of two runs, 95 are smaller than this many standard deviations (Bland and Altman)."""
 
 _TURN, _SHIFT_MM = math.radians(3.0), 1.5
 
+_ALIKE = 1.25
+"""Slices of two scans are alike where no spacing is greater than the other's by more than this factor."""
+
+Differences = list[tuple[float, float]]
+
 
 @dataclass(frozen=True)
 class Repeatability:
-    """Differences that two runs on copies of one scan exceed in 5 of 100 regions.
+    """Differences that two measurements of one scan exceed in 5 of 100 regions.
 
     Parameters
     ----------
     diameter_mm : of the diameters of two balls of the regions' volumes.
     log_peak : of the natural logarithms of their peaks.
-    regions : how many were measured on this scan; the rest is the assumed amount.
+    regions : how many were measured on these scans; the rest is the usual amount.
     """
 
     diameter_mm: float
@@ -51,36 +60,56 @@ def diameter_of(volume_ml: float) -> float:
     return float((6000.0 * volume_ml / math.pi) ** (1 / 3))
 
 
-def measure_repeatability(
-    volume: Volume, result: Result, localize: Callable[[Volume], Result], copies: int = 1, seed: int = 0
-) -> Repeatability:
-    """Localize copies of a scan and compare their regions with those of the scan itself.
+def localized_again(
+    volume: Volume, result: Result, localize: Callable[[Volume], Result], copies: int, grid: Geometry, there: Matrix,
+    minimum_ml: float, seed: int = 0,
+) -> tuple[Result, Differences]:
+    """Localize copies of a scan; returns the result with the mean of all maps, and how far the copies differ from it.
+
+    The first copy lies on the grid of the scan that it is compared with, where the slices of both are alike, so that
+    both dates were seen in the same slices once; all others are moved a little.
 
     Parameters
     ----------
     volume, result : the scan, and what was found in it.
     localize : the same model with the same options.
-    copies : more make it more certain, and take as much longer.
+    copies : more make the mean more certain, and take as much longer.
+    grid, there : of the scan that it is compared with; ``there`` leads from a place in this scan to that one, LPS mm.
+    minimum_ml : smaller regions are not marked.
     """
-    differences: list[tuple[float, float]] = []
-    for number in range(copies if result.regions else 0):
-        copy, there = copy_of(volume, seed + number)
-        differences += differences_of(result, localize(copy), there)
-    return from_differences(differences)
+    differences: Differences = []
+    total = np.zeros(result.map.shape, np.float32)
+    for number in range(copies):
+        if number == 0 and _alike(volume.geometry, grid):
+            copy, motion = copy_on(volume, grid, there, seed), there
+        else:
+            copy, motion = copy_of(volume, seed + number)
+        again = localize(copy)
+        differences += differences_of(result, again, motion)
+        seen = carried(np.ones(again.map.shape, np.uint8), again.geometry, result.geometry, motion, nearest=True)
+        total += np.where(seen.astype(bool), carried(again.map, again.geometry, result.geometry, motion), result.map)
+    if not copies:
+        return result, differences
+    mean = np.asarray((total + result.map) / (1 + copies), np.float32)
+    return marked_again(replace(result, map=mean), minimum_ml, result.withheld), differences
 
 
-def from_differences(differences: Sequence[tuple[float, float]]) -> Repeatability:
-    """Pool differences (of diameters in mm, of log peaks) with the assumed ones.
+def from_differences(differences: Sequence[tuple[float, float]], runs: int = 1) -> Repeatability:
+    """Pool differences of two runs (of diameters in mm, of log peaks) with the usual ones.
 
-    The variance within one scan is half the mean square of differences; the assumed one counts `PRIOR_WEIGHT` times.
+    The variance of one run is half the mean square of differences; the usual one counts `USUAL_WEIGHT` times.
+
+    Parameters
+    ----------
+    runs : of how many the mean map is; its variance is as many times smaller.
     """
     sums = np.square(np.asarray(differences, float).reshape(-1, 2)).sum(axis=0) / 2
-    prior = np.square([PRIOR_DIAMETER_MM, PRIOR_LOG_PEAK])
-    pooled = np.sqrt((PRIOR_WEIGHT * prior + sums) / (PRIOR_WEIGHT + len(differences)))
+    usual = np.square([USUAL_DIAMETER_MM, USUAL_LOG_PEAK])
+    pooled = np.sqrt((USUAL_WEIGHT * usual + sums) / (USUAL_WEIGHT + len(differences)) / runs)
     return Repeatability(float(_COVERAGE * pooled[0]), float(_COVERAGE * pooled[1]), len(differences))
 
 
-def differences_of(result: Result, again: Result, there: Matrix) -> list[tuple[float, float]]:
+def differences_of(result: Result, again: Result, there: Matrix) -> Differences:
     """Differences (second minus first) of matched regions' diameters in mm and log peaks.
 
     ``there`` leads from a place in the first scan to the same place in the second, 4x4 LPS mm.
@@ -107,11 +136,17 @@ def copy_of(volume: Volume, seed: int) -> tuple[Volume, Matrix]:
     -------
     The copy, and the motion from a place in the scan to the same place in the copy (4x4, LPS mm).
     """
-    rng = np.random.default_rng(seed)
-    motion = _motion(rng, volume.geometry)
-    moved = carried(volume.array, volume.geometry, volume.geometry, inverse(motion)).astype(np.float32)
+    motion = _motion(np.random.default_rng(seed), volume.geometry)
+    return copy_on(volume, volume.geometry, motion, seed), motion
+
+
+def copy_on(volume: Volume, grid: Geometry, there: Matrix, seed: int) -> Volume:
+    """The scan on another grid, with its own noise once more; ``there`` leads from the scan to that grid's space."""
+    rng = np.random.default_rng((seed, 1))
+    moved = carried(volume.array, volume.geometry, grid, inverse(there)).astype(np.float32)
     moved += noise_of(volume.array) * rng.standard_normal(moved.shape, dtype=np.float32)
-    return replace(volume, array=np.maximum(moved, min(0.0, float(volume.array.min())), dtype=np.float32)), motion
+    array = np.maximum(moved, min(0.0, float(volume.array.min())), dtype=np.float32)
+    return replace(volume, array=array, geometry=grid)
 
 
 def noise_of(array: npt.NDArray[np.float32]) -> float:
@@ -123,6 +158,13 @@ def noise_of(array: npt.NDArray[np.float32]) -> float:
     second = array[:, :, :-2] - 2 * middle + array[:, :, 2:]
     kept = second[middle > array.min()]
     return float(np.median(np.abs(kept)) / (0.6745 * math.sqrt(6))) if kept.size else 0.0
+
+
+def _alike(one: Geometry, other: Geometry) -> bool:
+    """Whether two scans were taken in the same plane, with slices of about the same thickness."""
+    ratios = np.divide(one.spacing, other.spacing)
+    return one.acquisition_plane == other.acquisition_plane and bool(
+        ratios.max() <= _ALIKE and ratios.min() >= 1 / _ALIKE)
 
 
 def _motion(rng: np.random.Generator, geometry: Geometry) -> Matrix:

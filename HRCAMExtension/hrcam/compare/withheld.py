@@ -18,9 +18,9 @@ from ..run.result import Result
 from ..scan.geometry import PLANES
 
 
-def marked_again(result: Result, minimum_ml: float) -> Result:
-    """The result with all that its map marks, although the scan is called normal."""
-    labels = mark(result.map, result.geometry, result.evidence_levels, minimum_ml)
+def marked_again(result: Result, minimum_ml: float, withheld: bool = False) -> Result:
+    """The result with what its map marks: all of it, although the scan may be called normal, or nothing (withheld)."""
+    labels = mark(result.map, result.geometry, result.evidence_levels, minimum_ml, withheld)
     plane = result.plane if result.plane in PLANES else None
     regions = find_regions(result.map, labels, result.geometry, result.evidence_levels, plane)
     return replace(result, labels=labels, regions=tuple(regions))

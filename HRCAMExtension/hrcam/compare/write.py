@@ -39,8 +39,8 @@ FILES: Mapping[str, str] = {
 COMPARISON_SUFFIX = "_comparison.json"
 
 COLUMNS = ("number", "call", "volume_earlier_ml", "volume_later_ml", "diameter_change_mm", "peak_earlier", "peak_later",
-           "evidence_change", "overlap", "peak_r", "peak_a", "peak_s", "plane", "slice_index", "earlier", "later",
-           "place", "mni_r", "mni_a", "mni_s")
+           "evidence_change", "beyond_repeatability", "overlap", "peak_r", "peak_a", "peak_s", "plane", "slice_index",
+           "earlier", "later", "place", "mni_r", "mni_a", "mni_s")
 """Of the table; positions RAS mm in the later scan's space and in MNI space, evidence in logits."""
 
 

@@ -3,13 +3,14 @@
 Each pair of scans shows one generated head on two dates, with lesions of known change (`simulate.follow_up`), as stacks
 of thick slices. Of each pair it is measured: the call of each region against the lesion that lies there; how far the
 registration is from the true motion; whether a registration that was put off on purpose is refused; and how far the
-regions of a re-sampled, re-noised copy differ. A line a pair is added to a file, so that a run can be continued, and
+regions of re-sampled, re-noised copies differ. A line a pair is added to a file, so that a run can be continued, and
 split over processes; ``summary`` counts the lines of several files.
 """
 
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,13 +20,13 @@ from hrcam.align.rigid import check_alignment
 from hrcam.align.transforms import distance_mm
 from hrcam.align.working import working_image
 from hrcam.bundle.bundle import Bundle, load_bundle
-from hrcam.compare.calls import GROWING, NEW, RESOLVED, SHRINKING, STABLE
+from hrcam.compare.calls import GROWING, NEW, NOT_COVERED, RESOLVED, SHRINKING, STABLE
 from hrcam.compare.changes import call_of
 from hrcam.compare.comparison import Comparison
-from hrcam.compare.repeatability import Repeatability, copy_of, diameter_of, differences_of, from_differences
+from hrcam.compare.repeatability import Repeatability, diameter_of
 from hrcam.compare.run import compare
 from hrcam.errors import HRCAMError
-from hrcam.localize import Options, localize
+from hrcam.localize import Options
 from scipy.spatial.transform import Rotation
 
 from ..simulate.follow_up import FollowUp, simulate_follow_up
@@ -47,7 +48,7 @@ def measure(
     heads: Annotated[Path, typer.Argument(help="Folder of label maps.")],
     out: Annotated[Path, typer.Argument(help="File of lines; continued where it exists.")],
     first: int = 0, count: int = 200, step: int = 1, seed: int = 7, model: str = "brain-lesion",
-    engine: str = "auto", copy_every: Annotated[int, typer.Option(help="Of each so many-th pair a copy is run.")] = 4,
+    engine: str = "auto",
 ) -> None:
     """Measure the pairs FIRST, FIRST + STEP, … below COUNT."""
     done = {line["pair"] for line in _lines([out])} if out.exists() else set()
@@ -63,31 +64,28 @@ def measure(
                                   lesions=2, diameter_mm=DIAMETERS_MM)
         rng = np.random.default_rng((seed, number, 1))
         line = {"pair": number, "head": head.name,
-                **measure_pair(pair, bundle, options, rng, number % copy_every == 0)}
+                **measure_pair(pair, bundle, options, rng)}
         with out.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(line) + "\n")
 
 
-def measure_pair(pair: FollowUp, bundle: Bundle, options: Options, rng: np.random.Generator,
-                 with_copy: bool) -> dict[str, Any]:
+def measure_pair(pair: FollowUp, bundle: Bundle, options: Options, rng: np.random.Generator) -> dict[str, Any]:
     """What the comparison of one pair found, beside the truth."""
     points = working_image(pair.later, 4.0).points
     lesions = [{"change": one.change, "earlier_mm": one.diameter_earlier_mm, "later_mm": one.diameter_later_mm}
                for one in pair.changes]
     try:
-        found = compare(pair.earlier, pair.later, bundle, options, copies=0)
+        found = compare(pair.earlier, pair.later, bundle, options)
     except HRCAMError as error:
         return {"lesions": lesions, "refused": str(error)}
     record: dict[str, Any] = {
         "lesions": lesions, "regions": _regions(found, pair), "lowest": found.later.evidence_levels[0].threshold,
+        "limits": asdict(found.repeatability), "differences": found.differences,
         "registration_error_mm": distance_mm(found.alignment.later_to_earlier, pair.later_to_earlier, points)}
     off = _put_off(rng, points) @ pair.later_to_earlier
     checked = check_alignment(pair.earlier, pair.later, off, "given")
     record["put_off"] = {"mm": distance_mm(off, pair.later_to_earlier, points), "noticed": not checked.trusted,
                          "agreement_mm": checked.agreement_mm}
-    if with_copy and found.later.regions:
-        copy, there = copy_of(pair.later, int(rng.integers(1 << 30)))
-        record["copy"] = differences_of(found.later, localize(copy, bundle, options), there)
     return record
 
 
@@ -103,7 +101,7 @@ def _regions(found: Comparison, pair: FollowUp) -> list[dict[str, Any]]:
             "lesion": lesion, "call": change.call, "earlier": bool(change.earlier), "later": bool(change.later),
             "diameter_earlier_mm": diameter_of(change.volume_earlier_ml),
             "diameter_later_mm": diameter_of(change.volume_later_ml), "peak_earlier": change.peak_earlier,
-            "peak_later": change.peak_later, "covered": change.call != "not covered"})
+            "peak_later": change.peak_later, "covered": change.call != NOT_COVERED})
     return regions
 
 
@@ -132,33 +130,33 @@ def summary(files: Annotated[list[Path], typer.Argument(help="Files of lines.")]
 def summarize(lines: list[dict[str, Any]]) -> dict[str, Any]:
     """Figures of the measured pairs.
 
-    Repeatability is what the copies of these scans differ by, without any assumed amount.
+    Repeatability of one run is what the copies of these scans differ by, without the usual amount.
     """
     compared = [line for line in lines if "regions" in line]
-    differences = [tuple(one) for line in compared for one in line.get("copy", [])]
+    differences = [tuple(one) for line in compared for one in line["differences"]]
     within = np.sqrt(np.square(np.asarray(differences or [(0, 0)], float)).mean(axis=0) / 2)
-    limits = from_differences([])
     found: dict[str, Any] = {
         "pairs": len(lines), "refused": len(lines) - len(compared),
         "copies": {"regions": len(differences), "sd_diameter_mm": float(within[0]), "sd_log_peak": float(within[1])},
-        "limits": {"diameter_mm": limits.diameter_mm, "log_peak": limits.log_peak},
+        "limit_mm": _spread([line["limits"]["diameter_mm"] for line in compared]),
         "registration_error_mm": _spread([line["registration_error_mm"] for line in compared]),
-        "calls": _judge_calls(compared, limits),
+        "calls": _judge_calls(compared),
         "put_off": _judge_checks([line["put_off"] for line in compared]),
     }
     return found
 
 
-def _judge_calls(lines: list[dict[str, Any]], limits: Repeatability) -> dict[str, Any]:
+def _judge_calls(lines: list[dict[str, Any]]) -> dict[str, Any]:
     table: dict[str, dict[str, int]] = {}
     beyond = {"regions": 0, "right": 0}
     alone = {"regions": 0, "stable": 0}
     seen = total = 0
     for line in lines:
+        limits = Repeatability(**line["limits"])
         total += len(line["lesions"])
         seen += len({one["lesion"] for one in line["regions"]} - {None})
         for one in line["regions"]:
-            call = call_of(one["earlier"], one["later"], one["diameter_later_mm"] - one["diameter_earlier_mm"],
+            call, _ = call_of(one["earlier"], one["later"], one["diameter_later_mm"] - one["diameter_earlier_mm"],
                            one["peak_earlier"], one["peak_later"], one["covered"], limits, line["lowest"])
             if one["lesion"] is None:
                 alone["regions"] += 1

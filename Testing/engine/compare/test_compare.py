@@ -8,16 +8,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813 - its customary name
+from hrcam.align.transforms import carried
 from hrcam.bundle.bundle import load_bundle
 from hrcam.compare.acquisition import Acquisition
-from hrcam.compare.changes import Dates, call_changes
+from hrcam.compare.changes import Dates, call_changes, call_of
 from hrcam.compare.comparison import validate_comparison
 from hrcam.compare.matching import Match, match_regions
-from hrcam.compare.repeatability import PRIOR_DIAMETER_MM, Repeatability, copy_of, from_differences, noise_of
+from hrcam.compare.repeatability import USUAL_DIAMETER_MM, Repeatability, copy_of, from_differences, noise_of
 from hrcam.compare.run import compare
 from hrcam.compare.write import write_comparison
 from hrcam.errors import Cancelled, InputError, OutputError
-from hrcam.localize import Options
+from hrcam.localize import Options, localize
 from hrcam.run.result import Place, Region
 from hrcam.run.units import spell_units
 from hrcam.scan.geometry import Geometry
@@ -235,8 +236,45 @@ def test_a_lost_region_is_resolved_only_below_the_lowest_level(peak_after, call)
     assert call_changes(dates, [Match((1,), ())], Repeatability(2.0, 0.2), 2.0)[0].call == call
 
 
+def test_what_was_just_missed_on_one_date_is_not_new():
+    """Evidence below the lowest level, 2.0, by less than two runs differ: the lesion was there and has grown."""
+    limits = Repeatability(2.0, 0.4)
+    assert call_of(False, True, 20.0, 1.4, 5.0, True, limits, 2.0) == ("growing", True)
+    assert call_of(False, True, 20.0, 1.3, 5.0, True, limits, 2.0) == ("new", True)
+    assert call_of(True, False, -9.0, 2.1, 1.8, True, limits, 2.0) == ("stable", False)
+
+
+@pytest.mark.parametrize(("growth", "call"), [
+    (1.0, ("stable", False)), (1.1, ("growing", False)), (-2.1, ("shrinking", True))])
+def test_a_change_is_called_from_one_deviation_on_and_sure_beyond_repeatability(growth, call):
+    assert call_of(True, True, growth, 5.0, 5.0, True, Repeatability(2.0, 0.4), 2.0) == call
+
+
+def test_each_date_is_seen_once_more_in_the_slices_of_the_other(scan_of, bright_blob_bundle, monkeypatch):
+    from hrcam.compare import run
+
+    maps, grids = [], []
+
+    def kept(volume, *arguments, **more):
+        result = localize(volume, *arguments, **more)
+        maps.append(result.map)
+        grids.append(volume.geometry.origin_lps)
+        return result
+
+    monkeypatch.setattr(run, "localize", kept)
+    earlier, later = scan_of("may", left=4), scan_of("july", left=5)
+    x, y, z = earlier.geometry.origin_lps
+    earlier = replace(earlier, geometry=replace(earlier.geometry, origin_lps=(x, y, z + 0.4)))
+    again = compare(earlier, later, load_bundle(bright_blob_bundle.path), CPU, aligned=True)
+    before, after = earlier.geometry.origin_lps, later.geometry.origin_lps
+    assert grids == [before, after, after, before]
+    there = carried(maps[3], earlier.geometry, later.geometry, np.eye(4))
+    np.testing.assert_allclose(again.later.map[1:-1], ((maps[1] + there) / 2)[1:-1], atol=1e-3)
+    assert again.repeatability.regions == len(again.differences) == 2
+
+
 def test_repeatability_pools_the_scan_with_what_is_usual():
-    assert from_differences([]).diameter_mm == pytest.approx(2.772 * PRIOR_DIAMETER_MM, rel=1e-3)
+    assert from_differences([]).diameter_mm == pytest.approx(2.772 * USUAL_DIAMETER_MM, rel=1e-3)
     assert from_differences([(0.0, 0.0)] * 50).diameter_mm < from_differences([]).diameter_mm
     assert from_differences([(9.0, 1.0)] * 5).diameter_mm > from_differences([]).diameter_mm
 
