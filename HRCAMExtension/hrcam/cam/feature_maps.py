@@ -49,9 +49,9 @@ class _AllRead(BaseException):
 
 def find_module(cnn: nn.Module, name: str) -> nn.Module:
     """Return the named submodule; raise `ModelError` naming similar ones where there is none."""
+    with suppress(AttributeError):
+        return cnn.get_submodule(name)
     modules = dict(cnn.named_modules())
-    if name in modules:
-        return modules[name]
     similar = get_close_matches(name, modules, n=5, cutoff=0.4) or [n for n in modules if n][:8]
     raise ModelError(f"The network has no module {name!r}.", f"Similar: {', '.join(similar)}.")
 

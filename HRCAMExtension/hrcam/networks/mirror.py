@@ -47,10 +47,15 @@ def mirror_reflection(x: Tensor) -> Tensor:
 
 
 def reflect(features: Tensor, reflection: Tensor) -> Tensor:
-    """Reflect feature maps B×C×h×w of any resolution; 0 where the mirror image lies outside."""
+    """Reflect feature maps B×C×h×w of any resolution; 0 where the mirror image lies outside.
+
+    Channels stay last where they were, which the sampling alone forgets: what follows would copy both halves.
+    """
     with torch.autocast(features.device.type, enabled=False):
         grid = _grid(reflection, features)
-        return F.grid_sample(features.float(), grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+        found = F.grid_sample(features.float(), grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    last = features.is_contiguous(memory_format=torch.channels_last)
+    return found.contiguous(memory_format=torch.channels_last) if last else found
 
 
 def _grid(reflection: Tensor, features: Tensor) -> Tensor:

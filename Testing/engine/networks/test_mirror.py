@@ -47,6 +47,16 @@ def test_an_empty_image_has_a_reflection_too():
     assert torch.isfinite(mirror_reflection(torch.zeros(2, 1, 32, 32))).all()
 
 
+def test_channels_stay_last_where_they_were():
+    head = torch.rand(2, 3, 16, 24)
+    last = head.to(memory_format=torch.channels_last)
+    reflection = mirror_reflection(head)
+    assert reflect(head, reflection).is_contiguous()
+    found = reflect(last, reflection)
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(found, reflect(head, reflection))
+
+
 def test_a_mirrored_pyramid_without_weight_on_the_mirror_image_is_a_plain_one():
     torch.manual_seed(0)
     plain = Lite0Pyramid(finest_stride=4, width=8, power=2).eval()
