@@ -36,7 +36,7 @@ from ..output.drawing import (
 from ..run.result import RESEARCH_USE, EvidenceLevel, LabelArray, percent
 from ..run.units import in_units, name_levels, spell_units
 from ..scan.geometry import PLANES
-from ..scan.intensity import find_scale
+from ..scan.intensity import find_scale, scale_of
 from ..scan.sampling import displayed
 from ..words import readable
 from .calls import CALLS, STABLE
@@ -132,7 +132,7 @@ def _draw_column(
         if row == 0:
             _title(axes, change, comparison.later.evidence_levels)
     axes = figure.add_subplot(grid[2, column])
-    scale = find_scale(later.array, DISPLAY_RECIPE)
+    scale = scale_of(later.ordered, DISPLAY_RECIPE)
     draw_gray(axes, later.array, geometry, plane, index, (scale.low, 1.3 * scale.high), box)
     _draw_change(axes, comparison, plane, index)
     frame(axes, plane)

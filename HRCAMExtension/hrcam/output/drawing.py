@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..scan.geometry import Geometry
-from ..scan.intensity import find_scale
+from ..scan.intensity import scale_of
 from ..scan.sampling import display_position, display_spacing, displayed
 from ..scan.volume import Volume
 
@@ -26,7 +26,7 @@ _MARGIN_MM = 8.0
 
 def head_box(volume: Volume) -> list[tuple[int, int]]:
     """First and last+1 index along K, J, I of what is not background, with a margin."""
-    scale = find_scale(volume.array, DISPLAY_RECIPE)
+    scale = scale_of(volume.ordered, DISPLAY_RECIPE)
     mask = volume.array > scale.low + 0.1 * (scale.high - scale.low)
     box = []
     for axis in range(3):

@@ -22,7 +22,7 @@ from matplotlib.ticker import MaxNLocator
 from ..run.result import RESEARCH_USE, Region, Result, percent
 from ..run.units import in_units, spell_units, unit_of
 from ..scan.geometry import PLANES
-from ..scan.intensity import find_scale
+from ..scan.intensity import scale_of
 from ..scan.sampling import display_position, display_spacing, displayed
 from ..scan.volume import Volume
 from .drawing import (
@@ -87,7 +87,7 @@ def draw_overview(volume: Volume, result: Result, truth: npt.NDArray[np.bool_] |
     _header(figure, result)
     grid = GridSpec(2, PANELS, left=0.02, right=0.70, top=0.83, bottom=0.075, wspace=0.03, hspace=0.03, figure=figure)
     alone = GridSpec(1, 2, left=0.02, right=0.70, top=0.83, bottom=0.075, wspace=0.03, figure=figure)
-    window = find_scale(volume.array, DISPLAY_RECIPE)
+    window = scale_of(volume.ordered, DISPLAY_RECIPE)
     box = head_box(volume)
     for column, view in enumerate(views):
         for row in range(2):

@@ -70,17 +70,39 @@ def find_scale(array: npt.ArrayLike, scaling: Mapping[str, Any]) -> Scale:
 
     Percentiles of more than `thinning.MOST` voxels are those of a sample, whose ranks are exact to 0.12 %.
     """
+    return scale_of(in_order(array), scaling)
+
+
+def scale_of(ordered: Array, scaling: Mapping[str, Any]) -> Scale:
+    """The scale of what `in_order` returned of an image or volume; `find_scale` is both."""
     if scaling.get("kind") != "percentile":
         raise BundleError(f"The model's intensity scaling is of the unknown kind {scaling.get('kind')!r}.",
                           "Use a bundle made for this version of hrcam.")
+    if ordered.size == 0:
+        return Scale(0.0, 0.0)
+    low = percentile(ordered, float(scaling.get("low", LOW_PERCENTILE)))
+    foreground = _foreground(ordered, str(scaling.get("foreground", "otsu")))
+    high = percentile(foreground, float(scaling.get("high", HIGH_PERCENTILE))) if foreground.size else low
+    return Scale(low, high)
+
+
+def in_order(array: npt.ArrayLike) -> Array:
+    """The finite values of an array of any shape, at most `thinning.MOST` of them, float32 and ascending.
+
+    Sorted once, all percentiles and thresholds are looked up.
+    """
     values = thin(array).astype(np.float32)
     values = values[np.isfinite(values)]
-    if values.size == 0:
-        return Scale(0.0, 0.0)
-    low = float(np.percentile(values, float(scaling.get("low", LOW_PERCENTILE))))
-    foreground = _foreground(values, str(scaling.get("foreground", "otsu")))
-    high = float(np.percentile(foreground, float(scaling.get("high", HIGH_PERCENTILE)))) if foreground.size else low
-    return Scale(low, high)
+    values.sort()
+    return values
+
+
+def percentile(ordered: Array, percent: float) -> float:
+    """A percentile of ascending values, at least one, linear between two of them."""
+    rank = percent / 100 * (ordered.size - 1)
+    below = int(rank)
+    low, high = (float(ordered[min(n, ordered.size - 1)]) for n in (below, below + 1))
+    return low + (high - low) * (rank - below)
 
 
 def otsu_threshold(values: npt.ArrayLike) -> float:
@@ -90,12 +112,24 @@ def otsu_threshold(values: npt.ArrayLike) -> float:
     Returns the lowest value for a constant array.
     """
     numbers = np.asarray(values, dtype=np.float32).ravel()
-    lowest, highest = float(numbers.min()), float(np.percentile(numbers, 99.9))
-    if not highest > lowest:
-        highest = float(numbers.max())
-    if not highest > lowest:
-        return lowest
-    counts, edges = np.histogram(np.minimum(numbers, highest), bins=_BINS, range=(lowest, highest))
+    ends = _otsu_ends(float(numbers.min()), float(np.percentile(numbers, 99.9)), float(numbers.max()))
+    return _otsu(*np.histogram(np.minimum(numbers, ends[1]), bins=_BINS, range=ends)) if ends[0] < ends[1] else ends[0]
+
+
+def otsu_of(ordered: Array) -> float:
+    """`otsu_threshold` of ascending values, such as `in_order` returns."""
+    ends = _otsu_ends(float(ordered[0]), percentile(ordered, 99.9), float(ordered[-1]))
+    edges = np.histogram_bin_edges(ordered[:0], bins=_BINS, range=ends).astype(np.float32)
+    counts = np.diff(np.searchsorted(ordered, edges[1:-1]), prepend=0, append=ordered.size)
+    return _otsu(counts, edges) if ends[0] < ends[1] else ends[0]
+
+
+def _otsu_ends(lowest: float, high: float, highest: float) -> tuple[float, float]:
+    return lowest, high if high > lowest else highest
+
+
+def _otsu(counts: npt.NDArray[np.int64], edges: npt.NDArray[np.floating]) -> float:
+    """The edge of the bins that separates best."""
     centers = (edges[:-1] + edges[1:]) / 2
     below = np.cumsum(counts, dtype=np.float64)
     above = below[-1] - below
@@ -105,12 +139,12 @@ def otsu_threshold(values: npt.ArrayLike) -> float:
     return float(edges[1 + int(np.nanargmax(between[:-1]))])
 
 
-def _foreground(values: Array, kind: str) -> Array:
+def _foreground(ordered: Array, kind: str) -> Array:
     if kind == "otsu":
-        return values[values >= otsu_threshold(values)]
+        return ordered[np.searchsorted(ordered, np.float32(otsu_of(ordered))) :]
     if kind == "nonzero":
-        return values[values != 0]
+        return ordered[ordered != 0]
     if kind == "none":
-        return values
+        return ordered
     raise BundleError(f"The model's intensity scaling names an unknown foreground {kind!r}.",
                       f"Known are: {', '.join(FOREGROUNDS)}.")

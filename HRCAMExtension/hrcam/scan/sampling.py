@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from ..errors import InputError
 from .geometry import PLANES, Geometry
-from .intensity import Scale, find_scale, normalize
+from .intensity import Scale, find_scale, normalize, scale_of
 from .resample import AxisFit, fit_axis
 from .volume import Volume
 
@@ -241,7 +241,7 @@ def plan_slices(volume: Volume, bundle: HasMetadata, plane: str = "auto") -> Sli
         indices = tuple(n for n, one in enumerate(scales) if not _is_empty(images[n], one))
         scale = tuple(scales[n] for n in indices)
     else:
-        scale = find_scale(volume.array, scaling)
+        scale = scale_of(volume.ordered, scaling)
         indices = tuple(n for n, image in enumerate(images) if not _is_empty(image, scale))
     if not indices:
         raise InputError(f'"{volume.name}" shows nothing but background.', "Check that it is the scan you meant.")
@@ -264,7 +264,7 @@ def plan_volume(volume: Volume, bundle: HasMetadata) -> VolumePlan:
         axis = geometry.patient_axes.index(patient_axis)
         fits.append(fit_axis(geometry.size_ijk[axis], geometry.spacing[axis], target, size, SIDE_MULTIPLE))
     _check_sides(fits)
-    return VolumePlan(volume, (fits[0], fits[1], fits[2]), find_scale(volume.array, inputs["intensity"]))
+    return VolumePlan(volume, (fits[0], fits[1], fits[2]), scale_of(volume.ordered, inputs["intensity"]))
 
 
 def displayed(array: npt.NDArray[Any], geometry: Geometry, plane: str) -> npt.NDArray[Any]:

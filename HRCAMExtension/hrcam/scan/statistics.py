@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from .intensity import otsu_threshold
+from .intensity import otsu_of, otsu_threshold, percentile
 from .thinning import positions
 
 Array = npt.NDArray[np.float32]
@@ -83,11 +83,12 @@ def _fuller(stack: Array) -> Array:
 
 
 def _describe(image: Array) -> dict[str, float]:
-    foreground = image > otsu_threshold(image)
-    low = float(np.percentile(image, 1.0))
+    ordered = np.sort(image, axis=None)
+    threshold = otsu_of(ordered)
+    foreground, low = image > threshold, percentile(ordered, 1.0)
     if np.count_nonzero(foreground) < _SMALLEST_FOREGROUND:
         return {}
-    high = float(np.percentile(image[foreground], 99.5))
+    high = percentile(ordered[np.searchsorted(ordered, np.float32(threshold), "right") :], 99.5)
     if not high > low:
         return {}
     scaled = np.clip((image - low) / (high - low), 0.0, 1.5)

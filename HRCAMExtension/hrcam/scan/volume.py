@@ -17,6 +17,7 @@ import SimpleITK as sitk  # noqa: N813 - its customary name
 from ..errors import InputError
 from ..words import shown
 from .geometry import Geometry
+from .intensity import in_order
 from .io.damage import not_finite
 from .io.dicom.dataset import is_dicom
 from .io.dicom.pixels import read_pixels
@@ -78,6 +79,11 @@ class Volume:
     notes: tuple[str, ...] = ()
     forms: NiftiForms | None = None
     dicom_files: tuple[str, ...] = ()
+
+    @cached_property
+    def ordered(self) -> Array:
+        """Some of the voxels in ascending order, which stand for all of them; see `intensity.in_order`."""
+        return in_order(self.array)
 
     @cached_property
     def content_hash(self) -> str:

@@ -8,7 +8,7 @@ import SimpleITK
 import torch
 from hrcam.errors import BundleError, InputError
 from hrcam.scan.geometry import LPS_TO_RAS, Geometry
-from hrcam.scan.intensity import CEILING, find_scale, otsu_threshold
+from hrcam.scan.intensity import CEILING, find_scale, in_order, otsu_of, otsu_threshold, percentile
 from hrcam.scan.resample import AxisFit, fit_axis, linear_weights
 from hrcam.scan.sampling import display_position, displayed, normalize, plan_slices, plan_volume
 from hrcam.scan.volume import Volume
@@ -83,6 +83,14 @@ def test_otsu_separates_two_groups_and_agrees_with_simpleitk():
     reference.Execute(SimpleITK.GetImageFromArray(image))
     # Any threshold in the gap separates equally; what matters is the same split of voxels.
     assert np.mean((image >= otsu_threshold(image)) != (image >= reference.GetThreshold())) < 1e-3
+
+
+@pytest.mark.parametrize("image", [head(), np.round(head()), head() > 50, np.full(9, 7.0), np.array([1.0, 1.0, 5.0])])
+def test_what_is_looked_up_in_order_is_what_is_found_without(image):
+    ordered = in_order(image)
+    for percent in (0, 1, 37.5, 50, 99.5, 100):
+        assert percentile(ordered, percent) == pytest.approx(float(np.percentile(image, percent)))
+    assert otsu_of(ordered) == otsu_threshold(image)
 
 
 @pytest.mark.parametrize("recipe", [{"kind": "zscore"}, {**RECIPE, "foreground": "brain"}])
