@@ -85,7 +85,8 @@ def test_otsu_separates_two_groups_and_agrees_with_simpleitk():
     assert np.mean((image >= otsu_threshold(image)) != (image >= reference.GetThreshold())) < 1e-3
 
 
-@pytest.mark.parametrize("image", [head(), np.round(head()), head() > 50, np.full(9, 7.0), np.array([1.0, 1.0, 5.0])])
+@pytest.mark.parametrize(
+    "image", [head(), np.round(head()), np.float32(head() > 50), np.full(9, 7.0), np.array([1.0, 1.0, 5.0])])
 def test_what_is_looked_up_in_order_is_what_is_found_without(image):
     ordered = in_order(image)
     for percent in (0, 1, 37.5, 50, 99.5, 100):

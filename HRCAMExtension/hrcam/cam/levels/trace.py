@@ -89,6 +89,11 @@ class Recording:
 class _Recorder(TorchDispatchMode):
     """Watches operators and keeps, for each tensor that depends on the image, its latest node."""
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Nothing is compiled here: skipping the compiler would import it, a second at the first use of a network."""
+        return False
+
     def __init__(self, image: Tensor) -> None:
         super().__init__()
         self.num_dims = image.ndim - 2
