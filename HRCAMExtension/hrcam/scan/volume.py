@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from stat import S_ISDIR
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -19,9 +20,7 @@ from ..words import shown
 from .geometry import Geometry
 from .intensity import in_order
 from .io.damage import not_finite
-from .io.dicom.dataset import is_dicom
-from .io.dicom.pixels import read_pixels
-from .io.dicom.series import Series, series_at, single_series
+from .io.dicom.signature import is_dicom
 from .io.discovery import Case, discover
 from .io.formats import (
     PACKED,
@@ -39,6 +38,9 @@ from .io.integrity import Stated, check_integrity
 from .io.itk import read_header, read_voxels
 from .io.nifti import NiftiForms
 from .io.pictures import gray_of, read_picture
+
+if TYPE_CHECKING:
+    from .io.dicom.series import Series
 
 __all__ = ["MAX_VOXELS", "Case", "Volume", "discover", "read_volume", "to_sitk", "volume_from_array"]
 
@@ -108,11 +110,14 @@ def read_volume(path: str | Path) -> Volume:
     InputError : the path does not exist, is damaged or incomplete, or is not one real-valued 3D (or 2D) image.
     """
     path = Path(path)
-    series = series_at(path)
-    if series is not None:
-        return _read_series(series)
+    if "#" in str(path):
+        from .io.dicom.series import series_at
+
+        series = series_at(path)
+        if series is not None:
+            return _read_series(series)
     if S_ISDIR(stat_path(path)):
-        return _read_series(single_series(path))
+        return _read_single_series(path)
     check_file(path)
     suffix = suffix_of(path)
     if suffix in (".hdr", ".img"):
@@ -122,7 +127,7 @@ def read_volume(path: str | Path) -> Volume:
     if suffix in PICTURE_SUFFIXES:
         return _read_picture(path)
     if is_dicom(path):
-        return _read_series(single_series(path))
+        return _read_single_series(path)
     if suffix in PACKED:
         raise InputError(f'"{shown(path.name)}" is packed.', "Unpack it first, and give what was in it.")
     raise InputError(f'"{shown(path.name)}" is of no supported format.', f"Give {SUPPORTED}.")
@@ -196,8 +201,16 @@ def _read_file(path: Path, reader_name: str) -> Volume:
     return replace(volume, notes=stated.notes, forms=stated.forms)
 
 
+def _read_single_series(path: Path) -> Volume:
+    from .io.dicom.series import single_series
+
+    return _read_series(single_series(path))
+
+
 def _read_series(series: Series) -> Volume:
     """Read the slices of a series, which are checked and in order."""
+    from .io.dicom.pixels import read_pixels
+
     stack, first = series.stack, Path(series.stack.frames[0].file.path)
     _check_size(first, stack.geometry.size_ijk)
     values = read_pixels(stack.frames)

@@ -157,6 +157,22 @@ def test_the_command_alone_imports_no_numpy_and_the_first_progress_comes_before_
     assert done.stdout == "Reading False\n", done.stderr
 
 
+def test_a_scan_that_is_no_dicom_needs_no_pydicom_and_no_network_a_compiler(
+    bright_blob_bundle, blob_volume, tmp_path
+):
+    volume = blob_volume((48, 52, 2), (1.0, 1.0, 5.0))
+    import SimpleITK
+    from hrcam.scan.volume import to_sitk
+
+    SimpleITK.WriteImage(to_sitk(volume.array, volume.geometry), str(tmp_path / "scan.nrrd"))
+    given = ["localize", str(tmp_path / "scan.nrrd"), "--model", str(bright_blob_bundle.path), "--quiet",
+             "--out", str(tmp_path / "out"), "--no-overview"]
+    code = ("import sys, hrcam.cli.app as app\n"
+            f"done = app.main({given!r})\nprint(done, {{'pydicom', 'torch._dynamo'}} & sys.modules.keys())")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout == "0 set()\n", done.stderr
+
+
 @pytest.mark.parametrize("name", cli.COMMANDS)
 def test_every_command_has_its_own_help(name, capsys):
     assert cli.main([name, "--help"]) == 0

@@ -9,11 +9,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ...errors import InputError
 from ...words import reason, shown
-from .dicom.dataset import is_dicom
-from .dicom.series import Listed, list_series, series_of, spread_series
+from .dicom.signature import is_dicom
 from .formats import (
     PACKED,
     PICTURE_SUFFIXES,
@@ -25,6 +25,9 @@ from .formats import (
     stem_of,
     suffix_of,
 )
+
+if TYPE_CHECKING:
+    from .dicom.series import Listed
 
 SKIPPED_FOLDERS = {"derivatives", "sourcedata", "code"}
 """Folders of a BIDS data set that hold no raw scans; hidden folders are skipped too."""
@@ -147,7 +150,11 @@ def _pattern(entry: str, found: _Finding) -> None:
 
 def _file(path: Path, folders: list[str], found: _Finding) -> None:
     """A named file; a slice stands for its series, either file of a pair for both."""
-    listed = series_of(path) if path.is_file() and suffix_of(path) not in _SUFFIXES and is_dicom(path) else None
+    listed = None
+    if path.is_file() and suffix_of(path) not in _SUFFIXES and is_dicom(path):
+        from .dicom.series import series_of
+
+        listed = series_of(path)
     if listed is not None:
         found.add_series(path.parent, folders[:-1], listed)
     else:
@@ -196,6 +203,8 @@ def _folders(folder: Path, found: _Finding, unreadable: Callable[[OSError], None
 
 
 def _series(folder: Path, below: list[str], found: _Finding) -> None:
+    from .dicom.series import list_series
+
     try:
         for one in list_series(folder):
             if one.passed_over:
@@ -209,7 +218,11 @@ def _series(folder: Path, below: list[str], found: _Finding) -> None:
 def _join_spread_series(found: _Finding) -> None:
     """One case for a series whose slices lie in several folders; the first part's place in the list is its own."""
     for uid, places in found.series.items():
-        listed = spread_series(uid, list(places)) if len(places) > 1 else None
+        if len(places) < 2:
+            continue
+        from .dicom.series import spread_series
+
+        listed = spread_series(uid, list(places))
         if listed is None:
             continue
         folder, paths = next(iter(places)), set(places.values())

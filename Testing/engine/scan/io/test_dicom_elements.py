@@ -9,8 +9,9 @@ from corpus.dicom_elements import in_syntax, one_slice
 from corpus.make import KINDS
 from hrcam.errors import InputError
 from hrcam.scan.io.dicom import dataset
-from hrcam.scan.io.dicom.dataset import is_dicom, read_header
+from hrcam.scan.io.dicom.dataset import read_header
 from hrcam.scan.io.dicom.frames import read_entry
+from hrcam.scan.io.dicom.signature import is_dicom
 from hrcam.scan.volume import read_volume
 from pydicom.uid import DeflatedExplicitVRLittleEndian, RTDoseStorage, SegmentationStorage
 

@@ -24,6 +24,7 @@ from pydicom.uid import (
 )
 
 from .private import PRIVATE_TAGS
+from .signature import form_of
 
 FALSE_LENGTH = "it is cut short or states a false length"
 
@@ -61,25 +62,6 @@ of a long list of files.
 """
 
 
-def is_dicom(path: Path) -> bool:
-    """Whether a file carries the DICOM signature after its preamble, or begins with DICOM's first elements."""
-    try:
-        with path.open("rb") as file:
-            return bool(_begin(file.read(132)))
-    except OSError:
-        return False
-
-
-def _begin(head: bytes) -> str:
-    """``file`` with preamble and signature, ``bare`` without them, empty for what is no DICOM."""
-    if head[128:132] == b"DICM":
-        return "file"
-    # Without a preamble the first element shows: of group 2 or 8, its representation two letters or its length small.
-    first = head[:2] in (b"\x02\0", b"\x08\0") and head[3:4] == b"\0"
-    bare = first and ((head[4:6].isalpha() and head[4:6].isupper()) or head[5:8] == bytes(3))
-    return "bare" if bare and len(head) == 132 else ""
-
-
 def read_header(path: Path, everything: bool = False) -> Dataset | None:
     """Read a file's elements (those that place and explain its pixels, or all of them); None where it is no DICOM.
 
@@ -92,7 +74,7 @@ def read_header(path: Path, everything: bool = False) -> Dataset | None:
     """
     with path.open("rb") as file, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pydicom's remarks on values that break the standard
-        begin = _begin(file.read(132))
+        begin = form_of(file.read(132))
         if not begin:
             return None
         file.seek(0)

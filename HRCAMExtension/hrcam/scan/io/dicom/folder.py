@@ -13,8 +13,8 @@ from pathlib import Path
 
 from ....errors import InputError
 from ....words import reason, shown
-from .dataset import is_dicom
 from .frames import Entry, read_entry
+from .signature import is_dicom
 
 PACKED = "it is packed with gzip, unpack it first"
 

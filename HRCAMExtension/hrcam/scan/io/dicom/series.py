@@ -12,9 +12,9 @@ from pathlib import Path
 from ....errors import InputError
 from ....words import shown
 from ..damage import SIDES_UNKNOWN, damaged
-from .dataset import is_dicom
 from .folder import PACKED, Folder, entry_of, look_into, lost_slices, number_of, why_lost
 from .frames import Entry, Frame
+from .signature import is_dicom
 from .volumes import FrameGroup, Stack, are_apart, stack_of, tell_apart
 
 _MOST_CHOICES = 8
