@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 from pydicom.dataset import Dataset
-from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 from pydicom.uid import generate_uid
 
@@ -42,8 +41,9 @@ _VOLUME, _MILLILITER = Code("118565006", "SCT", "Volume"), Code("mL", "UCUM", "m
 _ARTIFICIAL_INTELLIGENCE = Code("123109", "DCM", "Artificial Intelligence")
 _FIRST_SERIES_NUMBER = 9000
 _TISSUE = "SCT^85756007^Tissue"
-_SEGMENTATION, _UNSPECIFIED = codes.DCM.Segmentation, Code("112187", "DCM", "Unspecified method of calculation")
-"""How frames were derived from the scan's slices."""
+_SEGMENTATION = Code("113076", "DCM", "Segmentation")
+_UNSPECIFIED = Code("112187", "DCM", "Unspecified method of calculation")
+"""How frames were derived from the scan's slices (CID 7203)."""
 
 
 @contextmanager
@@ -231,6 +231,7 @@ class DicomObjects:
         }
 
     def _finished(self, made: Dataset, what: str, derivation: Code | None = None) -> Dataset:
+        made.SeriesDate, made.SeriesTime = made.ContentDate, made.ContentTime
         made.SeriesDescription = f"HR-CAM {what} {self._result.shown_class}, research use only"[:64]
         if "StudyDescription" in self._source.header:
             made.StudyDescription = self._source.header.StudyDescription
