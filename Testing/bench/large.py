@@ -74,8 +74,8 @@ def localize_alone(scan, model, out, engine):
     from hrcam import load_bundle
     from hrcam.cam import level_maps
     from hrcam.localize import Options, localize
-    from hrcam.memory import keep_memory
     from hrcam.output.writers import write_result
+    from hrcam.run.memory import keep_memory
     from hrcam.scan.volume import read_volume
 
     keep_memory()  # as the command and the worker do

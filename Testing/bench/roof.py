@@ -54,7 +54,7 @@ def _engines(network, images):
 
 
 if __name__ == "__main__":
-    from hrcam.memory import keep_memory
+    from hrcam.run.memory import keep_memory
 
     keep_memory()
     torch.set_num_threads(1)

@@ -19,7 +19,7 @@ from alternatives import engines, map_cost, rivals
 from hrcam import __version__
 from hrcam.bundle.bundle import DEFAULT_MODEL
 from hrcam.errors import ModelError
-from hrcam.memory import keep_memory
+from hrcam.run.memory import keep_memory
 from networks import NETWORKS, wrapped
 from roof import shares
 from volume import measure

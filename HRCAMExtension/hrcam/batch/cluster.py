@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import HRCAMError, OutputError
-from ..memory import KEEPING
+from ..run.memory import KEEPING
 from ..scan.io.discovery import Case
 from .case import bundle_of, run_case
 from .records import FAILED, STATE_FOLDER, Job, Row

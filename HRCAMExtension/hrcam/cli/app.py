@@ -19,7 +19,7 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import HRCAMError
-from ..memory import keep_memory
+from ..run.memory import keep_memory
 from ..words import printable
 
 COMMANDS: dict[str, tuple[str, str]] = {

@@ -36,7 +36,7 @@ PLANES = {"axial": 2, "coronal": 3, "sagittal": 4}
 
 _SUPERIOR, _TINY = 2, 1e-24
 _SLICES_AT_ONCE = 4
-"""Small enough for glibc to use the same memory again and again (see `hrcam.memory`); more are no faster."""
+"""Small enough for glibc to use the same memory again and again (see `hrcam.run.memory`); more are no faster."""
 
 
 class SameConv2d(nn.Conv2d):

@@ -29,7 +29,7 @@ Array = npt.NDArray[np.float32]
 
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 BATCH_ON_CPU, BATCH_ON_CUDA = 4, 32
-"""On a CPU few, whose feature maps fit into memory that is used again (see `hrcam.memory`): more take longer."""
+"""On a CPU few, whose feature maps fit into memory that is used again (see `hrcam.run.memory`): more take longer."""
 
 _copies: WeakKeyDictionary[HRCAM, dict[str, HRCAM]] = WeakKeyDictionary()
 _lock = threading.Lock()

@@ -21,7 +21,7 @@ from types import FrameType
 from typing import IO, Any
 
 from ..errors import Cancelled, HRCAMError
-from ..memory import keep_memory
+from ..run.memory import keep_memory
 from .protocol import PROTOCOL, Events, ProtocolError, read_requests
 
 MAX_QUEUED = 16

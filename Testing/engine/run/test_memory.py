@@ -8,7 +8,7 @@ import pytest
 COUNT = """
 import resource, sys
 import numpy as np
-from hrcam.memory import keep_memory
+from hrcam.run.memory import keep_memory
 if sys.argv[1] == "keep":
     keep_memory()
 def use():
