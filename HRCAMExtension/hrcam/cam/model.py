@@ -225,8 +225,9 @@ def _average(features: Tensor) -> Tensor:
 
 def _weigh(features: Tensor, weight: Tensor) -> Tensor:
     """Sum channels: B×C×*size with weights K×C, or B×1×C for one class a case → B×K×*size or B×1×*size."""
-    size = features.shape[2:]
-    flat = features.flatten(2)
     with torch.autocast(features.device.type, enabled=False):
-        summed = torch.matmul(weight, flat)
-    return summed.unflatten(2, size).to(torch.promote_types(features.dtype, torch.float32))
+        if weight.ndim == 2 and features.stride(1) == 1:  # channels are last: flattened, they would be copied
+            summed = torch.matmul(features.movedim(1, -1), weight.T).movedim(-1, 1)
+        else:
+            summed = torch.matmul(weight, features.flatten(2)).unflatten(2, features.shape[2:])
+    return summed.to(torch.promote_types(features.dtype, torch.float32))

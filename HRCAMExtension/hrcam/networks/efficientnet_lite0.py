@@ -48,9 +48,12 @@ class SameConv2d(nn.Conv2d):
         return super().forward(F.pad(x, pads) if any(pads) else x)
 
     def margins(self, x: Tensor) -> list[tuple[int, int]]:
-        """Rows before and behind the image, and columns, that are added."""
+        """Rows before and behind the image, and columns, that are added.
+
+        Plain numbers in a traced graph too: an engine joins such a padding with the convolution.
+        """
         found = []
-        for size, kernel, stride in zip(x.shape[2:], self.kernel_size, self.stride, strict=True):
+        for size, kernel, stride in zip(map(int, x.shape[2:]), self.kernel_size, self.stride, strict=True):
             total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
             found.append((total // 2, total - total // 2))
         return found
@@ -262,8 +265,8 @@ class Lite0Pyramid(nn.Module):
             parts = [self.slice_maps(part) for part in slices.split(_SLICES_AT_ONCE)]
         averaged = {}
         for stride in sorted(parts[0]):
-            volume = torch.cat([part.pop(stride) for part in parts]).unflatten(0, stack.shape[:2]).movedim(1, 2)
-            averaged[stride] = F.avg_pool3d(volume, (min(stride, volume.shape[2]), 1, 1), ceil_mode=True)
+            maps = torch.cat([part.pop(stride) for part in parts]).unflatten(0, stack.shape[:2])
+            averaged[stride] = torch.stack([near.mean(1) for near in maps.split(stride, 1)], 2)
         return averaged
 
 
