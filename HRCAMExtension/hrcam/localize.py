@@ -178,8 +178,8 @@ def warm_up(bundle: Bundle, options: Options = DEFAULT_OPTIONS) -> None:
     with _lock:
         network = _network(bundle)
         place(network, device, options.batch_size, options.precision)
-    dimension, images = computed_images(network, size, options.scans)
-    if is_wanted(options.engine, device, options.precision, dimension, images):
+    kind, images = computed_images(network, size, options.scans)
+    if is_wanted(options.engine, device, options.precision, kind, images):
         with suppress(ModelError):  # told when a scan is localized
             compiled(network, size, options.precision)
 
@@ -236,8 +236,8 @@ def _runner(bundle: Bundle, options: Options, plans: Sequence[Plan]) -> Runner:
     device = choose_device(options.device)
     with _lock:
         network = _network(bundle)
-        dimension, images = computed_images(network, plans[0].size, sum(plan.count for plan in plans))
-        openvino = is_wanted(options.engine, device, options.precision, dimension, images * options.scans)
+        kind, images = computed_images(network, plans[0].size, sum(plan.count for plan in plans))
+        openvino = is_wanted(options.engine, device, options.precision, kind, images * options.scans)
         return place(network, device, options.batch_size, options.precision, options.engine if openvino else "torch")
 
 

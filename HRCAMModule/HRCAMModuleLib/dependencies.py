@@ -161,7 +161,7 @@ def _offerFastEngine(onProgress: Callable[[str], None]) -> None:
     if onGpu or isInstalled(FAST_ENGINE) or slicer.app.testingEnabled() or settings.value(_OFFERED_SETTING):
         return
     settings.setValue(_OFFERED_SETTING, True)
-    question = _("Install OpenVINO too? From about six large scans on it runs the network in 85 to 90 % of PyTorch's "
+    question = _("Install OpenVINO too? From about three large scans on it runs the network in 70 to 75 % of PyTorch's "
                  "time. The download has 60 MB. HR-CAM works without it.")
     try:
         _offer(FAST_ENGINE, question, onProgress)

@@ -28,9 +28,9 @@ from .folded import folded
 
 Array = npt.NDArray[np.float32]
 
-AUTO_IMAGES = {2: 1000, 3: 300}
-"""Images from which "auto" takes OpenVINO, slices or volumes: fewer save less than compiling costs (1 to 3 s; measured
-with the bundled models beside PyTorch's `folded` network, docs/PERFORMANCE.md)."""
+AUTO_IMAGES = {"slices": 400, "volumes": 300, "slices of volumes": 2500}
+"""Images from which "auto" takes OpenVINO, by their kind: fewer save less than compiling costs (1 to 3 s; measured with
+the bundled models beside PyTorch's `folded` network, docs/PERFORMANCE.md)."""
 
 TOLERANCE = {"fp32": 1e-4, "bf16": 0.02}
 """Largest accepted difference from PyTorch's fp32, in shares of the greatest value of each map."""
@@ -154,7 +154,7 @@ class CompiledSlices:
 
 
 def is_wanted(
-    engine: str, device: torch.device, precision: str, dimension: int, images: int | None
+    engine: str, device: torch.device, precision: str, kind: str, images: int | None
 ) -> bool:
     """Whether OpenVINO shall compute.
 
@@ -162,8 +162,7 @@ def is_wanted(
     ----------
     engine : "openvino" always, "torch" never; "auto" where it is installed and there is enough to compute.
     device, precision : it runs on the CPU, in fp32 or bf16.
-    dimension : of the images that are computed, 2 or 3, see `computed_images`.
-    images : slices or volumes of the whole job; None stands for many.
+    kind, images : what the whole job computes, see `computed_images`; None stands for many.
 
     Raises
     ------
@@ -180,14 +179,14 @@ def is_wanted(
         problem = "OpenVINO is not installed.", "Install it with pip install 'hrcam[fast]', or choose the engine torch."
     if engine == "openvino" and problem is not None:
         raise ModelError(*problem)
-    return problem is None and (engine == "openvino" or images is None or images >= AUTO_IMAGES[dimension])
+    return problem is None and (engine == "openvino" or images is None or images >= AUTO_IMAGES[kind])
 
 
-def computed_images(network: HRCAM, size: Sequence[int], count: int) -> tuple[int, int]:
-    """Dimension and number of the images that a network computes for so many items of a size: slices, or volumes."""
+def computed_images(network: HRCAM, size: Sequence[int], count: int) -> tuple[str, int]:
+    """Kind (of `AUTO_IMAGES`) and number of the images that a network computes for so many items of a size."""
     if _sees_slices(network):
-        return 2, count * sum(size)
-    return len(size), count
+        return "slices of volumes", count * sum(size)
+    return "slices" if len(size) == 2 else "volumes", count
 
 
 def compiled(

@@ -95,4 +95,4 @@ def check_runnable(options: Options, bundle: Bundle) -> None:
 
     device = choose_device(options.device)
     check_precision(options.precision, device)
-    is_wanted(options.engine, device, options.precision, bundle.dimension, None)
+    is_wanted(options.engine, device, options.precision, "slices", None)

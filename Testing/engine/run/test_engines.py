@@ -137,26 +137,25 @@ def test_localize_finds_the_same_with_both_engines(bright_blob_bundle, blob_volu
 
 @openvino
 @pytest.mark.parametrize(
-    ("engine", "dimension", "items", "wanted"),
+    ("engine", "kind", "items", "wanted"),
     [
-        ("auto", 2, 1, False),
-        ("auto", 2, engine_openvino.AUTO_IMAGES[2], True),
-        ("auto", 2, None, True),
-        ("auto", 3, engine_openvino.AUTO_IMAGES[3] - 1, False),
-        ("auto", 3, engine_openvino.AUTO_IMAGES[3], True),
-        ("openvino", 2, 1, True),
-        ("torch", 3, None, False),
+        ("auto", "slices", 1, False),
+        ("auto", "slices", None, True),
+        *(("auto", kind, least - 1, False) for kind, least in engine_openvino.AUTO_IMAGES.items()),
+        *(("auto", kind, least, True) for kind, least in engine_openvino.AUTO_IMAGES.items()),
+        ("openvino", "slices", 1, True),
+        ("torch", "volumes", None, False),
     ],
 )
-def test_auto_takes_openvino_where_there_is_enough_to_compute(engine, dimension, items, wanted):
-    assert engine_openvino.is_wanted(engine, CPU, "fp32", dimension, items) is wanted
+def test_auto_takes_openvino_where_there_is_enough_to_compute(engine, kind, items, wanted):
+    assert engine_openvino.is_wanted(engine, CPU, "fp32", kind, items) is wanted
 
 
 @openvino
 def test_auto_decides_from_the_job_and_never_from_what_the_process_did_before(
     monkeypatch, bright_blob_bundle, blob_volume
 ):
-    monkeypatch.setattr(engine_openvino, "AUTO_IMAGES", {2: 8, 3: 8})
+    monkeypatch.setattr(engine_openvino, "AUTO_IMAGES", {"slices": 8})
     few, many = blob_volume((48, 52, 4), (1.0, 1.0, 5.0)), blob_volume((48, 52, 16), (1.0, 1.0, 5.0))
 
     def engine(volume, **options):
@@ -185,7 +184,7 @@ def test_of_a_network_of_volumes_what_it_does_to_slices_is_compiled():
     cnn = build_network("lite0_pyramid", {"num_classes": 2, "finest_stride": 4, "width": 8, "dims": 3, "power": 4})
     network = HRCAM(cnn, 2, levels=cnn.pyramid_levels).eval().requires_grad_(False)
     size = (40, 64, 48)
-    assert engine_openvino.computed_images(network, size, 3) == (2, 3 * sum(size))
+    assert engine_openvino.computed_images(network, size, 3) == ("slices of volumes", 3 * sum(size))
     compiled = engine_openvino.compiled(network, size, "fp32")
     images = np.random.default_rng(0).random((1, 1, *size), np.float32)
     (logits, levels), (found, found_levels) = native(network, images), compiled(images)
@@ -205,13 +204,13 @@ def test_a_network_that_looks_at_the_other_half_of_the_head_can_be_compiled():
 
 
 def test_an_engine_that_cannot_be_had_is_refused_by_name_and_passed_over_by_auto(monkeypatch):
-    assert not engine_openvino.is_wanted("auto", torch.device("cuda"), "fp32", 3, None)
+    assert not engine_openvino.is_wanted("auto", torch.device("cuda"), "fp32", "volumes", None)
     with pytest.raises(ModelError, match="CPU"):
-        engine_openvino.is_wanted("openvino", torch.device("cuda"), "fp32", 2, None)
+        engine_openvino.is_wanted("openvino", torch.device("cuda"), "fp32", "slices", None)
     monkeypatch.setattr(engine_openvino, "find_spec", lambda name: None)
-    assert not engine_openvino.is_wanted("auto", CPU, "fp32", 3, None)
+    assert not engine_openvino.is_wanted("auto", CPU, "fp32", "volumes", None)
     with pytest.raises(ModelError, match="pip install"):
-        engine_openvino.is_wanted("openvino", CPU, "fp32", 2, None)
+        engine_openvino.is_wanted("openvino", CPU, "fp32", "slices", None)
 
 
 @openvino
@@ -225,7 +224,7 @@ def test_a_network_that_openvino_cannot_run_goes_to_torch_unless_it_was_asked_fo
 
     monkeypatch.setattr(ov, "convert_model", refuse)
     monkeypatch.setattr(engine_openvino, "_compiled", {})
-    monkeypatch.setattr(engine_openvino, "AUTO_IMAGES", {2: 1, 3: 1})
+    monkeypatch.setattr(engine_openvino, "AUTO_IMAGES", {"slices": 1})
     volume = blob_volume((48, 52, 2), (1.0, 1.0, 5.0))
     assert localize(volume, bright_blob_bundle, Options(device="cpu")).provenance["engine"] == "torch"
     with pytest.raises(ModelError, match="unknown operation"):
