@@ -81,8 +81,8 @@ def write_bundle(
     note : how the weights came to be (steps, seed, commit), for the model card.
     present : AUCs of "shows a tumor" on slices of `t1ce_volumes`, by name; see `leave_one_out`.
     """
-    hrcam = with_flips(hrcam, ARCHITECTURE)
     calibrated = calibrate(hrcam, tumors, normals, scans)
+    hrcam = with_flips(hrcam, ARCHITECTURE)  # levels stay where single views put them: flips take false evidence away
     metrics = _measure(hrcam, calibrated, train, tumors, normals)
     metrics |= {f"tumor_present_{name}_auc": value for name, value in present.items()}
     metadata = {
