@@ -38,7 +38,7 @@ def choose_limit(bundle: Bundle, data: Path) -> Bundle:
     found = [(slice_logits(localize(path, bundle), bundle), ill) for path, ill in labeled_scans(data)]
     told = limited([one for one, _ in found], [ill for _, ill in found], bundle.metadata["volume_rule"])
     card = (bundle.path / CARD).read_text(encoding="utf-8")
-    return save_bundle(bundle.path, bundle.build(), bundle.metadata | told, card, overwrite=True)
+    return save_bundle(bundle.path, bundle.build(), {**bundle.metadata, **told}, card, overwrite=True)
 
 
 def slice_logits(result: Result, bundle: Bundle) -> npt.NDArray[np.float64]:
