@@ -28,8 +28,8 @@ BATCH = 8
 PARTS = {  # functions whose time, callees included, is what the profile shows; the last matching name wins
     "reading and checking the file": ("read_volume",),
     "checks of scan and model": ("check_volume", "assess_fit"),
-    "preparing (scale, slices)": ("plan_slices", "load"),
-    "forward pass with evidence": ("native_maps", "__call__:openvino_engine"),
+    "preparing (plane, scale)": ("plan_slices",),
+    "slices, forward pass with evidence": ("forward:inference",),
     "map: up-sampling, fusing, back to the grid": ("_mean_map",),
     "levels and regions": ("mark", "find_regions"),
     "hash of the input": ("content_hash",),

@@ -23,8 +23,8 @@ _GZIP_HEADER = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"
 _LAST_BLOCK = b"\x03\0"
 """Empty, and marked as the last one of a deflate stream."""
 
-_PIECE, _SAMPLE, _WORTH = 1 << 16, 1 << 8, 0.8
-"""Bytes that are packed or stored as one; bytes of each sixteenth of them that are looked at; and the share of these
+_PIECE, _SAMPLE, _WORTH = 1 << 17, 1 << 8, 0.8
+"""Bytes that are packed or stored as one; bytes at every sixteenth place that are looked at; and the share of these
 that packing may leave at most.
 """
 
@@ -85,7 +85,7 @@ def _deflated(piece: bytes) -> bytes:
     Maps of floats hold hardly any pattern: packed they are a tenth smaller, which takes a tenth of a whole scan's time
     (docs/PERFORMANCE.md). So they are stored; what has runs, such as labels and empty slices, is packed.
     """
-    sample = b"".join(piece[start : start + _SAMPLE] for start in range(0, len(piece), 16 * _SAMPLE))
+    sample = b"".join(piece[start : start + _SAMPLE] for start in range(0, len(piece), 32 * _SAMPLE))
     level = 1 if len(zlib.compress(sample, 1)) < _WORTH * len(sample) else 0
     stream = zlib.compressobj(level, zlib.DEFLATED, -zlib.MAX_WBITS, zlib.DEF_MEM_LEVEL, zlib.Z_RLE)
     return stream.compress(piece) + stream.flush(zlib.Z_FULL_FLUSH)
