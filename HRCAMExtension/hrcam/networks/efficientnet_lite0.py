@@ -223,9 +223,13 @@ class Lite0Pyramid(nn.Module):
             planes = [self._in_plane(x, plane) for plane in PLANES]
             agreed = [self.planes[str(s)](*(maps.pop(s) for maps in planes)) for s in sorted(planes[0])]
             return self.classifier(agreed[0].flatten(2))
-        maps = self.slice_maps(torch.cat([x, x.flip(3)]) if self._last == "flips" else x)
+        seen = [self.slice_maps(x)]
+        if self._last == "flips":  # not in one batch, whose maps would be too many for the cache
+            seen.append(self.slice_maps(x.flip(3)))
+        maps = seen[0]
         if self._last != "pyramid":
-            maps = {stride: getattr(self, self._last)[str(stride)](one) for stride, one in maps.items()}
+            last = getattr(self, self._last)
+            maps = {stride: last[str(stride)](*(one[stride] for one in seen)) for stride in maps}
         return self.classifier(maps[min(maps)])
 
     def slice_maps(self, x: Tensor) -> dict[int, Tensor]:
@@ -301,9 +305,8 @@ class _FlipAverage(nn.Module):
         super().__init__()
         self.exponent = exponent
 
-    def forward(self, x: Tensor) -> Tensor:
-        as_is, flipped = (x.float() ** self.exponent).unflatten(0, (2, -1)).unbind()
-        return (as_is + flipped.flip(3)) / 2
+    def forward(self, as_is: Tensor, flipped: Tensor) -> Tensor:
+        return (as_is.float() ** self.exponent + (flipped.float() ** self.exponent).flip(3)) / 2
 
 
 class _Agreement(nn.Module):
