@@ -1,4 +1,4 @@
-"""Where in a volume something is: bounding boxes, found a few milliseconds a step."""
+"""Bounding boxes of what exceeds a threshold in a volume, found in steps of a few milliseconds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One comparison in this very process, for scripts that wait for it."""
+"""One comparison in this process, for scripts that wait for it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One localization in this very process, for scripts that wait for it."""
+"""One localization in this process, for scripts that wait for it."""
 
 from __future__ import annotations
 

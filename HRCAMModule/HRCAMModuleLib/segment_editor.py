@@ -1,4 +1,4 @@
-"""Over to Slicer's Segment Editor and back: there the segments show in the slices, here the overlay does."""
+"""Open Slicer's Segment Editor on a result: there the segments show in the slices; on return the overlay does again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The engine's warm process, seen from the panel: requests out, events in. The language: docs/worker-protocol.md."""
+"""The engine's warm process, seen from the panel: requests out, events in. The protocol: docs/worker-protocol.md."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two images of one head, or a head and a template, brought to one another, and whether that succeeded.
+"""Registration of two images of one head, or of a head and a template, and whether it succeeded.
 
 `align` is rigid, of one person at two dates; `align_to_template` affine, to the MNI template.
 """

@@ -1,4 +1,4 @@
-"""A scan of a brain brought to a template: 12 parameters, whatever the contrast, with the skull or without it.
+"""Affine registration of a brain scan to a template: any contrast, with the skull or without it.
 
 The template is looked at within its brain alone, so that scalp and face, which it does not have, do not matter. Mutual
 information takes any contrast. Success is checked: a second registration must end at the same place, and the brain must

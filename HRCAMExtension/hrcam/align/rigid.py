@@ -1,4 +1,4 @@
-"""Two scans of one head: the rigid motion between them, and whether it can be believed.
+"""The rigid motion between two scans of one head, and whether it can be trusted.
 
 Multi-resolution mutual information from several starts. Then it is checked: scan and scan change their roles, the
 registration begins anew near its result, and where it ends elsewhere, or the scans have too little in common there, it

@@ -1,4 +1,4 @@
-"""What a batch keeps in mind: its job, the row of each case, and all of them together."""
+"""Records of a batch: its job, the row of each case, and all of them together."""
 
 from __future__ import annotations
 

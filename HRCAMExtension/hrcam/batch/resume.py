@@ -1,4 +1,4 @@
-"""Is a case finished already? What a batch keeps instead of computing it again."""
+"""Whether a case is finished already, so that a batch keeps it instead of computing it again."""
 
 from __future__ import annotations
 

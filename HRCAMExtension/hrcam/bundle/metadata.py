@@ -1,4 +1,4 @@
-"""The words of a bundle: JSON from a stranger, parsed with limits, checked against the schema and against itself."""
+"""A bundle's metadata: JSON from an unknown source, with limits, checked against the schema and for consistency."""
 
 import json
 import math

@@ -1,6 +1,6 @@
 """Read feature maps inside a running CNN, by module name, and leave no hook behind.
 
-Its name is ``module[#call][:input]``: ``layer2`` is what module ``layer2`` returns, ``relu#3`` what ``relu``
+A map's name is ``module[#call][:input]``: ``layer2`` is what module ``layer2`` returns, ``relu#3`` what ``relu``
 returns the third time it is called, ``pool:input`` what is handed to ``pool`` (the result of a functional operation
 before it).
 """

@@ -1,4 +1,4 @@
-"""What a network said about a plan's items, with level maps at their own size until one class is chosen.
+"""A network's output for the items of a plan: level maps stay at their own size until one class is chosen.
 
 A CT of 600 slices has some GiB of level maps. They are kept as they are while they are small, in half precision where
 they are larger, and beyond that in a file without a name that ends with the process.

@@ -1,4 +1,4 @@
-"""Each case's map brought to the common grid, one after another: in this process, or on Dask as a batch is."""
+"""Resample each case's map to the common grid, one after another: in this process, or on Dask as a batch is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which region of one date is which of the other: by overlap, then by distance, one to one."""
+"""Match the regions of two dates: by overlap, then by distance, one to one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A date that is called normal as a whole, beside one that is not.
+"""Compare a date whose scan is called normal with one whose scan is not.
 
 A scan that is called normal is not marked, so that normal scans stay empty. Where the other date shows a lesion, that
 would make each of its regions new, or resolved, although the map still has it. Then the evidence of the date that is

@@ -1,4 +1,4 @@
-"""Chosen files of a result that is at hand: what Slicer's panel and batch script write.
+"""Write chosen files of a result in memory, for Slicer's panel and batch script.
 
 They are those of `writers.write_result`, under the kinds that the panel names.
 """

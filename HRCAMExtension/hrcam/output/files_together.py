@@ -1,4 +1,4 @@
-"""Several files that belong together: all of them appear, the one that says so last, or none."""
+"""Write several files that belong together: all of them appear, the document last, or none."""
 
 from __future__ import annotations
 

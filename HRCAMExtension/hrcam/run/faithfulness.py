@@ -1,4 +1,4 @@
-"""Does the network's answer for this very scan rest on the region that the map shows? A deletion test, on request.
+"""A deletion test, on request: whether the network's class for a scan rests on the region that the map shows.
 
 The strongest region is filled with the mean of the tissue around it and the scan is localized again: a map that shows
 what the network used points to where this lowers the evidence, and the same hole elsewhere does not. After the

@@ -1,4 +1,4 @@
-"""What a volume's slices say together: the logits of a scan from those of its slices.
+"""The logits of a scan from those of its slices.
 
 The rule is fitted on validation scans (`hrcam_train.volume_rule`) and stored in the bundle.
 """
@@ -32,8 +32,9 @@ def volume_logits(slice_logits: npt.ArrayLike, rule: Mapping[str, Any], patholog
     """Logits of a volume from its slices: the bundle's ``volume_rule``.
 
     "top_mean": the logits of the ``fraction`` of slices (at least one) that speak most for pathology are averaged, the
-    fitted ``bias`` is added and the sum divided by ``temperature``. The maximum would follow one odd slice, the mean
-    would drown a small lesion; the bias takes back what choosing the most suspicious slices of a normal scan adds.
+    fitted ``bias`` is added and the sum divided by ``temperature``. The maximum would depend on one odd slice, and in
+    the mean a small lesion would count too little; the bias takes back what choosing the most suspicious slices of a
+    normal scan adds.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
-"""What a scan is called, and so whether spots of evidence are marked: the rule, and what it costs.
+"""The class that a scan is called, and so whether evidence is marked in it: the rule, and how often it was wrong.
 
-Levels bound false evidence a slice. A scan of many slices has more chances to show some, and the scan's own
-probabilities, which weigh all slices, tell whether there is anything to show. `hrcam_train.withholding` fits the rule.
+Evidence levels limit false marks in a single slice. A scan of many slices has more chances of some, so its own
+probabilities, which weigh all slices, decide whether anything is marked. `hrcam_train.withholding` fits the rule.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Is this a scan that can be read at all, and is it one that the model was made for?"""
+"""Whether a volume is a scan that can be used at all, and whether the model was made for such scans."""
 
 from __future__ import annotations
 

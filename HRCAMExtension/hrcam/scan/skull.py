@@ -1,4 +1,4 @@
-"""Is the head whole, or has everything around the brain been taken away?"""
+"""Whether a scan shows the whole head, or a brain without its skull."""
 
 from __future__ import annotations
 

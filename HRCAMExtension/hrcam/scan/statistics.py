@@ -1,6 +1,6 @@
 """Numbers that describe how a scan looks, and how far they lie from what a model was trained on.
 
-The same function fills a bundle's ``input_statistics`` at training and judges a new scan. All statistics are free of
+The same function fills a bundle's ``input_statistics`` at training and checks a new scan. All statistics are free of
 the intensity's scale and offset, because MR units mean nothing; they see contrast, noise, sharpness and empty space.
 """
 

@@ -1,4 +1,4 @@
-"""The worker's language: one JSON object a line, versioned, checked, bounded. See docs/worker-protocol.md."""
+"""The worker's protocol: a JSON object a line, versioned, checked, limited in size. See docs/worker-protocol.md."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whose scan it was: patient, study and images that were read, or a stated derived identity where there are none."""
+"""Patient, study and images that were read, or a derived identity, stated as such, where there are none."""
 
 from __future__ import annotations
 
