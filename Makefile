@@ -80,7 +80,7 @@ figures: setup  ## docs/figures/, drawn by the scripts beside them
 readme: $(VENV)/.demo  ## write the bundled models' figures into README.md
 	$(BIN)/python Testing/release/readme_results.py --write
 
-screenshots: setup  ## Resources/Screenshots, from the Slicer host; without $(HRCAM_DATA) it fails where they are older than panel or model
+screenshots: setup  ## Resources/Screenshots, from the Slicer host; without OpenGL it fails where they are older than panel or model
 	$(BIN)/python Testing/host/screenshots.py
 
 slicer-host: setup  ## open the module in a window on real MRML, without Slicer

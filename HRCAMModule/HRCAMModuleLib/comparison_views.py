@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import slicer
+import vtk
 
 from .comparison import Comparison
 from .display import fitSliceViews, jumpTo
@@ -14,6 +16,8 @@ _LABEL_OPACITY = 0.35
 """So faint that what lies beneath is seen: outlines say what became of a region."""
 
 _CHANGE_OPACITY = 0.7
+_LAYERS = ("LinkedControl", "HotLinkedControl", "BackgroundVolumeID", "ForegroundVolumeID", "LabelVolumeID",
+           "ForegroundOpacity", "LabelOpacity")
 
 
 class ComparisonViews:
@@ -22,6 +26,7 @@ class ComparisonViews:
     def __init__(self) -> None:
         self.shown: Comparison | None = None
         self._formerLayout: int | None = None
+        self._restore: list[Callable[[], None]] = []
 
     def show(self, comparison: Comparison, withChange: bool = False) -> None:
         """Show both dates, with what was marked on each, and what became of each region as outlines.
@@ -30,6 +35,8 @@ class ComparisonViews:
         """
         self.hide()
         self.shown = comparison
+        self._restore = [_restoring(composite) for composite in _composites()]
+        self._restore += [_turningBack(node) for node in _sliceNodes()]
         manager = slicer.app.layoutManager()
         if manager is not None:
             self._formerLayout = int(manager.layout)
@@ -60,7 +67,7 @@ class ComparisonViews:
             composite.SetLabelOpacity(0.0 if on else _LABEL_OPACITY)
 
     def hide(self) -> None:
-        """Go back to the former layout; what the views show then is the caller's."""
+        """Go back to the former layout, to what the two views showed then, and along which plane."""
         self.showChange(False)
         shown, self.shown = self.shown, None
         layout, self._formerLayout = self._formerLayout, None
@@ -68,9 +75,12 @@ class ComparisonViews:
             return
         if shown.valid:
             shown.change.GetDisplayNode().SetVisibility2D(False)
+        for restore in self._restore:
+            restore()
         manager = slicer.app.layoutManager()
         if manager is not None and layout is not None:
             manager.setLayout(layout)
+        fitSliceViews()  # they have another size now
 
 
 def _showIn(viewName: str, orientation: str, scan: Any, levels: Any) -> None:
@@ -81,9 +91,38 @@ def _showIn(viewName: str, orientation: str, scan: Any, levels: Any) -> None:
         composite.SetLabelOpacity(_LABEL_OPACITY)
         composite.SetLinkedControl(True)
         composite.SetHotLinkedControl(True)
-    for node in slicer.util.getNodesByClass("vtkMRMLSliceNode"):
-        if node.GetLayoutName() == viewName:
-            node.SetOrientation(orientation)
+    for node in _sliceNodes(viewName):
+        node.SetOrientation(orientation)
+
+
+def _restoring(composite: Any) -> Callable[[], None]:
+    """Puts back into a view the volumes that it shows now."""
+    former = {name: getattr(composite, f"Get{name}")() for name in _LAYERS}
+
+    def restore() -> None:
+        for name, value in former.items():
+            gone = isinstance(value, str) and slicer.mrmlScene.GetNodeByID(value) is None
+            getattr(composite, f"Set{name}")(None if gone else value)
+
+    return restore
+
+
+def _turningBack(node: Any) -> Callable[[], None]:
+    """Turns a view back to the plane that it shows now."""
+    orientation = vtk.vtkMatrix4x4()
+    orientation.DeepCopy(node.GetSliceToRAS())
+
+    def turn() -> None:
+        node.GetSliceToRAS().DeepCopy(orientation)
+        node.UpdateMatrices()
+
+    return turn
+
+
+def _sliceNodes(*viewNames: str) -> list[Any]:
+    """Slice views by name; both views of a comparison where none is named."""
+    return [node for node in slicer.util.getNodesByClass("vtkMRMLSliceNode")
+            if node.GetLayoutName() in (viewNames or (_LATER_VIEW, _EARLIER_VIEW))]
 
 
 def _composites(*viewNames: str) -> list[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -54,6 +55,7 @@ class PanelRuns:
         """Have the engine ready with the chosen model, so that the first run need not wait for it."""
         parameters, entry = self._panel.chosen()
         if parameters is not None and entry is not None:
+            importlib.import_module("hrcam.output.scene_nodes")  # what the first result needs at once
             self._panel.logic.prepare(str(entry.folder), parameters.device.value)
 
     def toggle(self) -> None:

@@ -146,10 +146,8 @@ def _nothingMarked(result: Localization) -> str:
     """Why the overlay is empty: nothing is there, or what is there is withheld."""
     name = result.shownClass.replace("_", " ")
     if _somethingWithheld(result):
-        return _("Nothing is marked: the scan as a whole is called {predicted}. Single spots reach {units} times the "
-                 "weakest level for {name}.").format(
-            predicted=result.predicted.replace("_", " "), units=result.inUnits(_strongest(result)),
-            name=name)
+        return _("Nothing is marked; single spots reach {units} times the weakest level for {name}.").format(
+            units=result.inUnits(_strongest(result)), name=name)  # the warning above says why
     return _("No evidence for {name} reaches the weakest calibrated level: the overlay is empty.").format(name=name)
 
 

@@ -72,6 +72,7 @@ def _editorNode() -> Any:
     node = slicer.mrmlScene.GetSingletonNode(_SINGLETON, _CLASS)
     if node is None:
         node = slicer.mrmlScene.CreateNodeByClass(_CLASS)
+        node.UnRegister(None)  # owned by the Python variable now
         node.SetSingletonTag(_SINGLETON)
         node = slicer.mrmlScene.AddNode(node)
     return node

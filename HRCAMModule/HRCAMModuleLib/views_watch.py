@@ -18,7 +18,7 @@ class ViewsWatch(VTKObservationMixin):
     Parameters
     ----------
     onMoved : called when a slice view moved.
-    onScanShown : called with the volume node, none of ours, that has come into a view's background.
+    onScanShown : called with the volume node, none of ours, that no view had in its background before.
     onNewView : called when a view was added, which shows no overlay yet.
     """
 
@@ -70,7 +70,8 @@ class ViewsWatch(VTKObservationMixin):
         shown = composite.GetBackgroundVolumeID()
         if shown == self._backgrounds.get(composite.GetID()):
             return
+        new = shown not in self._backgrounds.values()
         self._backgrounds[composite.GetID()] = shown
-        volume = slicer.mrmlScene.GetNodeByID(shown) if shown else None
+        volume = slicer.mrmlScene.GetNodeByID(shown) if shown and new else None
         if volume is not None and not volume.GetAttribute(RESULT_ATTRIBUTE):
             self._onScanShown(volume)

@@ -197,9 +197,7 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.refresh()
 
     def _scanShown(self, volume: Any) -> None:
-        """A volume came into the views, usually one that was just loaded: the button will read it, or it is told why
-        it cannot.
-        """
+        """A volume came into the views, usually just loaded: the button will read it, or it is told why it cannot."""
         if self._parameters is not None and not self.logic.running and self._showing is None:
             valid, reason = checkInput(volume)
             if valid:
@@ -208,9 +206,10 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
                 self.runs.section.told(reason)
 
     def _viewAdded(self) -> None:
-        """Another layout brought a view that has no overlay yet."""
+        """Another layout brought a view that has no overlay yet, and was never fitted to a scan."""
         self.shownState.forgetSlices()
         self._queueRefresh()
+        qt.QTimer.singleShot(0, display.fitSliceViews)
 
     def _resultMoved(self) -> None:
         """Regions and slices are shown in world coordinates: they move when the parent transform does."""

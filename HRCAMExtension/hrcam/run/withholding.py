@@ -44,7 +44,7 @@ def withheld_in_words(
     """What the reader of a withheld result must know: why nothing is marked, what that costs, and what to do."""
     words = "Spots where the map exceeds the evidence levels are not marked: "
     if rule is None:
-        predicted = predicted_class(probabilities, pathology, rule)
+        predicted = predicted_class(probabilities, pathology, rule).replace("_", " ")
         words += f'the most probable class is "{predicted}".'
     else:
         found = percent(_absent(probabilities, pathology))

@@ -71,6 +71,6 @@ def test_what_is_stored_is_named():
 def test_the_readme_has_a_picture_with_an_honest_caption_a_citation_and_the_tutorial():
     picture = re.search(r"!\[.+\]\((Resources/Screenshots/\w+\.png)\)", README)
     assert picture and (ROOT / picture.group(1)).is_file()
-    assert "stand-in" in README and "CC BY 3.0" in README
+    assert "stand-in" in README and "simulated tumor" in README
     assert "MICCAI 2019" in README and "docs/tutorial.md" in README
     assert "MRBrainTumor1" in (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")

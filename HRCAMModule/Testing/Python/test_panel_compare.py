@@ -120,6 +120,21 @@ def test_both_dates_lie_side_by_side_and_the_result_comes_back(compared, sliceVi
     assert layers["Yellow"].GetBackgroundVolumeID() == comparison.later.GetID()
 
 
+def test_the_views_go_back_to_what_they_showed_where_the_scan_has_no_result(compared, sliceViews, slicerHost):
+    _panel, ui, comparison = compared
+    layers = slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
+    ui.sideBySideButton.click()
+    slicer.util.setSliceViewerLayers(background=comparison.later, label=None)
+    sliceViews["Yellow"].SetOrientation("Sagittal")
+    ui.sideBySideButton.click()
+    assert sliceViews["Yellow"].GetOrientation() != "Sagittal"
+    ui.sideBySideButton.click()
+    slicerHost.processEvents(0.05)
+    assert sliceViews["Yellow"].GetOrientation() == "Sagittal"
+    assert {node.GetBackgroundVolumeID() for node in layers} == {comparison.later.GetID()}
+    assert {node.GetLabelVolumeID() for node in layers} == {None}
+
+
 def test_the_change_of_evidence_lies_over_both_dates(compared, sliceViews, slicerHost):
     from HRCAMModuleLib.volume_nodes import ijkToRas
 

@@ -51,4 +51,4 @@ def test_the_words_name_probability_limit_and_cost():
     rule = fit_withholding(np.linspace(0, 1, 40), [True] * 20 + [False] * 20)
     words = withheld_in_words({"glioma": 0.1, "meningioma": 0.1, "no_tumor": 0.8}, PATHOLOGY, rule)
     assert "80 %" in words and "Choose a class" in words and "In validation" in words
-    assert '"no_tumor"' in withheld_in_words({"glioma": 0.1, "meningioma": 0.1, "no_tumor": 0.8}, PATHOLOGY, None)
+    assert '"no tumor"' in withheld_in_words({"glioma": 0.1, "meningioma": 0.1, "no_tumor": 0.8}, PATHOLOGY, None)
