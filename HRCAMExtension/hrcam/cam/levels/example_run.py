@@ -22,36 +22,33 @@ _CONVOLUTIONS = (nn.Conv2d, nn.Conv3d)
 _MOST_CHANNELS = 16
 """A layer that takes more is hardly the one that takes the image."""
 
+_ORIGINAL = "Wrap the original Python network, a torch.nn.Module."
+_UNREADABLE = (  # which modules, what they are, what to do
+    (lambda m: isinstance(m, torch.jit.ScriptModule), "a TorchScript module, whose layers cannot be read", _ORIGINAL),
+    (lambda m: hasattr(m, "_orig_mod") or getattr(m, "_compiled_call_impl", None) is not None,
+     "compiled, and its layers may be fused away",
+     "Wrap the network first; torch.compile what HRCAM gives, if you must."),
+    (lambda m: "quantized" in type(m).__module__ and "Conv" in type(m).__name__,
+     "quantized and gives integers", "Wrap the network before it is quantized."),
+    # An exported program's module says that it cannot change its mode.
+    (lambda m: isinstance(m, torch.fx.GraphModule) and "eval" in vars(m),
+     "exported (torch.export), and its layers are gone", _ORIGINAL),
+    (lambda m: any(is_lazy(value) for value in (*m._parameters.values(), *m._buffers.values())),
+     "a lazy layer without weights", "Run the network on an image once, then wrap it."),
+)  # fmt: skip
+
 
 def unwrap(cnn: nn.Module) -> nn.Module:
     """Return the plain network inside a data-parallel wrapper; raise `ModelError` for what cannot be hooked."""
     while isinstance(cnn, nn.DataParallel | nn.parallel.DistributedDataParallel):
         cnn = cnn.module
     if not isinstance(cnn, nn.Module):
-        exported = isinstance(cnn, torch.export.ExportedProgram)
-        hint = "Wrap the original Python network, a torch.nn.Module." if exported else "Give a torch.nn.Module."
+        hint = _ORIGINAL if isinstance(cnn, torch.export.ExportedProgram) else "Give a torch.nn.Module."
         raise ModelError(f"The network is a {type(cnn).__name__}.", hint)
     for name, module in cnn.named_modules():
-        called = name or "The network"
-        if isinstance(module, torch.jit.ScriptModule):
-            raise ModelError(
-                f"{called} is a TorchScript module, whose layers cannot be read.", "Wrap the original Python network."
-            )
-        if hasattr(module, "_orig_mod"):
-            raise ModelError(
-                f"{called} is compiled, and its layers may be fused away.",
-                "Wrap the network first; torch.compile what HRCAM gives, if you must.",
-            )
-        if _is_quantized_convolution(module):
-            raise ModelError(f"{called} is quantized and gives integers.", "Wrap the network before it is quantized.")
-        if _is_exported(module):
-            raise ModelError(
-                f"{called} is exported (torch.export), and its layers are gone.", "Wrap the original Python network."
-            )
-        if any(is_lazy(value) for value in (*module._parameters.values(), *module._buffers.values())):
-            raise ModelError(
-                f"{called} is a lazy layer without weights.", "Run the network on an image once, then wrap it."
-            )
+        for is_one, what, hint in _UNREADABLE:
+            if is_one(module):
+                raise ModelError(f"{name or 'The network'} is {what}.", hint)
     return cnn
 
 
@@ -69,36 +66,33 @@ def run_example(cnn: nn.Module, example: Tensor | None = None, num_dims: int | N
         if example is not None:
             if not isinstance(example, Tensor) or example.ndim not in (4, 5) or len(example) < 1:
                 several = isinstance(example, Mapping | list | tuple)
-                hint = _wrap_the_part(cnn) if several else "Give a tensor B×C×H×W or B×C×D×H×W."
+                hint = wrap_the_part(cnn) if several else "Give a tensor B×C×H×W or B×C×D×H×W."
                 raise ModelError("The example is not an image.", hint)
             recording = record(cnn, example[:1])
-            if recording.error is None:
-                return recording
-            _refuse_other_inputs(cnn)
-            raise ModelError(
-                f"The network fails on the example of shape {tuple(example.shape)}: {_first_line(recording.error)}",
-                "Give an example that it accepts.",
-            ) from recording.error
-        first: Exception | None = None
-        up_to_head: Recording | None = None
-        tried = []
+            if recording.error is not None:
+                _refuse_other_inputs(cnn)
+                raise ModelError(
+                    f"The network fails on the example of shape {tuple(example.shape)}: {_first_line(recording.error)}",
+                    "Give an example that it accepts.",
+                ) from recording.error
+            return recording
+        failed = []
         for image in _examples(cnn, num_dims):
             recording = record(cnn, image)
             if recording.error is None:
                 return recording
-            first = first or recording.error
-            tried.append("×".join(map(str, image.shape[1:])))
-            given = {name.module for name in recording.seen if not name.at_input}
-            if up_to_head is None and _convolutions_of(cnn) <= given:
-                up_to_head = recording
-        if up_to_head is not None:
-            return up_to_head
+            failed.append(recording)
+        convolutions = {name for name, module in cnn.named_modules() if isinstance(module, _CONVOLUTIONS)}
+        for recording in failed:
+            if convolutions <= {name.module for name in recording.seen if not name.at_input}:
+                return recording
         _refuse_other_inputs(cnn)
+        tried = ["×".join(map(str, recording.image.shape[1:])) for recording in failed]
         raise ModelError(
             f"The network accepts none of the inputs tried ({', '.join(tried[:9])}{', …' * (len(tried) > 9)}): "
-            f"{_first_line(first)}",
+            f"{_first_line(failed[0].error)}",
             "Give example=, a tensor that it accepts. "
-            + _wrap_the_part(cnn, "If it takes anything but one tensor, wrap"),
+            + wrap_the_part(cnn, "If it takes anything but one tensor, wrap"),
         )
 
 
@@ -113,24 +107,28 @@ class _Asked(dict[str, Any]):
         self.keys_asked.append(key)
         raise KeyError(key)
 
+    def __getattr__(self, key: str) -> Any:
+        return None if hasattr(Tensor, key) else self[key]
+
+    get = pop = __missing__  # type: ignore[assignment]
+
 
 def _refuse_other_inputs(cnn: nn.Module) -> None:
     """Raise `ModelError` where the network, which failed on an image, takes several inputs or a dictionary."""
     parameters = inspect.signature(cnn.forward).parameters.values()
-    needed = [p.name for p in parameters if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY,
-              p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]  # fmt: skip
+    needed = [p.name for p in parameters if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
     if len(needed) > 1:
         raise ModelError(f"The network takes several inputs ({', '.join(needed)}), not an image alone.",
-                         _wrap_the_part(cnn))  # fmt: skip
+                         wrap_the_part(cnn))  # fmt: skip
     asked = _Asked()
     with suppress(Exception):
         cnn(asked)
     if asked.keys_asked:
         raise ModelError(f"The network takes a dictionary (it asks for {asked.keys_asked[0]!r}), not an image.",
-                         _wrap_the_part(cnn))  # fmt: skip
+                         wrap_the_part(cnn))  # fmt: skip
 
 
-def _wrap_the_part(cnn: nn.Module, start: str = "Wrap") -> str:
+def wrap_the_part(cnn: nn.Module, start: str = "Wrap") -> str:
     """What to do with a network that takes more than an image, naming the child with the first convolution."""
     parts = (name for name, child in cnn.named_children() if any(isinstance(m, _CONVOLUTIONS) for m in child.modules())
              and not isinstance(child, _CONVOLUTIONS))  # fmt: skip
@@ -139,21 +137,12 @@ def _wrap_the_part(cnn: nn.Module, start: str = "Wrap") -> str:
     return f"{start} the part that takes the image alone{example}."
 
 
-def _is_exported(module: nn.Module) -> bool:
-    """Whether a module was made of an exported program: it says that it cannot change its mode."""
-    return isinstance(module, torch.fx.GraphModule) and "eval" in vars(module)
-
-
 @contextmanager
 def undisturbed(cnn: nn.Module) -> Iterator[None]:
     """Put the network into evaluation mode, and give it back as it was: training flags, buffers, random numbers."""
     training = {module: module.training for module in cnn.modules()}
-    buffers = [
-        (module, name, buffer, buffer.clone())
-        for module in cnn.modules()
-        for name, buffer in module._buffers.items()
-        if buffer is not None
-    ]
+    buffers = [(module, name, buffer, buffer.clone()) for module in cnn.modules()
+               for name, buffer in module._buffers.items() if buffer is not None]  # fmt: skip
     devices = {p.device.index for p in cnn.parameters() if p.device.type == "cuda" and p.device.index is not None}
     cnn.eval()
     try:
@@ -190,15 +179,6 @@ def _examples(cnn: nn.Module, num_dims: int | None) -> Iterator[Tensor]:
         for size in _SIZES[dims]:
             image = torch.randn(1, count, *size, generator=generator)
             yield image.to(device=kernels[0].device, dtype=kernels[0].dtype)
-
-
-def _convolutions_of(cnn: nn.Module) -> set[str]:
-    return {name for name, module in cnn.named_modules() if isinstance(module, _CONVOLUTIONS)}
-
-
-def _is_quantized_convolution(module: nn.Module) -> bool:
-    kind = type(module)
-    return "quantized" in kind.__module__ and "Conv" in kind.__name__
 
 
 def _first_line(error: Exception | None) -> str:

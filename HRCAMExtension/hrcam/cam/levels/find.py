@@ -23,12 +23,13 @@ What "last" means, on the graph of data that `trace.record` sees:
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import prod
 
 from torch import Tensor, nn
 
 from ...errors import ModelError
 from ..feature_maps import MapName, find_module
-from .example_run import run_example, unwrap
+from .example_run import run_example, unwrap, wrap_the_part
 from .graph import Graph
 from .place import find_places
 from .trace import Node, Recording, is_convolution
@@ -99,45 +100,52 @@ def resolve_levels(
     for name in names:
         find_module(cnn, MapName.parse(name).module)
     recording = run_example(cnn, example)
-    found: list[tuple[str, Node]] = []
-    for name in names:
-        where = MapName.parse(name)
-        calls = recording.calls.get(where.module, 0)
-        if calls > 1 and "#" not in name:
-            choices = ", ".join(f"{where.module}#{call}" for call in range(1, calls + 1))
-            raise ModelError(f"Module {where.module!r} is called {calls} times.", f"Say which call: {choices}.")
-        if where not in recording.seen:
-            raise ModelError(
-                f"{name!r} gives no tensor computed from the image (it is called {calls} times).",
-                _candidates(recording),
-            )
-        node = recording.nodes[recording.seen[where]]
-        declared = _declared_stride(cnn, where, node, recording) if node.stride is None or node.warped else None
-        if declared is not None:  # the module says itself that its output lies on the image
-            node = replace(node, stride=declared, warped=False)
-        if node.stride is None:
-            raise ModelError(f"{name!r} has shape {node.shape}, not a feature map's.", _candidates(recording))
-        found.append((name, node))
-    return _placed(cnn, recording, found)
+    return _placed(cnn, recording, [(name, _named_map(cnn, name, recording)) for name in names])
+
+
+def _named_map(cnn: nn.Module, name: str, recording: Recording) -> Node:
+    where = MapName.parse(name)
+    calls = recording.calls.get(where.module, 0)
+    if calls > 1 and "#" not in name:
+        choices = ", ".join(f"{where.module}#{call}" for call in range(1, calls + 1))
+        raise ModelError(f"Module {where.module!r} is called {calls} times.", f"Say which call: {choices}.")
+    if where not in recording.seen:
+        raise ModelError(f"{name!r} gives no tensor computed from the image (it is called {calls} times).",
+                         _candidates(recording))  # fmt: skip
+    node = recording.nodes[recording.seen[where]]
+    declared = None if where.at_input else getattr(find_module(cnn, where.module), "level_stride", None)
+    if declared is not None and (node.stride is None or node.warped):
+        image, stride = recording.image.shape, tuple(map(float, declared))
+        if len(node.shape) == len(image) == len(stride) + 2 and all(
+            abs(n * step - whole) < step for n, step, whole in zip(node.shape[2:], stride, image[2:], strict=True)
+        ):
+            return replace(node, stride=stride, warped=False)
+    if node.stride is None:
+        raise ModelError(f"{name!r} has shape {node.shape}, not a feature map's.", _candidates(recording))
+    return node
 
 
 def _choose_levels(cnn: nn.Module, recording: Recording) -> tuple[Level, ...]:
     graph = Graph(recording)
+    graph.refuse_scaling_by_extremes()
     found = [level for stride in graph.strides() if (level := graph.level_at(stride)) is not None]
-    axes = len(recording.nodes[0].shape)
-    if not found and any(is_convolution(n.operator) and len(n.shape) != axes for n in recording.nodes):
+    if found:
+        graph.refuse_token_networks([name for name, _ in found])
+        return _placed(cnn, recording, found)
+    axes = recording.image.ndim
+    if any(is_convolution(n.operator) and len(n.shape) != axes for n in recording.nodes):
         raise ModelError(
             f"The network's convolutions do not work on its {axes - 2}D input as a whole, but on slices of it.",
-            "Wrap the part that takes one of these, for example HRCAM(cnn.encoder, …).",
+            wrap_the_part(cnn),
         )
-    if not found:
-        _explain_by_place(cnn, recording)
-        raise ModelError(
-            "No module of the network gives a feature map that its output depends on.",
-            "Build it of modules (torch.nn.Conv2d, …) instead of functions, or name levels yourself.",
-        )
-    graph.refuse_token_networks([name for name, _ in found])
-    return _placed(cnn, recording, found)
+    # Maps are lost from sight where the network exchanges or mixes up their axes; then the last one's fault is told.
+    lost = [(name, node) for name, node in _shown(recording)
+            if node.learned and len(node.shape) == axes and min(node.shape[2:]) > 1]  # fmt: skip
+    _placed(cnn, recording, lost[-1:])
+    raise ModelError(
+        "No module of the network gives a feature map that its output depends on.",
+        "Build it of modules (torch.nn.Conv2d, …) instead of functions, or name levels yourself.",
+    )
 
 
 def _placed(cnn: nn.Module, recording: Recording, found: Sequence[tuple[str, Node]]) -> tuple[Level, ...]:
@@ -146,10 +154,12 @@ def _placed(cnn: nn.Module, recording: Recording, found: Sequence[tuple[str, Nod
         if fault:
             raise ModelError(
                 f"{name!r} shows the image {fault}, so its evidence cannot be placed on it.",
-                "Wrap the part of the network that sees the image as it is, or choose other maps with levels=[…]. "
-                + _candidates(recording, "No other module gives one.", cnn),
+                "Wrap the part of the network that sees the image as it is, and do the rest to the image beforehand, "
+                "give example=, an image of the size that you use, or choose other maps with levels=[…]. "
+                + _candidates(recording, cnn),
             )
-    return tuple(sorted((_level(name, node) for name, node in found), key=_fineness))
+    levels = [Level(name, node.shape[1], node.shape[2:], node.stride or ()) for name, node in found]
+    return tuple(sorted(levels, key=lambda level: -prod(level.size)))
 
 
 def _faults(cnn: nn.Module, recording: Recording, maps: Sequence[tuple[str, Node]]) -> list[str | None]:
@@ -159,37 +169,6 @@ def _faults(cnn: nn.Module, recording: Recording, maps: Sequence[tuple[str, Node
             for (_, node), place in zip(maps, places, strict=True)]  # fmt: skip
 
 
-def _explain_by_place(cnn: nn.Module, recording: Recording) -> None:
-    """Raise `ModelError` where maps were lost from sight because the network exchanges or mixes up their axes."""
-    axes = recording.image.ndim
-    maps = [(name, node) for name, node in _shown(recording)
-            if node.learned and len(node.shape) == axes and min(node.shape[2:]) > 1]  # fmt: skip
-    _placed(cnn, recording, maps[-1:])
-
-
-def _declared_stride(cnn: nn.Module, where: MapName, node: Node, recording: Recording) -> tuple[float, ...] | None:
-    """The ``level_stride`` that a module says its output has, where that fits the image."""
-    declared = getattr(find_module(cnn, where.module), "level_stride", None)
-    image = recording.nodes[0].shape
-    if declared is None or where.at_input or len(node.shape) != len(image) or len(declared) != len(image) - 2:
-        return None
-    stride = tuple(map(float, declared))
-    covered = (abs(n * step - whole) < step for n, step, whole in zip(node.shape[2:], stride, image[2:], strict=True))
-    return stride if all(covered) else None
-
-
-def _level(name: str, node: Node) -> Level:
-    assert node.stride is not None
-    return Level(name, node.shape[1], node.shape[2:], node.stride)
-
-
-def _fineness(level: Level) -> float:
-    voxels = 1.0
-    for n in level.size:
-        voxels *= n
-    return -voxels
-
-
 def _name_of(cnn: nn.Module, module: nn.Module) -> str:
     for name, candidate in cnn.named_modules():
         if candidate is module:
@@ -197,15 +176,13 @@ def _name_of(cnn: nn.Module, module: nn.Module) -> str:
     raise ModelError(f"The {type(module).__name__} given as a level is not part of the network.", "Give a submodule.")
 
 
-def _candidates(
-    recording: Recording, none: str = "No module gives a feature map.", cnn: nn.Module | None = None
-) -> str:
+def _candidates(recording: Recording, cnn: nn.Module | None = None) -> str:
     """Name the modules that give feature maps, the outermost of each map; with a CNN, those that lie on the image."""
     maps = [(name, node) for name, node in _shown(recording) if node.stride is not None]
     if cnn is not None:
-        faults = _faults(cnn, recording, maps)
-        maps = [one for one, fault in zip(maps, faults, strict=True) if fault is None]
-    return f"Feature maps are given by: {', '.join(name for name, _ in maps[-12:])}." if maps else none
+        maps = [one for one, fault in zip(maps, _faults(cnn, recording, maps), strict=True) if fault is None]
+    return (f"Feature maps are given by: {', '.join(name for name, _ in maps[-12:])}." if maps else
+            f"No {'other ' * (cnn is not None)}module gives one.")  # fmt: skip
 
 
 def _shown(recording: Recording) -> list[tuple[str, Node]]:

@@ -8,50 +8,48 @@ good in whole cells; what cannot be (a map that is mirrored, rolled, warped, …
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ...errors import ModelError
 from ..feature_maps import MapName, find_module
 from .example_run import undisturbed
-from .waves import Answers, send_waves
-
-_COHERENT = 0.8
-"""Share of what arrives in a map that must be of one phase, beside that of the places that are looked at."""
-
-_SILENT = 0.1
-"""Of the strongest answer: cells with less look at no place of the image."""
+from .waves import Waves, send_waves
 
 _FAINT = 1e-6
 """Of a wave of `waves.HEIGHT` no more than rounding errors may be left, as where attention mixed all places."""
 
-_PARTS = 4
-"""An axis is looked at in so many parts, of which places are averaged."""
+_SILENT = 0.1
+"""Of the strongest row of cells: rows with less look at no place of the image."""
 
 _FEW = 0.2
-"""In this share of the parts a place may be hidden, by borders or by what is seen from afar."""
+"""Of what arrives, so much may be in cells whose place is hidden, by borders or by what is seen from afar."""
 
 _WHOLE_CELL = 0.65
 """From here on a cell is missing, or one too many. Strides displace a map by up to half a cell, and stay as they are:
 what a trained network makes of them is less than the theory says (docs/method.md)."""
 
+_SHARP = 0.15
+"""Of a cell: rows of cells that lie so near to a line, but for a few, say one place each."""
+
 _SHIFTED = 1.5
 """Cells: a map that fits the image is moved by no less; padding of one side and strides make up to one."""
 
 _CONTEXT = 8
-"""Coarser context within a map may lie beside its place by this part of the image, and draws the map there."""
-
-_SHARP = 0.15
-"""Of a step: where cells lie so near to one line, no context hides where they are."""
+"""Coarser context in a map that fits may lie beside its place by this part of the image, and draws the map there."""
 
 _TILTED = 24
 """Across an axis, places along it may change by this part of it."""
 
+_RESIZED = 48
+"""A map of its own step may be off by this part of the image: resizing rounds."""
+
 _REPEATED = 0.5
-"""Where so much more than the image is answered, it is no border: the image is shown again."""
+"""Where so much more than the image is seen, it is no border: the image is shown again."""
 
 _LOPSIDED = 0.4
 """Where so much more of an axis is missing at one end than at the other, the image was cut, not only left unpadded."""
@@ -66,10 +64,12 @@ class Placement:
     margins : along each axis, the cells that are missing before the first and after the last; negative where so many
         lie beyond the image.
     fault : in words that complete "it shows the image …", why its evidence cannot be placed; None where it can.
+    cells : the map's size; empty where nothing had to be asked.
     """
 
     margins: tuple[tuple[int, int], ...]
     fault: str | None = None
+    cells: tuple[int, ...] = ()
 
 
 def find_places(
@@ -95,9 +95,16 @@ def find_places(
     ):
         return [evenly] * len(names)
     asked = [name for name in names if not (_vouches(cnn, MapName.parse(name)) or image.is_meta)]
-    with undisturbed(cnn):
-        answers = dict(zip(asked, send_waves(cnn, asked, image[:1]), strict=True)) if asked else {}
-    return [_read(answers[name], stride, size) if name in answers else evenly
+    arrived: dict[str, list[Waves]] = {}
+    try:
+        with undisturbed(cnn):
+            arrived.update(zip(asked, send_waves(cnn, asked, image[:1]) if asked else [], strict=True))
+    except ModelError:
+        raise
+    except Exception as error:  # the network's own; it took the image itself
+        words = f"in a way that depends on what is in it ({type(error).__name__} in an even image)"
+        return [Placement(evenly.margins, words)] * len(names)
+    return [_read(arrived[name], stride or [0.0] * len(size), size) if name in arrived else evenly
             for name, stride in zip(names, strides, strict=True)]  # fmt: skip
 
 
@@ -118,7 +125,17 @@ def lay(level_map: Tensor, placement: Placement) -> Tensor:
     Returns
     -------
     B×C×*cells.
+
+    Raises
+    ------
+    ModelError : the map has not the size that it had when it was asked where it lies.
     """
+    if placement.cells not in ((), tuple(level_map.shape[2:])):
+        raise ModelError(
+            f"The network gives maps of {placement.cells} and {tuple(level_map.shape[2:])} cells for images of one "
+            "size: it cuts or resizes them by what is in them, so its evidence cannot be placed.",
+            "Cut the images beforehand, and wrap the part of the network that takes them so.",
+        )
     if not any(map(any, placement.margins)):
         return level_map
     padding = [cells for before_and_after in reversed(placement.margins) for cells in before_and_after]
@@ -130,166 +147,131 @@ def lay(level_map: Tensor, placement: Placement) -> Tensor:
     return laid
 
 
-def _read(answers: Sequence[Answers], strides: Sequence[float] | None, size: Sequence[int]) -> Placement:
-    margins = []
-    for axis, (waves, stride, length) in enumerate(zip(answers, strides or [0.0] * len(size), size, strict=True)):
-        found = _read_axis(waves, axis, length, stride)
+def _read(waves: Sequence[Waves], strides: Sequence[float], size: Sequence[int]) -> Placement:
+    margins, cells = [], waves[0].shape
+    for axis, (wave, stride, length) in enumerate(zip(waves, strides, size, strict=True)):
+        found = _read_axis(np.moveaxis(wave, axis, 0), length, stride)
         if isinstance(found, str):
-            faint = np.abs(waves).max() < _FAINT
-            return Placement(((0, 0),) * len(size), "too faintly for its places to be told" if faint else found)
+            faint = np.abs(wave).max() < _FAINT
+            fault = "too faintly for its places to be told" if faint else found.format(axis=axis + 2)
+            return Placement(((0, 0),) * len(size), fault)
         margins.append(found)
-    return Placement(tuple(margins))
+    return Placement(tuple(margins), None, cells)
 
 
-def _read_axis(answers: Answers, axis: int, length: int, stride: float) -> tuple[int, int] | str:
-    """Margins along an axis of the image, or what is wrong; a stride of 0 is not known."""
-    n = answers.shape[axis]
+def _read_axis(wave: Waves, length: int, stride: float) -> tuple[int, int] | str:
+    """Margins along the first axis of what arrived, or what is wrong; a stride of 0 is not known."""
+    n = len(wave)
     fits = abs(n * stride - length) <= stride
-    if n == 1 or (fits and not answers.any()):
+    if n == 1 or (fits and not wave.any()):
         return 0, 0  # with nothing to be told apart, or to be heard, the recorded run is believed
-    if not np.isfinite(answers).all() or not answers.any():
+    if not np.isfinite(wave).all() or not wave.any():
         return "in a way that cannot be followed"
-    answers = np.moveaxis(answers, axis, 0)
     step = length / n
-    even = _Fit(answers, _Line(step / 2 - 0.5, step), length, context=fits)
+    even = _Line(wave, length, step, step / 2 - 0.5)
     if even.holds((_SHIFTED if fits else _WHOLE_CELL) * step):
         return 0, 0
-    if fits and not even.sharp and even.holds(length / _CONTEXT):
-        return 0, 0
-    line = _find_line(answers, length, stride or None)
-    if not (stride and _Fit(answers, line, length).holds(_WHOLE_CELL * stride)):
-        line = _find_line(answers, length)
-    fit = _Fit(answers, line, length)
-    if not fit.holds(max(_WHOLE_CELL * abs(line.step), length / _TILTED)):
-        across = [np.abs(_profile(answers, other)).sum() for other in range(answers.ndim)]
-        return "with its axes exchanged" if max(across) > 2 * across[0] else "in a way that cannot be followed"
+    line, blurred = _Line(wave, length, stride or None), False
+    if not (stride and line.holds(_WHOLE_CELL * stride)):
+        moved = line.sharp
+        line = _Line(wave, length)
+        resized = line.sharp and line.holds(_WHOLE_CELL * abs(line.step))
+        blurred = fits and not (moved or resized) and even.tilt < length / _TILTED
+        if blurred and even.holds(length / _CONTEXT):
+            return 0, 0
+    if not line.holds(max(_WHOLE_CELL * abs(line.step), length / _RESIZED)):
+        across = [np.abs(_profile(wave, axis)).sum() for axis in range(wave.ndim)]
+        if max(across) > 2 * across[0]:
+            return "with its axes exchanged"
+        return f"{'so blurred or mixed that it' if blurred else 'in a way that'} cannot be followed"
     if line.step <= 0:
-        return f"mirrored along axis {axis + 2}"
-    before, after = (line.first + 0.5) / line.step - 0.5, (length - 0.5 - line.at(n - 1)) / line.step - 0.5
-    if min(before, after) < -_WHOLE_CELL and max(before, after) > _WHOLE_CELL and fit.come_back:
-        return f"rolled along axis {axis + 2}"
-    if fit.come_back > _REPEATED:
-        return f"more than once along axis {axis + 2}"
+        return "mirrored along axis {axis}"
+    before, after = (line.first + 0.5) / line.step - 0.5, (length - 0.5 - line.last) / line.step - 0.5
+    if min(before, after) < -_WHOLE_CELL and max(before, after) > _WHOLE_CELL and line.come_back:
+        return "rolled along axis {axis}"
+    if line.come_back > _REPEATED:
+        return "more than once along axis {axis}"
     if abs(max(after, 0) - max(before, 0)) * line.step > _LOPSIDED * length:
         return "cut to a part"
     return _whole(before), _whole(after)
 
 
-class _Line(NamedTuple):
-    """The place of a map's first cell along an axis of the image, in pixels, and the step from each to the next."""
+class _Line:
+    """A line on which cells may lie along the first axis of a map, and how well a wave arrived there.
 
-    first: float
-    step: float
-
-    def at(self, cell: Any) -> Any:
-        """Place of a cell, or of many."""
-        return self.first + self.step * cell
-
-
-class _Fit:
-    """How well a wave arrived along the first axis of a map, if its cells lie on a line.
-
-    With `context`, what all cells share is taken away before: it came from the whole image, not from a place.
+    Attributes
+    ----------
+    first, last, step : places of the first and the last cell on the image's axis, and from each to the next, in pixels.
+        A step that is not given is the strongest frequency; a first place that is not given is that of most cells, by
+        medians, so that what is mirrored at a border does not count, and with the line's middle on the image.
     """
 
-    def __init__(self, answers: Answers, line: _Line, length: int, context: bool = False) -> None:
-        self.line, self.length, self.places = line, length, line.at(np.arange(len(answers)))
-        self.beyond = np.maximum(-0.5 - self.places, self.places - length + 0.5)
-        self.inside = self.beyond < abs(line.step) / 2
-        wave = np.exp(2j * np.pi * self.places / length).reshape(-1, *[1] * (answers.ndim - 1))
-        self.turned = answers * wave.conj()
-        seen = answers[self.inside]
-        if context and len(answers) > 2:
-            loud = _profile(np.abs(seen), 0)
-            loud = loud > _SILENT * loud.max()
-            on_image = wave[self.inside]
-            seen = seen - _shared(seen[loud], on_image[loud]) * loud.reshape(on_image.shape)
-        self.local = seen * wave[self.inside].conj()
+    def __init__(self, wave: Waves, length: int, step: float | None = None, first: float | None = None) -> None:
+        self.length = length
+        profile, cells = _profile(wave, 0), np.arange(len(wave))
+        strength = np.abs(profile)
+        heard = strength > _SILENT * strength.max()
+        self.step = _frequency(profile, heard) * length if step is None else step
+        if first is None:
+            local = profile * np.exp(-2j * np.pi * self.step * cells / length)
+            usual = np.angle(local.sum())
+            first = (usual + np.median(np.angle(local[heard] * np.exp(-1j * usual)))) / (2 * np.pi) * length
+            middle = first + self.step * (cells * strength).sum() / strength.sum()
+            first -= length * np.floor((middle + 0.5) / length)
+        places = first + self.step * cells
+        self.first, self.last = float(places[0]), float(places[-1])
+        self.beyond = np.maximum(-0.5 - places, places - length + 0.5)
+        self.inside = self.beyond < abs(self.step) / 2
+        self.turned = wave * np.exp(-2j * np.pi * places / length).reshape(-1, *[1] * (wave.ndim - 1))
+
+    def holds(self, tolerance: float) -> bool:
+        """Whether nearly all that arrived is within a tolerance, in pixels, of the line."""
+        cells = self.turned[self.inside]
+        off, strength = np.abs(np.angle(cells)) / (2 * np.pi) * self.length, np.abs(cells)
+        return bool(strength.any() and strength[off > tolerance].sum() <= _FEW * strength.sum())
 
     @property
     def sharp(self) -> bool:
-        """Whether the cells themselves lie on one line, this or another."""
-        rows = _profile(self.local, 0)
-        heard = np.abs(rows) > _SILENT * np.abs(rows).max()
-        if heard.sum() < 2:
-            return bool(heard.any())
-        off = np.unwrap(np.angle(rows))[heard] / (2 * np.pi) * self.length
-        cells = np.flatnonzero(heard)
-        off -= np.polyval(np.polyfit(cells, off, 1), cells)
-        return bool(np.median(np.abs(off)) < _SHARP * abs(self.line.step))
+        """Whether the rows of cells, each as a whole, lie on the line: no context from afar hides where they are."""
+        rows = _profile(self.turned[self.inside], 0)
+        heard = np.abs(rows) > _SILENT * np.abs(rows).max(initial=0)
+        off = np.abs(np.angle(rows[heard])) / (2 * np.pi) * self.length
+        return bool(len(off) and np.quantile(off, 1 - _FEW) < _SHARP * abs(self.step))
+
+    @property
+    def tilt(self) -> float:
+        """By how many pixels places along the axis change from one end of another axis to the other."""
+        cells = self.turned[self.inside]
+        pixels = np.angle(cells) / (2 * np.pi) * self.length
+        slopes = [0.0]
+        for axis in range(1, cells.ndim):
+            across = np.linspace(-0.5, 0.5, cells.shape[axis]).reshape([-1] + [1] * (cells.ndim - axis - 1))
+            slopes.append(float((np.abs(cells) * pixels * across).sum() / (np.abs(cells) * across**2).sum()))
+        return max(map(abs, slopes))
 
     @property
     def come_back(self) -> float:
         """Of how many cells that are on the image, as a share, cells beyond it look at its other end."""
         rows = _profile(self.turned, 0)
         near = np.abs(np.angle(rows)) / (2 * np.pi) * self.length < self.beyond / 2
-        back = near & (np.abs(rows) > _SILENT * np.abs(rows).max()) & (self.beyond > abs(self.line.step) / 2)
+        back = near & (np.abs(rows) > _SILENT * np.abs(rows).max()) & (self.beyond > abs(self.step) / 2)
         return float(back.sum() / self.inside.sum())
 
-    def holds(self, tolerance: float) -> bool:
-        """Whether nearly all parts of the map lie within a tolerance, in pixels, of the line, and none is tilted."""
-        if not self.local.any() or np.abs(self.local.sum()) < _COHERENT * np.abs(self.local).sum():
-            return False
-        parts = _averaged(self.local)
-        off, strength = np.angle(parts) / (2 * np.pi) * self.length, np.abs(parts)
-        heard = strength > _SILENT * strength.max()
-        far = np.abs(off) > tolerance
-        weights = strength[heard]
-        design = np.stack([np.ones(heard.sum()), *(_centered(heard.shape, axis)[heard] for axis in range(heard.ndim))])
-        slopes = np.linalg.lstsq((design * weights).T, off[heard] * weights, rcond=None)[0]
-        tilt = np.abs(slopes[2:]).max(initial=0)
-        return bool((far & heard).sum() <= _FEW * heard.sum() and tilt <= self.length / _TILTED)
 
-
-def _centered(shape: Sequence[int], axis: int) -> npt.NDArray[np.float64]:
-    """Of each part its place along an axis, which runs from -0.5 to 0.5."""
-    places = (np.arange(shape[axis]) + 0.5) / shape[axis] - 0.5
-    return np.broadcast_to(np.expand_dims(places, [a for a in range(len(shape)) if a != axis]), shape)
-
-
-def _shared(answers: Answers, wave: Answers) -> complex:
-    """What all cells have in common where the rest follows a wave: the constant of a linear regression."""
-    centered = wave - wave.mean()
-    gain = (answers * centered.conj()).mean() / (np.abs(centered) ** 2).mean()
-    return complex(answers.mean() - gain * wave.mean())
+def _frequency(profile: Waves, heard: npt.NDArray[np.bool_]) -> float:
+    """The strongest frequency along a line of cells, in turns a cell."""
+    n = len(profile)
+    rough = np.fft.fftfreq(16 * n)[np.argmax(np.abs(np.fft.fft(profile, 16 * n)))]
+    apart = max(1, n // 8)
+    turned = profile[apart:] * profile[:-apart].conj() * np.exp(-2j * np.pi * rough * apart)
+    both = heard[apart:] & heard[:-apart]
+    return float(rough + (np.median(np.angle(turned[both])) / (2 * np.pi * apart) if both.any() else 0.0))
 
 
 def _profile(values: npt.NDArray[Any], axis: int) -> npt.NDArray[Any]:
     """The sum over all axes but one."""
     summed: npt.NDArray[Any] = values.sum(tuple(a for a in range(values.ndim) if a != axis))
     return summed
-
-
-def _averaged(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Means of `_PARTS` parts of each axis, or of fewer where there are fewer cells."""
-    for axis, n in enumerate(values.shape):
-        edges = np.linspace(0, n, min(_PARTS, n) + 1).round().astype(int)
-        widths = np.diff(edges).reshape([-1 if a == axis else 1 for a in range(values.ndim)])
-        values = np.add.reduceat(values, edges[:-1], axis) / widths
-    return values
-
-
-def _find_line(answers: Answers, length: int, step: float | None = None) -> _Line:
-    """The line on which most cells lie along the first axis: the strongest frequency, or a known step, and its phase.
-
-    Medians, so that what is mirrored at a border does not count. The line's middle lies on the image.
-    """
-    profile = _profile(answers, 0)
-    n, cells = len(profile), np.arange(len(profile))
-    strength = np.abs(profile)
-    heard = strength > _SILENT * strength.max()
-    if step is None:
-        frequency = np.fft.fftfreq(16 * n)[np.argmax(np.abs(np.fft.fft(profile, 16 * n)))]
-        apart = max(1, n // 8)
-        turned = profile[apart:] * profile[:-apart].conj() * np.exp(-2j * np.pi * frequency * apart)
-        both = heard[apart:] & heard[:-apart]
-        finer = np.median(np.angle(turned[both])) / (2 * np.pi * apart) if both.any() else 0.0
-        step = float((frequency + finer) * length)
-    local = profile * np.exp(-2j * np.pi * step * cells / length)
-    usual = np.angle(local.sum())
-    first = (usual + np.median(np.angle(local[heard] * np.exp(-1j * usual)))) / (2 * np.pi) * length
-    middle = first + step * (cells * strength).sum() / strength.sum()
-    return _Line(float(first - length * np.floor((middle + 0.5) / length)), step)
 
 
 def _whole(cells: float) -> int:

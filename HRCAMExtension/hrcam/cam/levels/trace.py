@@ -1,13 +1,12 @@
 """What a CNN does to an image, recorded: which tensor came from which, and at which stride of the image.
 
 One run of the network is watched at the level of torch's operators, so functional operations, in-place writes and views
-are seen as well as modules. `find.py` reads the recording.
+are seen as well as modules. `graph.py` reads the recording.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, is_dataclass
 from functools import cached_property
-from math import prod
 from typing import Any
 
 import torch
@@ -20,20 +19,15 @@ from ..feature_maps import MapName
 Stride = tuple[float, ...]
 """Input voxels per voxel of a feature map, per axis."""
 
-HEAD: Stride = ()
-"""Stands for the classifier's output where a stride is asked for."""
-
 _DENSE = frozenset({"linear", "addmm", "mm", "bmm", "baddbmm", "matmul", "einsum", "scaled_dot_product_attention"})
 # These may move axes: their result is a feature map only where its size is that of one already known.
 _REARRANGING = _DENSE | {
     *("permute", "transpose", "swapaxes", "swapdims", "movedim", "moveaxis", "t", "numpy_T", "matrix_H", "mT"),
     *("view", "_unsafe_view", "reshape", "flatten", "unflatten", "as_strided", "expand", "unfold", "im2col", "col2im"),
 }
-
-
 _CUTTING = {"slice", "narrow", "split", "split_with_sizes", "unsafe_split", "unsafe_split_with_sizes", "chunk"}
 
-SMALLEST_ADAPTIVE = 8
+_SMALLEST_ADAPTIVE = 8
 """An adaptive pooling to fewer voxels a side ends the feature maps (heads take 7, pyramids of context 6 and less)."""
 
 
@@ -80,9 +74,9 @@ class Recording:
     def names(self) -> dict[int, str]:
         """Each node that a module shows, named by the outermost that gives it, else by the outermost that takes it."""
         best: dict[int, MapName] = {}
-        for name, node in self.seen.items():
-            if name.module and (node not in best or _farther_out(name) < _farther_out(best[node])):
-                best[node] = name
+        for name in sorted(self.seen, key=lambda name: (name.at_input, name.module.count("."))):
+            if name.module:
+                best.setdefault(self.seen[name], name)
         return {node: name.spell(self.calls[name.module] > 1) for node, name in best.items()}
 
 
@@ -105,8 +99,10 @@ class _Recorder(TorchDispatchMode):
         self.known: dict[tuple[int, ...], Stride] = {tuple(image.shape[2:]): one}
         self.latest: tuple[int, ...] = (0,)  # what the last operator gave, or took where it failed
 
-    def node_of(self, tensor: Tensor) -> int | None:
+    def node_of(self, tensor: Any) -> int | None:
         """Return the latest node of a tensor, None where it does not depend on the image."""
+        if not isinstance(tensor, Tensor):
+            return None
         own = self.of_tensor.get(id(tensor))
         written = self.of_storage.get(_storage(tensor))
         if written is not None and (own is None or written > own):  # written to through another view
@@ -117,38 +113,26 @@ class _Recorder(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        parents: list[int] = []
+        parents: tuple[int, ...] = ()
         try:
             result = func(*args, **kwargs)
         finally:  # also of an operator that fails
-            for value in tree_leaves((args, kwargs)):
-                node = self.node_of(value) if isinstance(value, Tensor) else None
-                if node is not None and node not in parents:
-                    parents.append(node)
-            if parents:
-                self.latest = tuple(parents)
+            nodes = dict.fromkeys(self.node_of(value) for value in tree_leaves((args, kwargs)))
+            parents = tuple(node for node in nodes if node is not None)
+            self.latest = parents or self.latest
         if parents:
             arguments = dict(zip((a.name for a in func._schema.arguments), args, strict=False)) | kwargs
             name = func.overloadpacket.__name__
-            written = [
-                tensor
-                for argument in func._schema.arguments
-                if argument.alias_info is not None and argument.alias_info.is_write
-                for tensor in tree_leaves(arguments.get(argument.name))
-                if isinstance(tensor, Tensor)
-            ]
-            given = []
+            written = tree_leaves([arguments.get(argument.name) for argument in func._schema.arguments
+                                   if argument.alias_info is not None and argument.alias_info.is_write])  # fmt: skip
+            given = {id(t): t for t in (*written, *tree_leaves(result)) if isinstance(t, Tensor)}
+            strides = [self._stride(t, name, parents, arguments) for t in given.values()]
+            self.latest = tuple(self._add(t, name, parents, stride)
+                                for t, stride in zip(given.values(), strides, strict=True))  # fmt: skip
             for tensor in written:
-                given.append(self._add_result(tensor, name, parents, arguments))
-                self.of_storage[_storage(tensor)] = given[-1]
-            for tensor in tree_leaves(result):
-                if isinstance(tensor, Tensor) and not any(tensor is w for w in written):
-                    given.append(self._add_result(tensor, name, parents, arguments))
-            self.latest = tuple(given)
+                if isinstance(tensor, Tensor):
+                    self.of_storage[_storage(tensor)] = self.of_tensor[id(tensor)]
         return result
-
-    def _add_result(self, tensor: Tensor, name: str, parents: list[int], arguments: dict[str, Any]) -> int:
-        return self._add(tensor, name, tuple(parents), self._stride(tensor, name, parents, arguments))
 
     def _add(self, tensor: Tensor, operator: str, parents: tuple[int, ...], stride: Stride | None) -> int:
         if tensor.ndim and len(tensor) != self.nodes[0].shape[0]:
@@ -173,71 +157,59 @@ class _Recorder(TorchDispatchMode):
         self.of_tensor[id(tensor)] = index
         return index
 
-    def _stride(self, out: Tensor, name: str, parents: list[int], arguments: dict[str, Any]) -> Stride | None:
+    def _stride(self, out: Tensor, name: str, parents: Iterable[int], arguments: dict[str, Any]) -> Stride | None:
         """Return the stride of an operator's result, None where it is not a feature map."""
         if out.ndim != self.num_dims + 2 or max(out.shape[2:]) <= 1:
             return None
-        source = self.nodes[parents[0]]
+        source = self.nodes[next(iter(parents))]
+        before = source.stride
         if "adaptive" in name:  # small ones are the head's, or the context of a pyramid
-            if source.stride is None or min(out.shape[2:]) < SMALLEST_ADAPTIVE:
+            if before is None or min(out.shape[2:]) < _SMALLEST_ADAPTIVE:
                 return None
-            return tuple(s * a / b for s, a, b in zip(source.stride, source.shape[2:], out.shape[2:], strict=True))
-        if name in _CUTTING and source.stride is not None:
+            return tuple(s * a / b for s, a, b in zip(before, source.shape[2:], out.shape[2:], strict=True))
+        if name in _CUTTING and before is not None:
             dim, step = int(arguments.get("dim", 0)) % out.ndim, int(arguments.get("step", 1))
-            return tuple(s * step if n + 2 == dim else s for n, s in enumerate(source.stride))
+            return tuple(s * step if n + 2 == dim else s for n, s in enumerate(before))
         if is_padding(name):
-            return source.stride
+            return before
         if is_convolution(name) or "pool" in name:
-            before = source.stride or self._folded_stride(source)
-            if before is None:
-                return None
-            steps = arguments.get("stride")
-            if "pool" in name and not steps:  # torch's default for pooling
-                steps = arguments.get("kernel_size")
-            steps = [1] if not steps else [steps] if isinstance(steps, int) else list(steps)
+            before = before or self._folded_stride(source)
+            # torch's default for pooling is the kernel's size
+            steps = arguments.get("stride") or ("pool" in name and arguments.get("kernel_size")) or 1
+            steps = [steps] * self.num_dims if isinstance(steps, int) else list(steps)
             steps = steps * self.num_dims if len(steps) == 1 else steps
             up = "transpose" in name or bool(arguments.get("transposed"))
-            return tuple(s / n if up else s * n for s, n in zip(before, steps, strict=True))
-        if name not in _REARRANGING:
-            return self._plain_stride(out, parents)
-        return self._known_stride(out, parents)
+            return before and tuple(s / n if up else s * n for s, n in zip(before, steps, strict=True))
+        return self._known_stride(out, parents) if name in _REARRANGING else self._plain_stride(out, parents)
 
     def _plain_stride(self, out: Tensor, parents: Iterable[int]) -> Stride | None:
         """Stride after an operator that keeps axes in place: arithmetic, normalization, cropping, resizing."""
         size = tuple(out.shape[2:])
         maps = [n for n in (self.nodes[p] for p in parents) if n.stride is not None]
-        for node in maps:
-            if node.shape[2:] == size:
-                return node.stride
-        if out.ndim != self.num_dims + 2 or max(size) <= 1:
-            return None
-        if maps and min(size) > 0:
-            if size in self.known:
-                return self.known[size]
-            source = maps[0]
-            assert source.stride is not None
-            return tuple(s * _ratio(a / b) for s, a, b in zip(source.stride, source.shape[2:], size, strict=True))
-        return self._known_stride(out, parents)
+        same = next((node.stride for node in maps if node.shape[2:] == size), None)
+        if same is not None or out.ndim != self.num_dims + 2 or max(size) <= 1:
+            return same
+        if not maps:
+            return self._known_stride(out, parents)
+        if min(size) < 1 or size in self.known:
+            return self.known.get(size)
+        first = maps[0]
+        return tuple(s * _ratio(a / b) for s, a, b in zip(first.stride or (), first.shape[2:], size, strict=True))
 
     def _known_stride(self, out: Tensor, parents: Iterable[int]) -> Stride | None:
         stride = self.known.get(tuple(out.shape[2:]))
-        return stride if stride is not None and any(stride in self.nodes[p].around for p in parents) else None
+        return stride if any(stride in self.nodes[p].around for p in parents) else None
 
     def _folded_stride(self, node: Node) -> Stride | None:
         """Stride of a map whose cells were made of several voxels each by views of any kind (space to depth)."""
-        if len(node.shape) != self.num_dims + 2 or node.operator not in _REARRANGING:
+        if len(node.shape) != self.num_dims + 2 or node.operator not in _REARRANGING - _DENSE:
             return None
-        for source in self.nodes:
-            if source.stride is None or prod(source.shape) != prod(node.shape) or source.stride not in node.around:
-                continue
-            shares = [(whole // n, whole % n) for whole, n in zip(source.shape[2:], node.shape[2:], strict=True)]
-            if all(share > 0 and not rest for share, rest in shares):
-                return tuple(s * share for s, (share, _) in zip(source.stride, shares, strict=True))
+        for size, stride in self.known.items():
+            shares = [round(whole / n) for whole, n in zip(size, node.shape[2:], strict=True)]
+            exact = [whole / max(share, 1) for whole, share in zip(size, shares, strict=True)]
+            if stride in node.around and all(abs(n - e) < 2 for n, e in zip(node.shape[2:], exact, strict=True)):
+                return tuple(s * share for s, share in zip(stride, shares, strict=True))
         return None
-
-
-def _farther_out(name: MapName) -> tuple[bool, int]:
-    return name.at_input, name.module.count(".")
 
 
 def _storage(tensor: Tensor) -> int:
@@ -246,14 +218,12 @@ def _storage(tensor: Tensor) -> int:
 
 def is_convolution(operator: str) -> bool:
     """Whether an operator is a convolution, transposed or not."""
-    return operator.startswith(("conv", "_conv", "cudnn_conv", "mkldnn_conv", "thnn_conv", "slow_conv")) or (
-        operator == "convolution"
-    )
+    return "conv" in operator and "convert" not in operator
 
 
 def is_padding(operator: str) -> bool:
     """Whether an operator only adds a border: its result lies off the grid and is never a level."""
-    return operator == "constant_pad_nd" or operator.endswith("pad") or "_pad" in operator
+    return operator == "pad" or "_pad" in operator
 
 
 def is_layer(operator: str) -> bool:
@@ -272,19 +242,9 @@ def _main_output(output: Any) -> list[Tensor]:
     """Return the logits of an output, whatever comes with them; all feature maps of a backbone without logits."""
     if isinstance(output, Mapping) and isinstance(output.get("logits"), Tensor):
         return [output["logits"]]
-    tensors = [value for value in _leaves(output) if isinstance(value, Tensor)]
+    leaves = tree_leaves(vars(output) if is_dataclass(output) else output)
+    tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
     return next(([one] for one in tensors if max(one.shape[2:], default=1) <= 1), tensors)
-
-
-def _leaves(output: Any) -> list[Any]:
-    """Values in an output of any kind: dictionaries, sequences, dataclasses (as Hugging Face's outputs)."""
-    if isinstance(output, Mapping):
-        return [leaf for value in output.values() for leaf in _leaves(value)]
-    if isinstance(output, list | tuple):
-        return [leaf for value in output for leaf in _leaves(value)]
-    if is_dataclass(output) and not isinstance(output, type):
-        return [leaf for one in fields(output) for leaf in _leaves(getattr(output, one.name))]
-    return [output]
 
 
 def record(cnn: nn.Module, image: Tensor) -> Recording:
@@ -299,7 +259,7 @@ def record(cnn: nn.Module, image: Tensor) -> Recording:
     handles = []
 
     def see(name: str, call: int, at_input: bool, value: Any) -> None:
-        node = recorder.node_of(value) if isinstance(value, Tensor) else None
+        node = recorder.node_of(value)
         if node is not None:
             seen[MapName(name, call, at_input)] = node
 
@@ -321,7 +281,7 @@ def record(cnn: nn.Module, image: Tensor) -> Recording:
             watch(name, module)
         with torch.inference_mode(), recorder:
             output = cnn(image)
-        outputs = tuple(node for node in (recorder.node_of(t) for t in _main_output(output)) if node is not None)
+        outputs = tuple(node for node in map(recorder.node_of, _main_output(output)) if node is not None)
     except Exception as failure:
         error, outputs = failure.with_traceback(None), recorder.latest  # a traceback would keep all maps alive
     finally:

@@ -2,10 +2,9 @@
 
 A wave along an axis changes every place of the image in its own way, by its phase. Sent through the network as it is,
 at the size that is asked for, the phase that arrives in a cell says where that cell lies, whatever the network does to
-its input: pads, crops, rolls, mirrors, resizes. So that nothing but the way is seen, `EvenLayers` runs the network with
-even weights while the waves are under way: a layer then passes on the middle of its window, and no random or trained
-weight, no negative value behind a ReLU and no border of zeros moves or hides what passes. The network's own weights
-are not touched, and other threads may run it meanwhile.
+its input: pads, crops, rolls, mirrors, resizes. So that nothing but the way is seen, `EvenLayers` takes the signs out
+of the weights while the waves are under way. The network's own weights are not touched, and other threads may run it
+meanwhile.
 """
 
 import math
@@ -40,11 +39,13 @@ _NORMS = frozenset({
 
 _JOINING = frozenset({"add", "add_", "mul", "mul_"})
 
-Answers = npt.NDArray[np.complex128]
-"""*native: amplitude and phase of a wave in each cell."""
+_SUMMARIES = frozenset({"mean", "sum", "std", "var", "std_mean", "var_mean"})
+
+Waves = npt.NDArray[np.complex128]
+"""*native: amplitude and phase of a wave as it arrived in each cell of a map."""
 
 
-def send_waves(cnn: nn.Module, names: Sequence[str], image: Tensor) -> list[list[Answers]]:
+def send_waves(cnn: nn.Module, names: Sequence[str], image: Tensor) -> list[list[Waves]]:
     """Send one wave along each axis of an image's size and return what arrives in each feature map.
 
     Parameters
@@ -55,7 +56,7 @@ def send_waves(cnn: nn.Module, names: Sequence[str], image: Tensor) -> list[list
 
     Returns
     -------
-    For each name the answers to the waves along axis 0, 1, …: the phase 2π·p/n in a cell that looks at place p of n.
+    For each name the waves along axis 0, 1, …: the phase 2π·p/n in a cell that looks at place p of n.
     """
 
     def sum_channels(_: int, features: Tensor) -> npt.NDArray[np.float64]:
@@ -63,22 +64,21 @@ def send_waves(cnn: nn.Module, names: Sequence[str], image: Tensor) -> list[list
         summed: npt.NDArray[np.float64] = (features * weights).mean(1)[0].double().cpu().numpy()
         return summed
 
-    arrived = []
-    with torch.inference_mode(), torch.autocast(image.device.type, enabled=False), EvenLayers():
-        for sent in _images(_precise(image)):
+    # In double precision: deep networks leave a ten-millionth of a wave beside values that stay as they are.
+    like = image if image.device.type == "mps" else image.double()
+    layers, arrived = EvenLayers(), []
+    with torch.inference_mode(), torch.autocast(image.device.type, enabled=False):
+        for sent in _images(like):
             torch.manual_seed(0)  # the same for all images; `undisturbed` gives random numbers back
-            arrived.append(run_hooked(cnn, names, sent, sum_channels))
-    answers = []
+            with layers:
+                arrived.append(run_hooked(cnn, names, sent, sum_channels))
+    found = []
     for still, raised, *waves in zip(*arrived, strict=True):
+        # A network that answers to a brighter image with less answers so to the bright parts of a wave.
+        sign = -1 if (raised - still).sum() < 0 else 1
         pairs = zip(waves[::2], waves[1::2], strict=True)
-        answers.append([_signed((c - still) + 1j * (s - still), raised - still, axis)
-                        for axis, (c, s) in enumerate(pairs)])  # fmt: skip
-    return answers
-
-
-def _precise(image: Tensor) -> Tensor:
-    """In double precision: deep networks leave a ten-millionth of a wave beside values that stay as they are."""
-    return image if image.device.type == "mps" else image.double()
+        found.append([sign * ((cosine - still) + 1j * (sine - still)) for cosine, sine in pairs])
+    return found
 
 
 def _images(like: Tensor) -> Iterator[Tensor]:
@@ -95,33 +95,30 @@ def _images(like: Tensor) -> Iterator[Tensor]:
         yield still + HEIGHT * phase.sin()
 
 
-def _signed(answers: Answers, raised: npt.NDArray[np.float64], axis: int) -> Answers:
-    """Turn the answers of a network that answers to brighter places with less.
-
-    Where it does not answer to the whole image being brighter (it normalizes each place), the nearer of both ways is
-    taken.
-    """
-    if abs(raised.sum()) > 0.05 * np.abs(answers).sum():
-        return answers * np.sign(raised.sum())
-    n = answers.shape[axis]
-    expected = np.exp(-2j * np.pi * (np.arange(n) + 0.5) / n).reshape([-1 if a == axis else 1 for a in
-                                                                      range(answers.ndim)])  # fmt: skip
-    return answers if (answers * expected).sum().real >= 0 else -answers
-
-
 class EvenLayers(TorchDispatchMode):
-    """Runs every layer with even weights of its own shape: it passes on the middle of its window, and adds nothing.
+    """Runs every layer with positive weights: its window counts as its own weights do on average, and channels mix.
 
     Norms pass on what they get, maxima are means, and so are sums and products of equal shapes, so that values neither
-    grow nor vanish on the way through many residual blocks. All else is done as the network says.
+    grow nor vanish on the way through many residual blocks. Means and deviations of the whole image
+    stay what they were the first time that the mode was entered: gates and scalings by them move no place, which those
+    by its extremes do. All else is done as the network says.
     """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._summaries: list[Any] = []
+        self._known = self._next = 0
+
+    def __enter__(self) -> Any:
+        self._known, self._next = len(self._summaries), 0
+        return super().__enter__()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         name = func.overloadpacket.__name__
         given = _arguments(func, args, kwargs)
         if is_convolution(name) and given["weight"].ndim > 2:
-            return _middle(func, name, given)
+            return _convolved(func, name, given)
         if name == "linear":
             return _mixed(args[0], args[1].shape[0])
         if name in ("addmm", "mm") or (name == "matmul" and args[1].ndim == 2):
@@ -135,8 +132,21 @@ class EvenLayers(TorchDispatchMode):
         if name in _NORMS:
             return _first_replaced(result, args[0].clone())
         if "max_pool" in name:
-            return _first_replaced(result, _mean_pool(name, given))
+            result = _first_replaced(result, _mean_pool(name, given))
+        if name in _SUMMARIES or "adaptive" in name:
+            result = self._as_at_first(result)
         return result
+
+    def _as_at_first(self, result: Any) -> Any:
+        shape = tree_leaves(result)[0].shape
+        if max(shape[2:], default=1) > 1:
+            return result
+        if self._next >= self._known:
+            self._summaries.append(result)
+            return result
+        before = self._summaries[self._next]
+        self._next += 1
+        return tree_map(torch.clone, before) if tree_leaves(before)[0].shape == shape else result
 
 
 def _of_one_type(args: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
@@ -168,19 +178,16 @@ def _mixed(values: Tensor, channels: int) -> Tensor:
     return (values * _share(values.shape[-1], values)).sum(-1, keepdim=True) * _uneven(channels, values)
 
 
-def _middle(func: Any, name: str, given: dict[str, Any]) -> Tensor:
-    """A convolution that gives the middle of its window (a transposed one: spreads each value evenly over it)."""
+def _convolved(func: Any, name: str, given: dict[str, Any]) -> Tensor:
+    """A convolution with one positive kernel for all channels, the mean square of its weights."""
     x, weight, groups = given["input"], given["weight"], given["groups"]
     up = "transpose" in name or bool(given.get("transposed"))
     space = [1] * (weight.ndim - 2)
     taken = x.shape[-len(space) - 1] // groups
     mixed = (x.unflatten(-len(space) - 1, (groups, taken)) * _share(taken, x).view(-1, *space)).sum(-len(space) - 1)
-    kernel = x.new_zeros(groups, 1, *weight.shape[2:])
-    middle = [slice(None) if up else slice((n - 1) // 2, n // 2 + 1) for n in weight.shape[2:]]
-    kernel[tuple([slice(None)] * 2 + middle)] = 1
-    if not up:
-        kernel /= kernel[0].sum()
-    passed = func(**(given | {"input": mixed, "weight": kernel, "bias": None}))
+    kernel = weight.to(x).square().mean((0, 1), keepdim=True) + torch.finfo(x.dtype).tiny
+    kernel = kernel / (kernel.mean() if up else kernel.sum())
+    passed = func(**(given | {"input": mixed, "weight": kernel.expand(groups, 1, *weight.shape[2:]), "bias": None}))
     channels = weight.shape[1] if up else weight.shape[0] // groups
     gains = _uneven(channels, x).view(-1, *space)
     # A share of the whole image's mean in each channel: a place is then seen even where each is normalized over them.

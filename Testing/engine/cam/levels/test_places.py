@@ -62,6 +62,11 @@ def standardized(x):
     return (x - x.mean((2, 3), keepdim=True)) / x.std((2, 3), keepdim=True)
 
 
+def corner_of(side):
+    """A kernel that moves an image, by half its own size."""
+    return F.one_hot(torch.tensor(0), side * side).view(1, 1, side, side).float()
+
+
 def to_square(x):
     side = max(x.shape[2:])
     return F.pad(x, (0, side - x.shape[3], 0, side - x.shape[2]))
@@ -87,6 +92,12 @@ def to_square(x):
         (sampled([1.0, 0, 0], [0, 1, 0]), (96, 64)),
         (sampled([1.0, 0, 0.5], [0, 1, 0]), (96, 64)),
         (sampled([2.0, 0, 0], [0, 2, 0]), (96, 96)),
+        (sampled([0.83, 0, 0], [0, 0.83, 0]), (64, 48)),
+        (lambda x: F.pad(x[..., 8:-8, 8:-8], (8,) * 4), (64, 48)),
+        (lambda x: F.pad(x, (0, 0, 12, 0))[:, :, :-12], (64, 48)),
+        (lambda x: F.conv2d(x, corner_of(17), padding=8), (96, 64)),
+        (lambda x: F.interpolate(x, scale_factor=(0.5, 1.37), mode="bilinear"), (64, 48)),
+        (lambda x: (x - 0.3).sigmoid(), (64, 48)),
     ],
 )  # fmt: skip
 def test_a_network_that_pads_cuts_or_resizes_its_input_gives_evidence_at_its_cause(before, size):
@@ -113,6 +124,11 @@ def test_unpadded_convolutions_give_evidence_at_its_cause():
         (lambda x: x.sort(2).values, "cannot be followed"),
         (sampled([0.985, 0.174, 0], [-0.174, 0.985, 0]), "cannot be followed"),
         (sampled([1, 0.3, 0], [0, 1, 0]), "cannot be followed"),
+        (lambda x: torch.cat([x.chunk(4, 2)[n] for n in (2, 0, 3, 1)], 2), "cannot be followed"),
+        (lambda x: torch.cat([x[:, :, ::2], x[:, :, 1::2]], 2), "more than once along axis 2"),
+        (lambda x: torch.eye(x.shape[2]).flip(0) @ x, "mirrored along axis 2"),
+        (lambda x: F.pad(x, (0, 0, 20, 0), mode="circular")[:, :, :-20], "rolled along axis 2"),
+        (lambda x: x[:, :, : int((x > 1).nonzero()[:, 2].amax())], "depends on what is in it"),
     ],
 )
 def test_what_no_margin_makes_good_is_refused_in_words(before, message):
@@ -139,6 +155,57 @@ def in_windows(self, x):
     return self.within(windows).view(n, h // 8, w // 8, c, 8, 8).permute(0, 3, 1, 4, 2, 5).reshape(n, c, h, w)
 
 
+@pytest.mark.parametrize("extremes", [
+    lambda x: (x.amin((2, 3), keepdim=True), x.amax((2, 3), keepdim=True)),
+    lambda x: (x.min(), x.max()),
+])  # fmt: skip
+def test_a_network_that_scales_the_image_by_its_extremes_is_refused(extremes):
+    def scaled(x):
+        low, high = extremes(x)
+        return (x - low) / (high - low)
+
+    with pytest.raises(ModelError, match=r"by its own extremes .*a change at one place changes all.*beforehand"):
+        HRCAM(Net(scaled), 2)
+
+
+def test_a_network_that_cuts_by_what_is_in_an_image_is_refused_when_it_does():
+    def to_bright_rows(x):
+        rows = (x > 0.5).any(3).any(1)[0].nonzero()
+        return x[:, :, int(rows.amin()) : int(rows.amax()) + 1]
+
+    model = HRCAM(Net(to_bright_rows), 2).eval()
+    image = torch.ones(1, 1, 64, 48)
+    assert model.evidence(image).maps.shape == (1, 2, 64, 48)
+    image[:, :, :24] = 0
+    with pytest.raises(ModelError, match=r"\(64, 48\) and \(40, 48\) cells.*by what is in them.*beforehand"):
+        model.evidence(image)
+
+
+def unpadded(kernel, count, **more):
+    convs = [nn.Conv2d(4 if n else 1, 4, kernel, **more) for n in range(count)]
+    return nn.Sequential(*[m for conv in convs for m in (conv, nn.ReLU())], nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
+def test_padding_of_one_side_and_unpadded_strides_are_made_good():
+    assert beside(lambda: unpadded(5, 2, stride=2), (96, 80)) < 3
+    assert beside(lambda: unpadded(3, 2, dilation=3), (96, 80)) < 3
+
+    def causal():
+        layers = [m for n in range(4) for m in (nn.ZeroPad2d((3, 0, 3, 0)), nn.Conv2d(4 if n else 1, 4, 4), nn.ReLU())]
+        return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+    assert beside(causal, (64, 48)) < 3
+
+
+def test_a_network_that_looks_wider_than_the_image_is_refused_in_words():
+    def build():
+        layers = [nn.Conv2d(6 if d > 1 else 1, 6, 3, padding=d, dilation=d) for d in (1, 24, 40)]
+        return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+    with pytest.raises(ModelError, match="so blurred or mixed that it cannot be followed"):
+        HRCAM(build(), 2)
+
+
 def test_windows_side_by_side_in_the_batch_are_no_maps_and_put_together_they_are():
     assert beside(lambda: Between(in_windows), (96, 64)) < 3
 
@@ -154,6 +221,7 @@ def tiled(_, x):
         (tiled, 2, "more than once"),
         (lambda _, x: torch.cat([x, x.flip(3)], 1), 16, "cannot be followed"),
         (lambda _, x: x.flip(2), 8, "mirrored along axis 2"),
+        (lambda self, x: x + self.within(x).roll(48, 2), 8, "rolled along axis 2"),
     ],
 )
 def test_what_is_done_between_levels_is_seen_too(change, channels, message):
@@ -228,6 +296,30 @@ def test_space_to_depth_in_any_form_is_a_resolution(fold):
     assert [level.stride for level in model.levels] == [(2, 2), (4, 4)]
 
 
+class Tokens(Net):
+    """Patches as tokens through a dense layer, and back as a map."""
+
+    def __init__(self):
+        super().__init__(self.as_tokens, channels=8)
+        self.embed = nn.Linear(16, 8)
+
+    def as_tokens(self, x):
+        n, c, h, w = x.shape
+        patches = x.view(n, c, h // 4, 4, w // 4, 4).permute(0, 2, 4, 1, 3, 5).reshape(n, h * w // 16, 16 * c)
+        return self.embed(patches).transpose(1, 2).reshape(n, 8, h // 4, w // 4)
+
+
+def overlapping(x):
+    return x.unfold(2, 4, 2).unfold(3, 4, 2).permute(0, 1, 4, 5, 2, 3).flatten(1, 3)
+
+
+def test_patches_that_were_tokens_or_overlap_are_a_resolution():
+    example = torch.zeros(1, 1, 64, 96)
+    assert [level.stride for level in HRCAM(Tokens(), 2, example=example).levels] == [(4, 4), (8, 8)]
+    net = Net(overlapping, channels=16)
+    assert [level.stride for level in HRCAM(net, 2, example=example).levels] == [(2, 2), (4, 4)]
+
+
 @pytest.mark.parametrize("dims", [2, 3])
 def test_random_weights_residuals_and_strides_are_no_displacement(dims):
     size = (1, 1, *((96, 80) if dims == 2 else (32, 32, 48)))
@@ -268,6 +360,22 @@ class FromDictionary(Pair):
         return self.net(batch["image"])
 
 
+class Asks(Pair):
+    def forward(self, batch):
+        return self.net(batch.get("image"))
+
+
+class WithKeyword(Pair):
+    def forward(self, image, *, age):
+        return self.fc(torch.cat([self.net(image), age], 1))
+
+
+def compiled_in_place():
+    net = Net(lambda x: x)
+    net.compile()
+    return net
+
+
 def exported():
     return torch.export.export(Net(lambda x: x).eval(), (torch.zeros(1, 1, 64, 64),)).module()
 
@@ -276,6 +384,10 @@ def exported():
     ("build", "message"),
     [
         (Pair, r"takes several inputs \(image, table\).*HRCAM\(cnn.net, …\)"),
+        (WithKeyword, r"takes several inputs \(image, age\)"),
+        (Asks, r"takes a dictionary \(it asks for 'image'\)"),
+        (lambda: nn.Sequential(torch.jit.trace(Net(lambda x: x), torch.zeros(1, 1, 32, 32))), "0 is a TorchScript"),
+        (compiled_in_place, "compiled.*Wrap the network first"),
         (FromDictionary, r"takes a dictionary \(it asks for 'image'\).*HRCAM\(cnn.net, …\)"),
         (exported, "exported.*Wrap the original Python network"),
     ],
