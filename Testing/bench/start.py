@@ -1,9 +1,9 @@
 """How long things take to begin: ``python Testing/bench/start.py``.
 
 Prints as JSON, each as the median of several runs, seconds on the clock and of the processor (which other programs on
-the same cores lengthen little): ``hrcam --help``; ``hrcam localize`` until the first stage after reading stands on a terminal; and
-what Slicer's start takes longer with the module, loaded in the Slicer host. Ends with code 1 where the processor time
-exceeds its limit.
+the same cores lengthen little): ``hrcam --help``; ``hrcam localize`` until the first stage after reading stands on a
+terminal; and what Slicer's start takes longer with the module, loaded in the Slicer host. Ends with code 1 where the
+processor time exceeds its limit.
 """
 
 import json
