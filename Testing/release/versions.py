@@ -58,7 +58,8 @@ def check(python: str, which: str) -> str:
         [str(interpreter), "-c", "from importlib.metadata import version\n"
          f"print(', '.join(f'{{name}} {{version(name)}}' for name in {SHOWN}))"], capture_output=True, text=True)
     tests = [str(ROOT / "Testing" / "engine" / one) for one in TESTS]
-    run = subprocess.run([str(interpreter), "-m", "pytest", "-q", *tests], cwd=ROOT,
+    # The bound ends what hangs: oldest packages are slow, and environments are tried on machines busy with others.
+    run = subprocess.run([str(interpreter), "-m", "pytest", "-q", "--timeout=1800", *tests], cwd=ROOT,
                          env={key: value for key, value in os.environ.items() if key != "PYTHONPATH"})
     return f"{'failed' if run.returncode else 'passed'} with {versions.stdout.strip()}"
 
