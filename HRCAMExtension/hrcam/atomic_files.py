@@ -17,7 +17,7 @@ PATIENCE_S = 30.0
 """Longest wait for another process's renames, which take milliseconds."""
 
 
-def settle(path: Path) -> None:
+def sync_file(path: Path) -> None:
     """Have a file's content on the disk before its name says that it is there.
 
     A rename may reach the disk before the content does; after a power cut the file would be there, and empty. Raises
@@ -27,7 +27,7 @@ def settle(path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def settle_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Have a folder's names on the disk; a file system that cannot (Windows, some network drives) does so by itself."""
     try:
         handle = os.open(folder, os.O_RDONLY)
@@ -42,7 +42,7 @@ def settle_folder(folder: Path) -> None:
 
 
 @contextmanager
-def turn_in(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> Iterator[None]:
     """Hold a folder while several files are renamed into it, so that they are all of one writer.
 
     The lock is the operating system's on the folder itself: it leaves no file, and ends with its process. Where there
@@ -86,7 +86,7 @@ def replacing(path: Path, via: Path | None = None) -> Iterator[Path]:
     holder = Path(tempfile.mkdtemp(prefix=f".{path.name[:40]}-", dir=path.parent if via is None else via))
     try:
         yield holder / path.name
-        settle(holder / path.name)
+        sync_file(holder / path.name)
         (holder / path.name).replace(path)
     finally:
         shutil.rmtree(holder, ignore_errors=True)

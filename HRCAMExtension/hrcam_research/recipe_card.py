@@ -1,11 +1,11 @@
-"""What the model cards of the bundled models' recipes have in common: their head, and lists made from the metadata."""
+"""What the model cards of the bundled models' recipes have in common: the opening, and lists made from metadata."""
 
 from __future__ import annotations
 
 from typing import Any
 
 
-def head(metadata: dict[str, Any], note: str, recipe: str) -> str:
+def opening(metadata: dict[str, Any], note: str, recipe: str) -> str:
     """Title, description, intended use, and how the model was made, up to the figures."""
     return f"""# {metadata["title"]} (`{metadata["name"]}` {metadata["version"]})
 

@@ -54,7 +54,7 @@ def missingPackages() -> list[str]:
 def isInstalled(requirement: str) -> bool:
     """Whether a requirement such as ``jsonschema>=4.20; python_version >= "3.9"`` is met, or means another Python.
 
-    It is judged by the installed package's metadata; nothing is imported. The package ``packaging`` comes with Slicer.
+    It is decided by the installed package's metadata; nothing is imported. The package ``packaging`` comes with Slicer.
     """
     wanted = _requirement(requirement)
     if wanted.marker is not None and not wanted.marker.evaluate():
@@ -104,7 +104,7 @@ def removePackagesTitle() -> str:
 
 def removePackages() -> str:
     """Uninstall the packages that HR-CAM installed; PyTorch stays, which other modules use too. Says what was done."""
-    installed = [name for name in _installedByUs() if isInstalled(name)]
+    installed = [name for name in _installedByModule() if isInstalled(name)]
     if not installed:
         return _("HR-CAM has installed no Python packages that are still there.")
     if not slicer.util.confirmOkCancelDisplay(
@@ -117,7 +117,7 @@ def removePackages() -> str:
     return _("Removed: {packages}. Restart Slicer.").format(packages=", ".join(installed))
 
 
-def _installedByUs() -> list[str]:
+def _installedByModule() -> list[str]:
     return [name for name in str(slicer.app.settings().value(_INSTALLED_SETTING, "") or "").split(",") if name]
 
 
@@ -137,7 +137,7 @@ def _install(missing: list[str], ask: bool, onProgress: Callable[[str], None]) -
         if others:
             _tellInstalling(others, onProgress)
             _installOthers(others, ask)
-            _rememberAsOurs(others)
+            _rememberInstalled(others)
     finally:
         slicer.util.showStatusMessage("")
     importlib.invalidate_caches()
@@ -149,9 +149,9 @@ def _install(missing: list[str], ask: bool, onProgress: Callable[[str], None]) -
         _offerFastEngine(onProgress)
 
 
-def _rememberAsOurs(packages: list[str]) -> None:
+def _rememberInstalled(packages: list[str]) -> None:
     names = {_requirement(one).name for one in packages}
-    slicer.app.settings().setValue(_INSTALLED_SETTING, ",".join(sorted(names | set(_installedByUs()))))
+    slicer.app.settings().setValue(_INSTALLED_SETTING, ",".join(sorted(names | set(_installedByModule()))))
 
 
 def _offerFastEngine(onProgress: Callable[[str], None]) -> None:
@@ -208,7 +208,7 @@ def _offer(requirement: str, question: str, onProgress: Callable[[str], None] = 
                                 "again.").format(package=name, error=error)) from error
     finally:
         slicer.util.showStatusMessage("")
-    _rememberAsOurs([requirement])
+    _rememberInstalled([requirement])
     importlib.invalidate_caches()
     return True
 

@@ -18,7 +18,7 @@ class ViewsWatch(VTKObservationMixin):
     Parameters
     ----------
     onMoved : called when a slice view moved.
-    onScanShown : called with the volume node, none of ours, that no view had in its background before.
+    onScanShown : called with the volume node, none of a result, that no view had in its background before.
     onNewView : called when a view was added, which shows no overlay yet.
     """
 

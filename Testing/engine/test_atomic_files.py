@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK
-from hrcam import atomic_files as durable
+from hrcam import atomic_files
 from hrcam.errors import OutputError
 from hrcam.localize import Options, localize
 from hrcam.output.writers import write_result
@@ -59,7 +59,7 @@ def test_two_writers_of_one_case_never_mix_their_files(tmp_path, scan, result):
         start.wait()
         for _ in range(12):
             write_result(versions[own], scan, tmp_path, FAST)
-            with durable.turn_in(tmp_path):
+            with atomic_files.locked(tmp_path):
                 stated = json.loads((tmp_path / "blob_result.json").read_text(encoding="utf-8"))["warnings"]
                 found = SimpleITK.ReadImage(str(tmp_path / "blob_map.nii.gz"))[0, 0, 0]
                 mixed.append(stated != [f"{found:g}"])
@@ -93,14 +93,14 @@ def test_of_two_writers_that_may_not_overwrite_only_one_wins(tmp_path, scan, res
 
 
 def test_a_folder_that_another_process_keeps_is_told_in_words(tmp_path, monkeypatch):
-    monkeypatch.setattr(durable, "PATIENCE_S", 0.05)
+    monkeypatch.setattr(atomic_files, "PATIENCE_S", 0.05)
     with (
-        durable.turn_in(tmp_path),
+        atomic_files.locked(tmp_path),
         pytest.raises(OutputError, match="keeps the folder"),
-        durable.turn_in(tmp_path),
+        atomic_files.locked(tmp_path),
     ):
         pass
-    with durable.turn_in(tmp_path):
+    with atomic_files.locked(tmp_path):
         pass  # free again
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..atomic_files import settle, settle_folder, turn_in
+from ..atomic_files import locked, sync_file, sync_folder
 from ..errors import HRCAMError, OutputError
 from ..scan.io.formats import safe_name
 from ..words import reason, shown
@@ -68,8 +68,8 @@ def write_together(
             if progress is not None:
                 progress(number / len(writers))
             write(holder / names[kind])
-            settle(holder / names[kind])
-        with turn_in(folder):
+            sync_file(holder / names[kind])
+        with locked(folder):
             if not overwrite:
                 _refuse_existing(folder, names)
             _move_into_place(holder, folder, names, lambda file: may_remove(name, file))
@@ -116,10 +116,10 @@ def _move_into_place(holder: Path, target: Path, names: Mapping[str, str], may_r
     try:
         for kind, one in names.items():
             if kind == "result":
-                settle_folder(target)
+                sync_folder(target)
             (holder / one).replace(target / one)
             moved.append(target / one)
-        settle_folder(target)
+        sync_folder(target)
     except OSError:
         for path in moved:
             path.unlink(missing_ok=True)

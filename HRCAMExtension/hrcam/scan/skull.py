@@ -26,7 +26,7 @@ def is_stripped(volume: Volume) -> bool:
 
     Parameters
     ----------
-    volume : a usable scan; a single slice is judged too.
+    volume : a usable scan; a single slice will do.
     """
     import SimpleITK as sitk  # noqa: N813 - its customary name
 

@@ -104,7 +104,7 @@ def _measure(hrcam: HRCAM, examples: Examples, normals: npt.NDArray[np.floating]
 def card(metadata: dict[str, Any], note: str) -> str:
     """The model card's text."""
     metrics = metadata["metrics"]
-    return f"""{recipe_card.head(metadata, note, "hrcam_research.brain_lesion")}
+    return f"""{recipe_card.opening(metadata, note, "hrcam_research.brain_lesion")}
 
 ## Classification on validation
 

@@ -158,7 +158,7 @@ def _baseline(train: Images, test: Images, other_site: str) -> float:
 
 def _card(metadata: dict[str, Any], note: str) -> str:
     metrics = metadata["metrics"]
-    return f"""{recipe_card.head(metadata, note, "hrcam_research.t1ce_tumor")}
+    return f"""{recipe_card.opening(metadata, note, "hrcam_research.t1ce_tumor")}
 
 ## Classification on validation
 

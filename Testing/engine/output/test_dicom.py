@@ -116,7 +116,7 @@ def test_everything_that_the_standard_demands_is_there(files):
         assert missing(one) == []
         assert one.SeriesDate and one.SeriesTime
         del one.SOPInstanceUID
-        assert missing(one) == ["sop-common: SOPInstanceUID"], "the judge judged"
+        assert missing(one) == ["sop-common: SOPInstanceUID"], "the check itself"
 
 
 def test_frames_say_by_the_standards_codes_how_they_were_derived(files):
