@@ -114,14 +114,14 @@ class ComparisonSection:
         self._fill()
 
     def _fill(self) -> None:
-        from hrcam.compare.calls import CALLS
+        from hrcam.compare.calls import CALLS, spelled_call
 
         table, comparison = self._ui.changesTable, self._comparison
         unit = _unit(comparison) if comparison is not None else 1.0
         wasBlocked = table.blockSignals(True)
         table.setRowCount(len(self._changes))
         for row, change in enumerate(self._changes):
-            texts = (str(change["number"]), change["call"],
+            texts = (str(change["number"]), spelled_call(change["call"], change.get("beyond_repeatability", True)),
                      f"{change['volume_earlier_ml']:.2f} → {change['volume_later_ml']:.2f}", _evidence(change, unit),
                      f"{change['plane']} {change['slice_index'] + 1}")
             for column, text in enumerate(texts):

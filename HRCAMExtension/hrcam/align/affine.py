@@ -1,34 +1,49 @@
 """Affine registration of a brain scan to a template: any contrast, with the skull or without it.
 
-The template is looked at within its brain alone, so that scalp and face, which it does not have, do not matter. Mutual
-information takes any contrast. Success is checked: a second registration must end at the same place, and the brain must
-have a brain's size and shape.
+Two templates are tried: a mean head, whose scalp and skull lead to the right place whatever the contrast of the brain,
+and the brain alone for scans without a skull. The one that has more in common with the scan, air included, is taken. A
+whole head is then fitted by its brain, where that has contrast enough and stays near. Mutual information takes any
+contrast; ranks of intensities take its bins away from bright fat. Success is checked: a second registration must end at
+the same place, and the brain must have a brain's size.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import SimpleITK as sitk  # noqa: N813 - its customary name
 
 from ..scan.volume import Volume
-from .register import Effort, optimize, similarity
+from .register import Descent, optimize, similarity
 from .transforms import Matrix, distance_mm, matrix_of
-from .working import WorkingImage, working_image
+from .working import WorkingImage, covered, equalized, shown_slices, working_image
 
 WORKING_MM = 4.0
-ROUGH, WHOLE = Effort(2, 6.0, 0.1, 2_000), Effort(8, 2.0, 0.02, 8_000)
+ROUGH, FINER, WHOLE = Descent(2_500, 30, 6.0, 0.05), Descent(5_000, 40, 2.0, 0.05), Descent(10_000, 100, 2.0, 0.01)
+BEST = 3
+"""Of the rough registrations this many are carried on."""
 
-WORST_AGREEMENT_MM = 2.0
-LEAST_SIMILARITY = 0.12
+WORST_AGREEMENT_MM = 4.0
+LEAST_SIMILARITY = 0.35
 SIZES = (0.7, 1.45)
 """Of the scan in the template's directions: heads of children and adults; headers with a wrong spacing are outside."""
 
-_PITCHES = (-0.3, 0.0, 0.3)
-_LIFTS_MM = (0.0, 25.0)
-"""How far the middle of a whole head lies below the brain's."""
+BRAIN_CONTRAST, BRAIN_SHIFT_MM = 0.35, 10.0
+"""A whole head is fitted by its brain where that has so much in common with the template, and moves by no more."""
+
+_MIDDLE = (0.0, 15.0, 5.0)
+"""Of the template's brain, LPS mm."""
+
+_BELOW_MM = (45.0, 65.0, 85.0)
+"""How far the brain's middle may lie below the highest place that a scan shows; the vertex is often cut off."""
+
+_SLAB_MM = 120.0
+"""What lies lower is neck, and says nothing of where the brain is."""
+
+_PITCHES, _SCALES = (-0.25, 0.0, 0.25), (0.85, 1.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +54,7 @@ class TemplateAlignment:
     ----------
     template_to_scan : 4x4, LPS mm.
     agreement_mm : how far a second registration ends from this one.
-    similarity : mutual information in the template's brain, nats.
+    similarity : mutual information within the head, nats.
     sizes : of the scan along its three main directions, as parts of the template's.
     """
 
@@ -55,58 +70,74 @@ class TemplateAlignment:
                 and min(self.sizes) >= SIZES[0] and max(self.sizes) <= SIZES[1])
 
 
-def align_to_template(volume: Volume, template: WorkingImage) -> TemplateAlignment:
-    """Find the affine motion from a template (`working_image` of a brain, about `WORKING_MM`) to a scan."""
-    scan = working_image(volume, WORKING_MM)
-    rough = [optimize(template, scan, start, ROUGH) for start in _starts(template, scan)]
-    rough.sort(key=lambda found: -found[1])
-    (first, value), (second, _) = (_refine(template, scan, start) for start, _ in rough[:2])
-    there = matrix_of(first)
-    other = matrix_of(second)
-    if similarity(template, scan, second, samples=WHOLE.samples) > value:
-        there, other = other, there
-    agreement = distance_mm(there, other, template.points)
-    if agreement > WORST_AGREEMENT_MM:  # the runner-up of the starts may have been a poor one
-        again, better = _refine(template, scan, _nudged(there, template))
-        agreement = distance_mm(matrix_of(again), there, template.points)
-        there, value = (matrix_of(again), better) if better > value else (there, value)
+def align_to_template(volume: Volume, brain: WorkingImage, head: WorkingImage | None = None) -> TemplateAlignment:
+    """Find the affine motion from a template to a scan.
+
+    Parameters
+    ----------
+    brain, head : `working_image` of both templates, about `WORKING_MM`, `equalized`; without ``head`` the scan shows a
+        brain alone.
+    """
+    scan = equalized(working_image(shown_slices(volume), WORKING_MM))
+    found = _fit(brain, scan)
+    template, common = brain, found[1]
+    if head is not None:
+        whole, common = _fit(head, scan), similarity(brain, scan, found[0], head.head, WHOLE.samples)
+        if similarity(head, scan, whole[0], samples=WHOLE.samples) > common:
+            found, template, common = whole, head, whole[1]
+            inner = optimize(brain, scan, _affine(matrix_of(whole[0])), WHOLE)
+            moved_mm = distance_mm(matrix_of(inner[0]), matrix_of(whole[0]), brain.points)
+            if inner[1] >= BRAIN_CONTRAST and moved_mm <= BRAIN_SHIFT_MM:
+                found, template = inner, brain
+    there = matrix_of(found[0])
+    again, _ = optimize(template, scan, _nudged(there), WHOLE)
     sizes = np.linalg.svd(there[:3, :3], compute_uv=False)
-    return TemplateAlignment(there, agreement, float(value), (float(sizes[0]), float(sizes[1]), float(sizes[2])))
+    return TemplateAlignment(there, distance_mm(matrix_of(again), there, brain.points), float(common),
+                             (float(sizes[0]), float(sizes[1]), float(sizes[2])))
 
 
-def _starts(template: WorkingImage, scan: WorkingImage) -> list[sitk.Transform]:
+def _fit(template: WorkingImage, scan: WorkingImage) -> tuple[sitk.Transform, float]:
+    """The affine transform and the mutual information of the best start."""
+
+    def worth(one: tuple[sitk.Transform, float]) -> float:
+        """Mutual information, less where the scan shows little: of that it says nothing."""
+        return -one[1] * covered(template, scan, matrix_of(one[0]))
+
+    rough = sorted((optimize(template, scan, start, ROUGH) for start in _starts(scan)), key=worth)
+    finer = [optimize(template, scan, _affine(matrix_of(start)), FINER) for start, _ in rough[:BEST]]
+    return optimize(template, scan, _affine(matrix_of(min(finer, key=worth)[0])), WHOLE)
+
+
+def _starts(scan: WorkingImage) -> list[sitk.Transform]:
+    top = float(np.percentile(scan.points[:, 2], 99.5))
+    x, y, _ = scan.points[scan.points[:, 2] > top - _SLAB_MM].mean(axis=0)
     starts = []
-    for lift in _LIFTS_MM:
-        for pitch in _PITCHES:
-            start = sitk.Similarity3DTransform()
-            start.SetCenter(template.center.tolist())
-            start.SetRotation((1.0, 0.0, 0.0), pitch)
-            start.SetTranslation((scan.center - template.center + [0.0, 0.0, lift]).tolist())
-            starts.append(sitk.Transform(start))
+    for below, pitch, scale in product(_BELOW_MM, _PITCHES, _SCALES):
+        start = sitk.Similarity3DTransform()
+        start.SetCenter(_MIDDLE)
+        start.SetRotation((1.0, 0.0, 0.0), pitch)
+        start.SetScale(scale)
+        start.SetTranslation((np.array([x, y, top - below]) - _MIDDLE).tolist())
+        starts.append(sitk.Transform(start))
     return starts
 
 
-def _refine(template: WorkingImage, scan: WorkingImage, start: sitk.Transform) -> tuple[sitk.Transform, float]:
-    """From a similarity (or affine) transform to the best affine one."""
+def _affine(matrix: Matrix) -> sitk.Transform:
+    """From a similarity (or affine) transform to an affine one that turns about the brain's middle."""
     affine = sitk.AffineTransform(3)
-    matrix = matrix_of(start)
-    center = template.center
-    affine.SetCenter(center.tolist())
+    center = np.asarray(_MIDDLE)
+    affine.SetCenter(_MIDDLE)
     affine.SetMatrix(matrix[:3, :3].ravel().tolist())
     affine.SetTranslation((matrix[:3, :3] @ center + matrix[:3, 3] - center).tolist())
-    return optimize(template, scan, sitk.Transform(affine), WHOLE)
+    return sitk.Transform(affine)
 
 
-def _nudged(there: Matrix, template: WorkingImage) -> sitk.Transform:
+def _nudged(there: Matrix) -> sitk.Transform:
     nudge = sitk.Euler3DTransform()
-    nudge.SetCenter(template.center.tolist())
+    nudge.SetCenter(_MIDDLE)
     nudge.SetRotation(0.06, -0.04, 0.04)
     nudge.SetTranslation((4.0, -4.0, 4.0))
-    moved = sitk.AffineTransform(3)
-    matrix = there @ matrix_of(nudge)
-    moved.SetMatrix(matrix[:3, :3].ravel().tolist())
-    moved.SetTranslation(matrix[:3, 3].tolist())
-    return sitk.Transform(moved)
+    return _affine(there @ matrix_of(nudge))
 
 
 __all__: Sequence[str] = ("TemplateAlignment", "align_to_template")

@@ -17,7 +17,7 @@ from ..errors import InputError
 from ..scan.volume import Volume
 from .register import COARSE, FINE, optimize, rigid_starts, similarity
 from .transforms import Matrix, distance_mm, inverse, matrix_of, moved, transform_of
-from .working import WorkingImage, working_image
+from .working import WorkingImage, covered, working_image
 
 COARSE_MM, FINE_MM = 5.0, 2.0
 PITCHES = (-0.3, 0.3)
@@ -120,13 +120,13 @@ def _check(fixed: WorkingImage, moving: WorkingImage, transform: sitk.Transform,
     start = _rigid(inverse(there) @ matrix_of(nudge), moving)
     back, _ = optimize(moving, fixed, start, FINE)
     agreement = distance_mm(inverse(matrix_of(back)), there, fixed.points)
-    common = max(_covered(fixed, moving, there), _covered(moving, fixed, inverse(there)))
+    common = max(covered(fixed, moving, there), covered(moving, fixed, inverse(there)))
     return Alignment(there, method, agreement, similarity(fixed, moving, transform), common)
 
 
 def _worth(fixed: WorkingImage, moving: WorkingImage, found: tuple[sitk.Transform, float]) -> float:
     """Mutual information, less where little overlaps: of a thin slice of the head it says nothing."""
-    return found[1] * _covered(fixed, moving, matrix_of(found[0]))
+    return found[1] * covered(fixed, moving, matrix_of(found[0]))
 
 
 def _rigid(matrix: Matrix, fixed: WorkingImage) -> sitk.Transform:
@@ -137,14 +137,6 @@ def _rigid(matrix: Matrix, fixed: WorkingImage) -> sitk.Transform:
     rigid.SetMatrix((u @ v).ravel().tolist(), 1e-6)
     rigid.SetTranslation((moved(matrix, fixed.center) - fixed.center).tolist())
     return sitk.Transform(rigid)
-
-
-def _covered(one: WorkingImage, other: WorkingImage, there: Matrix) -> float:
-    """Share of the one's head that lies within the other's field of view."""
-    size = np.asarray(other.image.GetSize())
-    index = np.asarray([other.image.TransformPhysicalPointToContinuousIndex(p)
-                        for p in moved(there, one.points).tolist()])
-    return float(np.all((index >= -0.5) & (index <= size - 0.5), axis=1).mean())
 
 
 def _doubt(found: Alignment) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -10,12 +10,14 @@ import SimpleITK as sitk  # noqa: N813 - its customary name
 
 from ..scan.intensity import otsu_threshold
 from ..scan.volume import Volume, to_sitk
+from .transforms import Matrix, moved
 
 FEWEST_SAMPLES = 32
 """An axis is never reduced to fewer: the slices of a thick stack are all there is."""
 
 _CLIP = (0.5, 99.5)
 _POINTS = 2000
+_RANKS, _DARKEST = 65, 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +61,40 @@ def working_image(volume: Volume, spacing_mm: float) -> WorkingImage:
         [0.5 * (new / own) - 0.5 for new, own in zip(reduced, spacing, strict=True)])
     image = sitk.Resample(image, counts, sitk.Transform(), sitk.sitkLinear, first, reduced, image.GetDirection())
     head = _head(image)
-    return WorkingImage(image, head, _points(head))
+    return WorkingImage(image, head, points_of(head))
+
+
+def shown_slices(volume: Volume) -> Volume:
+    """The scan without slices of one value at its ends, which show nothing: they are not air above a head."""
+    shows = np.ptp(volume.array, axis=(1, 2)) > 0
+    if not shows.any() or (shows[0] and shows[-1]):
+        return volume
+    first, last = int(np.argmax(shows)), len(shows) - int(np.argmax(shows[::-1]))
+    geometry = volume.geometry
+    x, y, z = geometry.points_to_lps([0, 0, first]).tolist()
+    kept = replace(geometry, size_ijk=(*geometry.size_ijk[:2], last - first), origin_lps=(x, y, z))
+    return replace(volume, array=volume.array[first:last], geometry=kept)
+
+
+def equalized(reduced: WorkingImage) -> WorkingImage:
+    """With as many voxels of the head in each range of intensity: bright fat leaves the brain its contrast."""
+    array, head = sitk.GetArrayFromImage(reduced.image), sitk.GetArrayViewFromImage(reduced.head) > 0
+    if not head.any():
+        return reduced
+    limits = np.quantile(array[head], np.linspace(0, 1, _RANKS))
+    limits += np.arange(_RANKS) * 1e-7  # np.interp wants them to rise
+    ranks = np.interp(array, [0.0, *(limits + 1e-7)], [0.0, *np.linspace(_DARKEST, 1, _RANKS)])
+    image = sitk.GetImageFromArray(ranks.astype(np.float32))
+    image.CopyInformation(reduced.image)
+    return replace(reduced, image=image)
+
+
+def covered(one: WorkingImage, other: WorkingImage, there: Matrix) -> float:
+    """Share of the one's head that lies within the other's field of view."""
+    size = np.asarray(other.image.GetSize())
+    index = np.asarray([other.image.TransformPhysicalPointToContinuousIndex(p)
+                        for p in moved(there, one.points).tolist()])
+    return float(np.all((index >= -0.5) & (index <= size - 0.5), axis=1).mean())
 
 
 def _head(image: sitk.Image) -> sitk.Image:
@@ -70,7 +105,8 @@ def _head(image: sitk.Image) -> sitk.Image:
     return sitk.Cast(filled, sitk.sitkUInt8)
 
 
-def _points(head: sitk.Image) -> npt.NDArray[np.float64]:
+def points_of(head: sitk.Image) -> npt.NDArray[np.float64]:
+    """Centers of voxels of a mask, evenly chosen, N×3 LPS mm; of the whole image where it is empty."""
     kji = np.argwhere(sitk.GetArrayViewFromImage(head) > 0)
     if not len(kji):
         kji = np.argwhere(np.ones(head.GetSize()[::-1], bool))

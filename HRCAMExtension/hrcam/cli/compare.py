@@ -77,6 +77,7 @@ def compare_files(
 def _print(console: Console, found: Comparison) -> None:
     from rich.table import Table
 
+    from ..compare.calls import spelled_call
     from ..compare.comparison import summary_of
     from ..output.drawing import milliliters
     from ..run.units import in_units, name_levels, spell_units
@@ -95,12 +96,13 @@ def _print(console: Console, found: Comparison) -> None:
     for one in found.changes:
         peaks = ["–" if peak is None else spell_units(in_units(peak, levels))
                  for peak in (one.peak_earlier, one.peak_later)]
-        table.add_row(f"  {one.number} {one.call}", milliliters(one.volume_earlier_ml),
+        call = spelled_call(one.call, one.beyond_repeatability)
+        table.add_row(f"  {one.number} {call}", milliliters(one.volume_earlier_ml),
                       milliliters(one.volume_later_ml), f"{one.diameter_change_mm:+.1f} mm", " to ".join(peaks),
                       " ".join(f"{x:.0f}" for x in one.peak_ras), one.place.words if one.place else "")
     console.print(table)
     limits = found.repeatability
     console.print(f"Evidence is in units of the weakest level: {name_levels(levels)}.", markup=False)
     console.print(f"Of two measurements of one scan 95 of 100 differ by less than {limits.diameter_mm:.1f} mm in "
-                  "diameter; a smaller change may be chance. The scans were registered to "
+                  "diameter; a smaller change (?) may be chance. The scans were registered to "
                   f"{found.alignment.agreement_mm:.1f} mm ({found.alignment.method}).", markup=False)

@@ -12,3 +12,8 @@ CALLS: Mapping[str, tuple[float, float, float]] = {
     RESOLVED: (0.30, 0.75, 0.40), NOT_COVERED: (0.45, 0.40, 0.55),
 }
 """Call to its color (red, green, blue, 0–1), worst first."""
+
+
+def spelled_call(call: str, beyond_repeatability: bool) -> str:
+    """A call for people: with a question mark where a change is no larger than two runs on one scan may differ by."""
+    return call if beyond_repeatability or call in (STABLE, NOT_COVERED) else f"{call}?"

@@ -39,7 +39,7 @@ from ..scan.geometry import PLANES
 from ..scan.intensity import find_scale, scale_of
 from ..scan.sampling import displayed
 from ..words import readable
-from .calls import CALLS, STABLE
+from .calls import CALLS, STABLE, spelled_call
 from .changes import RegionChange
 from .comparison import Comparison, summary_of
 from .repeatability import diameter_of
@@ -161,7 +161,8 @@ def _title(axes: Axes, change: RegionChange, levels: Sequence[EvidenceLevel]) ->
             f"{'S' if s >= 0 else 'I'} {abs(s):.0f} mm"
     peaks = " to ".join("–" if peak is None else spell_units(in_units(peak, levels))
                         for peak in (change.peak_earlier, change.peak_later))
-    write(axes, 0.0, 1 + 0.030 / height, f"{change.number}: {change.call}, evidence {peaks}", size=12, weight="bold",
+    call = spelled_call(change.call, change.beyond_repeatability)
+    write(axes, 0.0, 1 + 0.030 / height, f"{change.number}: {call}, evidence {peaks}", size=12, weight="bold",
           transform=axes.transAxes, color=to_hex(CALLS[change.call]))
     sizes = f"{milliliters(change.volume_earlier_ml)} to {milliliters(change.volume_later_ml)}"
     if change.place:  # both are wider than a column

@@ -51,6 +51,13 @@ def probabilities_at(mni_ras: npt.ArrayLike, atlas: npt.NDArray[np.uint8] | None
     return np.asarray(found)
 
 
+def sizes(atlas: npt.NDArray[np.uint8] | None = None) -> Probabilities:
+    """Mean volume of each structure, as a part of the largest one's."""
+    stored = load_atlas() if atlas is None else atlas
+    total = stored.sum(axis=(1, 2, 3), dtype=np.float64)
+    return np.asarray(np.maximum(total, 1.0) / total.max())
+
+
 def name_of(number: int) -> str:
     """Name of a structure by its place in `STRUCTURES`."""
     return list(STRUCTURES)[number]

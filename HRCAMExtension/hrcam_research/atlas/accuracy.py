@@ -4,7 +4,7 @@ Each head is painted in a random pose, contrast and with or without its skull, o
 the template as any scan is. The atlas is made from the other heads. COUNT scans from FIRST on are measured; the number
 of a scan chooses head, pose and contrast, so that limits can be chosen on some heads and measured on others. Of points
 drawn evenly over the structures, it is asked whether the named structure is the right one or within 3 mm, and whether
-the side is wrong.
+the side is wrong. The mean head that leads a scan to the template holds all heads, its own too.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from hrcam.align.affine import align_to_template
 from hrcam.align.transforms import inverse, moved
 from hrcam.place.name import place_at
 from hrcam.place.structures import STRUCTURES
-from hrcam.place.template import working_template
+from hrcam.place.template import working_head, working_template
 from scipy.ndimage import distance_transform_edt
 
-from .build import atlas_of, in_template_space
+from .build import aligned, atlas_of, in_template_space
 from .heads import LOOKS, LabeledHead, paint, posed, read_labeled_heads
 
 NEAR_MM = 3.0
@@ -38,7 +38,7 @@ def measure(head: LabeledHead, atlas: np.ndarray, seed: int) -> dict[str, Any]:
     look, stripped = LOOKS[seed % len(LOOKS)], bool(seed // len(LOOKS) % 2)
     scan = paint(scene, rng, look, stripped)
     began = time.process_time()
-    found = align_to_template(scan, working_template())
+    found = align_to_template(scan, working_template(), working_head())
     record: dict[str, Any] = {
         "head": head.name, "look": look, "stripped": stripped, "seconds": round(time.process_time() - began, 2),
         "trusted": found.trusted, "agreement_mm": round(found.agreement_mm, 2),
@@ -80,7 +80,7 @@ def _points(structures: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def main(folder: str, out: str, count: str = "24", first: str = "0") -> None:
     """Measure and write the table."""
     heads = read_labeled_heads(Path(folder))
-    mapped = [in_template_space(head) for head in heads]
+    mapped = [in_template_space(head, aligned(head)) for head in heads]
     records = []
     for seed in range(int(first), int(first) + int(count)):
         own = seed % len(heads)

@@ -1,4 +1,4 @@
-"""Make the atlas of structures: `python -m hrcam_research.atlas.build FOLDER_OF_LABEL_MAPS`."""
+"""Make the atlas of structures and the mean head: `python -m hrcam_research.atlas.build FOLDER_OF_LABEL_MAPS`."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from pathlib import Path
 
 import hrcam.place
 import numpy as np
-from hrcam.align.affine import align_to_template
+from hrcam.align.affine import WORKING_MM, TemplateAlignment, align_to_template
 from hrcam.align.transforms import carried
 from hrcam.place.atlas import FILE, LEVELS, LOWEST_RAS, SHAPE, STEP_MM
 from hrcam.place.structures import STRUCTURES
-from hrcam.place.template import working_template
+from hrcam.place.template import HEAD_CORNER_LPS, HEAD_FILE, HEAD_SHAPE_KJI, working_template
 from hrcam.scan.geometry import Geometry
+from scipy.ndimage import gaussian_filter
 
 from .heads import LabeledHead, paint, read_labeled_heads
 
@@ -28,13 +29,29 @@ def atlas_grid() -> Geometry:
                     np.eye(3))
 
 
-def in_template_space(head: LabeledHead) -> Array:
-    """Structures of a head on the atlas's grid, KJI."""
+def aligned(head: LabeledHead) -> TemplateAlignment:
+    """How a head lies to the template, by its brain alone."""
     scan = paint(head, np.random.default_rng(0), "t1", stripped=True)
     found = align_to_template(scan, working_template())
     if not found.trusted:
         raise RuntimeError(f"{head.name} is not aligned to the template: {found}")
+    return found
+
+
+def in_template_space(head: LabeledHead, found: TemplateAlignment) -> Array:
+    """Structures of a head on the atlas's grid, KJI."""
     return np.asarray(carried(head.structures, head.geometry, atlas_grid(), found.template_to_scan, nearest=True))
+
+
+def mean_head(heads: Sequence[LabeledHead], found: Sequence[TemplateAlignment]) -> Array:
+    """The heads as they look in T1, in template space, averaged; uint8."""
+    grid = Geometry(HEAD_SHAPE_KJI[::-1], HEAD_CORNER_LPS, (WORKING_MM,) * 3, np.eye(3))
+    total = np.zeros(HEAD_SHAPE_KJI)
+    for head, one in zip(heads, found, strict=True):
+        image = paint(head, np.random.default_rng(0), "t1", stripped=False).array
+        smooth = gaussian_filter(image, [0.4 * WORKING_MM / step for step in head.geometry.spacing[::-1]])
+        total += np.asarray(carried(smooth, head.geometry, grid, one.template_to_scan), float)
+    return np.rint(255 * np.clip(total / np.percentile(total, 99.5), 0, 1)).astype(np.uint8)
 
 
 def atlas_of(structures: Sequence[Array]) -> Array:
@@ -48,12 +65,15 @@ def atlas_of(structures: Sequence[Array]) -> Array:
 
 
 def main(folder: str) -> None:
-    """Write the atlas into the package."""
+    """Write both into the package."""
     heads = read_labeled_heads(Path(folder))
-    atlas = atlas_of([in_template_space(head) for head in heads])
-    path = Path(hrcam.place.__file__).with_name(FILE)
-    np.savez_compressed(path, probability=atlas)
-    print(f"{path.name}: {len(heads)} heads, {path.stat().st_size / 1024:.0f} kB")
+    found = [aligned(head) for head in heads]
+    atlas = atlas_of([in_template_space(*pair) for pair in zip(heads, found, strict=True)])
+    package = Path(hrcam.place.__file__)
+    np.savez_compressed(package.with_name(FILE), probability=atlas)
+    np.savez_compressed(package.with_name(HEAD_FILE), image=mean_head(heads, found))
+    for name in (FILE, HEAD_FILE):
+        print(f"{name}: {len(heads)} heads, {package.with_name(name).stat().st_size / 1024:.0f} kB")
 
 
 if __name__ == "__main__":

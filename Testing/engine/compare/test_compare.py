@@ -11,6 +11,7 @@ import SimpleITK as sitk  # noqa: N813 - its customary name
 from hrcam.align.transforms import carried
 from hrcam.bundle.bundle import load_bundle
 from hrcam.compare.acquisition import Acquisition
+from hrcam.compare.calls import spelled_call
 from hrcam.compare.changes import Dates, call_changes, call_of
 from hrcam.compare.comparison import validate_comparison
 from hrcam.compare.matching import Match, match_regions
@@ -248,6 +249,11 @@ def test_what_was_just_missed_on_one_date_is_not_new():
     (1.0, ("stable", False)), (1.1, ("growing", False)), (-2.1, ("shrinking", True))])
 def test_a_change_is_called_from_one_deviation_on_and_sure_beyond_repeatability(growth, call):
     assert call_of(True, True, growth, 5.0, 5.0, True, Repeatability(2.0, 0.4), 2.0) == call
+
+
+def test_a_change_that_may_be_chance_has_a_question_mark():
+    assert spelled_call("growing", False) == "growing?" and spelled_call("growing", True) == "growing"
+    assert spelled_call("stable", False) == "stable"
 
 
 def test_each_date_is_seen_once_more_in_the_slices_of_the_other(scan_of, bright_blob_bundle, monkeypatch):

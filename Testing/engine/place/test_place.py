@@ -86,3 +86,29 @@ def test_without_nilearn_a_note_says_so(blob_volume, bright_blob_bundle, monkeyp
     monkeypatch.setattr(template, "find_spec", lambda name: None)
     result = localize(blob_volume(), load_bundle(bright_blob_bundle.path), Options(device="cpu", place=True))
     assert "hrcam[place]" in result.warnings[-1] and result.regions
+
+
+def test_a_whole_head_without_its_vertex_is_brought_to_the_template():
+    """Thick slices that end below the vertex, and blank ones above: the skull leads to the right place all the same."""
+    import SimpleITK as sitk  # noqa: N813 - its customary name
+    from hrcam.align.affine import align_to_template
+    from hrcam.align.transforms import carried, distance_mm, inverse
+    from hrcam.place.template import working_head, working_template
+    from hrcam.scan.geometry import Geometry
+    from hrcam.scan.volume import Volume
+
+    head = working_head().image
+    own = Geometry(head.GetSize(), head.GetOrigin(), head.GetSpacing(), np.eye(3))
+    there = np.eye(4)
+    there[:3, :3] = Rotation.from_euler("xyz", (8, -4, 6), degrees=True).as_matrix()
+    there[:3, 3] = (3, -6, 10)
+    grid = Geometry((100, 110, 24), (-100.0, -112.0, -85.0), (2.0, 2.0, 6.5), np.eye(3))
+    array = carried(sitk.GetArrayFromImage(head), own, grid, there) * 500
+    array[20:] = 0
+    found = align_to_template(Volume(array, grid, "head"), working_template(), working_head())
+    assert found.trusted and distance_mm(found.template_to_scan, inverse(there), working_template().points) < 4
+
+
+def test_near_the_midline_no_side_is_named():
+    assert place_at((7, -18, 8)).side == place_at((-7, -18, 8)).side == "midline"
+    assert place_at((9, -18, 8)).side == "right"
