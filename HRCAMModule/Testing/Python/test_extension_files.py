@@ -262,3 +262,9 @@ def test_the_installed_files_alone_localize_a_scan(configured, tmp_path):
 
 def _sitePackages():
     return [path for path in sys.path if path.endswith("site-packages")]
+
+
+def test_no_two_files_of_tests_have_one_name():
+    """Python imports them by name alone: of two in one process, the second would not be collected."""
+    names = [path.name for folder in ("Testing", "HRCAMModule/Testing") for path in (ROOT / folder).rglob("test_*.py")]
+    assert sorted(names) == sorted(set(names))
