@@ -213,14 +213,10 @@ def placeBeside(neighbor: Any, node: Any, folder: int = 0) -> None:
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
     if hierarchy is None:
         return
-    source, item = hierarchy.GetItemByDataNode(neighbor), hierarchy.GetItemByDataNode(node)
+    source = hierarchy.GetItemByDataNode(neighbor)
     parent = folder or (hierarchy.GetItemParent(source) if source else 0)
-    if not parent:
-        return
-    if item:
-        hierarchy.SetItemParent(item, parent)
-    else:  # no plugin made one, as in scripts that run outside the application
-        hierarchy.CreateItem(parent, node)
+    if parent:
+        hierarchy.CreateItem(parent, node)  # or moves the item that a plugin has made
 
 
 def placeSteps(volumeNode: Any, nodes: Sequence[Any], name: str) -> Steps:

@@ -55,13 +55,14 @@ def main(arguments=None):
 
 
 def present(model):
-    """The model's name and weights, and a checksum of what draws panel and overlay, as they are now."""
+    """The model's name, version and weights, and a checksum of what draws panel and overlay, as they are now."""
     from hrcam.bundle.bundle import load_bundle
 
     panel = hashlib.sha256()
     for path in sorted({path for pattern in SHOWN for path in REPOSITORY.glob(pattern)}):
         panel.update(path.read_text(encoding="utf-8").encode())
-    return {"model": model, "weights": load_bundle(model).sha256, "panel": panel.hexdigest()}
+    bundle = load_bundle(model)
+    return {"model": model, "version": bundle.version, "weights": bundle.sha256, "panel": panel.hexdigest()}
 
 
 def check(folder):

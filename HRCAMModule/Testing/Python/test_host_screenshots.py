@@ -25,6 +25,8 @@ def test_pictures_older_than_panel_or_model_make_the_target_fail(tmp_path, capsy
     sources.write_text(json.dumps({**screenshots.present(str(bright_blob_bundle.path)), "weights": "0"}))
     assert screenshots.main(["--check", "--out", str(tmp_path)]) == 1
     assert "older than the weights" in capsys.readouterr().err
+    sources.write_text(json.dumps({**screenshots.present(str(bright_blob_bundle.path)), "version": "0"}))
+    assert screenshots.main(["--check", "--out", str(tmp_path)]) == 1, "other settings of the same weights"
 
 
 def test_the_panels_files_are_named():

@@ -1,5 +1,8 @@
 """What the panel is told to do: the scan, the model and what is known of it, parameters, and by keyboard."""
 
+import re
+from pathlib import Path
+
 import pytest
 from module_scene import MODEL
 
@@ -57,6 +60,21 @@ def test_a_user_who_chooses_no_volume_keeps_none_until_another_is_loaded(ready, 
     addScan("next")
     slicerHost.processEvents(0.05)
     assert ui.inputSelector.currentNode() in (volume, slicer.util.getNode("next"))
+
+
+def test_no_letter_is_the_shortcut_of_two_widgets():
+    panel = Path(__file__).resolve().parents[2] / "Resources" / "UI" / "HRCAMModule.ui"
+    letters = [letter.lower() for letter in re.findall(r"&amp;(\w)", panel.read_text(encoding="utf-8"))]
+    assert letters and len(set(letters)) == len(letters)
+
+
+def test_the_panel_fits_into_slicers_dock_with_all_its_sections_open(shown, slicerHost):
+    panel, ui, _result = shown
+    for name, widget in vars(ui).items():
+        if name.endswith("CollapsibleButton"):
+            widget.collapsed = False
+    slicerHost.processEvents(0.05)
+    assert panel.parent.minimumSizeHint.width() <= 430, "Slicer's dock at 1280 x 800"
 
 
 def test_every_widget_has_a_tooltip_or_a_label_and_is_reached_by_keyboard(panel):
