@@ -67,7 +67,8 @@ def demo(
                f"{_position(center)}")
     if result.regions:
         strongest = result.regions[0]
-        typer.echo(f"Found:      {len(result.regions)} regions, the strongest {strongest.level}, "
+        count = "1 region" if len(result.regions) == 1 else f"{len(result.regions)} regions"
+        typer.echo(f"Found:      {count}, the strongest {strongest.level}, "
                    f"{strongest.volume_ml:.1f} ml, peak at RAS {_position(strongest.peak_ras)}")
     else:
         typer.echo("Found:      no evidence above the lowest level")
