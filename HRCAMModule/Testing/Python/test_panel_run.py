@@ -1,5 +1,6 @@
 """The panel's big button, clicked as a user clicks it, with the real engine in its own process."""
 
+import sys
 import time
 
 import pytest
@@ -105,3 +106,10 @@ def test_the_button_works_by_script_while_another_module_is_open(ready, slicerHo
     slicerHost.waitUntil(lambda: not panel.logic.running, 120)
     assert ui.statusLabel.text == "Done: lesion."
     assert panel.logic.results(volume)[0].predicted == "lesion"
+
+
+def test_what_a_first_result_needs_is_imported_while_the_panel_is_open(ready, monkeypatch):
+    panel, _ui, _volume = ready
+    monkeypatch.delitem(sys.modules, "hrcam.output.scene_nodes", raising=False)
+    panel.runs.prepare()
+    assert "hrcam.output.scene_nodes" in sys.modules

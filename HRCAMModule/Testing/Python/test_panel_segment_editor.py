@@ -1,4 +1,4 @@
-"""Over to the Segment Editor and back, in Slicer's main window."""
+"""In Slicer's main window: over to the Segment Editor and back, and to another layout."""
 
 import pytest
 from module_scene import MODEL, composite
@@ -43,4 +43,22 @@ def test_segment_editor_opens_on_the_scan_with_visible_segments_and_the_overlay_
         slicer.util.selectModule("HRCAMModule")
         slicerHost.processEvents(0.05)
         checkOverlay()
+    slicer.util.selectModule("")
+
+
+def test_views_of_another_layout_are_fitted_to_the_scan(_loadedModule, mainWindow, slicerHost, addScan):
+    slicer.util.selectModule("HRCAMModule")
+    panel = slicer.util.getModuleWidget("HRCAMModule")
+    volume = addScan()
+    panel.showNew(panel.logic.localize(volume, model=MODEL))
+    slicerHost.waitUntil(lambda: panel._showing is None)
+    manager, before = slicer.app.layoutManager(), set(slicer.app.layoutManager().sliceViewNames())
+    manager.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutThreeByThreeSliceView)
+    slicerHost.processEvents(0.1)
+    added = [manager.sliceWidget(name) for name in set(manager.sliceViewNames()) - before]
+    assert added
+    for view in added:
+        assert view.sliceLogic().GetSliceCompositeNode().GetBackgroundVolumeID() == volume.GetID()
+        assert min(view.mrmlSliceNode().GetFieldOfView()[:2]) < 60, "the scan has 52 mm"
+    manager.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
     slicer.util.selectModule("")
