@@ -55,11 +55,11 @@ class PlaceNaming:
                 return
         self._worker.cancel()  # the process holds memory that nobody needs now
 
-    def _named(self, answer: dict[str, Any]) -> None:
-        localization, places = self._current, answer["places"]
+    def _named(self, reply: dict[str, Any]) -> None:
+        localization, places = self._current, reply["places"]
         if localization is not None and localization.valid and len(places) == len(localization.info["regions"]):
             if any(places):
-                _remember(localization, places, answer["registration"])
+                _remember(localization, places, reply["registration"])
             else:
                 localization.resultNode.SetAttribute(PLACE_PROBLEM_ATTRIBUTE, " ".join(self._worker.warnings))
         self._next()

@@ -58,11 +58,11 @@ def main(arguments: list[str]) -> int:
     """Run the job in a folder; 0 when it was done."""
     try:
         files = run_job(Path(arguments[0]), lambda share: print(json.dumps({"progress": share}), flush=True))
-        answer: dict[str, Any] = {"files": files, "derived_identity": _is_derived(files)}
+        reply: dict[str, Any] = {"files": files, "derived_identity": _is_derived(files)}
     except HRCAMError as error:
-        answer = {"message": f"{error.message} {error.hint}".strip()}
-    print(json.dumps(answer), flush=True)
-    return 0 if "files" in answer else 1
+        reply = {"message": f"{error.message} {error.hint}".strip()}
+    print(json.dumps(reply), flush=True)
+    return 0 if "files" in reply else 1
 
 
 if __name__ == "__main__":

@@ -70,7 +70,7 @@ class Worker:
         threading.Thread(target=self._read, name="requests", daemon=True).start()
         try:
             while (request := self._queue.get()) is not _STOP and not self.events.closed.is_set():
-                self._answer(request)
+                self._reply_to(request)
         finally:
             self.remove_folder()
         return self.exit_code
@@ -134,7 +134,7 @@ class Worker:
                     return
             self.events.error(request_id, problem)
 
-    def _answer(self, request: dict[str, Any]) -> None:
+    def _reply_to(self, request: dict[str, Any]) -> None:
         """Run by the main thread; whatever happens, exactly one ``done`` or ``error`` is sent."""
         request_id = request["id"]
         operations: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
