@@ -177,7 +177,9 @@ def _read_axis(wave: Waves, length: int, stride: float) -> tuple[int, int] | str
         line = _Line(wave, length)
         resized = line.sharp and line.holds(_WHOLE_CELL * abs(line.step))
         blurred = fits and not (moved or resized) and even.tilt < length / _TILTED
-        if blurred and even.holds(length / _CONTEXT):
+        # What all cells share came from the whole image, as attention brings it, and not from a place.
+        local = _Line(wave - wave.mean(), length, step, even.first)
+        if blurred and (even.holds(length / _CONTEXT) or local.holds(length / _CONTEXT)):
             return 0, 0
     if not line.holds(max(_WHOLE_CELL * abs(line.step), length / _RESIZED)):
         across = [np.abs(_profile(wave, axis)).sum() for axis in range(wave.ndim)]
