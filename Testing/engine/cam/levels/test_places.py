@@ -199,6 +199,7 @@ def test_padding_of_one_side_and_unpadded_strides_are_made_good():
 
 def test_a_network_that_looks_wider_than_the_image_is_refused_in_words():
     def build():
+        torch.manual_seed(0)
         layers = [nn.Conv2d(6 if d > 1 else 1, 6, 3, padding=d, dilation=d) for d in (1, 24, 40)]
         return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
 
