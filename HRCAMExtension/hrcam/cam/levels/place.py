@@ -20,7 +20,7 @@ from ..feature_maps import MapName, find_module
 from .example_run import undisturbed
 from .waves import Waves, send_waves
 
-_FAINT = 1e-6
+_FAINT = 5e-8
 """Of a wave of `waves.HEIGHT` no more than rounding errors may be left, as where attention mixed all places."""
 
 _SILENT = 0.1
@@ -179,7 +179,8 @@ def _read_axis(wave: Waves, length: int, stride: float) -> tuple[int, int] | str
         blurred = fits and not (moved or resized) and even.tilt < length / _TILTED
         # What all cells share came from the whole image, as attention brings it, and not from a place.
         local = _Line(wave - wave.mean(), length, step, even.first)
-        if blurred and (even.holds(length / _CONTEXT) or local.holds(length / _CONTEXT)):
+        near = max(_SHIFTED * step, length / _CONTEXT)
+        if blurred and (even.holds(near) or local.holds(near)):
             return 0, 0
     if not line.holds(max(_WHOLE_CELL * abs(line.step), length / _RESIZED)):
         across = [np.abs(_profile(wave, axis)).sum() for axis in range(wave.ndim)]

@@ -29,7 +29,7 @@ _BASE = 0.7
 _TEXTURE = 0.1
 """How much places of that image differ: one of a single value could not be standardized within the network."""
 
-HEIGHT = 0.02
+HEIGHT = 0.001
 """Of a wave: so low that activations answer in proportion."""
 
 _NORMS = frozenset({
@@ -96,7 +96,7 @@ def _images(like: Tensor) -> Iterator[Tensor]:
 
 
 class EvenLayers(TorchDispatchMode):
-    """Runs every layer with positive weights: its window counts as its own weights do on average, and channels mix.
+    """Runs every layer with even weights: it passes on the middle of its window, as its own weights have it.
 
     Norms pass on what they get, maxima are means, and so are sums and products of equal shapes, so that values neither
     grow nor vanish on the way through many residual blocks. Means and deviations of the whole image
@@ -118,7 +118,7 @@ class EvenLayers(TorchDispatchMode):
         name = func.overloadpacket.__name__
         given = _arguments(func, args, kwargs)
         if is_convolution(name) and given["weight"].ndim > 2:
-            return _convolved(func, name, given)
+            return self._convolved(func, name, given)
         if name == "linear":
             return _mixed(args[0], args[1].shape[0])
         if name in ("addmm", "mm") or (name == "matmul" and args[1].ndim == 2):
@@ -136,6 +136,21 @@ class EvenLayers(TorchDispatchMode):
         if name in _SUMMARIES or "adaptive" in name:
             result = self._as_at_first(result)
         return result
+
+    def _convolved(self, func: Any, name: str, given: dict[str, Any]) -> Tensor:
+        """A convolution that gives the middle of its window (a transposed one: spreads each value evenly over it)."""
+        x, weight, groups = given["input"], given["weight"], given["groups"]
+        up = "transpose" in name or bool(given.get("transposed"))
+        space = [1] * (weight.ndim - 2)
+        taken = x.shape[-len(space) - 1] // groups
+        mixed = (x.unflatten(-len(space) - 1, (groups, taken)) * _share(taken, x).view(-1, *space)).sum(-len(space) - 1)
+        kernel = x.new_ones(weight.shape[2:]) if up else _middle(weight.to(x))
+        passed = func(**(given | {"input": mixed, "weight": kernel.expand(groups, 1, *kernel.shape), "bias": None}))
+        channels = weight.shape[1] if up else weight.shape[0] // groups
+        gains = _uneven(channels, x).view(-1, *space)
+        # A share of the image's mean in each channel: a place is then seen even where each is normalized over them.
+        apart = 0.5 * (gains - gains.flip(0)) * self._as_at_first(passed.mean())
+        return (passed.unsqueeze(-len(space) - 1) * gains + apart).flatten(-len(space) - 2, -len(space) - 1)
 
     def _as_at_first(self, result: Any) -> Any:
         shape = tree_leaves(result)[0].shape
@@ -178,21 +193,16 @@ def _mixed(values: Tensor, channels: int) -> Tensor:
     return (values * _share(values.shape[-1], values)).sum(-1, keepdim=True) * _uneven(channels, values)
 
 
-def _convolved(func: Any, name: str, given: dict[str, Any]) -> Tensor:
-    """A convolution with one positive kernel for all channels, the mean square of its weights."""
-    x, weight, groups = given["input"], given["weight"], given["groups"]
-    up = "transpose" in name or bool(given.get("transposed"))
-    space = [1] * (weight.ndim - 2)
-    taken = x.shape[-len(space) - 1] // groups
-    mixed = (x.unflatten(-len(space) - 1, (groups, taken)) * _share(taken, x).view(-1, *space)).sum(-len(space) - 1)
-    kernel = weight.to(x).square().mean((0, 1), keepdim=True) + torch.finfo(x.dtype).tiny
-    kernel = kernel / (kernel.mean() if up else kernel.sum())
-    passed = func(**(given | {"input": mixed, "weight": kernel.expand(groups, 1, *weight.shape[2:]), "bias": None}))
-    channels = weight.shape[1] if up else weight.shape[0] // groups
-    gains = _uneven(channels, x).view(-1, *space)
-    # A share of the whole image's mean in each channel: a place is then seen even where each is normalized over them.
-    apart = 0.5 * (gains - gains.flip(0)) * passed.mean()
-    return (passed.unsqueeze(-len(space) - 1) * gains + apart).flatten(-len(space) - 2, -len(space) - 1)
+def _middle(weight: Tensor) -> Tensor:
+    """A kernel of one place, where the squares of a convolution's weights are in balance (between two: of both)."""
+    energy = weight.square().mean((0, 1)) + torch.finfo(weight.dtype).tiny
+    kernel = weight.new_ones(())
+    for axis, n in enumerate(energy.shape):
+        places = torch.arange(n, dtype=weight.dtype, device=weight.device)
+        along = energy.sum([other for other in range(energy.ndim) if other != axis]) if energy.ndim > 1 else energy
+        center = (along * places).sum() / along.sum()
+        kernel = kernel.unsqueeze(-1) * (1 - (places - center).abs()).clamp(min=0)
+    return kernel
 
 
 def _mean_pool(name: str, given: dict[str, Any]) -> Tensor:
