@@ -55,17 +55,18 @@ lint: setup  ## ruff, mypy, and that rooms depend downwards alone
 evaluate: setup  ## the tables of docs/RESULTS.md, on the real data in $(HRCAM_DATA); slow
 	$(BIN)/hrcam evaluate --data $(HRCAM_DATA) --out docs
 
-reliability: setup  ## docs/RELIABILITY.md from all tests with coverage, a soak and mutants of the source; slow
+reliability: setup  ## docs/RELIABILITY.md from all tests with coverage, a soak, kills and mutants (nine minutes each); slow
 	rm -rf build/tests
 	mkdir -p build/tests
 	bash Testing/install_system_packages.sh
 	rm -f build/.coverage
 	COVERAGE_FILE=$(CURDIR)/build/.coverage HRCAM_JUNIT=build/tests bash Testing/run.sh $(BIN)/python --cov=hrcam --cov-append --cov-report=
 	COVERAGE_FILE=build/.coverage $(BIN)/coverage json -q -o build/coverage.json
-	$(BIN)/python Testing/bench/soak.py --model t1ce-tumor --input $(SAMPLE) > build/soak.json
-	$(BIN)/python Testing/faults/mutants.py --out build/mutants.json
-	$(BIN)/python Testing/faults/reliability.py build/tests/*.xml --soak build/soak.json --mutants build/mutants.json \
-	  --coverage build/coverage.json
+	$(BIN)/python Testing/bench/soak.py --model t1ce-tumor --input $(SAMPLE) --seconds 540 > build/soak.json
+	$(BIN)/python Testing/faults/kills.py --seconds 540 --out build/kills.json
+	$(BIN)/python Testing/faults/mutants.py --seconds 540 --out build/mutants.json
+	$(BIN)/python Testing/faults/reliability.py build/tests/*.xml --soak build/soak.json --kills build/kills.json \
+	  --mutants build/mutants.json --coverage build/coverage.json
 
 bench: setup  ## speed and memory as ratios to the plain forward, docs/bench/
 	$(BIN)/python Testing/bench/run.py

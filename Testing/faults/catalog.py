@@ -44,7 +44,7 @@ FAULTS = (
         "test_(a_failing_run|cancel_ends)"),
     Row("Really full disk (tmpfs)", "error in words, nothing left", "test_faults_system", "test_a_really_full_disk"),
     Row("A file that outgrows what is left (ITK says nothing for NIfTI)", "error in words, nothing left",
-        "test_durable", "test_a_file_that_does_not_fit"),
+        "test_atomic_files", "test_a_file_that_does_not_fit"),
     Row("A full disk in a batch, later freed", "failed row; completed by the next run", "test_faults_system",
         "test_a_batch_on_a_full_disk"),
     Row("Each call refused: full, read-only, quota, input-output error", "error in words, nothing left",
@@ -63,7 +63,7 @@ FAULTS = (
         "test_a_clock"),
     Row("CUDA out of memory (simulated)", "smaller batches, then the CPU, with a note", "test_localize",
         "test_memory_running_out"),
-    Row("Two writers of one case at once", "files of one of them", "test_durable",
+    Row("Two writers of one case at once", "files of one of them", "test_atomic_files",
         "test_(two_writers|of_two_writers|a_folder_that)"),
 )
 

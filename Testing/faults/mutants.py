@@ -1,9 +1,10 @@
 """Put small faults into the geometry, the fusion and the bundles, one at a time: do the tests notice?
 
-    python Testing/faults/mutants.py [--files fusion.py geometry.py] [--at-most 60] [--out build/mutants.json]
+    python Testing/faults/mutants.py [--files cam/fusion.py scan/geometry.py] [--seconds 600] [--out build/mutants.json]
 
 Each mutant lives in a process forked from one that has imported everything heavy, so it costs no more than its tests up
-to the first failure. Survivors that no test can notice are explained in ``survivors.py``.
+to the first failure. Each file has an equal share of the seconds; where they do not suffice, its mutants are drawn
+evenly, always in the same order. Survivors that no test can notice are explained in ``survivors.py``.
 """
 
 from __future__ import annotations
@@ -15,10 +16,12 @@ import importlib.abc
 import importlib.machinery
 import importlib.util
 import json
+import math
 import os
 import random
 import signal
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +35,9 @@ ENGINE = ROOT / "HRCAMExtension" / "hrcam"
 TESTS = {
     "cam/fusion.py": ["cam/test_fusion.py"],
     "scan/geometry.py": ["scan/test_geometry.py"],
+    "scan/io/nifti.py": ["scan/io/test_nifti.py"],
+    "scan/io/dicom/volumes.py": ["scan/io/test_dicom_volumes.py"],
+    "run/marking.py": ["run/test_marking.py"],
     "bundle/bundle.py": ["bundle"],
     "bundle/metadata.py": ["bundle"],
     "bundle/network.py": ["bundle"],
@@ -162,24 +168,26 @@ def lives(path: Path, source: str) -> bool:
     os._exit(int(code))
 
 
-def check(path: Path, at_most: int | None) -> tuple[int, list[Mutant]]:
-    """Number of mutants tried, and those that lived. A limited choice is drawn evenly and always the same."""
-    found = list(mutants(path))
-    if at_most is not None and len(found) > at_most:
-        found = random.Random(0).sample(found, at_most)
-    survivors = []
-    for number, mutant in enumerate(found, start=1):
+def check(path: Path, seconds: float) -> tuple[int, int, list[Mutant]]:
+    """Number of all mutants, of those that were tried, and those that lived. The order is always the same."""
+    found, survivors, tried = list(mutants(path)), [], 0
+    random.Random(0).shuffle(found)
+    end = time.monotonic() + seconds
+    for mutant in found:
+        if time.monotonic() > end:
+            break
+        tried += 1
         if lives(path, mutant.source):
             survivors.append(mutant)
-            print(f"{number}/{len(found)} lives: {mutant.where}: {mutant.change}", flush=True)
-    return len(found), survivors
+            print(f"{tried}/{len(found)} lives: {mutant.where}: {mutant.change}", flush=True)
+    return len(found), tried, survivors
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; exit code 1 where a mutant lives unexplained."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--files", nargs="+", default=list(TESTS), choices=list(TESTS))
-    parser.add_argument("--at-most", type=int, help="mutants of each file (default: all)")
+    parser.add_argument("--seconds", type=float, default=math.inf, help="for all files (default: until all are tried)")
     parser.add_argument("--out", type=Path)
     asked = parser.parse_args(arguments)
     os.environ["OMP_NUM_THREADS"] = "1"
@@ -198,11 +206,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not lives(path, path.read_text(encoding="utf-8")):
             print(f"{name}: its tests fail without any mutant", file=sys.stderr)
             return 2
-        count, survivors = check(path, asked.at_most)
-        files.append({"file": name, "mutants": count, "killed": count - len(survivors)})
+        total, count, survivors = check(path, asked.seconds / len(asked.files))
+        files.append({"file": name, "all": total, "mutants": count, "killed": count - len(survivors)})
         lived += [{"where": one.where, "change": one.change, "why": EXPLAINED.get((one.where, one.change), "")}
                   for one in survivors]
-        print(f"{name}: {count - len(survivors)} of {count} noticed", flush=True)
+        print(f"{name}: {count - len(survivors)} of {count} noticed, of {total}", flush=True)
     if asked.out is not None:
         asked.out.parent.mkdir(parents=True, exist_ok=True)
         document = json.dumps({"files": files, "survivors": lived}, indent=1, ensure_ascii=False)

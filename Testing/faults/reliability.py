@@ -2,9 +2,10 @@
 
     HRCAM_JUNIT=build/tests Testing/run.sh python
     python Testing/bench/soak.py --model t1ce-tumor --input SCAN > build/soak.json
+    python Testing/faults/kills.py --out build/kills.json
     python Testing/faults/mutants.py --out build/mutants.json
-    python Testing/faults/reliability.py build/tests/*.xml --soak build/soak.json --mutants build/mutants.json \\
-        --coverage build/coverage.json
+    python Testing/faults/reliability.py build/tests/*.xml --soak build/soak.json --kills build/kills.json \\
+        --mutants build/mutants.json --coverage build/coverage.json
 
 Exit code 1 where a row of ``catalog.py`` finds no test in the run, or where a test of a row failed, where a mutant
 lives unexplained, or the tests run less than 90 % of the engine's lines.
@@ -133,24 +134,44 @@ class Report:
         if path is None:
             return
         soaked = json.loads(path.read_text(encoding="utf-8"))
-        text = ("One worker process, one request after another, each answered with a result; memory is measured after "
-                "a warm-up.")
+        readers = soaked["readers"]
+        text = ("Many cases in one process, one after another, by `Testing/bench/soak.py`: requests to one worker "
+                f"(model {soaked['model']}), each answered with a result, and all {readers['kinds']} kinds of bad and odd input in "
+                f"{readers['rounds']} rounds. Memory and open files are counted after a warm-up. A request costs "
+                f"{soaked['overhead_ms']:.0f} ms over the engine alone.")
+        rows = [(name, f"{number:,}", f"{one['memory_before_mib']:.0f} MiB", f"{one['memory_after_mib']:.0f} MiB",
+                 f"{100 * one['growth']:.1f} %", one["files_before"], one["files_after"])
+                for name, number, one in (("Requests", soaked["requests"], soaked),
+                                          ("Reads", readers["reads"], readers))]
         self.parts.append(f"## Soak\n\n{text}\n\n" + table(
-            ("Requests soaked", "Memory before", "Memory after", "Growth", "Cost over the engine alone"),
-            [(f"{soaked['requests']:,}", f"{soaked['memory_before_mib']:.0f} MiB",
-              f"{soaked['memory_after_mib']:.0f} MiB", f"{100 * soaked['growth']:.1f} %",
-              f"{soaked['overhead_ms']:.0f} ms a request")]))
+            ("Soaked", "Number", "Memory before", "Memory after", "Growth", "Open files before", "after"), rows))
+
+    def kills(self, path: Path | None) -> None:
+        """Processes killed at random moments."""
+        if path is None:
+            return
+        found: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        self.problems += [f"{name}: {problem}" for name, one in found.items() for problem in one["problems"]]
+        text = ("`Testing/faults/kills.py` kills processes (SIGKILL) at random moments, up to three times in a row, "
+                "and then lets them come to their end. No visible file may be half-written, what was complete is kept, and "
+                "the end must leave what an undisturbed run leaves.")
+        self.parts.append(f"## Killed at random\n\n{text}\n\n" + table(
+            ("Killed", "Kills", "Resumed", "Outcome"),
+            [(name, one["kills"], one["rounds"],
+              f"**{len(one['problems'])} faults**" if one["problems"] else "whole files; completed by the next run")
+             for name, one in found.items()]))
 
     def mutants(self, path: Path | None) -> None:
         """Mutants killed, and why the others live."""
         if path is None:
             return
         found: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        rows = [(f"`{one['file']}`", one["mutants"], one["killed"], one["mutants"] - one["killed"])
+        rows = [(f"`{one['file']}`", one["all"], one["mutants"], one["killed"], one["mutants"] - one["killed"])
                 for one in found["files"]]
         text = ("`Testing/faults/mutants.py` puts small faults into the source, one at a time (a comparison turned, a "
                 "sign, a constant, a condition negated); the tests of the file must notice.")
-        part = f"## Mutation check\n\n{text}\n\n" + table(("File", "Mutants", "Noticed", "Not noticed"), rows)
+        part = f"## Mutation check\n\n{text}\n\n" + table(
+            ("File", "Mutants", "Tried, drawn evenly", "Noticed", "Not noticed"), rows)
         if found["survivors"]:
             part += "\n\nNot noticed, and why:\n\n" + table(
                 ("Where", "Change", "Why no test notices"),
@@ -200,7 +221,8 @@ def _one(case: Case) -> int:
 
 
 def build(
-    cases: Sequence[Case], soak: Path | None = None, mutants: Path | None = None, coverage: Path | None = None
+    cases: Sequence[Case], soak: Path | None = None, kills: Path | None = None, mutants: Path | None = None,
+    coverage: Path | None = None,
 ) -> Report:
     """The whole report of a run."""
     report = Report(cases)
@@ -210,10 +232,12 @@ def build(
                 "Injected", lambda case: case.injected)
     report.rows("Attacks", "Scans, models, results and requests are untrusted.", SECURITY, "Tests", _one)
     report.soak(soak)
+    report.kills(kills)
     report.mutants(mutants)
     report.coverage(coverage)
     report.totals()
-    report.untried += [what for what, path in (("a soak", soak), ("mutants of the source", mutants),
+    report.untried += [what for what, path in (("a soak", soak), ("processes killed at random", kills),
+                                               ("mutants of the source", mutants),
                                                ("the lines that tests run", coverage)) if path is None]
     report.missing()
     return report
@@ -224,11 +248,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("junit", type=Path, nargs="+", help="what pytest --junitxml wrote, all processes of the run")
     parser.add_argument("--soak", type=Path, help="what Testing/bench/soak.py printed")
+    parser.add_argument("--kills", type=Path, help="what Testing/faults/kills.py wrote")
     parser.add_argument("--mutants", type=Path, help="what Testing/faults/mutants.py wrote")
     parser.add_argument("--coverage", type=Path, help="what coverage json wrote")
     parser.add_argument("--out", type=Path, default=OUT)
     asked = parser.parse_args(arguments)
-    report = build(read_run(asked.junit), asked.soak, asked.mutants, asked.coverage)
+    report = build(read_run(asked.junit), asked.soak, asked.kills, asked.mutants, asked.coverage)
     asked.out.write_text(report.text(), encoding="utf-8")
     for problem in report.problems:
         print(problem, file=sys.stderr)

@@ -37,12 +37,14 @@ def injected(number):
 def test_every_figure_is_counted_from_the_run(tmp_path, cases):
     cases[0] = (*cases[0][:2], injected(1234))
     soak = tmp_path / "soak.json"
-    soak.write_text(json.dumps({"requests": 4321, "memory_before_mib": 1, "memory_after_mib": 1, "growth": 0.0,
-                                "overhead_ms": 3}))
+    grown = {"memory_before_mib": 1, "memory_after_mib": 1, "growth": 0.0, "files_before": 7, "files_after": 7}
+    soak.write_text(json.dumps({"model": "made 1.0.0", "requests": 4321, "overhead_ms": 3, **grown,
+                                "readers": {"kinds": 300, "rounds": 9, "reads": 2700, **grown}}))
     run = junit(tmp_path / "run.xml", cases)
     assert reliability.main([str(run), "--soak", str(soak), "--out", str(tmp_path / "page.md")]) == 0
     text = (tmp_path / "page.md").read_text(encoding="utf-8")
     assert f"{len(KINDS)} kinds of files" in text and "| 1,234 |" in text and "| 4,321 |" in text
+    assert "| Reads | 2,700 |" in text
     assert f"{1234 + len(FAULTS) - 1:,} faults injected" in text
 
 
@@ -77,14 +79,24 @@ def test_a_row_whose_tests_are_gone_is_an_error(tmp_path, cases, capsys):
 
 def test_a_mutant_that_lives_must_be_explained(tmp_path, cases, capsys):
     mutants = tmp_path / "mutants.json"
-    found = {"files": [{"file": "a.py", "mutants": 9, "killed": 7}],
+    found = {"files": [{"file": "a.py", "all": 12, "mutants": 9, "killed": 7}],
              "survivors": [{"where": "a.py: f", "change": "1 → 2", "why": "no difference"},
                            {"where": "a.py: g", "change": "3 → 4", "why": ""}]}
     mutants.write_text(json.dumps(found))
     run = junit(tmp_path / "run.xml", cases)
     assert reliability.main([str(run), "--mutants", str(mutants), "--out", str(tmp_path / "page.md")]) == 1
     assert "a.py: g" in capsys.readouterr().err
-    assert "| `a.py` | 9 | 7 | 2 |" in (tmp_path / "page.md").read_text(encoding="utf-8")
+    assert "| `a.py` | 12 | 9 | 7 | 2 |" in (tmp_path / "page.md").read_text(encoding="utf-8")
+
+
+def test_a_kill_that_leaves_something_half_written_is_told(tmp_path, cases, capsys):
+    kills, run = tmp_path / "kills.json", junit(tmp_path / "run.xml", cases)
+    one = {"rounds": 8, "kills": 21, "kept": 0, "seconds": 1.5, "problems": []}
+    kills.write_text(json.dumps({"batch": one, "export": {**one, "problems": ["a.png: it is cut"]}}))
+    assert reliability.main([str(run), "--kills", str(kills), "--out", str(tmp_path / "page.md")]) == 1
+    page = (tmp_path / "page.md").read_text(encoding="utf-8")
+    assert "| batch | 21 | 8 | whole files" in page and "| export | 21 | 8 | **1 faults** |" in page
+    assert "export: a.png: it is cut" in capsys.readouterr().err
 
 
 def test_coverage_is_told_with_the_files_that_have_least_and_must_suffice(tmp_path, cases, capsys):
