@@ -89,7 +89,6 @@ def _figures(before: int, after: int) -> dict[str, float]:
 
 def soak(model: str, scan: Path, requests: int, warm_up: int, device: str, seconds: float) -> dict[str, Any]:
     """Soak a worker and return its figures."""
-    end = time.monotonic() + seconds
     bundle = load_bundle(model)
     with tempfile.TemporaryDirectory() as folder, Peer(log=Path(folder) / "log") as worker:
         worker.next()
@@ -101,6 +100,7 @@ def soak(model: str, scan: Path, requests: int, warm_up: int, device: str, secon
         for _ in range(max(0, warm_up - COMPARED)):
             _request(worker, ask)
         before, open_before, took = process.memory_info().rss, process.num_fds(), []
+        end = time.monotonic() + seconds
         while len(took) < requests and (not took or time.monotonic() < end):
             took.append(_request(worker, ask))
         after, open_after = process.memory_info().rss, process.num_fds()

@@ -136,9 +136,10 @@ class Report:
         soaked = json.loads(path.read_text(encoding="utf-8"))
         readers = soaked["readers"]
         text = ("Many cases in one process, one after another, by `Testing/bench/soak.py`: requests to one worker "
-                f"(model {soaked['model']}), each answered with a result, and all {readers['kinds']} kinds of bad and odd input in "
-                f"{readers['rounds']} rounds. Memory and open files are counted after a warm-up. A request costs "
-                f"{soaked['overhead_ms']:.0f} ms over the engine alone.")
+                f"(model {soaked['model']}), each answered with a result, and all {readers['kinds']} kinds of bad and "
+                f"odd input in {readers['rounds']} rounds. Memory and open files are counted after a warm-up.")
+        self.problems += [f"soak: {one['files_after'] - one['files_before']} more files are open"
+                          for one in (soaked, readers) if one["files_after"] > one["files_before"]]
         rows = [(name, f"{number:,}", f"{one['memory_before_mib']:.0f} MiB", f"{one['memory_after_mib']:.0f} MiB",
                  f"{100 * one['growth']:.1f} %", one["files_before"], one["files_after"])
                 for name, number, one in (("Requests", soaked["requests"], soaked),
@@ -153,8 +154,8 @@ class Report:
         found: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         self.problems += [f"{name}: {problem}" for name, one in found.items() for problem in one["problems"]]
         text = ("`Testing/faults/kills.py` kills processes (SIGKILL) at random moments, up to three times in a row, "
-                "and then lets them come to their end. No visible file may be half-written, what was complete is kept, and "
-                "the end must leave what an undisturbed run leaves.")
+                "and then lets them come to their end. No visible file may be half-written, what was complete is kept, "
+                "and the end must leave what an undisturbed run leaves.")
         self.parts.append(f"## Killed at random\n\n{text}\n\n" + table(
             ("Killed", "Kills", "Resumed", "Outcome"),
             [(name, one["kills"], one["rounds"],

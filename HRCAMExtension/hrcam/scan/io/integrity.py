@@ -165,6 +165,10 @@ def _check_nrrd(path: Path) -> Stated:
         raise InputError(f'"{shown(path.name)}" states its grid in {shown(", ".join(units[:3]))}, not in mm.',
                          "Save it with a grid in mm.")
     data = _detached(path, fields["datafile"]) if "datafile" in fields else path
+    if data is not path and fields.get("encoding", "").lower() == "raw":  # ITK would leave it open
+        voxels = math.prod(int(n) for n in fields.get("sizes", "").split())
+        expect(path, data.stat().st_size,
+               voxels * _nrrd_bytes(fields.get("type", "").lower()) + max(0, int(fields.get("byteskip", "0"))))
     if fields.get("encoding", "").lower() in ("gzip", "gz"):
         _check_gzip(path, data, end if data is path else 0, int(fields.get("lineskip", "0")))
     directions = fields.get("spacedirections", "").lower()
@@ -180,6 +184,15 @@ def _check_nrrd(path: Path) -> Stated:
         return Stated((SIDES_UNKNOWN.format(why=why),))
     # ITK turns the axes of spaces without time alone.
     return Stated() if three == space else Stated(signs=_SPACES[three])
+
+
+def _nrrd_bytes(kind: str) -> int:
+    """Bytes of a voxel; 0 for a type that is not known. Each has many names: "short", "int16_t", "signed short int"."""
+    for parts, size in ((("char", "8"), 1), (("short", "16"), 2), (("longlong", "long long", "64", "double"), 8),
+                        (("int", "32", "float"), 4)):
+        if any(part in kind for part in parts):
+            return size
+    return 0
 
 
 def _check_gzip(path: Path, data: Path, offset: int, lines: int) -> None:

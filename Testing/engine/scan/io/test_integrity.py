@@ -1,14 +1,17 @@
 """What a file's header leaves open is said; what it states wrongly never ends the process."""
 
 import re
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from corpus.dicom import series
 from corpus.kinds import replace, write
+from corpus.make import KINDS
 from corpus.nifti import patch, srow
 from corpus.reading import read_or_refuse
+from hrcam.errors import InputError
 from hrcam.scan.checks import check_fit
 from hrcam.scan.volume import read_volume
 from hypothesis import HealthCheck, given, settings
@@ -89,3 +92,14 @@ def test_words_of_a_header_replaced_at_random_never_end_the_process(texts, tmp_p
     path = tmp_path / name
     path.write_bytes(header + voxels)
     read_or_refuse(path)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="Linux alone lists the open files of a process")
+def test_a_refused_file_stays_not_open(tmp_path):
+    """ITK's NRRD reader leaves a data file open that is too short: a long-running worker would run out of them."""
+    path = KINDS["nrrd_data_file_cut"].make(tmp_path)
+    for _ in range(2):
+        with pytest.raises(InputError, match="it ends after"):
+            read_volume(path)
+    opened = [str(link.readlink()) for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
+    assert not [one for one in opened if one.startswith(str(tmp_path))]
