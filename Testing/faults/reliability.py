@@ -30,6 +30,7 @@ from corpus.make import KINDS
 from faults.catalog import CORPUS_TEST, FAULTS, FUZZED, INPUT_FAMILIES, SECURITY, Row
 
 LEAST_COVERED, _SHOWN = 90, 5
+ENGINE = Path(__file__).resolve().parents[2] / "HRCAMExtension" / "hrcam"
 OUT = Path(__file__).resolve().parents[2] / "docs" / "RELIABILITY.md"
 
 
@@ -192,7 +193,12 @@ class Report:
             self.problems.append(f"the tests run {total:.1f} % of the engine's lines, less than {LEAST_COVERED} %")
         files = sorted((one["summary"]["percent_covered"], name.rpartition("hrcam/")[2])
                        for name, one in found["files"].items() if one["summary"]["num_statements"])
-        text = (f"The tests run **{total:.1f} %** of the {found['totals']['num_statements']:,} lines of `hrcam`; what "
+        rooms = sorted({name.rpartition("hrcam/")[2].partition("/")[0] for name in found["files"] if "/" in
+                        name.rpartition("hrcam/")[2]})
+        left_out = {one.parent.name for one in ENGINE.glob("*/__init__.py")} - set(rooms)
+        where = f"the rooms {', '.join(rooms)}" if left_out else "`hrcam`"
+        self.untried += [f"coverage of the room {room}" for room in sorted(left_out)]
+        text = (f"The tests run **{total:.1f} %** of the {found['totals']['num_statements']:,} lines of {where}; what "
                 "runs in processes of its own (workers, batches) is not counted. The files with the fewest:")
         self.parts.append(f"## Coverage\n\n{text}\n\n" + table(
             ("File", "Lines run"), [(f"`{name}`", f"{share:.0f} %") for share, name in files[:_SHOWN]]))

@@ -103,13 +103,13 @@ def test_coverage_is_told_with_the_files_that_have_least_and_must_suffice(tmp_pa
     run, coverage = junit(tmp_path / "run.xml", cases), tmp_path / "coverage.json"
 
     def told(total):
-        files = {f"x/hrcam/{name}.py": {"summary": {"percent_covered": share, "num_statements": lines}}
+        files = {f"hrcam/x/{name}.py": {"summary": {"percent_covered": share, "num_statements": lines}}
                  for name, share, lines in (("a", 99.0, 5), ("b", 41.6, 5), ("empty", 100.0, 0))}
         coverage.write_text(json.dumps({"totals": {"percent_covered": total, "num_statements": 1234}, "files": files}))
         return reliability.main([str(run), "--coverage", str(coverage), "--out", str(tmp_path / "page.md")])
 
     assert told(93.21) == 0
     page = (tmp_path / "page.md").read_text(encoding="utf-8")
-    assert "**93.2 %** of the 1,234 lines" in page
-    assert page.index("| `b.py` | 42 % |") < page.index("| `a.py` | 99 % |") and "empty" not in page
+    assert "**93.2 %** of the 1,234 lines of the rooms x" in page and "coverage of the room scan" in page
+    assert page.index("| `x/b.py` | 42 % |") < page.index("| `x/a.py` | 99 % |") and "empty" not in page
     assert told(89.9) == 1 and "less than 90 %" in capsys.readouterr().err
