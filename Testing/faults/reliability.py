@@ -219,7 +219,8 @@ class Report:
     def text(self) -> str:
         """The document."""
         head = ("# Reliability\n\nWhat was tried to make HR-CAM fail, and what came of it. This page is written by "
-                "`Testing/faults/reliability.py` from a run of the tests; every figure is counted there.")
+                "`Testing/faults/reliability.py` from the reports of test runs, of parts at a time; every figure is "
+                "counted there.")
         return "\n\n".join([head, *self.parts]) + "\n"
 
 
