@@ -73,7 +73,7 @@ def compare(
     >>> may, july = read_volume("may.nii.gz"), read_volume("july.nii.gz")              # doctest: +SKIP
     >>> [one.call for one in compare(may, july, load_bundle("t1ce-tumor")).changes]   # doctest: +SKIP
     """
-    options = options or Options()
+    options = replace(options or Options(), scans=2 * (1 + copies))  # so much may pay another engine
     for volume in (earlier, later):
         _refuse_pictures(volume)
     first, second = acquisition_of(earlier), acquisition_of(later)

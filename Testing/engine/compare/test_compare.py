@@ -259,10 +259,11 @@ def test_a_change_that_may_be_chance_has_a_question_mark():
 def test_each_date_is_seen_once_more_in_the_slices_of_the_other(scan_of, bright_blob_bundle, monkeypatch):
     from hrcam.compare import run
 
-    maps, grids = [], []
+    maps, grids, scans = [], [], []
 
     def kept(volume, *arguments, **more):
         result = localize(volume, *arguments, **more)
+        scans.append((more.get("options") or arguments[1]).scans)
         maps.append(result.map)
         grids.append(volume.geometry.origin_lps)
         return result
@@ -274,6 +275,7 @@ def test_each_date_is_seen_once_more_in_the_slices_of_the_other(scan_of, bright_
     again = compare(earlier, later, load_bundle(bright_blob_bundle.path), CPU, aligned=True)
     before, after = earlier.geometry.origin_lps, later.geometry.origin_lps
     assert grids == [before, after, after, before]
+    assert scans == [4] * 4  # the engine is chosen for all of them
     there = carried(maps[3], earlier.geometry, later.geometry, np.eye(4))
     np.testing.assert_allclose(again.later.map[1:-1], ((maps[1] + there) / 2)[1:-1], atol=1e-3)
     assert again.repeatability.regions == len(again.differences) == 2
