@@ -146,8 +146,8 @@ class Lite0Pyramid(nn.Module):
     multiplied (`_Agreement`): what one plane alone takes for something is next to nothing.
 
     Every pyramid map has ``width`` channels and is the output of a module of its own (`pyramid_levels`):
-    ``pyramid.STRIDE``, ``power.STRIDE`` where `power` is not 1, ``planes.STRIDE`` for volumes. Give these to
-    HR-CAM as levels, since "auto" also takes the encoder's maps at strides finer than the pyramid's.
+    ``pyramid.STRIDE``, ``power.STRIDE`` where `power` is not 1, ``flips.STRIDE`` where `flips`, ``planes.STRIDE`` for
+    volumes. Give these to HR-CAM as levels, since "auto" also takes the encoder's maps at strides finer than the pyramid's.
 
     Parameters
     ----------
@@ -161,6 +161,9 @@ class Lite0Pyramid(nn.Module):
     dims : 2, slices; or 3, volumes B×C×D×H×W with D to superior, H to posterior and W to left.
     mirror : the pyramid also sees, beside every feature of the encoder, the one at the mirrored place in the other half
         of the head (`mirror`): one side that differs from the other may be a lesion. Slices only.
+    flips : every slice is also looked at flipped from left to right, and the maps of both, one flipped back, are
+        averaged: a lesion is seen twice, false evidence mostly once. It has no weights of its own, so that a network may
+        be trained without it. Slices only.
     """
 
     def __init__(
@@ -173,6 +176,7 @@ class Lite0Pyramid(nn.Module):
         power: int = 1,
         dims: int = 2,
         mirror: bool = False,
+        flips: bool = False,
     ) -> None:
         super().__init__()
         check_choice("in_channels", in_channels, (1, 3))
@@ -183,6 +187,7 @@ class Lite0Pyramid(nn.Module):
         check_choice("power", power, (1, 2, 4))
         check_choice("dims", dims, (2, 3))
         check_choice("mirror", mirror, (False, True) if dims == 2 else (False,))
+        check_choice("flips", flips, (False, True) if dims == 2 else (False,))
         self.num_dims, self.exponent, self.mirror = dims, power, mirror
         self.encoder = Lite0Encoder(in_channels, encoder_stride)
         strides = [s for s in self.encoder.channels if s >= finest_stride]
@@ -192,19 +197,21 @@ class Lite0Pyramid(nn.Module):
         self.pyramid = nn.ModuleDict({str(s): ConvBNReLU(width, width, 2) for s in strides})
         if dims == 3:
             self.planes = nn.ModuleDict({str(s): _Agreement(power, s) for s in strides})
+        elif flips:
+            self.flips = nn.ModuleDict({str(s): _FlipAverage(power) for s in strides})
         elif power > 1:
             self.power = nn.ModuleDict({str(s): _Power(power) for s in strides})
-        if mirror:  # what is reflected within is added to what lies in its place: the result lies there too
+        self._last = "planes" if dims == 3 else "flips" if flips else "power" if power > 1 else "pyramid"
+        if mirror or flips:  # what is reflected within is added to what lies in its place: the result lies there too
             for s in strides:
-                last: Any = self.power[str(s)] if power > 1 else self.pyramid[str(s)]
+                last: Any = self.get_submodule(f"{self._last}.{s}")
                 last.level_stride = [s, s]
         self.classifier = PooledClassifier(width, num_classes)
 
     @property
     def pyramid_levels(self) -> list[str]:
         """Names of the pyramid's maps, fine → coarse, for ``HRCAM(…, levels=…)``."""
-        kind = "planes" if self.num_dims == 3 else "power" if self.exponent > 1 else "pyramid"
-        return [f"{kind}.{name}" for name in getattr(self, kind)]
+        return [f"{self._last}.{name}" for name in self.pyramid]
 
     def forward(self, x: Tensor) -> Tensor:
         """B×C×*size in [0, 1] → logits B×K, by the finest maps alone."""
@@ -212,9 +219,9 @@ class Lite0Pyramid(nn.Module):
             planes = [self._in_plane(x, plane) for plane in PLANES]
             agreed = [self.planes[str(s)](*(maps.pop(s) for maps in planes)) for s in sorted(planes[0])]
             return self.classifier(agreed[0].flatten(2))
-        maps = self.slice_maps(x)
-        if self.exponent > 1:
-            maps = {stride: self.power[str(stride)](one) for stride, one in maps.items()}
+        maps = self.slice_maps(torch.cat([x, x.flip(3)]) if self._last == "flips" else x)
+        if self._last != "pyramid":
+            maps = {stride: getattr(self, self._last)[str(stride)](one) for stride, one in maps.items()}
         return self.classifier(maps[min(maps)])
 
     def slice_maps(self, x: Tensor) -> dict[int, Tensor]:
@@ -281,6 +288,18 @@ class _Power(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return x.float() ** self.exponent
+
+
+class _FlipAverage(nn.Module):
+    """The mean of images' maps and of the flipped images' maps flipped back, each raised to a power; in float32."""
+
+    def __init__(self, exponent: int) -> None:
+        super().__init__()
+        self.exponent = exponent
+
+    def forward(self, x: Tensor) -> Tensor:
+        as_is, flipped = (x.float() ** self.exponent).unflatten(0, (2, -1)).unbind()
+        return (as_is + flipped.flip(3)) / 2
 
 
 class _Agreement(nn.Module):

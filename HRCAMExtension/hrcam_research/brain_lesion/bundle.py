@@ -17,11 +17,11 @@ from sklearn.metrics import roc_auc_score
 from hrcam_research import recipe_card
 from hrcam_research.t1ce_tumor.bundle import SOURCES as T1CE_SOURCES
 
-from .calibration import BATCH, INTENSITY, SIZE, SPACING_MM, Examples, calibrate, prepared
-from .network import ARCHITECTURE, CLASSES
+from .calibration import BATCH, INTENSITY, READ_SIZE, READ_SPACING_MM, Examples, calibrate, prepared
+from .network import ARCHITECTURE, CLASSES, FLIPS, with_flips
 
 NAME = "brain-lesion"
-VERSION = "1.2.0"
+VERSION = "2.0.0"
 TITLE = "Brain lesions on any MR sequence"
 DESCRIPTION = (
     "Lesion or none on T1, T1 with contrast agent, T2 and FLAIR, whole heads or brains alone, slice by slice in any "
@@ -53,6 +53,7 @@ def write_bundle(
     examples, normals : what calibrates, see `calibration.calibrate`.
     note : how the weights came to be, for the model card.
     """
+    hrcam = with_flips(hrcam)
     calibrated = calibrate(hrcam, examples, normals)
     examples, normals = examples.prepared(), prepared(normals)
     everything = np.concatenate([examples.ill, examples.well, normals])
@@ -65,9 +66,10 @@ def write_bundle(
              "terminology": None},
         ],
         "modality": "MR", "dimension": 2,
-        "input": {"planes": ["axial", "coronal", "sagittal"], "size": [SIZE, SIZE], "spacing_mm": SPACING_MM,
+        "input": {"planes": ["axial", "coronal", "sagittal"], "size": [READ_SIZE, READ_SIZE],
+                  "spacing_mm": READ_SPACING_MM,
                   "intensity": INTENSITY},
-        "architecture": {"name": "lite0_pyramid", "arguments": ARCHITECTURE},
+        "architecture": {"name": "lite0_pyramid", "arguments": ARCHITECTURE | FLIPS},
         "temperature": calibrated.temperature, "volume_rule": calibrated.volume_rule,
         "evidence_levels": calibrated.level_documents, "neighbor_weight": NEIGHBOR_WEIGHT,
         "input_statistics": ranges([intensity_statistics(one) for one in everything]),

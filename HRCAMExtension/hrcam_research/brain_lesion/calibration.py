@@ -12,6 +12,7 @@ from hrcam.cam.model import HRCAM
 from hrcam.networks.efficientnet_lite0 import map_exponent
 from hrcam.run.volume_rule import softmax, volume_logits
 from hrcam.scan.intensity import normalize
+from hrcam.scan.resample import AxisFit
 from hrcam_train.calibrate import Calibration, at_even_odds, slice_temperature, strongest_evidence, withholding_of
 from hrcam_train.evidence_levels import fit_evidence_levels, level_rates, lower_possible
 from hrcam_train.predict import Floats, Prediction, predict
@@ -27,6 +28,12 @@ from .scanner import scan
 
 BATCH = 16
 SIZE, SPACING_MM = 256, 0.94
+"""Of the slices that teach."""
+
+READ_SIZE, READ_SPACING_MM = 192, 1.25
+"""Of the slices that the bundle reads: coarser, so that large lesions fit into what the network sees at once. Lesions of
+`lgg` and of multiple sclerosis are found better, as docs/RESEARCH.md says."""
+
 INTENSITY = {"kind": "percentile", "low": 1.0, "high": 90.0, "foreground": "otsu", "per": "volume"}
 """Scalp and fat are far brighter than the brain on some scans: the usual high percentile leaves it too dark."""
 
@@ -62,8 +69,10 @@ class Examples:
 
 
 def prepared(pixels: npt.NDArray[np.floating]) -> Floats32:
-    """Slices N×256×256 of any scale as the bundle prepares them."""
-    return np.stack([normalize(one.astype(np.float32), INTENSITY) for one in pixels])
+    """Slices N×256×256 of any scale as the bundle prepares them, N×192×192."""
+    fit = AxisFit(SIZE, READ_SIZE, READ_SIZE)
+    scaled = np.stack([normalize(one.astype(np.float32), INTENSITY) for one in pixels])
+    return fit.forward(fit.forward(scaled, 1), 2)
 
 
 def draw_examples(heads: Sequence[LabeledHead], pairs: int = PAIRS, seed: int = 7) -> Examples:

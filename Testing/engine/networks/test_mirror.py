@@ -99,3 +99,24 @@ def test_the_grid_is_that_of_affine_grid():
     reflection, features = torch.randn(2, 2, 3), torch.zeros(2, 1, 6, 10)
     wanted = torch.nn.functional.affine_grid(reflection, [2, 1, 6, 10], align_corners=False)
     torch.testing.assert_close(_grid(reflection, features), wanted)
+
+
+def test_evidence_of_flipped_images_is_averaged():
+    torch.manual_seed(0)
+    arguments = {"finest_stride": 4, "width": 8, "power": 2, "mirror": True}
+    plain = Lite0Pyramid(**arguments)
+    both = Lite0Pyramid(**arguments, flips=True)
+    both.load_state_dict(plain.state_dict())
+    one = HRCAM(plain, 2, levels=plain.pyramid_levels).eval()
+    two = HRCAM(both, 2, levels=both.pyramid_levels).eval()
+    two.load_state_dict(one.state_dict())
+    x = 0.8 * _head(64, 64, column=-5.0) + 0.1 * torch.rand(3, 1, 64, 64)
+    with torch.no_grad():
+        as_is, flipped, averaged = one.evidence(x), one.evidence(x.flip(3)), two.evidence(x)
+    assert torch.allclose(averaged.logits, (as_is.logits + flipped.logits) / 2, rtol=1e-4, atol=1e-5)
+    assert torch.allclose(averaged.maps, (as_is.maps + flipped.maps.flip(3)) / 2, rtol=1e-4, atol=1e-5)
+
+
+def test_volumes_are_not_flipped():
+    with pytest.raises(ModelError, match="flips"):
+        Lite0Pyramid(dims=3, flips=True)
