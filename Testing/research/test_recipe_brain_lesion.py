@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from hrcam.bundle.bundle import load_bundle
+from hrcam.run.volume_rule import softmax, volume_logits
 from hrcam_research.brain_lesion.bundle import write_bundle
 from hrcam_research.brain_lesion.calibration import POSSIBLE_SHARE, calibrate, compose, draw_examples, make_reference
 from hrcam_research.brain_lesion.contrasts import SEQUENCES, draw_means
@@ -14,6 +15,7 @@ from hrcam_research.brain_lesion.lesions import KINDS, add_lesion
 from hrcam_research.brain_lesion.loss import evidence_loss, place_loss
 from hrcam_research.brain_lesion.network import first_network, set_training
 from hrcam_research.brain_lesion.real import Backgrounds, Tumors
+from hrcam_research.brain_lesion.real_scans import limited
 from hrcam_research.brain_lesion.scanner import scan
 from hrcam_research.brain_lesion.training import Stage, update_mean
 from hrcam_research.simulate.head import phantom_head
@@ -181,3 +183,15 @@ def test_a_network_becomes_a_bundle_that_loads(head, tmp_path):
     torch.testing.assert_close(
         evidence.maps.mean((2, 3)) + bundle.build().head.bias, evidence.logits, rtol=1e-3, atol=1e-3
     )
+
+
+def test_the_limit_is_chosen_on_scans_with_and_without_a_lesion():
+    def scans(top):
+        return [np.stack([np.r_[np.full(18, -1.0), top + shift, top + shift], np.zeros(20)], 1)
+                for shift in np.linspace(-0.3, 0.3, 12)]  # fmt: skip
+
+    strict = {"kind": "top_mean", "fraction": 0.1, "temperature": 1.0, "bias": [-1.6, 1.6]}
+    told = limited(scans(3.0) + scans(0.5), [True] * 12 + [False] * 12, strict)
+    assert told["withholding"] == {"above": 0.5, "pathology_withheld": 0.0, "normal_shown": 0.0, "scans": 24}
+    chances = [softmax(volume_logits(one, told["volume_rule"], (True, False)))[0] for one in scans(3.0) + scans(0.5)]
+    assert min(chances[:12]) > 0.5 > max(chances[12:])

@@ -147,7 +147,8 @@ class Lite0Pyramid(nn.Module):
 
     Every pyramid map has ``width`` channels and is the output of a module of its own (`pyramid_levels`):
     ``pyramid.STRIDE``, ``power.STRIDE`` where `power` is not 1, ``flips.STRIDE`` where `flips`, ``planes.STRIDE`` for
-    volumes. Give these to HR-CAM as levels, since "auto" also takes the encoder's maps at strides finer than the pyramid's.
+    volumes. Give these to HR-CAM as levels, since "auto" also takes the encoder's maps at strides finer than the
+    pyramid's.
 
     Parameters
     ----------
@@ -162,8 +163,8 @@ class Lite0Pyramid(nn.Module):
     mirror : the pyramid also sees, beside every feature of the encoder, the one at the mirrored place in the other half
         of the head (`mirror`): one side that differs from the other may be a lesion. Slices only.
     flips : every slice is also looked at flipped from left to right, and the maps of both, one flipped back, are
-        averaged: a lesion is seen twice, false evidence mostly once. It has no weights of its own, so that a network may
-        be trained without it. Slices only.
+        averaged: a lesion is seen twice, false evidence mostly once. It has no weights of its own: a network may be
+        trained without it. Slices only.
     """
 
     def __init__(

@@ -15,12 +15,14 @@ from .bundle import NAME, write_bundle
 from .calibration import draw_examples
 from .data import load_sources
 from .network import first_network
+from .real_scans import choose_limit
 from .training import STAGES, train
 
 
 def main(
     data: Annotated[
-        Path, typer.Option(help="Folder with head_labels, t1ce_slices, no_tumor, t1ce_volumes, templates and ms.")
+        Path, typer.Option(help="Folder with head_labels, t1ce_slices, no_tumor, t1ce_volumes, templates and ms; lgg "
+                           "and healthy_t1 only choose.")
     ],
     out: Annotated[Path, typer.Option(help="Folder for weights and the bundle.")],
     seed: Annotated[int, typer.Option()] = 0,
@@ -38,7 +40,7 @@ def main(
     bundle = write_bundle(
         out / NAME, hrcam, draw_examples(sources.held_heads), normal_slices(data, held=True).pixels, note
     )
-    typer.echo(f"{bundle.path}")
+    typer.echo(f"{choose_limit(bundle, data).path}")
 
 
 if __name__ == "__main__":

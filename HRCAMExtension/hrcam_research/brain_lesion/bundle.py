@@ -16,9 +16,10 @@ from sklearn.metrics import roc_auc_score
 
 from hrcam_research import recipe_card
 from hrcam_research.t1ce_tumor.bundle import SOURCES as T1CE_SOURCES
+from hrcam_research.t1ce_tumor.network import FLIPS, with_flips
 
 from .calibration import BATCH, INTENSITY, READ_SIZE, READ_SPACING_MM, Examples, calibrate, prepared
-from .network import ARCHITECTURE, CLASSES, FLIPS, with_flips
+from .network import ARCHITECTURE, CLASSES
 
 NAME = "brain-lesion"
 VERSION = "2.0.0"
@@ -53,7 +54,7 @@ def write_bundle(
     examples, normals : what calibrates, see `calibration.calibrate`.
     note : how the weights came to be, for the model card.
     """
-    hrcam = with_flips(hrcam)
+    hrcam = with_flips(hrcam, ARCHITECTURE)
     calibrated = calibrate(hrcam, examples, normals)
     examples, normals = examples.prepared(), prepared(normals)
     everything = np.concatenate([examples.ill, examples.well, normals])
@@ -123,8 +124,8 @@ Localization on scans of other hospitals, beside other methods: `docs/RESULTS.md
 
 ## Limits
 
-- Scans of glioma patients of other hospitals (`lgg`) chose between training runs: figures on new hospitals will be
-  lower.
+- Scans of glioma patients of other hospitals (`lgg`) chose between training runs and spacings, and they and eight
+  healthy heads (`healthy_t1`) the limit from which a scan is called "lesion": figures on new hospitals will be lower.
 - What is faint on the sequence at hand is missed: a tumor that FLAIR shows may not be seen on T1.
 - The skull's base, the neck, sinuses and the pituitary gland are marked at times.
 - Sagittal slices have no mirrored half; there the reflection says nothing.

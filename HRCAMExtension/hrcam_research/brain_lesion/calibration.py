@@ -31,8 +31,8 @@ SIZE, SPACING_MM = 256, 0.94
 """Of the slices that teach."""
 
 READ_SIZE, READ_SPACING_MM = 192, 1.25
-"""Of the slices that the bundle reads: coarser, so that large lesions fit into what the network sees at once. Lesions of
-`lgg` and of multiple sclerosis are found better, as docs/RESEARCH.md says."""
+"""Of the slices that the bundle reads: coarser, so that large lesions fit into what the network sees at once. Gliomas
+of `lgg` and lesions of multiple sclerosis are found better (docs/RESEARCH.md)."""
 
 INTENSITY = {"kind": "percentile", "low": 1.0, "high": 90.0, "foreground": "otsu", "per": "volume"}
 """Scalp and fat are far brighter than the brain on some scans: the usual high percentile leaves it too dark."""

@@ -17,9 +17,6 @@ ARCHITECTURE: dict[str, Any] = {
     "mirror": True,
 }  # fmt: skip
 
-FLIPS = {"flips": True}
-"""What the bundle's network adds, without weights: see `Lite0Pyramid`."""
-
 _FROZEN = ("encoder._conv_stem", "encoder._bn0", "encoder._blocks.0.", "encoder._blocks.1.")
 """Edges and textures serve as they are, and so do filters of single channels: they are the costliest to train."""
 
@@ -49,14 +46,6 @@ def first_network(seed: int = 0, begun_from: str | None = "t1ce-tumor") -> HRCAM
     for name, parameter in cnn.named_parameters():
         parameter.requires_grad = not name.startswith(_FROZEN) and _FILTERS not in name
     return hrcam
-
-
-def with_flips(hrcam: HRCAM) -> HRCAM:
-    """The network with the same weights that the bundle holds."""
-    cnn = Lite0Pyramid(**ARCHITECTURE, **FLIPS)
-    bundled = HRCAM(cnn, len(CLASSES), levels=cnn.pyramid_levels, fusion="guided")
-    bundled.load_state_dict(hrcam.state_dict())
-    return bundled.eval()
 
 
 def set_training(hrcam: HRCAM) -> None:

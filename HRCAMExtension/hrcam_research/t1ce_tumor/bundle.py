@@ -28,10 +28,10 @@ from hrcam_research.evaluate.classification import (
 
 from .calibration import BATCH, calibrate, prepared
 from .data import CLASSES, INTENSITY, NORMAL, SIZE, SPACING_MM, TUMORS, Images
-from .network import ARCHITECTURE
+from .network import ARCHITECTURE, FLIPS, with_flips
 
 NAME = "t1ce-tumor"
-VERSION = "2.7.0"
+VERSION = "3.0.0"
 NEIGHBOR_WEIGHT = 0.25
 """Slices share evidence: on scans of other hospitals AP rises from .543 to .595 (docs/RESEARCH.md)."""
 
@@ -81,6 +81,7 @@ def write_bundle(
     note : how the weights came to be (steps, seed, commit), for the model card.
     present : AUCs of "shows a tumor" on slices of `t1ce_volumes`, by name; see `leave_one_out`.
     """
+    hrcam = with_flips(hrcam, ARCHITECTURE)
     calibrated = calibrate(hrcam, tumors, normals, scans)
     metrics = _measure(hrcam, calibrated, train, tumors, normals)
     metrics |= {f"tumor_present_{name}_auc": value for name, value in present.items()}
@@ -99,7 +100,7 @@ def write_bundle(
         "dimension": 2,
         "input": {"planes": ["axial", "coronal", "sagittal"], "size": [SIZE, SIZE], "spacing_mm": SPACING_MM,
                   "intensity": INTENSITY},
-        "architecture": {"name": "lite0_pyramid", "arguments": ARCHITECTURE},
+        "architecture": {"name": "lite0_pyramid", "arguments": ARCHITECTURE | FLIPS},
         "temperature": calibrated.temperature,
         "volume_rule": calibrated.volume_rule,
         "evidence_levels": calibrated.level_documents,

@@ -23,6 +23,9 @@ TUMOR_SHARE = (0.06, 0.5)
 COMPOSED = 60
 """Composed volumes a class: few real volumes with a known class can be had, and all of them gliomas."""
 
+POSSIBLE_SHARE = 0.38
+"""Of a region's peak that "possible" reaches down to: single slices of validation like up to .5, scans less."""
+
 _CPU = torch.device("cpu")
 _PATHOLOGY = [name != NORMAL for name in CLASSES]
 
@@ -73,7 +76,8 @@ def calibrate(hrcam: HRCAM, tumors: Images, normals: Images, scans: Images, seed
     )  # fmt: skip
     withheld = _logits(predictions)[len(tumors) :].argmax(1) == CLASSES.index(NORMAL)  # single images: no rule
     peaks = np.where(withheld, -np.inf, [one.max() for one in absent])
-    levels = lower_possible(fit_evidence_levels(absent), peaks)
+    possible, *rest = lower_possible(fit_evidence_levels(absent), peaks)
+    levels = (replace(possible, of_peak=POSSIBLE_SHARE), *rest)
     told, withheld_above = at_even_odds(rule, withholding, _PATHOLOGY)
     return Calibration(temperature, told, levels, level_rates(absent, levels), withheld_above)
 

@@ -24,10 +24,21 @@ from .data import CLASSES, TUMORS
 ARCHITECTURE: dict[str, Any] = {
     "in_channels": 1, "num_classes": len(CLASSES), "encoder_stride": 16, "finest_stride": 4, "width": 48,
 }  # fmt: skip
+FLIPS = {"flips": True}
+"""What the bundled networks add, without weights: see `Lite0Pyramid`."""
+
 SCALE = 40.0
 OFFSET = 3.0
 FROZEN = ("encoder._conv_stem", "encoder._bn0", "encoder._blocks.0.", "encoder._blocks.1.")
 """Edges and textures of natural images serve as they are; their layers are the costliest to train."""
+
+
+def with_flips(hrcam: HRCAM, architecture: dict[str, Any]) -> HRCAM:
+    """The same weights in the network that a bundle holds, which looks at flipped slices too."""
+    cnn = Lite0Pyramid(**architecture, **FLIPS)
+    bundled = HRCAM(cnn, hrcam.num_classes, levels=cnn.pyramid_levels, fusion=hrcam.fusion)
+    bundled.load_state_dict(hrcam.state_dict())
+    return bundled.eval()
 
 
 class Seen(NamedTuple):

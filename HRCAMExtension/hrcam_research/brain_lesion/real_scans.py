@@ -1,0 +1,63 @@
+"""The limit from which a whole scan is called "lesion", chosen on real scans by their image labels.
+
+Composed scans mix slices of many heads, so that each holds the false evidence of several: a limit chosen on them leaves
+real lesions unmarked. Only whether a scan shows a lesion is asked, no outline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from hrcam.bundle.bundle import CARD, Bundle
+from hrcam.bundle.write import save_bundle
+from hrcam.localize import localize
+from hrcam.run.result import Result
+from hrcam.run.volume_rule import softmax, volume_logits
+from hrcam_train.calibrate import at_even_odds
+from hrcam_train.withholding import fit_withholding
+
+_PATHOLOGY = (True, False)
+_CERTAIN = 1e-12
+
+
+def labeled_scans(data: Path) -> Iterator[tuple[Path, bool]]:
+    """Scans of the data folder, and whether they show a lesion: `lgg` in three sequences, and `healthy_t1`."""
+    for sequence in ("pre", "flair", "post"):
+        for path in sorted((data / "lgg").glob(f"*_{sequence}.nii.gz")):
+            yield path, True
+    for path in sorted((data / "healthy_t1").glob("*_SS.nii.gz")):
+        yield path, False
+
+
+def choose_limit(bundle: Bundle, data: Path) -> Bundle:
+    """Choose the limit of the bundle's volume rule on `labeled_scans`, and write the bundle again."""
+    found = [(slice_logits(localize(path, bundle), bundle), ill) for path, ill in labeled_scans(data)]
+    told = limited([one for one, _ in found], [ill for _, ill in found], bundle.metadata["volume_rule"])
+    card = (bundle.path / CARD).read_text(encoding="utf-8")
+    return save_bundle(bundle.path, bundle.build(), bundle.metadata | told, card, overwrite=True)
+
+
+def slice_logits(result: Result, bundle: Bundle) -> npt.NDArray[np.float64]:
+    """S×2 logits of the slices that are not empty, those of "no lesion" 0."""
+    chances = [one.probabilities["lesion"] for one in result.slices if one.probabilities]
+    kept = np.clip(chances, _CERTAIN, 1 - _CERTAIN)
+    odds = bundle.metadata["temperature"] * np.log(kept / (1 - kept))
+    return np.stack([odds, np.zeros_like(odds)], 1)
+
+
+def limited(scans: list[npt.NDArray[np.float64]], ill: list[bool], rule: dict[str, Any]) -> dict[str, Any]:
+    """The metadata's ``volume_rule`` with another bias, and ``withholding``.
+
+    Parameters
+    ----------
+    scans : S×2 slice logits of each.
+    ill : whether each shows a lesion.
+    rule : the volume rule as fitted on composed scans.
+    """
+    absent = [float(softmax(volume_logits(one, rule, _PATHOLOGY))[1]) for one in scans]
+    told, withholding = at_even_odds(rule, fit_withholding(absent, ill), _PATHOLOGY)
+    return {"volume_rule": told, "withholding": withholding}
