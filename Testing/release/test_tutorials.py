@@ -18,8 +18,8 @@ def here(tmp_path, monkeypatch, blob_volume, bright_blob_bundle):
     """A folder with the scans that the pages name, in which commands are typed; models are the tests' own."""
     from hrcam.scan.volume import to_sitk
 
-    for name, radius in (("may", 3.0), ("july", 5.0), ("scan", 4.0)):
-        scan = blob_volume(size_ijk=(40, 44, 32), radius_mm=radius)
+    for name, radius in (("may", 2.0), ("july", 6.0), ("scan", 4.0)):
+        scan = blob_volume(radius_mm=radius)
         sitk.WriteImage(to_sitk(scan.array, scan.geometry), str(tmp_path / f"{name}.nii.gz"))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HRCAM_MODELS", str(bright_blob_bundle.path.parent))
@@ -43,7 +43,7 @@ def typed(line, *more):
 
 def test_two_dates_are_compared_as_shown(here, capsys):
     command, = lines(COMPARE, "Compare two dates")
-    assert typed(command, "--aligned", "--device", "cpu", "--no-overview", "--copies", "0") == 0
+    assert typed(command, "--aligned", "--device", "cpu", "--no-overview") == 0
     assert "1 growing" in capsys.readouterr().out
     files = {path.name for path in Path("comparison").iterdir()}
     named = {name for row in re.findall(r"^\| (`NAME[^|]*)", COMPARE.read_text(encoding="utf-8"), re.MULTILINE)
