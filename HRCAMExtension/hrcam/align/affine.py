@@ -11,15 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 
 import numpy as np
 import SimpleITK as sitk  # noqa: N813 - its customary name
 
 from ..scan.volume import Volume
-from .register import Descent, optimize, similarity
+from .register import Descent, optimize, similarity, worth
 from .transforms import Matrix, distance_mm, matrix_of
-from .working import WorkingImage, covered, equalized, shown_slices, working_image
+from .working import WorkingImage, equalized, shown_slices, working_image
 
 WORKING_MM = 4.0
 ROUGH, FINER, WHOLE = Descent(2_500, 30, 6.0, 0.05), Descent(5_000, 40, 2.0, 0.05), Descent(10_000, 100, 2.0, 0.01)
@@ -98,14 +99,10 @@ def align_to_template(volume: Volume, brain: WorkingImage, head: WorkingImage | 
 
 def _fit(template: WorkingImage, scan: WorkingImage) -> tuple[sitk.Transform, float]:
     """The affine transform and the mutual information of the best start."""
-
-    def worth(one: tuple[sitk.Transform, float]) -> float:
-        """Mutual information, less where the scan shows little: of that it says nothing."""
-        return -one[1] * covered(template, scan, matrix_of(one[0]))
-
-    rough = sorted((optimize(template, scan, start, ROUGH) for start in _starts(scan)), key=worth)
+    valued = partial(worth, template, scan)
+    rough = sorted((optimize(template, scan, start, ROUGH) for start in _starts(scan)), key=valued, reverse=True)
     finer = [optimize(template, scan, _affine(matrix_of(start)), FINER) for start, _ in rough[:BEST]]
-    return optimize(template, scan, _affine(matrix_of(min(finer, key=worth)[0])), WHOLE)
+    return optimize(template, scan, _affine(matrix_of(max(finer, key=valued)[0])), WHOLE)
 
 
 def _starts(scan: WorkingImage) -> list[sitk.Transform]:

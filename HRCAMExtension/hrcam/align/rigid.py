@@ -15,7 +15,7 @@ import SimpleITK as sitk  # noqa: N813 - its customary name
 
 from ..errors import InputError
 from ..scan.volume import Volume
-from .register import COARSE, FINE, optimize, rigid_starts, similarity
+from .register import COARSE, FINE, optimize, rigid_starts, similarity, worth
 from .transforms import Matrix, distance_mm, inverse, matrix_of, moved, transform_of
 from .working import WorkingImage, covered, working_image
 
@@ -99,7 +99,7 @@ def _register(fixed: _Images, moving: _Images, starts: Sequence[sitk.Transform],
     for number, start in enumerate(starts):
         step((number + 1) / (len(starts) + 3))
         coarse.append(optimize(fixed[0], moving[0], start, COARSE))
-    likely, _ = max(coarse, key=lambda one: _worth(fixed[0], moving[0], one))
+    likely, _ = max(coarse, key=lambda one: worth(fixed[0], moving[0], one))
     step((len(starts) + 1) / (len(starts) + 3))
     best, _ = optimize(fixed[1], moving[1], likely, FINE)
     step((len(starts) + 2) / (len(starts) + 3))
@@ -122,11 +122,6 @@ def _check(fixed: WorkingImage, moving: WorkingImage, transform: sitk.Transform,
     agreement = distance_mm(inverse(matrix_of(back)), there, fixed.points)
     common = max(covered(fixed, moving, there), covered(moving, fixed, inverse(there)))
     return Alignment(there, method, agreement, similarity(fixed, moving, transform), common)
-
-
-def _worth(fixed: WorkingImage, moving: WorkingImage, found: tuple[sitk.Transform, float]) -> float:
-    """Mutual information, less where little overlaps: of a thin slice of the head it says nothing."""
-    return found[1] * covered(fixed, moving, matrix_of(found[0]))
 
 
 def _rigid(matrix: Matrix, fixed: WorkingImage) -> sitk.Transform:

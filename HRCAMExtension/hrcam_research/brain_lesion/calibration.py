@@ -23,7 +23,7 @@ from sklearn.linear_model import LogisticRegression
 from .contrasts import SEQUENCES, SHARES
 from .heads import LabeledHead, draw_head
 from .lesions import add_lesion
-from .network import CLASSES
+from .network import CLASSES, PATHOLOGY
 from .scanner import scan
 
 BATCH = 16
@@ -50,7 +50,6 @@ _LESION_SHARE = (0.06, 0.5)
 _CLEAR_PIXELS = 60.0
 _LOWER_FACE = 1.5
 _ILL, _WELL = range(len(CLASSES))
-_PATHOLOGY = (True, False)
 _CPU = torch.device("cpu")
 Floats32 = npt.NDArray[np.float32]
 
@@ -121,9 +120,9 @@ def calibrate(hrcam: HRCAM, examples: Examples, normals: npt.NDArray[np.floating
     real = _logits(predictions[-len(normals) :])
     volumes = list(compose(ill, (generated, real), np.random.default_rng(seed)))
     labels = [label for _, label in volumes]
-    rule = fit_volume_rule([logits for logits, _ in volumes], labels, _PATHOLOGY)
-    chances = [softmax(volume_logits(logits, rule, _PATHOLOGY)) for logits, _ in volumes]
-    told, withholding = at_even_odds(rule, withholding_of(chances, labels, _PATHOLOGY), _PATHOLOGY)
+    rule = fit_volume_rule([logits for logits, _ in volumes], labels, PATHOLOGY)
+    chances = [softmax(volume_logits(logits, rule, PATHOLOGY)) for logits, _ in volumes]
+    told, withholding = at_even_odds(rule, withholding_of(chances, labels, PATHOLOGY), PATHOLOGY)
     absent = [strongest_evidence(hrcam, case, _ILL, _CPU, BATCH) for case in cases if case.label == _WELL]
     said = np.concatenate([generated, real])
     withheld = said[:, _WELL] > said[:, _ILL]

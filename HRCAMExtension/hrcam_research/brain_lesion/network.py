@@ -12,6 +12,7 @@ from hrcam.networks.efficientnet_lite0 import Lite0Pyramid
 from hrcam_research.paired.refit import draw_first_weights
 
 CLASSES = ("lesion", "no_lesion")
+PATHOLOGY = (True, False)
 ARCHITECTURE: dict[str, Any] = {
     "in_channels": 1, "num_classes": 2, "encoder_stride": 16, "finest_stride": 4, "width": 48, "power": 2,
     "mirror": True,

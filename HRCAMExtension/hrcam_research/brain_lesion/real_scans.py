@@ -20,7 +20,8 @@ from hrcam.run.volume_rule import softmax, volume_logits
 from hrcam_train.calibrate import at_even_odds
 from hrcam_train.withholding import fit_withholding
 
-_PATHOLOGY = (True, False)
+from .network import CLASSES, PATHOLOGY
+
 _CERTAIN = 1e-12
 
 
@@ -43,7 +44,7 @@ def choose_limit(bundle: Bundle, data: Path) -> Bundle:
 
 def slice_logits(result: Result, bundle: Bundle) -> npt.NDArray[np.float64]:
     """S×2 logits of the slices that are not empty, those of "no lesion" 0."""
-    chances = [one.probabilities["lesion"] for one in result.slices if one.probabilities]
+    chances = [one.probabilities[CLASSES[0]] for one in result.slices if one.probabilities]
     kept = np.clip(chances, _CERTAIN, 1 - _CERTAIN)
     odds = bundle.metadata["temperature"] * np.log(kept / (1 - kept))
     return np.stack([odds, np.zeros_like(odds)], 1)
@@ -58,6 +59,6 @@ def limited(scans: list[npt.NDArray[np.float64]], ill: list[bool], rule: dict[st
     ill : whether each shows a lesion.
     rule : the volume rule as fitted on composed scans.
     """
-    absent = [float(softmax(volume_logits(one, rule, _PATHOLOGY))[1]) for one in scans]
-    told, withholding = at_even_odds(rule, fit_withholding(absent, ill), _PATHOLOGY)
+    absent = [float(softmax(volume_logits(one, rule, PATHOLOGY))[1]) for one in scans]
+    told, withholding = at_even_odds(rule, fit_withholding(absent, ill), PATHOLOGY)
     return {"volume_rule": told, "withholding": withholding}
