@@ -15,7 +15,7 @@ from ..run.result import Place, Region, Result
 from ..scan.geometry import LPS_TO_RAS
 from ..scan.volume import Volume
 from .atlas import name_of, probabilities_at, sizes
-from .structures import MIDLINE, STRUCTURES
+from .structures import MIDLINE
 from .template import working_head, working_template
 
 MIDDLE_MM = 8.0
@@ -87,10 +87,11 @@ def place_at(mni_ras: npt.ArrayLike, weights: npt.NDArray[np.floating] | None = 
     points = np.asarray(mni_ras, np.float64).reshape(-1, 3)
     share = np.average(probabilities_at(points, atlas), axis=0, weights=weights)
     center = np.average(points, axis=0, weights=weights)
-    structure = name_of(int(np.argmax(share / sizes(atlas) ** EVENNESS)))
+    number = int(np.argmax(share / sizes(atlas) ** EVENNESS))
+    structure = name_of(number)
     x, y, z = (round(float(value), 1) for value in center)
     side = "midline" if abs(x) < MIDDLE_MM or structure in MIDLINE else "right" if x > 0 else "left"
-    return Place(side, structure, float(share[list(STRUCTURES).index(structure)]), (x, y, z))
+    return Place(side, structure, float(share[number]), (x, y, z))
 
 
 def _place(region: Region, numbers: npt.NDArray[np.uint16], result: Result, found: TemplateAlignment) -> Place:
