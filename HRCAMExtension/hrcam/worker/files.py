@@ -8,11 +8,11 @@ import tempfile
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from ..compare.comparison import Comparison, validate_comparison
 from ..errors import OutputError
 from ..output.provenance import provenance_of
 from ..run.level_volumes import LevelVolumes
@@ -20,6 +20,9 @@ from ..run.result import Result, validate_result
 from ..scan.io.formats import safe_name
 from ..scan.io.raw_nrrd import write_raw
 from ..words import reason, shown
+
+if TYPE_CHECKING:
+    from ..compare.comparison import Comparison
 
 
 def write_arrays(result: Result, folder: Path) -> dict[str, object]:
@@ -60,6 +63,8 @@ def write_comparison_arrays(comparison: Comparison, folder: Path) -> dict[str, s
     ------
     OutputError : the folder cannot be written, or the disk is full; nothing is left behind then.
     """
+    from ..compare.comparison import validate_comparison  # with SciPy and pydicom, half a second that no scan waits for
+
     stem = safe_name(comparison.later.case)
     arrays: dict[str, npt.NDArray[np.generic]] = {
         "change_labels": comparison.change_labels, "earlier_levels": comparison.earlier_labels,

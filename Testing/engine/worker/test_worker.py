@@ -125,6 +125,13 @@ def dates(scan, tmp_path, bundle, **more):
             "aligned": True, "copies": 0, "options": {"device": "cpu"}, **more}
 
 
+def test_a_first_scan_waits_for_no_package_that_only_a_comparison_needs():
+    code = ("import sys, hrcam.localize, hrcam.worker.files, hrcam.worker.jobs\n"
+            "print({'scipy', 'pydicom'} & sys.modules.keys())")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
 def test_two_scans_are_compared_with_progress_and_files(worker, scan, tmp_path, bright_blob_bundle):
     answer, before = worker.until_answer(worker.send("compare", **dates(scan, tmp_path, bright_blob_bundle,
                                                                         copies=1, picture=False)))
