@@ -6,6 +6,7 @@ document cannot claim what is no longer tested.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 
@@ -118,3 +119,9 @@ INPUT_FAMILIES = {
     "nifti": "NIfTI", "nrrd": "NRRD", "meta": "MetaImage", "dicom": "DICOM", "picture": "Pictures", "path": "Paths",
 }
 CORPUS_TEST = ("test_corpus", "test_input_is_read_or_refused_in_words")
+
+
+def is_named(file: str, name: str) -> bool:
+    """Whether a row stands on a test, by the stem of its file and its name."""
+    named = [(row.file, row.names) for row in (*FAULTS, *SECURITY, *FUZZED)]
+    return any(re.fullmatch(files, file) and re.match(names, name) for files, names in (*named, CORPUS_TEST))
