@@ -14,7 +14,7 @@ import numpy as np
 
 Steps = Generator[float, None, Any]
 
-BUDGET_SECONDS = 0.03
+BUDGET_SECONDS = 0.02
 """Time that a runner may spend in one turn of the event loop."""
 
 SLAB_BYTES = 4 << 20
@@ -45,6 +45,7 @@ class StepRunner:
     onDone : called with the generator's result.
     onError : called with the exception that ended it; not called after ``cancel``.
     onProgress : called with the fraction done after each turn.
+    budget : seconds of steps in a turn; 0 for one step a turn, where the views have to draw what each has changed.
     """
 
     def __init__(
@@ -53,8 +54,10 @@ class StepRunner:
         onDone: Callable[[Any], None],
         onError: Callable[[Exception], None],
         onProgress: Callable[[float], None] | None = None,
+        budget: float = BUDGET_SECONDS,
     ) -> None:
         self._steps: Steps | None = steps
+        self._budget = budget
         self._onDone, self._onError, self._onProgress = onDone, onError, onProgress
 
     def start(self) -> None:
@@ -73,9 +76,9 @@ class StepRunner:
         steps = self._steps
         if steps is None:
             return
-        end = time.perf_counter() + BUDGET_SECONDS
-        fraction = 0.0
+        end = time.perf_counter() + self._budget
         try:
+            fraction = next(steps)
             while time.perf_counter() < end:
                 fraction = next(steps)
         except StopIteration as stop:

@@ -260,8 +260,10 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         yield from self._showSteps(result)
         self._results.show([one for one in self.logic.results() if one.valid], result)
         self._comparison.refresh(parameters.inputVolume, parameters.earlierVolume)
+        yield 0.8
         if self._open:  # a script may have made the panel, to get at its logic
             self.shownState.apply(result, parameters)
+            yield 0.9
             self._showRange(result)
 
     def _updateApply(self) -> None:
@@ -317,7 +319,7 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if self._parameters is None or not self._open:
             return
         self._stopShowing()
-        self._showing = StepRunner(self._showNewSteps(result), self._showingEnded, self._showingEnded)
+        self._showing = StepRunner(self._showNewSteps(result), self._showingEnded, self._showingEnded, budget=0.0)
         self._showing.start()
 
     def _showNewSteps(self, result: Localization) -> Steps:
