@@ -98,6 +98,10 @@ class HRCAMModuleFileReader:
 
         return isResultFile(filePath)
 
+    def canLoadFileConfidence(self, filePath):
+        """Surely ours: Slicer's reader of text claims every JSON document, at 0.55 (qSlicerTextsReader.cxx)."""
+        return 0.9 if self.canLoadFile(filePath) else 0.0
+
     def load(self, properties):
         """Add the result, and its scan where that is not in the scene, and show it in the panel."""
         logic = slicer.util.getModuleLogic("HRCAMModule")

@@ -253,9 +253,12 @@ def _offerTorchExtension(ask: bool) -> str:
     if not ask or model is None or slicer.app.testingEnabled() or not slicer.util.confirmOkCancelDisplay(
             question, _("HR-CAM: install the PyTorch extension")):
         return byHand
-    model.interactive = False  # it would ask the same once more
-    model.updateExtensionsMetadataFromServer(True, True)
-    if not model.installExtensionFromServer("PyTorch"):
+    interactive, model.interactive = model.interactive, False  # it would ask the same once more
+    try:
+        model.installExtensionFromServer("PyTorch", False)  # True too where the download failed
+    finally:
+        model.interactive = interactive
+    if not model.isExtensionInstalled("PyTorch"):
         return _("The PyTorch extension could not be installed. Check the internet connection. ") + byHand
     slicer.util.restart()
     return _("The PyTorch extension is installed. Restart Slicer, then press Localize again.")

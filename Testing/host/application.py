@@ -8,7 +8,7 @@ from pathlib import Path
 from PySide6 import QtCore, QtWidgets
 from PySide6.QtCore import Property, Signal, Slot
 
-from .core_io import qSlicerCoreIOManager
+from . import core_io
 from .module_manager import qSlicerModuleManager
 from .stored_property import storedProperty
 
@@ -37,20 +37,17 @@ class qSlicerExtensionsManagerModel(QtCore.QObject):
     def isExtensionInstalled(self, name):
         return name in self.installedNames
 
-    @Slot(result=bool)
-    @Slot(bool, bool, result=bool)
-    def updateExtensionsMetadataFromServer(self, force=True, waitForCompletion=True):
-        return bool(self.availableNames)
-
     @Slot(str, result=bool)
     @Slot(str, bool, result=bool)
     @Slot(str, bool, bool, result=bool)
-    def installExtensionFromServer(self, name, installDependencies=True, waitForCompletion=True):
+    def installExtensionFromServer(self, name, restart=True, update=False):
+        """True too where the download failed (qSlicerExtensionsManagerModel.cxx, downloadAndInstallExtensionByName)."""
         self.requestedNames.append(name)
-        if name not in self.availableNames:
-            return False
-        self.installedNames.add(name)
-        self.extensionInstalled.emit(name)
+        if name in self.availableNames:
+            self.installedNames.add(name)
+            self.extensionInstalled.emit(name)
+        if restart:
+            qSlicerApplication.instance().restart()
         return True
 
     installedExtensions = Property("QStringList", lambda self: sorted(self.installedNames))
@@ -73,13 +70,13 @@ class qSlicerApplication(QtWidgets.QApplication):
             QtCore.QSettings.setPath(QtCore.QSettings.Format.IniFormat, scope, self._temporaryPath)
         self._settings = QtCore.QSettings()
         self._commandOptions = qSlicerCommandOptions(self)
-        self._ioManager = qSlicerCoreIOManager(self)
+        self._ioManager = core_io.qSlicerCoreIOManager(self)
         self._moduleManager = qSlicerModuleManager(self)
         self._extensionsManager = qSlicerExtensionsManagerModel(self)
         self._session = self._layoutManager = None
         self._pauses = 0
         self.exitCode = None
-        self.restartRequested = False
+        self.restarts = 0
 
     def setSession(self, session):
         self._session = session
@@ -190,13 +187,14 @@ class qSlicerApplication(QtWidgets.QApplication):
 
     @Slot()
     def restart(self):
-        self.restartRequested = True
+        """Counted, not done. Slicer starts another process each time."""
+        self.restarts += 1
 
 
 CLASSES = (
     qSlicerApplication,
     qSlicerCommandOptions,
-    qSlicerCoreIOManager,
+    *core_io.CLASSES,
     qSlicerExtensionsManagerModel,
     qSlicerModuleManager,
 )

@@ -10,6 +10,9 @@ import vtk
 from PySide6 import QtCore
 from PySide6.QtCore import Slot
 
+from .pythonqt import wrap
+from .stored_property import storedProperty
+
 FILE_TYPES = {  # ending → Slicer's name of the file type; everything else is a volume
     ".seg.nrrd": "SegmentationFile",
     ".seg.nhdr": "SegmentationFile",
@@ -27,6 +30,8 @@ FILE_TYPES = {  # ending → Slicer's name of the file type; everything else is 
     ".csv": "TableFile",
     ".tsv": "TableFile",
     ".txt": "TextFile",
+    ".xml": "TextFile",
+    ".json": "TextFile",
 }
 WRITERS = {
     "vtkMRMLVolumeNode": "VolumeFile",
@@ -42,13 +47,71 @@ VOLUME_OPTIONS = {"labelmap": 1, "center": 2, "singleFile": 4, "autoWindowLevel"
 VOLUME_FORMATS = ["NRRD (.nrrd)", "NRRD (.nhdr)", "NIfTI (.nii.gz)", "NIfTI (.nii)", "MetaImage (.mha)"]
 
 
+class qSlicerScriptedFileReader(QtCore.QObject):
+    """Around a module's class `<Name>FileReader`, whose answers must be of the types that C++ looks for."""
+
+    loadedNodes = storedProperty("QStringList", "loadedNodes", [])
+
+    def __init__(self, readerClass, parent=None):
+        super().__init__(parent)
+        self._messages = slicer.vtkMRMLMessageCollection()
+        self._reader = readerClass(wrap(self))
+
+    @Slot(result=object)
+    def userMessages(self):
+        return self._messages
+
+    def ask(self, method, kind, *arguments):
+        answer = getattr(self._reader, method)(*arguments)
+        if type(answer) is not kind:
+            raise TypeError(f"{type(self._reader).__name__}.{method} is to return {kind.__name__}, not {answer!r}")
+        return answer
+
+    def confidence(self, fileName):
+        """0.5, and 0.01 for each character of the matching extension, where the class does not say otherwise."""
+        if not self.ask("canLoadFile", bool, fileName):
+            return 0.0
+        if hasattr(self._reader, "canLoadFileConfidence"):
+            return self.ask("canLoadFileConfidence", float, fileName)
+        return 0.5 + 0.01 * len(Path(fileName).suffix)
+
+    def load(self, properties, loadedNodes, messages):
+        self._messages.ClearMessages()
+        self.setProperty("loadedNodes", [])
+        loaded = self.ask("load", bool, dict(properties))
+        for id_ in self.property("loadedNodes"):
+            if loadedNodes is not None:
+                loadedNodes.AddItem(slicer.mrmlScene.GetNodeByID(id_))
+        if messages is not None:
+            messages.AddMessages(self._messages)
+        return loaded
+
+
 class qSlicerCoreIOManager(QtCore.QObject):
     newFileLoaded = QtCore.Signal(object)
 
+    def __init__(self, parent=None):
+        super().__init__(parent)
+        self._scripted = {}
+
+    def registerReader(self, moduleName, readerClass):
+        """Slicer does so with each scripted module that has the class `<Name>FileReader`."""
+        self._scripted[moduleName] = qSlicerScriptedFileReader(readerClass, self)
+
+    def unregisterReader(self, moduleName):
+        if moduleName in self._scripted:
+            self._scripted.pop(moduleName).deleteLater()
+
     @Slot(str, result=str)
     def fileType(self, fileName):
+        """The type of the reader that is surest; Slicer's own ones are as sure as their extension is long."""
         name = str(fileName).lower()
-        return next((t for ending, t in FILE_TYPES.items() if name.endswith(ending)), "VolumeFile")
+        ending = next((ending for ending in FILE_TYPES if name.endswith(ending)), None)
+        best, surest = FILE_TYPES.get(ending, "VolumeFile"), 0.5 + 0.01 * len(ending or "")
+        for reader in self._scripted.values():
+            if reader.confidence(str(fileName)) > surest:
+                best, surest = reader.ask("fileType", str), reader.confidence(str(fileName))
+        return best
 
     @Slot(str, object, object, object, result=bool)
     def loadNodes(self, fileType, properties, loadedNodes=None, messages=None):
@@ -58,6 +121,9 @@ class qSlicerCoreIOManager(QtCore.QObject):
             return False
         if fileType == "SceneFile":
             return self._loadScene(fileName, properties, messages)
+        for scripted in self._scripted.values():
+            if scripted.ask("fileType", str) == fileType:
+                return scripted.load(properties, loadedNodes, messages)
         reader = getattr(self, f"_load{fileType}", None)
         if reader is None:
             raise NotImplementedError(f"The test host reads no {fileType}.")
@@ -195,3 +261,6 @@ def _stem(fileName):
         if name.lower().endswith(ending):
             return name[: -len(ending)]
     return Path(name).stem
+
+
+CLASSES = (qSlicerCoreIOManager, qSlicerScriptedFileReader)

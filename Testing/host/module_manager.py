@@ -79,6 +79,9 @@ class qSlicerScriptedLoadableModule(QtCore.QObject):
         setattr(slicer.modules, f"{name}Instance", instance)
         if not hasattr(pythonModule, f"{name}Widget"):  # Slicer asks at this point: what is imported late no longer is
             self.setProperty("widgetRepresentationCreationEnabled", False)
+        reader = getattr(pythonModule, f"{name}FileReader", None)
+        if reader is not None:
+            QtWidgets.QApplication.instance()._ioManager.registerReader(name, reader)
         if hasattr(instance, "setup"):
             instance.setup()
 
@@ -214,6 +217,7 @@ class qSlicerModuleManager(QtCore.QObject):
         module = self._modules[name]
         if isinstance(module, qSlicerScriptedLoadableModule):
             module.close()
+            QtWidgets.QApplication.instance()._ioManager.unregisterReader(name)
             module.logic().SetMRMLScene(None)
             module.logic().SetMRMLApplicationLogic(None)
             for attribute in (f"{name}Instance", f"{name}Widget"):

@@ -149,17 +149,18 @@ def test_without_the_pytorch_extension_the_message_names_it_and_nothing_is_asked
 def test_the_pytorch_extension_is_installed_with_one_click(panel, monkeypatch, slicerHost, available):
     from HRCAMModuleLib import dependencies
 
-    model, restarts = slicer.app.extensionsManagerModel(), []
+    model = slicer.app.extensionsManagerModel()
     raw = slicerHost._application._extensionsManager
     monkeypatch.setattr(raw, "availableNames", {"PyTorch"} if available else set())
     monkeypatch.setattr(raw, "installedNames", set())
-    monkeypatch.setattr(slicer.util, "restart", lambda: restarts.append(1))
+    monkeypatch.setattr(slicerHost._application, "restarts", 0)
     monkeypatch.setattr(dependencies, "missingPackages", lambda: ["torch>=2.2"])
     monkeypatch.setitem(sys.modules, "PyTorchUtils", None)
     slicerHost.setTesting(False)
     with pytest.raises(dependencies.DependencyError, match="is installed. Restart" if available else "could not be"):
         dependencies.ensureDependencies()
-    assert model.isExtensionInstalled("PyTorch") is available and len(restarts) == available
+    assert model.isExtensionInstalled("PyTorch") is available and slicerHost._application.restarts == available
+    assert model.interactive, "another module's installations ask as before"
     question, = slicerHost.dialogs.texts
     assert "restarts" in question and "PyTorch extension" in question
 

@@ -238,36 +238,23 @@ def test_slicer_loads_a_result_file_that_is_dropped_on_it(panel, slicerHost, tmp
     from hrcam.output.writers import write_result
     from hrcam.scan.volume import read_volume, to_sitk
 
-    from HRCAMModule import HRCAMModuleFileReader
-
     made = blob_volume()
     sitk.WriteImage(to_sitk(made.array, made.geometry), str(tmp_path / "case.nrrd"))
     volume = read_volume(tmp_path / "case.nrrd")
     files = write_result(localize(volume, load_bundle(bright_blob_bundle.path)), volume, tmp_path / "out",
                          ["map", "labels"])
 
-    class Parent:
-        """What Slicer gives a scripted file reader."""
-
-        loadedNodes = ()
-        told = ()
-
-        def userMessages(self):
-            return self
-
-        def AddMessage(self, event, text):
-            self.told = (*self.told, text)
-
-    reader = HRCAMModuleFileReader(Parent())
+    manager = slicer.app.coreIOManager()
     (tmp_path / "other_result.json").write_text("{}", encoding="utf-8")
-    assert reader.canLoadFile(str(files["result"])) and not reader.canLoadFile(str(tmp_path / "other_result.json"))
-    assert reader.load({"fileName": str(files["result"])})
+    assert manager.fileType(str(files["result"])) == "HRCAMResultFile"
+    assert manager.fileType(str(tmp_path / "other_result.json")) == "TextFile", "Slicer's own reader takes the others"
+    node = slicer.util.loadNodeFromFile(str(files["result"]))
     slicerHost.processEvents(0.1)
+    assert node is panel.result.mapVolume
     assert panel.result.inputVolume.GetName() == "case" and panel.ui.regionsTable.rowCount == 1
-    assert len(reader.parent.loadedNodes) == 2 and reader.parent.told == ()
     files["map"].unlink()
-    assert not reader.load({"fileName": str(files["result"])})
-    assert "is not beside it" in reader.parent.told[0]
+    with pytest.raises(RuntimeError, match="is not beside it"):
+        slicer.util.loadNodeFromFile(str(files["result"]))
 
 
 # Life
