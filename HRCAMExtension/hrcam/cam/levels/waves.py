@@ -45,7 +45,7 @@ Waves = npt.NDArray[np.complex128]
 """*native: amplitude and phase of a wave as it arrived in each cell of a map."""
 
 
-def send_waves(cnn: nn.Module, names: Sequence[str], image: Tensor) -> list[list[Waves]]:
+def send_waves(cnn: nn.Module, names: Sequence[str], image: Tensor, seed: int = 0) -> list[list[Waves]]:
     """Send one wave along each axis of an image's size and return what arrives in each feature map.
 
     Parameters
@@ -69,7 +69,7 @@ def send_waves(cnn: nn.Module, names: Sequence[str], image: Tensor) -> list[list
     layers, arrived = EvenLayers(), []
     with torch.inference_mode(), torch.autocast(image.device.type, enabled=False):
         for sent in _images(like):
-            torch.manual_seed(0)  # the same for all images; `undisturbed` gives random numbers back
+            torch.manual_seed(seed)  # the same for all images; `undisturbed` gives random numbers back
             with layers:
                 arrived.append(run_hooked(cnn, names, sent, sum_channels))
     found = []
