@@ -1,14 +1,20 @@
-"""Linear resampling and padding of one axis, and the way back: a pair of matrices, so that both directions agree."""
+"""Linear resampling and padding of one axis, and the way back: a pair of matrices, so that both directions agree.
+
+Of a row only the few weights that are not 0 are multiplied. That is half the work of numpy's matrix product, whose
+threads also go on spinning after every call and take the cores from the network.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.float32]
+Rows = tuple[npt.NDArray[np.intp], Array]
+"""Of a matrix, the columns with weights and these weights, each rows × the most that a row has."""
 
 
 def linear_weights(source: int, target: int) -> Array:
@@ -44,18 +50,6 @@ class AxisFit:
         """First sample of the image in the network's input."""
         return (self.padded - self.resampled) // 2
 
-    @cached_property
-    def _there(self) -> Array:
-        matrix = np.zeros((self.padded, self.source), np.float32)
-        matrix[self.offset : self.offset + self.resampled] = linear_weights(self.source, self.resampled)
-        return matrix
-
-    @cached_property
-    def _back(self) -> Array:
-        matrix = np.zeros((self.source, self.padded), np.float32)
-        matrix[:, self.offset : self.offset + self.resampled] = linear_weights(self.resampled, self.source)
-        return matrix
-
     def forward(self, array: Array, axis: int) -> Array:
         """Replace axis ``axis`` of length ``source`` by one of length ``padded``."""
         if self.source == self.resampled == self.padded:
@@ -64,7 +58,7 @@ class AxisFit:
             margins = [(0, 0)] * array.ndim
             margins[axis] = (self.offset, self.padded - self.resampled - self.offset)
             return np.pad(array, margins)
-        return _along(self._there, array, axis)
+        return _along(_there(self), array, axis)
 
     def backward(self, array: Array, axis: int) -> Array:
         """Replace axis ``axis`` of length ``padded`` by one of length ``source``.
@@ -72,19 +66,11 @@ class AxisFit:
         A length other than ``padded`` is that of a coarser grid over the same extent, which is up-sampled on the way.
         """
         samples = array.shape[axis]
-        if samples != self.padded:
-            return _along(_from_coarse(self, samples), array, axis)
-        if self.source == self.resampled:
+        if samples == self.padded and self.source == self.resampled:
             kept = [slice(None)] * array.ndim
             kept[axis] = slice(self.offset, self.offset + self.resampled)
             return array[tuple(kept)]
-        return _along(self._back, array, axis)
-
-
-@lru_cache(maxsize=32)
-def _from_coarse(fit: AxisFit, samples: int) -> Array:
-    """Matrix source×samples: up-sampling to ``padded`` and the way back in one, which is far less to compute."""
-    return fit._back @ linear_weights(samples, fit.padded)
+        return _along(_back(self, samples), array, axis)
 
 
 def fit_axis(source: int, spacing: float, target_spacing: float, size: int, multiple: int) -> AxisFit:
@@ -97,11 +83,35 @@ def fit_axis(source: int, spacing: float, target_spacing: float, size: int, mult
     return AxisFit(source, resampled, padded)
 
 
-def _along(matrix: Array, array: Array, axis: int) -> Array:
-    """Multiply a matrix into one axis; matmul on the last two axes spares the transposition."""
+@lru_cache(maxsize=32)
+def _there(fit: AxisFit) -> Rows:
+    matrix = np.zeros((fit.padded, fit.source), np.float32)
+    matrix[fit.offset : fit.offset + fit.resampled] = linear_weights(fit.source, fit.resampled)
+    return _rows(matrix)
+
+
+@lru_cache(maxsize=32)
+def _back(fit: AxisFit, samples: int) -> Rows:
+    """From so many samples, which may be a coarser grid's: up-sampling to ``padded`` and the way back in one."""
+    matrix = np.zeros((fit.source, fit.padded), np.float32)
+    matrix[:, fit.offset : fit.offset + fit.resampled] = linear_weights(fit.resampled, fit.source)
+    return _rows(matrix if samples == fit.padded else matrix @ linear_weights(samples, fit.padded))
+
+
+def _rows(matrix: Array) -> Rows:
+    """The weights of every row lie side by side."""
+    most = int(np.count_nonzero(matrix, axis=1).max())
+    first = np.minimum((matrix != 0).argmax(axis=1), matrix.shape[1] - most)
+    columns = first[:, None] + np.arange(most)
+    return columns, np.take_along_axis(matrix, columns, axis=1)
+
+
+def _along(rows: Rows, array: Array, axis: int) -> Array:
+    """Multiply a matrix into one axis."""
     axis %= array.ndim
-    if axis == array.ndim - 1:
-        return np.asarray(array @ matrix.T, np.float32)
-    if axis == array.ndim - 2:
-        return np.asarray(matrix @ array, np.float32)
-    return np.moveaxis(np.moveaxis(array, axis, -1) @ matrix.T, -1, axis)
+    trailing = (slice(None), *[None] * (array.ndim - 1 - axis))
+    columns, weights = rows
+    total = np.zeros(1, np.float32)
+    for column, weight in zip(columns.T, weights.T, strict=True):
+        total = total + array.take(column, axis) * weight[trailing]
+    return total
