@@ -8,7 +8,7 @@ from hrcam.run.volume_rule import softmax, volume_logits
 from hrcam_research.brain_lesion.bundle import write_bundle
 from hrcam_research.brain_lesion.calibration import POSSIBLE_SHARE, calibrate, compose, draw_examples, make_reference
 from hrcam_research.brain_lesion.contrasts import SEQUENCES, draw_means
-from hrcam_research.brain_lesion.examples import SIZE, Material, Shares, draw_batch
+from hrcam_research.brain_lesion.examples import COARSE, FINE, Material, Shares, draw_batch
 from hrcam_research.brain_lesion.fields import blob, smooth_noise
 from hrcam_research.brain_lesion.heads import LabeledHead, draw_head
 from hrcam_research.brain_lesion.lesions import KINDS, add_lesion
@@ -17,7 +17,7 @@ from hrcam_research.brain_lesion.network import first_network, set_training
 from hrcam_research.brain_lesion.real import Backgrounds, Tumors
 from hrcam_research.brain_lesion.real_scans import limited
 from hrcam_research.brain_lesion.scanner import scan
-from hrcam_research.brain_lesion.training import Stage, update_mean
+from hrcam_research.brain_lesion.training import Stage, mean_of, update_mean
 from hrcam_research.simulate.head import phantom_head
 from hrcam_research.simulate.tissues import BRAIN, INDEX
 
@@ -97,9 +97,24 @@ def test_a_scanner_does_the_same_to_counterparts():
     assert 0 <= first.min() <= first.max() <= 1.5
 
 
+def test_a_lower_percentile_makes_a_slice_brighter():
+    image = np.abs(smooth_noise(np.random.default_rng(0), 96, 12))
+    usual, brighter = (scan(np.random.default_rng(1), [image], True, bright)[0] for bright in ((99.5, 99.5), (80, 80)))
+    assert np.median(brighter) > np.median(usual)
+
+
+def test_the_mean_of_models_is_between_them():
+    models = [first_network(seed, begun_from=None) for seed in (0, 1)]
+    mean = mean_of(models)
+    first, second, between = (model.head.weight for model in (*models, mean))
+    torch.testing.assert_close(between, (first + second) / 2)
+    assert not torch.equal(first, second)
+
+
 def test_a_batch_holds_twins_then_slices_without_then_tumors(material):
-    batch = draw_batch(np.random.default_rng(0), material, Shares(generated=1, real=2, tumors=1, anywhere=1))
-    assert batch.images.shape == batch.target.shape == (8, SIZE, SIZE)
+    shares, view = Shares(generated=1, real=2, tumors=1, anywhere=1), COARSE
+    batch = draw_batch(np.random.default_rng(0), material, shares, view)
+    assert batch.images.shape == batch.target.shape == (8, COARSE.size, COARSE.size)
     assert batch.ill.tolist() == [1, 0, 1, 0, 1, 0, 0, 1]
     assert all(batch.target[n].max() > 0.5 for n in (0, 2, 4, 7))
     assert all(batch.target[n].max() < 0.5 for n in (1, 3, 5, 6))
@@ -118,7 +133,7 @@ def test_the_loss_is_least_where_evidence_is_where_the_lesion_is():
 
 def test_steps_of_training_lower_the_loss(material):
     torch.manual_seed(0)
-    batch = draw_batch(np.random.default_rng(3), material, Shares(1, 0, 0, 0))
+    batch = draw_batch(np.random.default_rng(3), material, Shares(1, 0, 0, 0), FINE)
     images, target, weight, ill, label_weight = (torch.from_numpy(part).float() for part in batch)
     hrcam = first_network(begun_from=None)
     set_training(hrcam)

@@ -16,13 +16,16 @@ from .calibration import draw_examples
 from .data import load_sources
 from .network import first_network
 from .real_scans import choose_limit
-from .training import STAGES, train
+from .training import LAST, LAST_SEEDS, STAGES, train_all
 
 
 def main(
     data: Annotated[
-        Path, typer.Option(help="Folder with head_labels, t1ce_slices, no_tumor, t1ce_volumes, templates and ms; lgg "
-                           "and healthy_t1 only choose.")
+        Path,
+        typer.Option(
+            help="Folder with head_labels, t1ce_slices, no_tumor, t1ce_volumes, templates and ms; lgg "
+            "and healthy_t1 only choose."
+        ),
     ],
     out: Annotated[Path, typer.Option(help="Folder for weights and the bundle.")],
     seed: Annotated[int, typer.Option()] = 0,
@@ -33,10 +36,12 @@ def main(
     torch.manual_seed(seed)
     sources = load_sources(data, out)
     hrcam = first_network(seed)
-    for number, stage in enumerate(STAGES):
-        hrcam = train(hrcam, stage, data, out, seed + number)
+    hrcam = train_all(hrcam, data, out, seed)
     steps = " and ".join(str(stage.steps) for stage in STAGES)
-    note = f"Seed {seed}: {steps} steps of 14 to 18 slices, begun from the weights of `t1ce-tumor`; running means."
+    note = (
+        f"Seed {seed}: {steps} steps of 16 or 17 slices, begun from the weights of `t1ce-tumor`, then {LAST_SEEDS} "
+        f"times {LAST.steps} steps from there; the mean of the running means."
+    )
     bundle = write_bundle(
         out / NAME, hrcam, draw_examples(sources.held_heads), normal_slices(data, held=True).pixels, note
     )

@@ -14,11 +14,9 @@ from .fields import Floats
 from .heads import Ground, LabeledHead, draw_head
 from .lesions import add_lesion
 from .real import Backgrounds, Tumors, draw_background, draw_tumor
-from .scanner import scan
+from .scanner import USUAL_BRIGHT, scan
 
-SIZE, SPACING_MM = 192, 1.0
 _SOURCE_SPACING_MM = 0.94
-_NOTHING = np.zeros((SIZE, SIZE), np.float32)
 _UNSURE, _HEALTHY = 0.3, 0.9
 """Target where a real slice may have a lesion of its own; a pixel is healthy from this share on."""
 
@@ -30,8 +28,27 @@ _CLEARLY = 40.0
 """A lesion of so many visible pixels makes an image one with a lesion; smaller ones less so."""
 
 
+@dataclass(frozen=True)
+class View:
+    """How slices are read.
+
+    Attributes
+    ----------
+    size, spacing_mm : of the square images.
+    bright : the percentile of the foreground that becomes 1 is drawn between these two.
+    """
+
+    size: int = 192
+    spacing_mm: float = 1.0
+    bright: tuple[float, float] = USUAL_BRIGHT
+
+
+FINE, COARSE = View(), View(160, 1.25, (86.0, 98.0))
+"""The second is how the bundle reads slices: its spacing, and about its percentile."""
+
+
 class Batch(NamedTuple):
-    """N images of `SIZE` squared.
+    """N images of one `View`.
 
     Attributes
     ----------
@@ -71,13 +88,19 @@ class Shares:
 class _Draft:
     """A batch while it is drawn."""
 
-    def __init__(self, rng: np.random.Generator, material: Material) -> None:
-        self.rng, self.material = rng, material
+    def __init__(self, rng: np.random.Generator, material: Material, view: View) -> None:
+        self.rng, self.material, self.view = rng, material, view
+        self.nothing = np.zeros((view.size, view.size), np.float32)
         self.images: list[Floats] = []
         self.targets: list[Floats] = []
         self.weights: list[Floats] = []
         self.ill: list[float] = []
         self.label_weights: list[float] = []
+
+    @property
+    def step(self) -> float:
+        """Of the view, in pixels of real slices."""
+        return self.view.spacing_mm / _SOURCE_SPACING_MM
 
     def add(self, image: Floats, target: Floats, weight: Floats, ill: float, label_weight: float) -> None:
         self.images.append(image)
@@ -90,29 +113,33 @@ class _Draft:
         """A generated slice; with `reach`, of any height."""
         heads = self.material.heads
         sequence = str(self.rng.choice(SEQUENCES, p=SHARES))
-        return draw_head(self.rng, heads[int(self.rng.integers(len(heads)))], SIZE, SPACING_MM, sequence, reach)
+        head = heads[int(self.rng.integers(len(heads)))]
+        return draw_head(self.rng, head, self.view.size, self.view.spacing_mm, sequence, reach)
+
+    def scanned(self, images: Sequence[Floats], noisy: bool = True) -> list[Floats]:
+        """The images as a scanner gives them."""
+        return scan(self.rng, images, noisy, self.view.bright)
 
     def pair(self, generated: bool) -> None:
         """A slice with a synthetic lesion, then its counterpart without."""
         lesion = None
         while lesion is None:
             if generated:
-                ground, healthy = self.head(), _NOTHING + 1
+                ground, healthy = self.head(), self.nothing + 1
             else:
-                sources, spacing = self.material.backgrounds, SPACING_MM / _SOURCE_SPACING_MM
-                ground, healthy = draw_background(self.rng, sources, SIZE, spacing)
+                ground, healthy = draw_background(self.rng, self.material.backgrounds, self.view.size, self.step)
             lesion = add_lesion(self.rng, ground)
         unsure = np.where(healthy < _HEALTHY, _UNSURE, 0).astype(np.float32)
         seen = float((lesion.mask * lesion.weight).sum())
-        with_lesion, without = scan(self.rng, [lesion.image, ground.image], generated)
+        with_lesion, without = self.scanned([lesion.image, ground.image], generated)
         self.add(with_lesion, np.maximum(lesion.mask, unsure), lesion.weight, 1, min(1.0, seen / _CLEARLY))
-        self.add(without, unsure, _NOTHING, 0, 0.0 if unsure.any() else 1.0)
+        self.add(without, unsure, self.nothing, 0, 0.0 if unsure.any() else 1.0)
 
     def tumor(self, tumors: Tumors) -> None:
         """A real tumor, where a weakly supervised map sees it."""
-        image, seen = draw_tumor(self.rng, tumors, SIZE, SPACING_MM / _SOURCE_SPACING_MM)
+        image, seen = draw_tumor(self.rng, tumors, self.view.size, self.step)
         image = image / np.float32(max(float(np.percentile(image, 80)), _DARKEST))
-        self.add(scan(self.rng, [image], False)[0], seen, np.ones_like(seen), 1, 1.0 if seen.max() > 0.5 else 0.3)
+        self.add(self.scanned([image], False)[0], seen, np.ones_like(seen), 1, 1.0 if seen.max() > 0.5 else 0.3)
 
     def batch(self) -> Batch:
         images, target, weight = (
@@ -122,21 +149,21 @@ class _Draft:
         return Batch(images, target, weight, ill, label_weight)
 
 
-def draw_batch(rng: np.random.Generator, material: Material, shares: Shares) -> Batch:
+def draw_batch(rng: np.random.Generator, material: Material, shares: Shares, view: View) -> Batch:
     """A batch: each slice with a synthetic lesion beside its counterpart without, slices without, then real tumors."""
-    draft = _Draft(rng, material)
+    draft = _Draft(rng, material, view)
     for number in range(shares.generated + shares.real):
         draft.pair(generated=number < shares.generated)
     for _ in range(shares.anywhere):
-        draft.add(scan(rng, [draft.head(_ANY_HEIGHT).image])[0], _NOTHING, _NOTHING, 0, 1.0)
+        draft.add(draft.scanned([draft.head(_ANY_HEIGHT).image])[0], draft.nothing, draft.nothing, 0, 1.0)
     for _ in range(shares.tumors if material.tumors is not None else 0):
         assert material.tumors is not None
         draft.tumor(material.tumors)
     return draft.batch()
 
 
-def batches(seed: int, material: Material, shares: Shares) -> Iterator[Batch]:
+def batches(seed: int, material: Material, shares: Shares, view: View) -> Iterator[Batch]:
     """Batches without end."""
     rng = np.random.default_rng(seed)
     while True:
-        yield draw_batch(rng, material, shares)
+        yield draw_batch(rng, material, shares, view)

@@ -9,14 +9,22 @@ from scipy import ndimage
 
 from .fields import Floats, pixel_axes, smooth_noise
 
+USUAL_BRIGHT = (99.5, 99.5)
 
-def scan(rng: np.random.Generator, images: Sequence[Floats], noisy: bool = True) -> list[Floats]:
+
+def scan(
+    rng: np.random.Generator,
+    images: Sequence[Floats],
+    noisy: bool = True,
+    bright: tuple[float, float] = USUAL_BRIGHT,
+) -> list[Floats]:
     """Blur, shade, ghost, add noise, scale and cut intensities; all images alike.
 
     Parameters
     ----------
     images : size × size each, white matter 1. The first sets the scale.
     noisy : clean images of generated heads get more of it; real slices (False) have their own.
+    bright : the percentile of the foreground that becomes 1 is drawn between these two.
 
     Returns
     -------
@@ -58,7 +66,7 @@ def scan(rng: np.random.Generator, images: Sequence[Floats], noisy: bool = True)
     first = out[0]
     low = float(np.percentile(first[::2, ::2], 1))
     inside = first[first > 0.25]
-    high = float(np.percentile(inside[::3], 99.5)) if inside.size > 100 else 1.0
+    high = float(np.percentile(inside[::3], rng.uniform(*bright))) if inside.size > 100 else 1.0
     high = low + max(high - low, 0.2) * float(np.exp(rng.uniform(-0.2, 0.25)))
     ceiling = 1.0 if rng.random() < 0.35 else 1.5
     eight_bit = rng.random() < 0.5

@@ -1,9 +1,12 @@
-"""The two stages: a long one at an even pace, then one that weighs FLAIR and faces more and comes to rest."""
+"""The stages: a long one at an even pace, one that weighs FLAIR and faces more and comes to rest, and one that reads
+slices as the bundle does. The last is run with several seeds, whose weights are averaged.
+"""
 
 from __future__ import annotations
 
 import copy
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.queues import Queue
@@ -14,7 +17,7 @@ from hrcam.cam.model import HRCAM
 from torch import Tensor
 
 from .data import load_sources
-from .examples import Batch, Shares, batches
+from .examples import COARSE, FINE, Batch, Shares, View, batches
 from .loss import evidence_loss
 from .network import set_training
 
@@ -39,6 +42,7 @@ class Stage:
     fall: float
     shares: Shares
     warm_up: int = 100
+    view: View = FINE
 
     def rate_at(self, step: int) -> float:
         """The rate of a step."""
@@ -50,27 +54,30 @@ STAGES = (
     Stage("even", 6771, 1e-3, 0.3, Shares(generated=5, real=2, tumors=2, anywhere=0)),
     Stage("rest", 1344, 7e-4, 0.6, Shares(generated=5, real=2, tumors=1, anywhere=2), warm_up=50),
 )
+LAST = Stage("coarse", 1500, 5e-4, 0.6, Shares(generated=5, real=2, tumors=1, anywhere=2), warm_up=50,
+             view=COARSE)  # fmt: skip
+LAST_SEEDS = 3
 
 
-def _produce(queue: Queue[Batch], data: Path, cache: Path, seed: int, shares: Shares) -> None:
+def _produce(queue: Queue[Batch], data: Path, cache: Path, seed: int, stage: Stage) -> None:
     torch.set_num_threads(1)
-    for batch in batches(seed, load_sources(data, cache).material, shares):
+    for batch in batches(seed, load_sources(data, cache).material, stage.shares, stage.view):
         queue.put(batch)
 
 
 def train(hrcam: HRCAM, stage: Stage, data: Path, out: Path, seed: int) -> HRCAM:
     """Train one stage, examples drawn in a process beside it, and return the mean of its weights.
 
-    A stage that an earlier run of the same folder has ended is read, not run.
+    A stage that an earlier run of the same folder has ended with this seed is read, not run.
     """
-    saved = out / f"{stage.name}.pt"
+    saved = out / f"{stage.name}-{seed}.pt"
     mean = copy.deepcopy(hrcam).eval()
     if saved.exists():
         mean.load_state_dict(torch.load(saved, weights_only=True))
         return mean
     context = get_context("spawn")
     queue: Queue[Batch] = context.Queue(_AHEAD)
-    producer = context.Process(target=_produce, args=(queue, data, out, seed, stage.shares), daemon=True)
+    producer = context.Process(target=_produce, args=(queue, data, out, seed, stage), daemon=True)
     producer.start()
     try:
         _run(hrcam, mean, stage, queue)
@@ -106,6 +113,25 @@ def _run(hrcam: HRCAM, mean: HRCAM, stage: Stage, queue: Queue[Batch]) -> None:
 
 def _channels_last(images: Tensor) -> Tensor:
     return images[:, None].contiguous(memory_format=torch.channels_last)
+
+
+def train_all(hrcam: HRCAM, data: Path, out: Path, seed: int) -> HRCAM:
+    """All stages, one after the other; the last begins `LAST_SEEDS` times at the same weights, and the mean is kept."""
+    for number, stage in enumerate(STAGES):
+        hrcam = train(hrcam, stage, data, out, seed + number)
+    ends = [train(copy.deepcopy(hrcam), LAST, data, out, seed + len(STAGES) + n) for n in range(LAST_SEEDS)]
+    return mean_of(ends)
+
+
+@torch.no_grad()
+def mean_of(models: Sequence[HRCAM]) -> HRCAM:
+    """A model whose weights are the mean of those of models of one form."""
+    mean = copy.deepcopy(models[0])
+    for values in zip(mean.state_dict().values(), *(one.state_dict().values() for one in models), strict=True):
+        kept, *all_of_them = values
+        if kept.dtype.is_floating_point:
+            kept.copy_(torch.stack(all_of_them).mean(0))
+    return mean
 
 
 @torch.no_grad()

@@ -28,7 +28,7 @@ from hrcam_research.evaluate.summary import pick_cases, summarize
 if TYPE_CHECKING:
     from hrcam.cam.model import HRCAM
 
-NORMALS = 100
+NORMALS = 200
 MONTAGE_ROWS = 2
 EVERY = 4
 """Of the slices of scans of other hospitals, on which all methods are measured beside each other."""
