@@ -32,6 +32,7 @@ from ..output.drawing import (
     shorten,
     slice_extent,
     write,
+    write_note,
 )
 from ..run.result import RESEARCH_USE, EvidenceLevel, LabelArray, percent
 from ..run.units import in_units, name_levels, spell_units
@@ -65,7 +66,7 @@ def draw_comparison(comparison: Comparison) -> Figure:
     """
     figure = Figure(figsize=(15, 12), dpi=DOTS_PER_INCH, facecolor=BACKGROUND)
     _header(figure, comparison)
-    grid = GridSpec(3, COLUMNS, left=0.05, right=0.71, top=0.85, bottom=0.07, wspace=0.03, hspace=0.03, figure=figure)
+    grid = GridSpec(3, COLUMNS, left=0.05, right=0.71, top=0.85, bottom=0.085, wspace=0.03, hspace=0.03, figure=figure)
     box = head_box(comparison.later_scan)
     for column, change in enumerate(_shown(comparison)):
         _draw_column(figure, grid, column, change, comparison, box)
@@ -94,7 +95,7 @@ def _header(figure: Figure, comparison: Comparison) -> None:
     write(figure, 0.02, 0.925, f"Evidence for {readable(comparison.later.shown_class)} "
           f"({name_levels(comparison.later.evidence_levels)})   ·   " + "   ·   ".join(dates), size=12, color=FAINT)
     if comparison.warnings:
-        write(figure, 0.02, 0.045, "Note: " + shorten(comparison.warnings[0], 165), size=9.5, color="#ffb454")
+        write_note(figure, comparison.warnings[0], 0.053)
 
 
 def _shown(comparison: Comparison) -> list[RegionChange]:

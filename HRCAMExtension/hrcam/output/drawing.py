@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -121,6 +122,14 @@ def write(
 def shorten(text: str, length: int) -> str:
     """A text of about ``length`` letters at most, its middle left out."""
     return text if len(text) <= length else text[: length // 2] + " … " + text[-(length // 2 - 3):]
+
+
+def write_note(figure: Figure, text: str, y: float, more: int = 0) -> None:
+    """What the reader of a picture must know, in one or two lines in the middle of which lies `y`; and how much more
+    there is to know."""
+    ending = f"  (+{more} more)" if more else ""
+    lines = wrap(f"Note: {text}", 150, max_lines=2, placeholder=" …")
+    write(figure, 0.02, y, "\n".join(lines) + ending, size=9.5, color="#ffb454", linespacing=1.25)
 
 
 def milliliters(volume_ml: float) -> str:

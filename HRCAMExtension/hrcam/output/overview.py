@@ -42,6 +42,7 @@ from .drawing import (
     shorten,
     slice_extent,
     write,
+    write_note,
 )
 from .provenance import provenance_of
 
@@ -85,8 +86,8 @@ def draw_overview(volume: Volume, result: Result, truth: npt.NDArray[np.bool_] |
     views = _views(volume, result)
     figure = Figure(figsize=(15, 9), dpi=DOTS_PER_INCH, facecolor=BACKGROUND)
     _header(figure, result)
-    grid = GridSpec(2, PANELS, left=0.02, right=0.70, top=0.83, bottom=0.075, wspace=0.03, hspace=0.03, figure=figure)
-    alone = GridSpec(1, 2, left=0.02, right=0.70, top=0.83, bottom=0.075, wspace=0.03, figure=figure)
+    grid = GridSpec(2, PANELS, left=0.02, right=0.70, top=0.83, bottom=0.092, wspace=0.03, hspace=0.03, figure=figure)
+    alone = GridSpec(1, 2, left=0.02, right=0.70, top=0.83, bottom=0.092, wspace=0.03, figure=figure)
     window = scale_of(volume.ordered, DISPLAY_RECIPE)
     box = head_box(volume)
     for column, view in enumerate(views):
@@ -123,8 +124,7 @@ def _header(figure: Figure, result: Result) -> None:
            color=FAINT)
     write(figure, 0.98, 0.905, "most probable class", size=12, color=FAINT, ha="right")
     if result.warnings:
-        more = f"  (+{len(result.warnings) - 1} more)" if len(result.warnings) > 1 else ""
-        write(figure, 0.02, 0.052, "Note: " + shorten(result.warnings[0], 165) + more, size=9.5, color="#ffb454")
+        write_note(figure, result.warnings[0], 0.062, len(result.warnings) - 1)
 
 
 def _views(volume: Volume, result: Result) -> list[_View]:

@@ -48,7 +48,8 @@ def withheld_in_words(
         words += f'the most probable class is "{predicted}".'
     else:
         found = percent(_absent(probabilities, pathology))
-        words += f"no pathology has a probability of {found}, and above {percent(float(rule['above']))} nothing is."
+        words += (f"the scan shows no pathology with a probability of {found}; above {percent(float(rule['above']))} "
+                  "nothing is marked.")
         if "pathology_withheld" in rule:
             words += (f" In validation this left {percent(float(rule['pathology_withheld']))} of the scans with "
                       f"pathology unmarked, and kept marks on {percent(float(rule['normal_shown']))} of those without.")

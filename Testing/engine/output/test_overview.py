@@ -52,6 +52,14 @@ def test_without_evidence_the_picture_says_so(bright_blob_bundle, blob_volume):
     assert text.count(NOTHING_FOUND) == 3 and "Region" not in text
 
 
+def test_a_long_note_is_read_to_its_end(found):
+    volume, result = found
+    note = "Spots are not marked, " + "for a reason that takes more than one line to tell, " * 4 + "and this is its end"
+    written = assert_readable(draw_overview(volume, replace(result, warnings=(note, "Another one."))))
+    assert " ".join(written.split()).count(note) == 1
+    assert "(+1 more)" in written
+
+
 def test_the_overlay_lies_where_the_region_is(found):
     """In the lower left panel the colored pixels surround the peak, in mm of the displayed slice."""
     scan, result = found
