@@ -23,12 +23,22 @@ def engineLevels(levels: Sequence[dict]) -> tuple[Any, ...]:
 
 
 def addMapColorNode(name: str, levels: Sequence[dict]) -> Any:
-    """Add the fused map's color table to the scene; without levels that of a single CNN level's map."""
+    """Add the fused map's color table to the scene."""
     from hrcam.output.evidence_colors import map_colors
     from hrcam.output.scene_nodes import fill_map_table
 
     node = _addTable(name)
     fill_map_table(node, map_colors(engineLevels(levels)))
+    return node
+
+
+def addScaleColorNode(name: str, high: float, levels: Sequence[dict]) -> Any:
+    """Add the color table of a single CNN level's map, which ends at ``high`` logits, to the scene."""
+    from hrcam.output.evidence_colors import even_colors
+    from hrcam.output.scene_nodes import fill_map_table, scale_names
+
+    node = _addTable(name)
+    fill_map_table(node, even_colors(), scale_names(high, engineLevels(levels)))
     return node
 
 

@@ -115,10 +115,14 @@ def jumpTo(ras: Sequence[float]) -> None:
     r, a, s = (float(v) for v in ras)
     for node in slicer.util.getNodesByClass("vtkMRMLSliceNode"):
         (node.JumpSliceByOffsetting if _inFrame(node, (r, a, s)) else node.JumpSliceByCentering)(r, a, s)
-    crosshair = slicer.util.getFirstNodeByClassByName("vtkMRMLCrosshairNode", "default") \
-        or next(iter(slicer.util.getNodesByClass("vtkMRMLCrosshairNode")), None)
+    crosshair = _crosshair()
     if crosshair is not None:
         crosshair.SetCrosshairRAS(r, a, s)
+
+
+def _crosshair() -> Any:
+    return slicer.util.getFirstNodeByClassByName("vtkMRMLCrosshairNode", "default") \
+        or next(iter(slicer.util.getNodesByClass("vtkMRMLCrosshairNode")), None)
 
 
 def _inFrame(sliceNode: Any, ras: Sequence[float]) -> bool:
@@ -151,3 +155,12 @@ def fitSliceViews() -> None:
     """Fit the slice views to their volumes, where there are views (none with ``--no-main-window``)."""
     if slicer.app.layoutManager() is not None:
         slicer.util.resetSliceViews()
+
+
+def fitNewViews() -> None:
+    """Fit the slice views, then go where `jumpTo` went last, or the user since with the crosshair."""
+    fitSliceViews()
+    crosshair = _crosshair()
+    place = crosshair.GetCrosshairRAS() if crosshair is not None else (0.0, 0.0, 0.0)
+    if any(place):  # it was set
+        jumpTo(place)

@@ -33,10 +33,17 @@ def drawLegendsAnew() -> None:
 
     (vtkMRMLColorLegendDisplayableManager, ``OnMRMLSceneNodeAdded``: the actor is updated when its node comes.)
     """
+    for node in _ownLegends():
+        node.Modified()
+
+
+def _ownLegends() -> list[Any]:
+    owned = []
     for node in slicer.util.getNodesByClass("vtkMRMLColorLegendDisplayNode"):
         owner = node.GetDisplayableNode()
         if owner is not None and owner.GetAttribute(RESULT_ATTRIBUTE):
-            node.Modified()
+            owned.append(node)
+    return owned
 
 
 def hideLegends(localization: Localization) -> None:
@@ -44,8 +51,17 @@ def hideLegends(localization: Localization) -> None:
     showLegend(localization, FUSED, False)
 
 
+def removeLegends() -> None:
+    """Take away the legends of results, to be made again: views that came after a legend never show it.
+
+    (vtkMRMLColorLegendDisplayableManager, ``OnMRMLSceneNodeAdded``: there alone the actor is made.)
+    """
+    for node in _ownLegends():
+        slicer.mrmlScene.RemoveNode(node)
+
+
 def _setVisible(volume: Any, visible: bool, localization: Localization) -> None:
-    from hrcam.output.scene_nodes import dress_legend
+    from hrcam.output.scene_nodes import SCALE_ENTRIES, dress_legend
 
     if volume is None:
         return
@@ -59,6 +75,6 @@ def _setVisible(volume: Any, visible: bool, localization: Localization) -> None:
     if legend is None:
         return
     labels = volume.IsA("vtkMRMLLabelMapVolumeNode")
-    dress_legend(legend, len(localization.evidenceLevels) if labels else None)
+    dress_legend(legend, len(localization.evidenceLevels) if labels else SCALE_ENTRIES)
     legend.SetVisibility(True)
     legend.Modified()  # one that came with a scene was looked at before its volume was there

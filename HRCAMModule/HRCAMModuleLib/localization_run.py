@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,8 @@ from .scene_results import EvidenceData, addToSceneSteps
 from .scene_run import Cancellable, SceneRun
 from .volume_nodes import writeVolumeSteps
 
-SCAN_FILE = "input.nrrd"
+SCAN_PATTERN = "*.nrrd"
+"""The scan in a run's folder."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,7 @@ class LocalizationRun(SceneRun):
         self._worker: WorkerProtocol
         self._volumeNode, self._request, self._onDone = volumeNode, request, onDone
         self._data: EvidenceData | None = None
+        self._scan = Path()
 
     def cancel(self) -> None:
         """Stop and leave the scene as it was; does nothing when the run has ended."""
@@ -87,10 +90,11 @@ class LocalizationRun(SceneRun):
         super().cancel()
 
     def _transferSteps(self, folder: Path) -> Any:
-        return writeVolumeSteps(self._volumeNode, folder / SCAN_FILE)
+        self._scan = folder / _fileName(self._volumeNode.GetName())
+        return writeVolumeSteps(self._volumeNode, self._scan)
 
     def _compute(self, folder: Path, output: Path) -> None:
-        self._worker.localize(folder / SCAN_FILE, output, self._volumeNode.GetName(), self._request, self._computing,
+        self._worker.localize(self._scan, output, self._volumeNode.GetName(), self._request, self._computing,
                               self._toScene, self._fail)
 
     def _toScene(self, data: EvidenceData) -> None:
@@ -102,3 +106,10 @@ class LocalizationRun(SceneRun):
         folder = self._finished()
         data, self._data = self._data, None
         self._onDone(localization, data.levelMaps, folder)
+
+
+def _fileName(name: str) -> str:
+    """A scan's file is called as the scan is, because errors name it so; in letters that every library can open."""
+    from hrcam.scan.io.formats import safe_name
+
+    return safe_name(re.sub(r"[^A-Za-z0-9 _-]+", "_", name).strip(" _-")[:60] or "scan") + ".nrrd"

@@ -24,7 +24,7 @@ from .localization_run import LocalizationRun, Request, WorkerProtocol
 from .logic_views import ViewsLogic
 from .place_naming import PlaceNaming
 from .result_files import loadResult
-from .scene_run import SceneRun
+from .scene_run import EndedByUser, SceneRun
 from .volume_nodes import checkInput, dicomModality, sourceFile
 from .worker_client import WorkerClient
 
@@ -324,7 +324,7 @@ class HRCAMModuleLogic(ViewsLogic):
 def _failing(onError: Callable[[str], None] | None) -> Callable[[str], None]:
     """What a run that failed does: it tells the log, and whoever asked."""
     def failed(message: str) -> None:
-        logging.error("HR-CAM: %s", message)
+        (logging.info if isinstance(message, EndedByUser) else logging.error)("HR-CAM: %s", message)
         if onError is not None:
             onError(message)
 

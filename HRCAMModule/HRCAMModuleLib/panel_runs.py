@@ -15,6 +15,7 @@ from .localization import Localization
 from .models import noModelMessage
 from .run_section import RunSection
 from .scan_queue import ScanQueue
+from .scene_run import EndedByUser
 from .volume_nodes import scansInScene
 
 PREPARE_AFTER_MS = 500
@@ -153,7 +154,7 @@ class PanelRuns:
         self._panel.runEnded()
         if self._queue.active:  # told at the end, with the others
             self._queue.ended(message)
-        else:
+        elif not isinstance(message, EndedByUser):
             slicer.util.errorDisplay(message, windowTitle=_("HR-CAM"))
 
     def _ready(self) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 from .dependencies import PLACE_TEMPLATE, isInstalled
 from .localization import PLACE_PROBLEM_ATTRIBUTE, Localization
-from .localization_run import SCAN_FILE
+from .localization_run import SCAN_PATTERN
 from .worker_client import WorkerClient
 
 
@@ -49,9 +49,10 @@ class PlaceNaming:
         while self._waiting:
             localization, folder = self._waiting.popleft()
             document = next((folder / "output").glob("*_result.json"), None)
-            if localization.valid and document is not None:
+            scan = next(folder.glob(SCAN_PATTERN), None)
+            if localization.valid and document is not None and scan is not None:
                 self._current = localization
-                self._worker.namePlaces(folder / SCAN_FILE, document, self._named, self._failed)
+                self._worker.namePlaces(scan, document, self._named, self._failed)
                 return
         self._worker.cancel()  # the process holds memory that nobody needs now
 

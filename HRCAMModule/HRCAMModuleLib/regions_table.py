@@ -11,6 +11,9 @@ from slicer.i18n import tr as _
 from .steps import Steps
 
 _ROWS_A_STEP = 5
+_ROWS_SHOWN = 6
+"""Further ones are scrolled to: what comes below stays on the screen."""
+
 ROW_HEIGHT = 22
 _LOCATION, _PLACE = 4, 5
 
@@ -94,6 +97,8 @@ class RegionsTable:
             self._table.setColumnHidden(_LOCATION, bool(places) and all(places))  # it is in the hints then
             for column in range(_PLACE):
                 self._table.resizeColumnToContents(column)
+            shown = min(max(1, len(regions)), _ROWS_SHOWN)
+            self._table.setFixedHeight(self._table.horizontalHeader().sizeHint.height() + shown * ROW_HEIGHT + 4)
             self._table.setCurrentCell(self._labels.index(former) if former in self._labels else -1, 0)
         finally:
             self._filling = False

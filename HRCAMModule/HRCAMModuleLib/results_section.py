@@ -12,6 +12,7 @@ from slicer.i18n import tr as _
 
 from .localization import Localization
 from .logic_protocol import LogicProtocol
+from .regions_table import ROW_HEIGHT
 
 
 def resultTitle(result: Localization) -> str:
@@ -32,13 +33,11 @@ class ResultsSection:
     ----------
     ui : the panel's widgets.
     logic : loads and removes results.
-    onChosen : called with the result that the user chose.
-    onLoaded : called with a result that came from a file.
+    onChosen : called with the result that the user chose, or loaded from a file.
     """
 
-    def __init__(self, ui: Any, logic: LogicProtocol, onChosen: Callable[[Localization], None],
-                 onLoaded: Callable[[Localization], None]) -> None:
-        self._ui, self._logic, self._onChosen, self._onLoaded = ui, logic, onChosen, onLoaded
+    def __init__(self, ui: Any, logic: LogicProtocol, onChosen: Callable[[Localization], None]) -> None:
+        self._ui, self._logic, self._onChosen = ui, logic, onChosen
         self._current: Localization | None = None
         self._results: list[Localization] = []
         self._shown: tuple[Any, ...] | None = None
@@ -48,7 +47,9 @@ class ResultsSection:
         table.setColumnCount(len(self._headers))
         table.setHorizontalHeaderLabels(self._headers)
         table.verticalHeader().setVisible(False)
+        table.verticalHeader().setDefaultSectionSize(ROW_HEIGHT)
         table.horizontalHeader().setStretchLastSection(True)
+        table.horizontalHeader().setHighlightSections(False)
         table.connect("cellClicked(int,int)", lambda row, column: self._choose(row))
         ui.resultCombo.connect("activated(int)", self._choose)
         ui.loadResultButton.connect("clicked()", self._load)
@@ -108,4 +109,4 @@ class ResultsSection:
             self._ui.loadResultButton, _("Choose a result"), "", f"{_('HR-CAM results')} (*_result.json)")
         if path:
             with slicer.util.tryWithErrorDisplay(_("The result was not loaded."), waitCursor=True):
-                self._onLoaded(self._logic.loadResult(path))
+                self._onChosen(self._logic.loadResult(path))

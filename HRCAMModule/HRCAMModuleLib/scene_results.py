@@ -13,7 +13,7 @@ import vtk
 from slicer.i18n import tr as _
 
 from .boxes import boundingBoxSteps
-from .colors import addLevelColorNode, addMapColorNode, engineLevels
+from .colors import addLevelColorNode, addMapColorNode, addScaleColorNode, engineLevels
 from .localization import (
     FRAME_ATTRIBUTE,
     FUSED,
@@ -165,17 +165,16 @@ def _dressMap(mapNode: Any, localization: Localization, source: str = FUSED) -> 
     from hrcam.output.scene_nodes import dress_map
 
     display = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeDisplayNode")
-    colors = localization.mapColors if source == FUSED else _levelMapColors(localization)
+    colors = localization.mapColors if source == FUSED else _scaleColors(mapNode, localization, source)
     dress_map(display, colors, localization.evidenceSpan(source), localization.defaultRange(source)[0])
     mapNode.SetAndObserveDisplayNodeID(display.GetID())
 
 
-def _levelMapColors(localization: Localization) -> Any:
-    """Color table that the maps of single CNN levels share, made for the first of them."""
-    node = localization.resultNode.GetNodeReference(LEVEL_MAP_COLORS)
-    if node is None:
-        node = addMapColorNode(f"{localization.mapVolume.GetName()} of one level colors", ())
-        localization.resultNode.SetNodeReferenceID(LEVEL_MAP_COLORS, node.GetID())
+def _scaleColors(mapNode: Any, localization: Localization, level: str) -> Any:
+    """Color table of a single CNN level's map, whose legend names the evidence on that map's own scale."""
+    node = addScaleColorNode(f"{mapNode.GetName()} colors", localization.evidenceSpan(level)[1],
+                             localization.evidenceLevels)
+    localization.resultNode.AddNodeReferenceID(LEVEL_MAP_COLORS, node.GetID())
     return node
 
 

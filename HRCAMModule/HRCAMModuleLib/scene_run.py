@@ -25,9 +25,13 @@ class Cancellable(Protocol):
         """Stop what is running, at once; no callback comes any more."""
 
 
-def sceneClosedMessage() -> str:
+class EndedByUser(str):
+    """What is said of a run that the user has ended by what was done to the scene: no error, so no window opens."""
+
+
+def sceneClosedMessage() -> EndedByUser:
     """What is said of a run that the closed scene has ended."""
-    return _("Cancelled: the scene was closed.")
+    return EndedByUser(_("Cancelled: the scene was closed."))
 
 
 class SceneRun:
@@ -124,7 +128,7 @@ class SceneRun:
     def _nodeRemoved(self) -> None:
         if self.running and any(node.GetScene() is None for node in self._volumeNodes):
             self.cancel()
-            self._onError(_("Cancelled: the input volume was removed from the scene."))
+            self._onError(EndedByUser(_("Cancelled: the input volume was removed from the scene.")))
 
     def _stopped(self) -> None:
         self.running = self.updatingScene = False

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import qt
 import slicer
 import vtk
 from slicer.util import VTKObservationMixin
@@ -19,15 +20,16 @@ class ViewsWatch(VTKObservationMixin):
     ----------
     onMoved : called when a slice view moved.
     onScanShown : called with the volume node, none of a result, that no view had in its background before.
-    onNewView : called when a view was added, which shows no overlay yet.
+    onNewViews : called when views were added, which show no overlay yet; once for all of a layout.
     """
 
     def __init__(
-        self, onMoved: Callable[[], None], onScanShown: Callable[[Any], None], onNewView: Callable[[], None]
+        self, onMoved: Callable[[], None], onScanShown: Callable[[Any], None], onNewViews: Callable[[], None]
     ) -> None:
         super().__init__()
-        self._onMoved, self._onScanShown, self._onNewView = onMoved, onScanShown, onNewView
+        self._onMoved, self._onScanShown, self._onNewViews = onMoved, onScanShown, onNewViews
         self._backgrounds: dict[str, str] = {}
+        self._queued = False
         self.watching = False
 
     def start(self) -> None:
@@ -53,7 +55,14 @@ class ViewsWatch(VTKObservationMixin):
         if node.IsA("vtkMRMLSliceCompositeNode"):
             first = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLSliceCompositeNode")
             node.SetLinkedControl(first.GetLinkedControl())
-            self._onNewView()
+            if not self._queued:
+                self._queued = True
+                qt.QTimer.singleShot(0, self._tellNewViews)
+
+    def _tellNewViews(self) -> None:
+        self._queued = False
+        if self.watching:
+            self._onNewViews()
 
     def _observe(self, node: Any) -> None:
         event = vtk.vtkCommand.ModifiedEvent

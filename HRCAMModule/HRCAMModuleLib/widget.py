@@ -17,6 +17,7 @@ from . import display, segment_editor
 from .comparison_section import ComparisonSection
 from .display_section import DisplaySection
 from .export_section import ExportSection
+from .legend import removeLegends
 from .localization import FUSED, Localization
 from .logic import HRCAMModuleLogic
 from .logic_protocol import LogicProtocol
@@ -74,10 +75,10 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.runs = PanelRuns(ui, self)
         self._display = DisplaySection(ui, self._sourceChosen, self._rangeChosen, self._levelToggled)
         self._result = ResultSection(ui, self._regionChosen, display.jumpTo)
-        self._results = ResultsSection(ui, self.logic, self._resultChosen, self.showNew)
+        self._results = ResultsSection(ui, self.logic, self.showNew)
         self._export = ExportSection(ui, lambda folder, **how: self.logic.startExport(self.result, folder, **how))
         self._comparison = ComparisonSection(ui, self.logic, self.runs, self.shownState, lambda: self._open)
-        self._views = ViewsWatch(self._result.follow, self._scanShown, self._viewAdded)
+        self._views = ViewsWatch(self._result.follow, self._scanShown, self._viewsAdded)
         for button, slot in (
             (ui.applyButton, self.runs.toggle), (ui.localizeAllButton, self.runs.localizeAll),
             (ui.showMarksButton, self._markWithheld), (ui.editSegmentsButton, self._editSegments),
@@ -205,11 +206,12 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             else:
                 self.runs.section.told(reason)
 
-    def _viewAdded(self) -> None:
-        """Another layout brought a view that has no overlay yet, and was never fitted to a scan."""
+    def _viewsAdded(self) -> None:
+        """Another layout brought views that have no overlay and no legend yet, and were never fitted to a scan."""
+        removeLegends()
         self.shownState.forgetSlices()
         self._queueRefresh()
-        qt.QTimer.singleShot(0, display.fitSliceViews)
+        qt.QTimer.singleShot(0, display.fitNewViews)
 
     def _resultMoved(self) -> None:
         """Regions and slices are shown in world coordinates: they move when the parent transform does."""
@@ -315,7 +317,7 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._queueRefresh()
 
     def showNew(self, result: Localization) -> None:
-        """Show a result that was just made, unless the user is in another module: then when the panel is opened."""
+        """Show a result made, loaded or chosen just now, or when the panel is opened if it is not."""
         if self._parameters is None or not self._open:
             return
         self._stopShowing()
@@ -377,9 +379,6 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             return
         self.runs.again(result, plane=PLANES[index].value)
 
-    def _resultChosen(self, result: Localization) -> None:
-        self.logic.select(result)
-        self.refresh()
 
     def _editSegments(self) -> None:
         with slicer.util.tryWithErrorDisplay(_("The Segment Editor could not be opened.")):

@@ -6,7 +6,7 @@ a current scene, of Qt, or of arrays.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from ..run.result import EvidenceLevel
 from ..run.units import in_units, spell_units
+from .evidence_colors import ENTRIES
 from .segment import Segment
 from .terminology import DEFAULT_TERMINOLOGY
 
@@ -22,13 +23,17 @@ OVERLAY_OPACITY = 0.45
 AND_ABOVE = 1e6
 """Upper threshold of a map that is shown to the end of its scale: the end's color means "and above"."""
 
-LEGEND_SIZE = (0.15, 0.2)
+LEGEND_SIZE = (0.2, 0.22)
 """Width and height, shares of the view: small."""
 
-LEGEND_POSITION = (0.99, 0.98)
-"""Shares of the free space to the left and below: the upper right corner, which a head seldom fills."""
+LEGEND_POSITION = (0.99, 0.92)
+"""Shares of the free space to the left and below: the upper right corner, which a head seldom fills. The title is drawn
+above the legend's own box."""
 
 LEGEND_FONT_SIZE = 14
+
+SCALE_ENTRIES = 3
+"""So many colors of a CNN level's scale are in its legend, which looks like that of the calibrated levels."""
 
 
 def level_name(level: EvidenceLevel, levels: Sequence[EvidenceLevel]) -> str:
@@ -36,9 +41,22 @@ def level_name(level: EvidenceLevel, levels: Sequence[EvidenceLevel]) -> str:
     return f"{level.name} {spell_units(in_units(level.threshold, levels))}"
 
 
-def fill_map_table(node: Any, colors: npt.NDArray[np.float64]) -> None:
-    """Give a color table node the colors of a map, N×3 RGB 0–1, lowest evidence first."""
-    _fill_table(node, [(str(entry), rgb, 1.0) for entry, rgb in enumerate(colors.tolist())])
+def fill_map_table(node: Any, colors: npt.NDArray[np.float64], names: Mapping[int, str] | None = None) -> None:
+    """Give a color table node the colors of a map, N×3 RGB 0–1, lowest evidence first.
+
+    ``names`` gives the entries that a legend shows, and what it calls them.
+    """
+    known = names or {}
+    _fill_table(node, [(known.get(entry, str(entry)), rgb, 1.0) for entry, rgb in enumerate(colors.tolist())])
+    for entry in range(len(colors)):
+        node.SetColorDefined(entry, not known or entry in known)
+
+
+def scale_names(high: float, levels: Sequence[EvidenceLevel]) -> dict[int, str]:
+    """Entries of `even_colors` on a scale from 0 to ``high`` logits, and what they stand for: "7.9 × possible"."""
+    unit = f" × {levels[0].name}" if levels else ""
+    shares = np.linspace(0, 1, SCALE_ENTRIES + 1)[1:]
+    return {round((ENTRIES - 1) * share): spell_units(in_units(high * share, levels)) + unit for share in shares}
 
 
 def fill_level_table(node: Any, levels: Sequence[EvidenceLevel]) -> None:
@@ -120,19 +138,16 @@ def segment_id(number: int) -> str:
     return f"evidence_{number}"
 
 
-def dress_legend(legend: Any, levels: int | None) -> None:
+def dress_legend(legend: Any, entries: int) -> None:
     """Make a color legend small, in one font, at the edge of the view.
 
-    ``levels`` is how many levels a label map's legend names; None for the legend of a CNN level's map, in logits.
+    ``entries`` is how many defined colors its table has; their names are shown.
     """
-    legend.SetTitleText("Evidence" if levels is not None else "Evidence (logit)")
-    legend.SetUseColorNamesForLabels(levels is not None)
-    if levels is not None:
-        legend.SetMaxNumberOfColors(levels + 1)
-        legend.SetNumberOfLabels(levels + 1)
-    else:
-        legend.SetLabelFormat("%.0f")
-        legend.SetNumberOfLabels(3)
+    legend.SetTitleText("Evidence")
+    legend.SetUseColorNamesForLabels(True)
+    legend.SetLabelFormat("%s")
+    legend.SetMaxNumberOfColors(entries + 1)
+    legend.SetNumberOfLabels(entries + 1)
     for text in (legend.GetTitleTextProperty(), legend.GetLabelTextProperty()):
         text.SetFontFamilyToArial()
         text.SetFontSize(LEGEND_FONT_SIZE)

@@ -155,6 +155,7 @@ def test_results_are_chosen_told_apart_and_removed(shown, slicerHost):
     assert not ui.resultCombo.isHidden() and ui.resultCombo.count == ui.resultsTable.rowCount == 2
     assert ui.resultCombo.itemText(0).startswith("scan · lesion · bright-blob · ")
     ui.resultCombo.activated(1)
+    settled(panel, slicerHost)
     assert panel.result == first
     ui.copyResultsButton.click()
     lines = slicer.app.clipboard().text().splitlines()
@@ -292,6 +293,7 @@ def test_removing_the_input_stops_its_run_at_once(ready, slicerHost):
     slicer.mrmlScene.RemoveNode(volume)
     assert not panel.logic.running and not folder.exists()
     assert "input volume was removed" in ui.statusLabel.text
+    assert not slicerHost.dialogs.messages, "the user did it, and reads it there"
 
 
 @pytest.mark.parametrize("make, words", [

@@ -3,6 +3,7 @@
 import sys
 import time
 
+import numpy as np
 import pytest
 from module_scene import MODEL
 
@@ -43,6 +44,16 @@ def test_a_click_localizes_in_the_worker_and_a_second_click_finds_it_warm(ready,
     assert ui.regionsTable.rowCount == 1
     assert len(panel.logic.results()) == 1
     assert longest < 0.5, "far above the 0.1 s that an idle computer shows: something blocks the panel"
+
+
+def test_an_error_names_the_scan_as_the_user_knows_it(panel, slicerHost):
+    volume = slicer.util.addVolumeFromArray(np.full((8, 32, 32), np.nan, np.float32), name="T1 after/2.seg")
+    panel.ui.inputSelector.setCurrentNode(volume)
+    slicerHost.processEvents()
+    panel._parameters.model = MODEL
+    panel.ui.applyButton.click()
+    slicerHost.waitUntil(lambda: not panel.logic.running, 100)
+    assert panel.ui.statusLabel.text.startswith('"T1 after_2_seg" holds 8,192 voxels')
 
 
 def test_cancel_ends_the_process_tree_within_a_second_and_leaves_the_scene_as_it_was(ready, slicerHost):
