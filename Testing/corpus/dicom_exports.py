@@ -10,9 +10,11 @@ import numpy as np
 import pydicom
 import pydicom.uid as uids
 from pydicom.dataset import FileDataset
+from pydicom.encaps import encapsulate, generate_frames
 
 from .dicom import series, slice_file
 from .dicom_enhanced import enhanced, items, saved
+from .dicom_objects import ybr
 from .kinds import SPACING, head, kind
 
 PADDED_ROWS = 3
@@ -260,3 +262,41 @@ def dicom_enhanced_part_missing(folder: Path) -> Path:
     for number in (1, 2):
         part_of_three(folder / "series", number)
     return folder / "series"
+
+
+@kind(None)
+def dicom_localizer_in_the_series(folder: Path) -> Path:
+    """The scout of a CT, under the series' own UID."""
+
+    def change(one: FileDataset, index: int) -> None:
+        one.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL" if index else "LOCALIZER"]
+        if not index:
+            one.ImageOrientationPatient = [0, 1, 0, 0, 0, -1]
+
+    return series(folder / "series", change)
+
+
+@kind(None)
+def dicom_screenshot_in_the_series(folder: Path) -> Path:
+    def change(one: FileDataset, index: int) -> None:
+        if not index:
+            ybr(one, index)
+
+    return series(folder / "series", change)
+
+
+@kind(None)
+def dicom_named_like_pictures(folder: Path) -> Path:
+    made = series(folder / "series")
+    for n, file in enumerate(sorted(made.iterdir())):
+        file.rename(file.with_suffix((".img", ".tif", ".nii")[n % 3]))
+    return made
+
+
+@kind(None)
+def dicom_enhanced_frames_in_fragments(folder: Path) -> Path:
+    made = enhanced()
+    made.compress(uids.JPEGLSLossless)
+    frames = list(generate_frames(made.PixelData, number_of_frames=len(head())))
+    made.PixelData = encapsulate(frames, fragments_per_frame=3)
+    return saved(made, folder / "a.dcm")

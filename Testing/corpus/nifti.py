@@ -357,3 +357,9 @@ def nifti_negative_voxel_size_beside_an_sform(folder: Path) -> Path:
 def nifti_shift_without_a_slope(folder: Path) -> Path:
     """By the standard a slope of 0 means that nothing is scaled."""
     return patch(write(folder / "a.nii"), 112, "2f", 0, 5)
+
+
+@kind(None)
+def nifti_negative_voxel_size_beside_a_qform(folder: Path) -> Path:
+    made = srow(write(folder / "a.nii"), [[-6, 0, 0, 70], [0, -6.5, 0, 90], [0, 0, 9, -50]])
+    return patch(patch(patch(made, 254, "h", 0), 80, "3f", -6, -6.5, -9), 268, "3f", 70, 90, -50)

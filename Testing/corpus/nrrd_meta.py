@@ -341,3 +341,31 @@ def nrrd_without_spacing(folder: Path) -> Path:
     (folder / "a.nrrd").write_bytes(b"NRRD0004\ntype: short\ndimension: 3\nsizes: " + sizes
                                     + b"\nendian: little\nencoding: raw\n\n" + head().tobytes())
     return folder / "a.nrrd"
+
+
+@kind("states its grid in um, um, um, not in mm")
+def nrrd_axes_in_micrometers(folder: Path) -> Path:
+    return _with_field(folder, b'units: "um" "um" "um"')
+
+
+@kind("is a single slice in a space of more axes")
+def nrrd_slice_in_a_space(folder: Path) -> Path:
+    i, j, _ = SIZE_IJK
+    header = (f"NRRD0005\ntype: short\ndimension: 2\nsizes: {i} {j}\nendian: little\nencoding: raw\n"
+              "space: left-posterior-superior\nspace directions: (6,0,0) (0,0,-6.5)\nspace origin: (-70,-90,-50)\n\n")
+    (folder / "a.nrrd").write_bytes(header.encode() + head()[5].tobytes())
+    return folder / "a.nrrd"
+
+
+@kind("states its grid in um, not in mm")
+def meta_in_micrometers(folder: Path) -> Path:
+    return replace(write(folder / "a.mha"), b"TransformMatrix", b"DistanceUnits = um\nTransformMatrix")
+
+
+@kind("bytes of compressed data, and has")
+def meta_without_the_size_of_its_packed_data(folder: Path) -> Path:
+    """ITK would unpack the file from its header on."""
+    made = write(folder / "a.mha", compress=True)
+    lines = [line for line in made.read_bytes().split(b"\n", 30) if not line.startswith(b"CompressedDataSize")]
+    made.write_bytes(b"\n".join(lines))
+    return made

@@ -360,3 +360,24 @@ def path_packed_folder(folder: Path) -> Path:
     (folder / "scan").mkdir()
     write(folder / "scan" / "a.nii")
     return Path(shutil.make_archive(str(folder / "scan"), "zip", folder / "scan"))
+
+
+def _of_kind(folder: Path, values: np.ndarray, sample_format: int) -> Path:
+    """A plain TIFF of integers; 1: without, 2: with a sign."""
+    data, (rows, columns), start = values.tobytes(), values.shape, 8 + 2 + 10 * 12 + 4
+    tags = [(256, columns), (257, rows), (258, 8 * values.itemsize), (259, 1), (262, 1), (273, start), (277, 1),
+            (278, rows), (279, len(data))]  # fmt: skip
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in [*tags, (339, sample_format)])
+    head = struct.pack("<2sHIH", b"II", 42, 8, len(tags) + 1) + entries
+    (folder / "a.tif").write_bytes(head + bytes(4) + data)
+    return folder / "a.tif"
+
+
+@kind(None)
+def picture_of_signed_bytes(folder: Path) -> Path:
+    return _of_kind(folder, (gray() // 8 - 16).astype("<i1"), 2)
+
+
+@kind(None)
+def picture_of_32_bits_above_the_middle(folder: Path) -> Path:
+    return _of_kind(folder, gray().astype("<u4") << 24, 1)

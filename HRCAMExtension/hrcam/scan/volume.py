@@ -119,6 +119,8 @@ def read_volume(path: str | Path) -> Volume:
     if S_ISDIR(stat_path(path)):
         return _read_single_series(path)
     check_file(path)
+    if is_dicom(path):
+        return _read_single_series(path)
     suffix = suffix_of(path)
     if suffix in (".hdr", ".img"):
         return _read_file(_whole_pair(path), VOLUME_SUFFIXES[suffix])
@@ -126,8 +128,6 @@ def read_volume(path: str | Path) -> Volume:
         return _read_file(path, VOLUME_SUFFIXES[suffix])
     if suffix in PICTURE_SUFFIXES:
         return _read_picture(path)
-    if is_dicom(path):
-        return _read_single_series(path)
     if suffix in PACKED:
         raise InputError(f'"{shown(path.name)}" is packed.', "Unpack it first, and give what was in it.")
     raise InputError(f'"{shown(path.name)}" is of no supported format.', f"Give {SUPPORTED}.")
@@ -248,8 +248,11 @@ def _geometry_of(path: Path, reader: sitk.ImageFileReader, stated: Stated) -> Ge
     i, j, k = (*size, 1, 1)[:3]
     x, y, z = (origin * signs).tolist()
     sform = None if stated.forms is None else stated.forms.sform()
-    if sform is not None and spacing.min() <= 0:
-        return Geometry.from_ijk_to_ras(sform, (i, j, k))
+    if stated.forms is not None and spacing.min() <= 0:  # pixdim is a distance: its sign counts for nothing
+        form = stated.forms.qform() if sform is None else sform
+        if form is not None:
+            return Geometry.from_ijk_to_ras(form, (i, j, k))
+        spacing = np.abs(spacing)
     read = Geometry((i, j, k), (x, y, z), (spacing[0], spacing[1], spacing[2]), direction * signs[:, np.newaxis])
     if sform is None or (np.abs(sform - read.ijk_to_ras) @ [i, j, k, 1]).max() < SAME_GRID_MM:
         return read

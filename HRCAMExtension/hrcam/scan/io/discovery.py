@@ -151,7 +151,7 @@ def _pattern(entry: str, found: _Finding) -> None:
 def _file(path: Path, folders: list[str], found: _Finding) -> None:
     """A named file; a slice stands for its series, either file of a pair for both."""
     listed = None
-    if path.is_file() and suffix_of(path) not in _SUFFIXES and is_dicom(path):
+    if path.is_file() and is_dicom(path):
         from .dicom.series import series_of
 
         listed = series_of(path)
@@ -177,7 +177,7 @@ def _search(folder: Path, base: Path, found: _Finding) -> None:
         packed = sum(suffix_of(Path(name)) in PACKED for name in files)
         if packed:
             found.passed_over.append(PassedOver(str(here), f"{packed} packed files{_UNPACK}"))
-        if any(is_dicom(here / name) for name in files if suffix_of(Path(name)) not in _SUFFIXES):
+        if any(is_dicom(here / name) for name in files):
             _series(here, below, found)
     found.cases[first:] = sorted(found.cases[first:], key=lambda case: case[1].rpartition("#")[0] or case[1])
 
@@ -241,7 +241,7 @@ def _is_scan(file: Path) -> bool:
     if suffix_of(file) not in _SUFFIXES or file.name.startswith(".") \
             or stem_of(file).lower().endswith(SKIPPED_ENDINGS):
         return False
-    return suffix_of(file) not in (".hdr", ".img") or header_of_pair(file) == file
+    return (suffix_of(file) not in (".hdr", ".img") or header_of_pair(file) == file) and not is_dicom(file)
 
 
 def _identity(path: str) -> str:

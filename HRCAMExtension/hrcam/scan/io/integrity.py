@@ -12,7 +12,7 @@ import math
 import re
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +38,7 @@ _SPACES = {"right-anterior-superior": (-1.0, -1.0, 1.0), "ras": (-1.0, -1.0, 1.0
            "left-posterior-superior": (1.0, 1.0, 1.0), "lps": (1.0, 1.0, 1.0)}
 """NRRD's spaces that name the sides of the patient, and the signs that lead from them to LPS."""
 _MILLIMETERS = re.compile(r"(mm|millimet(er|re)s?)?", re.IGNORECASE)
+_OTHER_LENGTHS = re.compile(r"[ncuµ]?m|(nano|micro|centi)?met(er|re)s?", re.IGNORECASE)
 _WITH_TIME = {"rast": "ras", "last": "las", "lpst": "lps"}
 
 
@@ -117,8 +118,12 @@ def _check_meta(path: Path) -> Stated:
     refuse_giant(path, sizes, channels * item)
     needed = math.prod(sizes) * channels * item
     before = offset if data is path else max(0, int(fields.get("HeaderSize", "0")))
+    if fields.get("DistanceUnits", "mm").lower() not in ("mm", "?"):
+        raise _in_other_units(path, [fields["DistanceUnits"]])
     if fields.get("CompressedData", "").lower() == "true":
-        _check_zlib(path, data, needed, before)
+        packed, stated = _check_zlib(path, data, needed, before), int(fields.get("CompressedDataSize", "0"))
+        if stated < packed and (stated or data is path):  # ITK would unpack other bytes, or fewer
+            raise damaged(path, f"it states {stated:,} bytes of compressed data, and has {packed:,}")
     elif binary:
         expect(path, data.stat().st_size, before + needed)
     oriented = bool(fields.keys() & {"TransformMatrix", "Orientation", "Rotation"})
@@ -126,7 +131,8 @@ def _check_meta(path: Path) -> Stated:
     return Stated(notes, spacing_known=bool(fields.keys() & {"ElementSpacing", "ElementSize"}))
 
 
-def _check_zlib(path: Path, data: Path, needed: int, offset: int) -> None:
+def _check_zlib(path: Path, data: Path, needed: int, offset: int) -> int:
+    """Unpack to the end; the number of packed bytes."""
     unpack, length = zlib.decompressobj(), 0
     with data.open("rb") as file:
         file.seek(offset)
@@ -138,6 +144,7 @@ def _check_zlib(path: Path, data: Path, needed: int, offset: int) -> None:
                     raise damaged(path, f"it unpacks to more than the {needed:,} bytes its header states")
     if not unpack.eof or length != needed:
         raise damaged(path, f"its compressed data ends after {length:,} of {needed:,} bytes")
+    return data.stat().st_size - offset - len(unpack.unused_data)
 
 
 def _check_nrrd(path: Path) -> Stated:
@@ -160,10 +167,10 @@ def _check_nrrd(path: Path) -> Stated:
         raise damaged(path, f"its header is longer than {_HEADER_LIMIT:,} bytes")
     if fields.get("encoding", "").lower() in ("bzip2", "bz2"):
         raise InputError(f'"{shown(path.name)}" is packed with bzip2, which is not read.', "Save it raw or with gzip.")
-    units = re.findall(r'"([^"]*)"', fields.get("spaceunits", ""))
-    if not all(_MILLIMETERS.fullmatch(unit.strip()) for unit in units[:3]):
-        raise InputError(f'"{shown(path.name)}" states its grid in {shown(", ".join(units[:3]))}, not in mm.',
-                         "Save it with a grid in mm.")
+    units = re.findall(r'"([^"]*)"', fields.get("spaceunits", ""))[:3]
+    units += [unit for unit in re.findall(r'"([^"]*)"', fields.get("units", ""))[:3] if _OTHER_LENGTHS.fullmatch(unit)]
+    if not all(_MILLIMETERS.fullmatch(unit.strip()) for unit in units):
+        raise _in_other_units(path, units)
     data = _detached(path, fields["datafile"]) if "datafile" in fields else path
     if data is not path and fields.get("encoding", "").lower() == "raw":  # ITK would leave it open
         voxels = math.prod(int(n) for n in fields.get("sizes", "").split())
@@ -172,8 +179,12 @@ def _check_nrrd(path: Path) -> Stated:
     if fields.get("encoding", "").lower() in ("gzip", "gz"):
         _check_gzip(path, data, end if data is path else 0, int(fields.get("lineskip", "0")))
     directions = fields.get("spacedirections", "").lower()
-    if directions and directions.count("(") < min(3, int(fields.get("dimension", "0"))):
+    vectors = directions.count("(")
+    if directions and vectors < min(3, int(fields.get("dimension", "0"))):
         raise damaged(path, "an axis has no direction")
+    if vectors and directions.partition(")")[0].count(",") + 1 > vectors:
+        raise InputError(f'"{shown(path.name)}" is a single slice in a space of more axes, which is not read.',
+                         "Save it with a third axis of size 1, which has a direction too.")
     if not directions or "space" not in fields:
         return Stated((SIDES_UNKNOWN.format(why="its header names no anatomical space"),),
                       spacing_known=bool(directions) or "spacings" in fields)
@@ -184,6 +195,11 @@ def _check_nrrd(path: Path) -> Stated:
         return Stated((SIDES_UNKNOWN.format(why=why),))
     # ITK turns the axes of spaces without time alone.
     return Stated() if three == space else Stated(signs=_SPACES[three])
+
+
+def _in_other_units(path: Path, units: Sequence[str]) -> InputError:
+    return InputError(f'"{shown(path.name)}" states its grid in {shown(", ".join(units))}, not in mm.',
+                      "Save it with a grid in mm.")
 
 
 def _nrrd_bytes(kind: str) -> int:

@@ -21,7 +21,8 @@ GRAY_TOLERANCE = 3
 
 _FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".bmp": "BMP", ".tif": "TIFF", ".tiff": "TIFF"}
 _PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0
-"""Element of a TIFF that says what its numbers mean."""
+_SAMPLE_FORMAT, _UNSIGNED, _SIGNED = 339, 1, 2
+"""Elements of a TIFF that say what its numbers mean."""
 _FAILURES = (OSError, ValueError, SyntaxError, EOFError, OverflowError, struct.error, KeyError, TypeError, IndexError,
              ZeroDivisionError)
 """What Pillow's readers raise for bad files."""
@@ -95,7 +96,8 @@ def _refuse_deep_colors(path: Path, picture: Image.Image) -> None:
 
 def _values(path: Path, shot: Image.Image) -> npt.NDArray[Any]:
     """Gray values of a picture or page, upright."""
-    inverse = getattr(shot, "tag_v2", {}).get(_PHOTOMETRIC) == _WHITE_IS_ZERO
+    stated = getattr(shot, "tag_v2", {})
+    inverse, (sign, *_) = stated.get(_PHOTOMETRIC) == _WHITE_IS_ZERO, stated.get(_SAMPLE_FORMAT, (0,))
     picture = ImageOps.exif_transpose(shot)
     if picture.mode in ("LA", "La", "PA"):
         picture = picture.convert("LA")
@@ -104,6 +106,8 @@ def _values(path: Path, shot: Image.Image) -> npt.NDArray[Any]:
     elif picture.mode in ("CMYK", "YCbCr", "LAB", "HSV", "RGBa"):
         picture = picture.convert("RGB")
     values = np.asarray(picture)
+    if (picture.mode, sign) in (("I", _UNSIGNED), ("L", _SIGNED)):  # Pillow has one mode for both signs
+        values = values.view("u4" if sign == _UNSIGNED else "i1")
     if inverse and picture.mode not in ("1", "L"):  # those Pillow turns over itself
         values = np.iinfo(values.dtype).max - values if values.dtype.kind == "u" else -values.astype(np.float64)
     return gray_of(path, values) if values.ndim > 2 else values

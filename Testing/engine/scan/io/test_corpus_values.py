@@ -22,6 +22,9 @@ EXPECTED = {
     "dicom_enhanced_pet_slope_of_each_frame": WHOLE * (0.5 + np.arange(len(WHOLE)) / 8)[:, None, None],
     "dicom_enhanced_second_time": WHOLE[len(WHOLE) // 2 :], "dicom_enhanced_one_part_of_three": WHOLE,
     "nifti_shift_without_a_slope": WHOLE, "nifti_without_voxel_size_beside_an_sform": WHOLE, "meta_letters": WHOLE,
+    "dicom_localizer_in_the_series": SERIES[1:], "dicom_screenshot_in_the_series": SERIES[1:],
+    "dicom_named_like_pictures": SERIES, "dicom_enhanced_frames_in_fragments": WHOLE,
+    "picture_of_signed_bytes": PICTURE[None] // 8 - 16, "picture_of_32_bits_above_the_middle": PICTURE[None] * 2**24,
     "picture_turned_tiff": np.rot90(PICTURE, -1)[None], "picture_white_is_zero": PICTURE[None],
 }
 
@@ -34,10 +37,28 @@ def test_values_are_those_that_were_put_in(tmp_path, name):
 
 
 @pytest.mark.parametrize("name", [
-    "nifti_without_voxel_size_beside_an_sform", "nifti_negative_voxel_size_beside_an_sform"])
-def test_an_sform_states_the_voxel_size_alone(tmp_path, name):
+    "nifti_without_voxel_size_beside_an_sform", "nifti_negative_voxel_size_beside_an_sform",
+    "nifti_negative_voxel_size_beside_a_qform"])
+def test_an_sform_states_the_voxel_size_alone_and_a_sign_counts_for_nothing(tmp_path, name):
     geometry = read_volume(KINDS[name].make(tmp_path)).geometry
-    np.testing.assert_allclose(geometry.ijk_to_ras, [[-6, 0, 0, 70], [0, -6.5, 0, 90], [0, 0, 9, -50], [0, 0, 0, 1]])
+    np.testing.assert_allclose(geometry.ijk_to_ras, [[-6, 0, 0, 70], [0, -6.5, 0, 90], [0, 0, 9, -50], [0, 0, 0, 1]],
+                               atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["dicom_localizer_in_the_series", "dicom_screenshot_in_the_series"])
+def test_what_is_left_out_of_a_series_is_told_and_can_be_chosen(tmp_path, name):
+    made = KINDS[name].make(tmp_path)
+    assert read_volume(made).notes == (
+        "Localizers or pictures in color were left out of the series (1 of 10 images).",)
+    assert read_volume(f"{made}#3#1").array.shape == SERIES[1:].shape
+
+
+def test_slices_named_like_pictures_are_one_case(tmp_path):
+    made = KINDS["dicom_named_like_pictures"].make(tmp_path)
+    for named in (made, next(made.glob("*.img")), next(made.glob("*.nii"))):
+        (case,) = discover([named])
+        np.testing.assert_array_equal(read_volume(case.path).array, SERIES)
+        np.testing.assert_array_equal(read_volume(named).array, SERIES)
 
 
 @pytest.mark.parametrize("name", ["meta_without_spacing", "nrrd_without_spacing"])

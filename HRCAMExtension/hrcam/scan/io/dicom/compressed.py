@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import pydicom
+from pydicom.encaps import encapsulate, generate_frames
 
 from ..damage import damaged
 from .dataset import FALSE_LENGTH
@@ -22,19 +23,24 @@ _END_OF_JPEG = b"\xff\xd9"
 
 
 def whole_fragments(stream: BinaryIO, file: ImageFile) -> bytes:
-    """The items of a file's compressed pixels, with their marks, up to the mark of their end.
+    """The items of a file's compressed pixels, one a frame, with their marks, up to the mark of their end.
 
     Raises ``InputError`` where they are cut.
     """
     path = Path(file.path)
     stream.seek(file.begin)
     items = list(_fragments(stream, path))
+    content = b"".join(items)
     frames = [item[8:] for item in items[1:]]  # the first one is a table of where they begin
-    if frames and len(frames) != file.count:
-        frames = [b"".join(frames)]
+    if frames and len(frames) != file.count:  # GDCM wants one item a frame
+        try:
+            frames = list(generate_frames(content, number_of_frames=file.count))
+        except ValueError:
+            raise damaged(path, "its frames cannot be told from each other") from None
+        content = encapsulate(frames)
     if file.syntax in _JPEGS and not all(frame.rstrip(b"\0").endswith(_END_OF_JPEG) for frame in frames):
         raise damaged(path, "the end of a frame's JPEG is missing")
-    return b"".join(items)
+    return content
 
 
 def _fragments(stream: BinaryIO, path: Path) -> Iterator[bytes]:

@@ -190,12 +190,14 @@ def _own_number(entries: list[Entry], others: dict[str, list[Entry]]) -> str:
 
 def _why_passed_over(entries: list[Entry]) -> str:
     """Words for a series that nobody wants localized unless it is named: pictures in color, localizers."""
-    files = [entry.frames[0].file for entry in entries if entry.frames]
-    if files and all(file.colored for file in files):
-        return f"{len(files)} color pictures"
-    if files and all("LOCALIZER" in file.image_type.split("\\") for file in files):
-        return f"a localizer of {len(files)} images"
-    return ""
+    kinds = {_aside(entry.frames[0]) for entry in entries if entry.frames}
+    return f"{len(entries)} {kinds.pop()}" if len(kinds) == 1 and "" not in kinds else ""
+
+
+def _aside(frame: Frame) -> str:
+    """What a picture is that is made beside a scan; empty for its slices."""
+    localizer = "LOCALIZER" in frame.file.image_type.split("\\")
+    return "color pictures" if frame.file.colored else "images of a localizer" if localizer else ""
 
 
 def _chosen(folder: Path, choice: str, volume: str) -> Series:
@@ -245,7 +247,11 @@ def _volume(entries: list[Entry], where: Path, name: str, source: str, volume: s
         if entry.problem is not None:
             raise entry.problem
     frames = [frame for entry in entries for frame in entry.frames]
-    groups = tell_apart(frames)
+    groups, left = tell_apart(frames), 0
+    if len(groups) > 1 and not volume:
+        slices = [frame for frame in frames if not _aside(frame)]
+        if slices and len(scan := tell_apart(slices)) == 1:
+            groups, frames, left = scan, slices, len(frames) - len(slices)
     if volume:
         if not volume.isdecimal() or not 1 <= int(volume) <= len(groups):
             raise InputError(f'"{shown(source)}" holds no volume "{shown(volume)}".', _volume_choices(groups, source))
@@ -258,7 +264,7 @@ def _volume(entries: list[Entry], where: Path, name: str, source: str, volume: s
     stack = stack_of(group.frames, str(where))
     first = stack.frames[0].file
     modality = " ".join(filter(None, [first.modality, first.description])) or None
-    return Series(stack, name, source, modality, (*_notes(stack, groups, len(frames)),))
+    return Series(stack, name, source, modality, (*_notes(stack, groups, len(frames), left),))
 
 
 def _refuse_missing_parts(entries: list[Entry], where: Path) -> None:
@@ -313,9 +319,11 @@ def _choices(series: dict[str, list[Entry]]) -> str:
     return f"Choose one as FOLDER#NUMBER or FOLDER#SeriesInstanceUID: {'; '.join(listed)}{more}."
 
 
-def _notes(stack: Stack, groups: list[FrameGroup], total: int) -> list[str]:
-    """What speaks for slices that are missing at an end, where no gap shows it; and what is not stated."""
+def _notes(stack: Stack, groups: list[FrameGroup], total: int, left: int) -> list[str]:
+    """What is not stated or was left out, and what speaks for missing slices at an end, where no gap shows them."""
     notes = [] if stack.oriented else [SIDES_UNKNOWN.format(why="it has no orientation")]
+    if left:
+        notes.append(f"Localizers or pictures in color were left out of the series ({left} of {total + left} images).")
     here, most = len(stack.frames), max(len(group.frames) for group in groups)
     if here < most:
         notes.append(f"Another volume of the series has {most} slices, this one {here}: slices may be missing.")
@@ -325,8 +333,9 @@ def _notes(stack: Stack, groups: list[FrameGroup], total: int) -> list[str]:
                      "missing at an end of the scan.")
     elif len(groups) == 1:
         first = _first_number(stack.frames)
-        if 1 < first <= here:  # larger numbers count through other series too
-            notes.append(f"The slices are numbered from {first} on: {first - 1} may be missing at an end of the scan.")
+        if 1 + left < first <= here:  # larger numbers count through other series too
+            notes.append(f"The slices are numbered from {first} on: {first - 1 - left} may be missing at an end of the "
+                         "scan.")
     return notes
 
 
