@@ -106,26 +106,22 @@ def percentile(ordered: Array, percent: float) -> float:
 
 
 def otsu_threshold(values: npt.ArrayLike) -> float:
-    """Otsu's threshold (1979) over 256 bins: the value that best separates two groups by their between-variance.
-
-    The histogram ends at the 99.9th percentile, so that one bright voxel cannot squeeze all tissue into a few bins.
-    Returns the lowest value for a constant array.
-    """
-    numbers = np.asarray(values, dtype=np.float32).ravel()
-    ends = _otsu_ends(float(numbers.min()), float(np.percentile(numbers, 99.9)), float(numbers.max()))
-    return _otsu(*np.histogram(np.minimum(numbers, ends[1]), bins=_BINS, range=ends)) if ends[0] < ends[1] else ends[0]
+    """`otsu_of` an array of any shape."""
+    return otsu_of(in_order(values))
 
 
 def otsu_of(ordered: Array) -> float:
-    """`otsu_threshold` of ascending values, such as `in_order` returns."""
-    ends = _otsu_ends(float(ordered[0]), percentile(ordered, 99.9), float(ordered[-1]))
-    edges = np.histogram_bin_edges(ordered[:0], bins=_BINS, range=ends).astype(np.float32)
+    """Otsu's threshold (1979) over 256 bins: the value that best separates two groups by their between-variance.
+
+    Of ascending values, such as `in_order` returns. The histogram ends at the 99.9th percentile, so that one bright
+    voxel cannot squeeze all tissue into a few bins. Returns the lowest value for a constant array.
+    """
+    lowest, high = float(ordered[0]), percentile(ordered, 99.9)
+    if not high > lowest:
+        high = float(ordered[-1])
+    edges = np.histogram_bin_edges(ordered[:0], bins=_BINS, range=(lowest, high)).astype(np.float32)
     counts = np.diff(np.searchsorted(ordered, edges[1:-1]), prepend=0, append=ordered.size)
-    return _otsu(counts, edges) if ends[0] < ends[1] else ends[0]
-
-
-def _otsu_ends(lowest: float, high: float, highest: float) -> tuple[float, float]:
-    return lowest, high if high > lowest else highest
+    return _otsu(counts, edges) if lowest < high else lowest
 
 
 def _otsu(counts: npt.NDArray[np.int64], edges: npt.NDArray[np.floating]) -> float:
