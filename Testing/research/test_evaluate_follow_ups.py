@@ -22,7 +22,7 @@ def lesion(change, earlier_mm, later_mm):
 
 def line(pair, **more):
     return {"pair": pair, "lesions": [], "regions": [], "registration_error_mm": 0.2, "lowest": 50.0,
-            "limits": {"diameter_mm": 2.8, "log_peak": 0.28, "regions": 0}, "differences": [],
+            "differences": [],
             "put_off": {"mm": 5.0, "noticed": True, "agreement_mm": 5.0}, **more}
 
 
@@ -46,6 +46,20 @@ def test_repeatability_is_the_spread_within_a_scan():
     pairs = (rng.normal(0, 1.5, (4000, 2)) - rng.normal(0, 1.5, (4000, 2))).tolist()
     found = follow_ups.summarize([line(0, differences=pairs)])
     assert found["copies"]["regions"] == 4000 and found["copies"]["sd_diameter_mm"] == pytest.approx(1.5, rel=0.05)
+
+
+def test_what_one_run_differs_by_goes_into_the_package(tmp_path, monkeypatch):
+    import json
+
+    from hrcam.compare import repeatability
+
+    monkeypatch.setattr(follow_ups.hrcam.compare, "__file__", str(tmp_path / "__init__.py"))
+    lines = tmp_path / "lines.jsonl"
+    lines.write_text(json.dumps(line(0, differences=[[2.0, 0.2], [-2.0, 0.2]], model="m 1")) + "\n")
+    follow_ups.usual([lines])
+    written = json.loads((tmp_path / repeatability.USUAL_FILE).read_text())
+    assert written["models"] == ["m 1"] and written["pairs"] == 1 and written["regions"] == 2
+    assert written["sd_diameter_mm"] == pytest.approx(2**0.5)
 
 
 def test_registrations_are_put_off_as_far_as_asked():

@@ -7,9 +7,12 @@ so many observations more (`USUAL_WEIGHT`). The mean of the runs' maps is what a
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from importlib import resources
 
 import numpy as np
 import numpy.typing as npt
@@ -22,8 +25,8 @@ from ..scan.volume import Volume
 from .matching import by_label, match_regions, numbered
 from .withheld import marked_again
 
-USUAL_DIAMETER_MM, USUAL_LOG_PEAK = 4.4, 0.37
-"""Standard deviations of one run within one scan, as ``hrcam_research.evaluate.follow_ups`` measures them."""
+USUAL_FILE = "usual.json"
+"""Standard deviations of one run within one scan; ``hrcam_research.evaluate.follow_ups usual`` measures them."""
 
 USUAL_WEIGHT = 8.0
 """How many regions of the scan itself they count as; chosen, not measured."""
@@ -94,6 +97,13 @@ def localized_again(
     return marked_again(replace(result, map=mean), minimum_ml, result.withheld), differences
 
 
+@lru_cache(maxsize=1)
+def usual_deviations() -> tuple[float, float]:
+    """Usual standard deviations of one run: of a diameter in mm, and of a log peak."""
+    measured = json.loads(resources.files(__package__).joinpath(USUAL_FILE).read_text(encoding="utf-8"))
+    return measured["sd_diameter_mm"], measured["sd_log_peak"]
+
+
 def from_differences(differences: Sequence[tuple[float, float]], runs: int = 1) -> Repeatability:
     """Pool differences of two runs (of diameters in mm, of log peaks) with the usual ones.
 
@@ -104,8 +114,7 @@ def from_differences(differences: Sequence[tuple[float, float]], runs: int = 1) 
     runs : of how many the mean map is; its variance is as many times smaller.
     """
     sums = np.square(np.asarray(differences, float).reshape(-1, 2)).sum(axis=0) / 2
-    usual = np.square([USUAL_DIAMETER_MM, USUAL_LOG_PEAK])
-    pooled = np.sqrt((USUAL_WEIGHT * usual + sums) / (USUAL_WEIGHT + len(differences)) / runs)
+    pooled = np.sqrt((USUAL_WEIGHT * np.square(usual_deviations()) + sums) / (USUAL_WEIGHT + len(differences)) / runs)
     return Repeatability(float(_COVERAGE * pooled[0]), float(_COVERAGE * pooled[1]), len(differences))
 
 

@@ -4,16 +4,17 @@ Each pair of scans shows one generated head on two dates, with lesions of known 
 of thick slices. Of each pair it is measured: the call of each region against the lesion that lies there; how far the
 registration is from the true motion; whether a registration that was put off on purpose is refused; and how far the
 regions of re-sampled, re-noised copies differ. A line a pair is added to a file, so that a run can be continued, and
-split over processes; ``summary`` counts the lines of several files.
+split over processes; ``summary`` counts the lines of several files, and ``usual`` writes what one run differs by into
+the package.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
+import hrcam.compare
 import numpy as np
 import typer
 from hrcam.align.rigid import check_alignment
@@ -23,7 +24,7 @@ from hrcam.bundle.bundle import Bundle, load_bundle
 from hrcam.compare.calls import GROWING, NEW, NOT_COVERED, RESOLVED, SHRINKING, STABLE
 from hrcam.compare.changes import call_of
 from hrcam.compare.comparison import Comparison
-from hrcam.compare.repeatability import Repeatability, diameter_of
+from hrcam.compare.repeatability import USUAL_FILE, Repeatability, diameter_of, from_differences
 from hrcam.compare.run import compare
 from hrcam.errors import HRCAMError
 from hrcam.localize import Options
@@ -63,7 +64,7 @@ def measure(
         pair = simulate_follow_up(head, (seed, number), size=SIZE, spacing_mm=SPACING_MM, slice_mm=SLICE_MM,
                                   lesions=2, diameter_mm=DIAMETERS_MM)
         rng = np.random.default_rng((seed, number, 1))
-        line = {"pair": number, "head": head.name,
+        line = {"pair": number, "head": head.name, "model": f"{bundle.name} {bundle.version}",
                 **measure_pair(pair, bundle, options, rng)}
         with out.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(line) + "\n")
@@ -80,7 +81,7 @@ def measure_pair(pair: FollowUp, bundle: Bundle, options: Options, rng: np.rando
         return {"lesions": lesions, "refused": str(error)}
     record: dict[str, Any] = {
         "lesions": lesions, "regions": _regions(found, pair), "lowest": found.later.evidence_levels[0].threshold,
-        "limits": asdict(found.repeatability), "differences": found.differences,
+        "differences": found.differences,
         "registration_error_mm": distance_mm(found.alignment.later_to_earlier, pair.later_to_earlier, points)}
     off = _put_off(rng, points) @ pair.later_to_earlier
     checked = check_alignment(pair.earlier, pair.later, off, "given")
@@ -130,20 +131,40 @@ def summary(files: Annotated[list[Path], typer.Argument(help="Files of lines.")]
 def summarize(lines: list[dict[str, Any]]) -> dict[str, Any]:
     """Figures of the measured pairs.
 
-    Repeatability of one run is what the copies of these scans differ by, without the usual amount.
+    What copies differ by is without the usual amount; limits and calls are those of the package's present one.
     """
     compared = [line for line in lines if "regions" in line]
-    differences = [tuple(one) for line in compared for one in line["differences"]]
-    within = np.sqrt(np.square(np.asarray(differences or [(0, 0)], float)).mean(axis=0) / 2)
     found: dict[str, Any] = {
         "pairs": len(lines), "refused": len(lines) - len(compared),
-        "copies": {"regions": len(differences), "sd_diameter_mm": float(within[0]), "sd_log_peak": float(within[1])},
-        "limit_mm": _spread([line["limits"]["diameter_mm"] for line in compared]),
+        "copies": _copies(compared),
+        "limit_mm": _spread([_limits(line).diameter_mm for line in compared]),
         "registration_error_mm": _spread([line["registration_error_mm"] for line in compared]),
         "calls": _judge_calls(compared),
         "put_off": _judge_checks([line["put_off"] for line in compared]),
     }
     return found
+
+
+@app.command()
+def usual(files: Annotated[list[Path], typer.Argument(help="Files of lines.")]) -> None:
+    """Write what one run differs by into the package, for scans that show few regions."""
+    compared = [line for line in _lines(files) if "regions" in line]
+    path = Path(hrcam.compare.__file__).with_name(USUAL_FILE)
+    models = sorted({line["model"] for line in compared if "model" in line})
+    path.write_text(json.dumps({"models": models, "pairs": len(compared), **_copies(compared)}, indent=1) + "\n",
+                    encoding="utf-8")
+
+
+def _copies(lines: list[dict[str, Any]]) -> dict[str, Any]:
+    """Standard deviations of one run, from the differences of two runs on each scan."""
+    differences = [tuple(one) for line in lines for one in line["differences"]]
+    within = np.sqrt(np.square(np.asarray(differences or [(0, 0)], float)).mean(axis=0) / 2)
+    return {"regions": len(differences), "sd_diameter_mm": float(within[0]), "sd_log_peak": float(within[1])}
+
+
+def _limits(line: dict[str, Any]) -> Repeatability:
+    """Repeatability of a pair, as `compare` has it: a scan and one copy of it."""
+    return from_differences(line["differences"], runs=2)
 
 
 def _judge_calls(lines: list[dict[str, Any]]) -> dict[str, Any]:
@@ -152,7 +173,7 @@ def _judge_calls(lines: list[dict[str, Any]]) -> dict[str, Any]:
     alone = {"regions": 0, "stable": 0}
     seen = total = 0
     for line in lines:
-        limits = Repeatability(**line["limits"])
+        limits = _limits(line)
         total += len(line["lesions"])
         seen += len({one["lesion"] for one in line["regions"]} - {None})
         for one in line["regions"]:

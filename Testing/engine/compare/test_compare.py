@@ -15,7 +15,7 @@ from hrcam.compare.calls import spelled_call
 from hrcam.compare.changes import Dates, call_changes, call_of
 from hrcam.compare.comparison import validate_comparison
 from hrcam.compare.matching import Match, match_regions
-from hrcam.compare.repeatability import USUAL_DIAMETER_MM, Repeatability, copy_of, from_differences, noise_of
+from hrcam.compare.repeatability import Repeatability, copy_of, from_differences, noise_of, usual_deviations
 from hrcam.compare.run import compare
 from hrcam.compare.write import write_comparison
 from hrcam.errors import Cancelled, InputError, OutputError
@@ -282,7 +282,7 @@ def test_each_date_is_seen_once_more_in_the_slices_of_the_other(scan_of, bright_
 
 
 def test_repeatability_pools_the_scan_with_what_is_usual():
-    assert from_differences([]).diameter_mm == pytest.approx(2.772 * USUAL_DIAMETER_MM, rel=1e-3)
+    assert from_differences([]).diameter_mm == pytest.approx(2.772 * usual_deviations()[0], rel=1e-3)
     assert from_differences([(0.0, 0.0)] * 50).diameter_mm < from_differences([]).diameter_mm
     assert from_differences([(9.0, 1.0)] * 5).diameter_mm > from_differences([]).diameter_mm
 
