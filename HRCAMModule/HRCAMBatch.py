@@ -161,16 +161,9 @@ def _run(arguments, inputs, output):
 
 def _requireDependencies(arguments):
     import slicer
-    from HRCAMModuleLib.dependencies import (
-        DICOM_WRITER,
-        PLACE_TEMPLATE,
-        DependencyError,
-        isInstalled,
-        missingPackages,
-    )
+    from HRCAMModuleLib.dependencies import DICOM_WRITER, DependencyError, isInstalled, missingPackages
 
-    wanted = ((arguments.dicom, DICOM_WRITER), (arguments.place, PLACE_TEMPLATE))
-    further = [package for asked, package in wanted if asked and not isInstalled(package)]
+    further = [DICOM_WRITER] if arguments.dicom and not isInstalled(DICOM_WRITER) else []
     if further and arguments.install:
         slicer.util.pip_install(further)
         further = []

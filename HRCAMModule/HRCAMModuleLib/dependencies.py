@@ -24,7 +24,6 @@ _INSTALLED_SETTING = "HRCAM/InstalledPackages"
 _OFFERED_SETTING = "HRCAM/FastEngineOffered"
 FAST_ENGINE = "openvino>=2024.4"
 DICOM_WRITER = "highdicom>=0.26"
-PLACE_TEMPLATE = "nilearn>=0.10"
 
 _installing = False
 
@@ -179,16 +178,6 @@ def ensureDicomWriter() -> None:
             "which is not installed here.\n\nInstall it now? The download has a few MB.")):
         raise DependencyError(_("DICOM objects need the Python package highdicom. Press Export again to install it, or "
                                 "untick DICOM."))
-
-
-def ensurePlaceTemplate() -> bool:
-    """Offer to install the template by which places are named; whether it is there now.
-
-    Raises ``DependencyError`` when the installation failed.
-    """
-    return isInstalled(PLACE_TEMPLATE) or _offer(PLACE_TEMPLATE, _(
-        "Places are named by the MNI template that the Python package nilearn brings, which is not installed.\n\n"
-        "Install it now? The download has about 60 MB, with the packages that it needs."))
 
 
 def _offer(requirement: str, question: str, onProgress: Callable[[str], None] = lambda message: None) -> bool:

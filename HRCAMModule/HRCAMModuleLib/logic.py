@@ -85,7 +85,7 @@ class HRCAMModuleLogic(ViewsLogic):
         keepFormer : keep the former result of the same input and model instead of replacing it.
         faithfulness : also test if the answer rests on the strongest region, in five more runs; the result's
             ``info["faithfulness"]`` says what came out.
-        place : also name the place of each region of a brain scan (package nilearn); with ``wait=False`` after the
+        place : also name the place of each region of a brain scan; with ``wait=False`` after the
             result is there. ``regions[n]["place"]`` says it.
         onProgress : called with a named state and the fraction done.
         onDone, onError : for ``wait=False``: called with the result, or with a message that says what to do next.

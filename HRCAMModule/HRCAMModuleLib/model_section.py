@@ -10,7 +10,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from .dependencies import ensureDependencies, ensurePlaceTemplate, removePackages, removePackagesTitle
+from .dependencies import ensureDependencies, removePackages, removePackagesTitle
 from .engine import defaultModel
 from .models import ModelEntry, addModel, listModels, modelEntry, removeModel
 
@@ -41,7 +41,6 @@ class ModelSection:
         ui.addModelButton.connect("clicked()", self._add)
         ui.removeModelButton.connect("clicked()", self._remove)
         ui.removePackagesButton.connect("clicked()", self._removePackages)
-        ui.namePlacesCheckBox.connect("clicked(bool)", self._namePlaces)
         ui.modelDetailsWidget.setVisible(False)
         ui.modelInfoButton.connect("toggled(bool)", ui.modelDetailsWidget.setVisible)
 
@@ -144,11 +143,6 @@ class ModelSection:
             self.refresh("")
             if self.chosen is not None:
                 self._onChosen(self.chosen)
-
-    def _namePlaces(self, on: bool) -> None:
-        if on:
-            with slicer.util.tryWithErrorDisplay(_("Places cannot be named."), waitCursor=True):
-                self._ui.namePlacesCheckBox.checked = ensurePlaceTemplate()
 
     def _removePackages(self) -> None:
         with slicer.util.tryWithErrorDisplay(_("The packages were not removed."), waitCursor=True):

@@ -7,7 +7,6 @@ from collections import deque
 from pathlib import Path
 from typing import Any
 
-from .dependencies import PLACE_TEMPLATE, isInstalled
 from .localization import PLACE_PROBLEM_ATTRIBUTE, Localization
 from .localization_run import SCAN_PATTERN
 from .worker_client import WorkerClient
@@ -32,8 +31,8 @@ class PlaceNaming:
         return self._current is not None
 
     def start(self, localization: Localization, folder: Path) -> None:
-        """Name the places of a result whose run left its files in a folder; nothing without the MNI template."""
-        if localization.info["regions"] and isInstalled(PLACE_TEMPLATE):
+        """Name the places of a result whose run left its files in a folder."""
+        if localization.info["regions"]:
             self._waiting.append((localization, folder))
             if self._current is None:
                 self._next()

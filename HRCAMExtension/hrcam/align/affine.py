@@ -1,10 +1,10 @@
 """Affine registration of a brain scan to a template: any contrast, with the skull or without it.
 
-Two templates are tried: a mean head, whose scalp and skull lead to the right place whatever the contrast of the brain,
-and the brain alone for scans without a skull. The one that has more in common with the scan, air included, is taken. A
-whole head is then fitted by its brain, where that has contrast enough and stays near. Mutual information takes any
-contrast; ranks of intensities take its bins away from bright fat. Success is checked: a second registration must end at
-the same place, and the brain must have a brain's size.
+The template is an image of tissues. It is tried as a brain alone, for scans without a skull, and within a mean head,
+whose scalp and skull lead to the right place whatever the contrast of the brain. What has more in common with the scan
+is taken. A whole head is then fitted by its brain, where that has contrast enough and stays near. Mutual information
+takes any contrast; ranks of intensities take its bins away from bright fat. Success is checked: a second registration
+must end at the same place, and the brain must have a brain's size.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import SimpleITK as sitk  # noqa: N813 - its customary name
 
 from ..scan.volume import Volume
 from .register import Descent, optimize, similarity, worth
-from .transforms import Matrix, distance_mm, matrix_of
+from .transforms import Matrix, distance_mm, matrix_of, nudged
 from .working import WorkingImage, equalized, shown_slices, working_image
 
 WORKING_MM = 4.0
@@ -43,6 +43,10 @@ _BELOW_MM = (45.0, 65.0, 85.0)
 
 _SLAB_MM = 120.0
 """What lies lower is neck, and says nothing of where the brain is."""
+
+_AROUND = 2
+"""Voxels around the brain where a scan without a skull is looked at too: the outline is a landmark in every contrast.
+"""
 
 _PITCHES, _SCALES = (-0.25, 0.0, 0.25), (0.85, 1.0)
 
@@ -76,33 +80,35 @@ def align_to_template(volume: Volume, brain: WorkingImage, head: WorkingImage | 
 
     Parameters
     ----------
-    brain, head : `working_image` of both templates, about `WORKING_MM`, `equalized`; without ``head`` the scan shows a
-        brain alone.
+    brain, head : both templates, about `WORKING_MM`; the brain's mask is the brain, the head's is where it is looked
+        at. Without ``head`` the scan shows a brain alone.
     """
     scan = equalized(working_image(shown_slices(volume), WORKING_MM))
-    found = _fit(brain, scan)
-    template, common = brain, found[1]
+    template, mask = brain, sitk.BinaryDilate(brain.head, [_AROUND] * 3)
+    found = _fit(brain, scan, mask)
+    common = found[1]
     if head is not None:
-        whole, common = _fit(head, scan), similarity(brain, scan, found[0], head.head, WHOLE.samples)
-        if similarity(head, scan, whole[0], samples=WHOLE.samples) > common:
-            found, template, common = whole, head, whole[1]
+        whole = _fit(head, scan, head.head)
+        common = similarity(brain, scan, found[0], head.head, WHOLE.samples)
+        if whole[1] > common:
+            found, template, mask, common = whole, head, head.head, whole[1]
             inner = optimize(brain, scan, _affine(matrix_of(whole[0])), WHOLE)
             moved_mm = distance_mm(matrix_of(inner[0]), matrix_of(whole[0]), brain.points)
             if inner[1] >= BRAIN_CONTRAST and moved_mm <= BRAIN_SHIFT_MM:
-                found, template = inner, brain
+                found, template, mask = inner, brain, brain.head
     there = matrix_of(found[0])
-    again, _ = optimize(template, scan, _nudged(there), WHOLE)
+    again, _ = optimize(template, scan, _affine(nudged(there, _MIDDLE)), WHOLE, mask)
     sizes = np.linalg.svd(there[:3, :3], compute_uv=False)
     return TemplateAlignment(there, distance_mm(matrix_of(again), there, brain.points), float(common),
                              (float(sizes[0]), float(sizes[1]), float(sizes[2])))
 
 
-def _fit(template: WorkingImage, scan: WorkingImage) -> tuple[sitk.Transform, float]:
-    """The affine transform and the mutual information of the best start."""
+def _fit(template: WorkingImage, scan: WorkingImage, mask: sitk.Image) -> tuple[sitk.Transform, float]:
+    """The affine transform and the mutual information of the best start, within ``mask`` of the template."""
     valued = partial(worth, template, scan)
-    rough = sorted((optimize(template, scan, start, ROUGH) for start in _starts(scan)), key=valued, reverse=True)
-    finer = [optimize(template, scan, _affine(matrix_of(start)), FINER) for start, _ in rough[:BEST]]
-    return optimize(template, scan, _affine(matrix_of(max(finer, key=valued)[0])), WHOLE)
+    rough = sorted((optimize(template, scan, start, ROUGH, mask) for start in _starts(scan)), key=valued, reverse=True)
+    finer = [optimize(template, scan, _affine(matrix_of(start)), FINER, mask) for start, _ in rough[:BEST]]
+    return optimize(template, scan, _affine(matrix_of(max(finer, key=valued)[0])), WHOLE, mask)
 
 
 def _starts(scan: WorkingImage) -> list[sitk.Transform]:
@@ -127,14 +133,6 @@ def _affine(matrix: Matrix) -> sitk.Transform:
     affine.SetMatrix(matrix[:3, :3].ravel().tolist())
     affine.SetTranslation((matrix[:3, :3] @ center + matrix[:3, 3] - center).tolist())
     return sitk.Transform(affine)
-
-
-def _nudged(there: Matrix) -> sitk.Transform:
-    nudge = sitk.Euler3DTransform()
-    nudge.SetCenter(_MIDDLE)
-    nudge.SetRotation(0.06, -0.04, 0.04)
-    nudge.SetTranslation((4.0, -4.0, 4.0))
-    return _affine(there @ matrix_of(nudge))
 
 
 __all__: Sequence[str] = ("TemplateAlignment", "align_to_template")

@@ -16,7 +16,7 @@ import SimpleITK as sitk  # noqa: N813 - its customary name
 from ..errors import InputError
 from ..scan.volume import Volume
 from .register import COARSE, FINE, optimize, rigid_starts, similarity, worth
-from .transforms import Matrix, distance_mm, inverse, matrix_of, moved, transform_of
+from .transforms import Matrix, distance_mm, inverse, matrix_of, moved, nudged, transform_of
 from .working import WorkingImage, covered, working_image
 
 COARSE_MM, FINE_MM = 5.0, 2.0
@@ -32,7 +32,6 @@ LEAST_SIMILARITY = 0.15
 LEAST_COMMON = 0.4
 """Share of the smaller scan's head that both scans must show."""
 
-_NUDGE_MM, _NUDGE_RADIANS = 3.0, 0.04
 _Images = tuple[WorkingImage, WorkingImage]
 Step = Callable[[float], None]
 
@@ -113,11 +112,7 @@ def _images(volume: Volume) -> _Images:
 def _check(fixed: WorkingImage, moving: WorkingImage, transform: sitk.Transform, method: str) -> Alignment:
     """Register back, from a place a few mm beside the inverse, and compare."""
     there = matrix_of(transform)
-    nudge = sitk.Euler3DTransform()
-    nudge.SetCenter(moving.center.tolist())
-    nudge.SetRotation(_NUDGE_RADIANS, -_NUDGE_RADIANS, _NUDGE_RADIANS)
-    nudge.SetTranslation([_NUDGE_MM, -_NUDGE_MM, _NUDGE_MM])
-    start = _rigid(inverse(there) @ matrix_of(nudge), moving)
+    start = _rigid(nudged(inverse(there), moving.center), moving)
     back, _ = optimize(moving, fixed, start, FINE)
     agreement = distance_mm(inverse(matrix_of(back)), there, fixed.points)
     common = max(covered(fixed, moving, there), covered(moving, fixed, inverse(there)))

@@ -11,6 +11,8 @@ from ..scan.volume import to_sitk
 
 Matrix = npt.NDArray[np.float64]
 
+_NUDGE_MM, _NUDGE_RADIANS = 3.0, 0.04
+
 
 def matrix_of(transform: sitk.Transform) -> Matrix:
     """4x4 of a linear transform, LPS mm."""
@@ -38,6 +40,18 @@ def inverse(matrix: Matrix) -> Matrix:
 def moved(matrix: Matrix, points: npt.ArrayLike) -> Matrix:
     """Points (…, 3) carried by a 4x4."""
     return np.asarray(np.asarray(points, np.float64) @ matrix[:3, :3].T + matrix[:3, 3])
+
+
+def nudged(matrix: Matrix, center: npt.ArrayLike) -> Matrix:
+    """A transform a few mm beside another one: what comes first is moved by some mm an axis, and turned at ``center``.
+
+    Registrations that begin there must end where the first one did.
+    """
+    nudge = sitk.Euler3DTransform()
+    nudge.SetCenter(np.asarray(center, np.float64).tolist())
+    nudge.SetRotation(_NUDGE_RADIANS, -_NUDGE_RADIANS, _NUDGE_RADIANS)
+    nudge.SetTranslation((_NUDGE_MM, -_NUDGE_MM, _NUDGE_MM))
+    return np.asarray(matrix @ matrix_of(nudge))
 
 
 def distance_mm(one: Matrix, other: Matrix, points: npt.ArrayLike) -> float:

@@ -12,6 +12,7 @@ from importlib import resources
 import numpy as np
 import numpy.typing as npt
 
+from ..scan.geometry import Geometry
 from .structures import STRUCTURES
 
 FILE = "structures.npz"
@@ -33,6 +34,19 @@ def load_atlas() -> npt.NDArray[np.uint8]:
     """Structures × `SHAPE`, uint8, sums of `LEVELS` over the structures."""
     with resources.files(__package__).joinpath(FILE).open("rb") as stream, np.load(stream) as stored:
         return np.asarray(stored["probability"])
+
+
+def atlas_grid() -> Geometry:
+    """The whole atlas, both halves: LPS, `STEP_MM`."""
+    across, along, up = SHAPE
+    right, back, low = (across - 1) * STEP_MM, LOWEST_RAS[1], LOWEST_RAS[2]
+    return Geometry((2 * across - 1, along, up), (-right, -(back + (along - 1) * STEP_MM), low), (STEP_MM,) * 3,
+                    np.eye(3))
+
+
+def unfolded(values: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+    """Values of `SHAPE` for both halves, KJI on `atlas_grid`."""
+    return np.concatenate([values[:0:-1], values]).transpose(2, 1, 0)[:, ::-1]
 
 
 def probabilities_at(mni_ras: npt.ArrayLike, atlas: npt.NDArray[np.uint8] | None = None) -> Probabilities:

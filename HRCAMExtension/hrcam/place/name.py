@@ -16,7 +16,7 @@ from ..scan.geometry import LPS_TO_RAS
 from ..scan.volume import Volume
 from .atlas import name_of, probabilities_at, sizes
 from .structures import MIDLINE
-from .template import working_head, working_template
+from .template import templates
 
 MIDDLE_MM = 8.0
 """Nearer to the midline than this no side is named: neither registration nor the fissure between halves is straighter.
@@ -53,12 +53,11 @@ def to_template(volume: Volume) -> TemplateAlignment:
     ------
     HRCAMError : that cannot be told, or not be trusted, or there is no template.
     """
-    template = working_template()
     if sorted(volume.geometry.extent_mm)[1] < LEAST_VIEW_MM:
         raise InputError("The scan shows too little of a head.", f"A scan of {LEAST_VIEW_MM:.0f} mm in at least two "
                          "directions is needed.")
     try:
-        found = align_to_template(volume, template, working_head())
+        found = align_to_template(volume, *templates())
     except (RuntimeError, np.linalg.LinAlgError):  # what SimpleITK and numpy raise for images without a head
         raise InputError("The scan cannot be brought to the template.", "Does it show a brain?") from None
     if not found.trusted:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from ..run.result import OUTSIDE_THE_BRAIN
 
 STRUCTURES: dict[str, tuple[int, ...]] = {
@@ -27,6 +29,10 @@ STRUCTURES: dict[str, tuple[int, ...]] = {
 
 White matter and cortex are those of the hemispheres; the ventricle includes its choroid plexus.
 """
+
+BRIGHTNESS = np.array([0, .3, 1, .66, .3, .3, .3, .75, .8, .68, .7, .85, .95, .66, .66, .68, .85], np.float32)
+"""How bright each structure is in the image that scans are registered to, about as in T1; any contrast will do, as long
+as tissues differ."""
 
 MIDLINE = ("third ventricle", "fourth ventricle")
 """Structures without sides."""

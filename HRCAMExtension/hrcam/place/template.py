@@ -1,71 +1,57 @@
-"""The MNI152 template that nilearn ships, and a mean head in its space, ready for registration."""
+"""The atlas and a mean head as images that scans are registered to, in MNI space."""
 
 from __future__ import annotations
 
 from functools import lru_cache
 from importlib import resources
-from importlib.util import find_spec
-from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import SimpleITK as sitk  # noqa: N813 - its customary name
 
 from ..align.affine import WORKING_MM
-from ..align.working import WorkingImage, equalized, points_of, working_image
-from ..errors import HRCAMError
-from ..scan.volume import Volume, read_volume
+from ..align.transforms import carried
+from ..align.working import WorkingImage, points_of
+from ..scan.geometry import Geometry
+from ..scan.volume import to_sitk
+from .atlas import LEVELS, STEP_MM, atlas_grid, load_atlas, unfolded
+from .structures import BRIGHTNESS
 
-_FILE = "datasets/data/mni_icbm152_t1_tal_nlin_sym_09a_converted.nii.gz"
 HEAD_FILE = "head.npz"
-HEAD_SHAPE_KJI = (60, 63, 51)
-HEAD_CORNER_LPS = (-100.0, -112.0, -125.0)
-"""The mean head's grid, `WORKING_MM`."""
+HEAD_GRID = Geometry((51, 63, 60), (-100.0, -112.0, -125.0), (WORKING_MM,) * 3, np.eye(3))
+"""Of the mean head."""
 
-_SCALP, _AIR, _NECK = 0.15, 3, 10
-"""What is brighter is head; voxels of air around it; slices at the lower end that are left out."""
+_AROUND = 6
+"""Voxels around the brain that belong to the head: skull and scalp, but neither face nor neck."""
 
-_BORDER = 1
-"""Voxels of `WORKING_MM` around the brain that are looked at too: its outline is a landmark in every contrast."""
+_DARKER = 0.4
+"""What lies outside the brain is this much darker, so that no other tissue has the brightness of fluid and brain."""
 
 
-def template_volume() -> Volume:
-    """The skull-stripped T1 template, 1 mm; read without importing nilearn, which would take seconds.
+def templates_of(atlas: npt.NDArray[np.uint8]) -> tuple[WorkingImage, WorkingImage]:
+    """The brain as an atlas has it, with fluid around it, and the same within a mean head; `WORKING_MM`.
 
-    Raises ``HRCAMError`` where nilearn is not installed.
+    The mean head is made by ``hrcam_research/atlas/build.py`` from the label maps of SynthSeg (see `atlas`), as they
+    look in T1.
     """
-    spec = find_spec("nilearn")
-    found = [Path(place) / _FILE for place in (spec.submodule_search_locations if spec else None) or ()]
-    path = next((one for one in found if one.is_file()), None)
-    if path is None:
-        raise HRCAMError("Naming the place needs the MNI template, which comes with the package nilearn.",
-                         "Install it with: pip install 'hrcam[place]'.")
-    return read_volume(path)
+    from scipy.ndimage import gaussian_filter
 
+    def reduced(values: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+        smooth = gaussian_filter(unfolded(values), 0.4 * WORKING_MM / STEP_MM)
+        return np.asarray(carried(smooth, atlas_grid(), HEAD_GRID, np.eye(4)))
 
-@lru_cache(maxsize=1)
-def working_template() -> WorkingImage:
-    """The reduced template; its head is the brain with a narrow border."""
-    reduced = equalized(working_image(template_volume(), WORKING_MM))
-    return WorkingImage(reduced.image, sitk.BinaryDilate(reduced.head, [_BORDER] * 3), reduced.points)
-
-
-@lru_cache(maxsize=1)
-def working_head() -> WorkingImage:
-    """The mean head; its mask holds the air around it too, but no neck.
-
-    Made by ``hrcam_research/atlas/build.py`` from the label maps of SynthSeg (see `atlas`), as they look in T1.
-    """
+    shares = atlas.astype(np.float32) / LEVELS
+    inside, brain = reduced(shares[1:].sum(axis=0)).clip(0, 1), reduced(np.tensordot(BRIGHTNESS, shares, 1))
     with resources.files(__package__).joinpath(HEAD_FILE).open("rb") as stream, np.load(stream) as stored:
-        image = sitk.GetImageFromArray(stored["image"].astype(np.float32) / 255)
-    image.SetSpacing((WORKING_MM,) * 3)
-    image.SetOrigin(HEAD_CORNER_LPS)
-    array = sitk.GetArrayViewFromImage(image)
-    bright = array > _SCALP
-    bright[:_NECK] = False
-    mask = sitk.GetImageFromArray(bright.astype(np.uint8))
-    mask.CopyInformation(image)
-    around = sitk.GetArrayFromImage(sitk.BinaryDilate(sitk.BinaryFillhole(mask), [_AIR] * 3))
-    around[:_NECK - 1] = 0
-    mask = sitk.GetImageFromArray(around)
-    mask.CopyInformation(image)
-    return equalized(WorkingImage(image, mask, points_of(mask)))
+        around = stored["image"].astype(np.float32) / 255
+    head = (1 - inside) * _DARKER * around + inside * BRIGHTNESS[1] + (1 - BRIGHTNESS[1]) * brain
+    mask = to_sitk((inside > 0.5).astype(np.uint8), HEAD_GRID)
+    points = points_of(mask)
+    return (WorkingImage(to_sitk(brain, HEAD_GRID), mask, points),
+            WorkingImage(to_sitk(head.astype(np.float32), HEAD_GRID), sitk.BinaryDilate(mask, [_AROUND] * 3), points))
+
+
+@lru_cache(maxsize=1)
+def templates() -> tuple[WorkingImage, WorkingImage]:
+    """Those of the package's atlas."""
+    return templates_of(load_atlas())

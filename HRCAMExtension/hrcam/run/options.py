@@ -34,7 +34,7 @@ class Options:
         process did before. Maps agree within 1e-4 of their greatest value.
     minimum_region_ml : smaller regions appear neither in the table nor in the labels.
     faithfulness : also test if the answer rests on the strongest region, see ``faithfulness.deletion_test``.
-    place : also name the place of each region in the brain, see ``place.name.with_places``; it needs nilearn.
+    place : also name the place of each region in the brain, see ``place.name.with_places``.
     scans : how many scans like this one the process is going to localize, for ``engine`` alone.
     """
 

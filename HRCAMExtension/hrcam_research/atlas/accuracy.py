@@ -20,7 +20,7 @@ from hrcam.align.affine import align_to_template
 from hrcam.align.transforms import inverse, moved
 from hrcam.place.name import place_at
 from hrcam.place.structures import STRUCTURES
-from hrcam.place.template import working_head, working_template
+from hrcam.place.template import templates_of
 from scipy.ndimage import distance_transform_edt
 
 from .build import aligned, atlas_of, in_template_space
@@ -38,7 +38,7 @@ def measure(head: LabeledHead, atlas: np.ndarray, seed: int) -> dict[str, Any]:
     look, stripped = LOOKS[seed % len(LOOKS)], bool(seed // len(LOOKS) % 2)
     scan = paint(scene, rng, look, stripped)
     began = time.process_time()
-    found = align_to_template(scan, working_template(), working_head())
+    found = align_to_template(scan, *templates_of(atlas))
     record: dict[str, Any] = {
         "head": head.name, "look": look, "stripped": stripped, "seconds": round(time.process_time() - began, 2),
         "trusted": found.trusted, "agreement_mm": round(found.agreement_mm, 2),

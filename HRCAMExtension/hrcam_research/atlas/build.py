@@ -4,35 +4,36 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import hrcam.place
 import numpy as np
 from hrcam.align.affine import WORKING_MM, TemplateAlignment, align_to_template
 from hrcam.align.transforms import carried
-from hrcam.place.atlas import FILE, LEVELS, LOWEST_RAS, SHAPE, STEP_MM
+from hrcam.align.working import WorkingImage, equalized, working_image
+from hrcam.place.atlas import FILE, LEVELS, SHAPE, atlas_grid
 from hrcam.place.structures import STRUCTURES
-from hrcam.place.template import HEAD_CORNER_LPS, HEAD_FILE, HEAD_SHAPE_KJI, working_template
-from hrcam.scan.geometry import Geometry
+from hrcam.place.template import HEAD_FILE, HEAD_GRID
+from hrcam.scan.volume import read_volume
 from scipy.ndimage import gaussian_filter
 
+from ..demo import template_path
 from .heads import LabeledHead, paint, read_labeled_heads
 
 Array = np.ndarray
 
 
-def atlas_grid() -> Geometry:
-    """The whole atlas, both halves: LPS, `STEP_MM`."""
-    across, along, up = SHAPE
-    right, back, low = (across - 1) * STEP_MM, LOWEST_RAS[1], LOWEST_RAS[2]
-    return Geometry((2 * across - 1, along, up), (-right, -(back + (along - 1) * STEP_MM), low), (STEP_MM,) * 3,
-                    np.eye(3))
+@lru_cache(maxsize=1)
+def mni_template() -> WorkingImage:
+    """The reduced MNI152 template that nilearn ships, without a skull; its head is the brain."""
+    return equalized(working_image(read_volume(template_path()), WORKING_MM))
 
 
 def aligned(head: LabeledHead) -> TemplateAlignment:
     """How a head lies to the template, by its brain alone."""
     scan = paint(head, np.random.default_rng(0), "t1", stripped=True)
-    found = align_to_template(scan, working_template())
+    found = align_to_template(scan, mni_template())
     if not found.trusted:
         raise RuntimeError(f"{head.name} is not aligned to the template: {found}")
     return found
@@ -45,12 +46,11 @@ def in_template_space(head: LabeledHead, found: TemplateAlignment) -> Array:
 
 def mean_head(heads: Sequence[LabeledHead], found: Sequence[TemplateAlignment]) -> Array:
     """The heads as they look in T1, in template space, averaged; uint8."""
-    grid = Geometry(HEAD_SHAPE_KJI[::-1], HEAD_CORNER_LPS, (WORKING_MM,) * 3, np.eye(3))
-    total = np.zeros(HEAD_SHAPE_KJI)
+    total = np.zeros(HEAD_GRID.shape_kji)
     for head, one in zip(heads, found, strict=True):
         image = paint(head, np.random.default_rng(0), "t1", stripped=False).array
         smooth = gaussian_filter(image, [0.4 * WORKING_MM / step for step in head.geometry.spacing[::-1]])
-        total += np.asarray(carried(smooth, head.geometry, grid, one.template_to_scan), float)
+        total += np.asarray(carried(smooth, head.geometry, HEAD_GRID, one.template_to_scan), float)
     return np.rint(255 * np.clip(total / np.percentile(total, 99.5), 0, 1)).astype(np.uint8)
 
 

@@ -122,18 +122,18 @@ def test_dicom_of_a_dicom_scan_and_of_any_other(batch, scans, tmp_path, blob_vol
         assert own.PatientID == "made-1" and derived.PatientID.startswith("HRCAM-")
 
 
-def test_what_dicom_and_places_need_is_installed_on_request_or_named(batch, scans, tmp_path, monkeypatch, capsys):
+def test_what_dicom_needs_is_installed_on_request_or_named(batch, scans, tmp_path, monkeypatch, capsys):
     import slicer
     from HRCAMModuleLib import dependencies
 
     installed, real = [], dependencies.isInstalled
-    extra = (dependencies.DICOM_WRITER, dependencies.PLACE_TEMPLATE)
+    extra = (dependencies.DICOM_WRITER,)
     monkeypatch.setattr(dependencies, "isInstalled", lambda one: one in installed or (one not in extra and real(one)))
     monkeypatch.setattr(slicer.util, "pip_install", installed.extend)
     common = ["--input", str(scans / "ill.nrrd"), "--output", str(tmp_path / "out"), "--model", "bright-blob",
               "--no-overview", "--dicom", "--place"]
     assert batch.main(common) == 2
-    assert "highdicom>=0.26, nilearn>=0.10; add --install" in capsys.readouterr().err
+    assert "highdicom>=0.26; add --install" in capsys.readouterr().err
     assert batch.main([*common, "--install"]) == 0 and installed == list(extra)
 
 

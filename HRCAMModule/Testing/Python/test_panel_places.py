@@ -34,11 +34,8 @@ class PlaceWorker:
 
 @pytest.fixture
 def worker(panel, monkeypatch):
-    from HRCAMModuleLib import place_naming
-
     made = PlaceWorker()
     monkeypatch.setattr(panel.logic._places, "_worker", made)
-    monkeypatch.setattr(place_naming, "isInstalled", lambda requirement: True)
     return made
 
 
@@ -85,19 +82,3 @@ def test_the_option_switches_it_off_and_a_removed_result_is_passed_over(ready, w
     panel._parameters.namePlaces = False
     run(ready, slicerHost)
     assert len(worker.asked) == 1 and not panel.logic._places.active
-
-
-def test_the_template_is_offered_where_it_is_missing(panel, monkeypatch, slicerHost):
-    from HRCAMModuleLib import dependencies
-
-    box, asked, installed = panel.ui.namePlacesCheckBox, [], []
-    monkeypatch.setattr(dependencies, "isInstalled", lambda requirement: False)
-    monkeypatch.setattr(slicer.util, "confirmOkCancelDisplay", lambda text, *_: asked.append(text) or bool(asked[1:]))
-    monkeypatch.setattr(slicer.util, "pip_install", installed.extend)
-    slicerHost.setTesting(False)
-    box.checked = False
-    box.click()
-    assert not box.checked and "nilearn" in asked[0] and installed == []
-    box.click()
-    assert box.checked and installed == [dependencies.PLACE_TEMPLATE]
-    slicer.app.settings().remove("HRCAM/InstalledPackages")

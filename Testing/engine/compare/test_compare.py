@@ -140,7 +140,6 @@ def test_places_stand_in_the_files_of_both_dates(scan_of, bright_blob_bundle, mo
 
 
 def test_a_scan_that_is_no_brain_is_compared_without_places(scan_of, bright_blob_bundle):
-    pytest.importorskip("nilearn", reason="the template comes with nilearn")
     again = compare(scan_of("may", left=4), scan_of("july", left=4), load_bundle(bright_blob_bundle.path),
                     replace(CPU, place=True), aligned=True, copies=0)
     assert again.changes[0].place is None and "Places are not named" in again.warnings[-1]

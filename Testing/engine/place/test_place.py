@@ -12,8 +12,6 @@ from hrcam.place.structures import STRUCTURES
 from hrcam.run.result import Result
 from scipy.spatial.transform import Rotation
 
-pytest.importorskip("nilearn", reason="the template comes with nilearn")
-
 POINTS = {"right putamen": (26, 4, 0), "left putamen": (-26, 4, 0), "left thalamus": (-12, -18, 8),
           "brainstem": (0, -28, -32), "right cerebellum": (25, -62, -32), "right caudate nucleus": (13, 14, 8),
           "left hippocampus": (-28, -22, -14), "right white matter": (26, -30, 30),
@@ -35,10 +33,12 @@ def test_the_atlas_is_small_and_its_parts_sum_to_one():
 def scan_with_spot(at_mni, angle=10.0):
     """The template turned and cut into thick slices, one spot of it bright; and where the spot is in the scan."""
     from hrcam.align.transforms import carried, inverse, moved
-    from hrcam.place.template import template_volume
     from hrcam.scan.geometry import Geometry
+    from hrcam.scan.volume import read_volume
+    from hrcam_research.demo import template_path
 
-    template = template_volume()
+    pytest.importorskip("nilearn", reason="the MNI template comes with nilearn")
+    template = read_volume(template_path())
     there = np.eye(4)
     there[:3, :3] = Rotation.from_euler("xyz", (angle, -angle / 2, angle), degrees=True).as_matrix()
     there[:3, 3] = (4, 15, 8)
@@ -79,25 +79,17 @@ def test_what_is_no_brain_gets_no_place_but_a_note(blob_volume, bright_blob_bund
     assert "Places are not named" in result.warnings[-1]
 
 
-def test_without_nilearn_a_note_says_so(blob_volume, bright_blob_bundle, monkeypatch):
-    from hrcam.place import template
-
-    template.working_template.cache_clear()
-    monkeypatch.setattr(template, "find_spec", lambda name: None)
-    result = localize(blob_volume(), load_bundle(bright_blob_bundle.path), Options(device="cpu", place=True))
-    assert "hrcam[place]" in result.warnings[-1] and result.regions
-
-
 def test_a_whole_head_without_its_vertex_is_brought_to_the_template():
     """Thick slices that end below the vertex, and blank ones above: the skull leads to the right place all the same."""
     import SimpleITK as sitk  # noqa: N813 - its customary name
     from hrcam.align.affine import align_to_template
     from hrcam.align.transforms import carried, distance_mm, inverse
-    from hrcam.place.template import working_head, working_template
+    from hrcam.place.template import templates
     from hrcam.scan.geometry import Geometry
     from hrcam.scan.volume import Volume
 
-    head = working_head().image
+    brain, whole = templates()
+    head = whole.image
     own = Geometry(head.GetSize(), head.GetOrigin(), head.GetSpacing(), np.eye(3))
     there = np.eye(4)
     there[:3, :3] = Rotation.from_euler("xyz", (8, -4, 6), degrees=True).as_matrix()
@@ -105,8 +97,8 @@ def test_a_whole_head_without_its_vertex_is_brought_to_the_template():
     grid = Geometry((100, 110, 24), (-100.0, -112.0, -85.0), (2.0, 2.0, 6.5), np.eye(3))
     array = carried(sitk.GetArrayFromImage(head), own, grid, there) * 500
     array[20:] = 0
-    found = align_to_template(Volume(array, grid, "head"), working_template(), working_head())
-    assert found.trusted and distance_mm(found.template_to_scan, inverse(there), working_template().points) < 4
+    found = align_to_template(Volume(array, grid, "head"), brain, whole)
+    assert found.trusted and distance_mm(found.template_to_scan, inverse(there), brain.points) < 4
 
 
 def test_near_the_midline_no_side_is_named():
