@@ -362,4 +362,4 @@ def nifti_shift_without_a_slope(folder: Path) -> Path:
 @kind(None)
 def nifti_negative_voxel_size_beside_a_qform(folder: Path) -> Path:
     made = srow(write(folder / "a.nii"), [[-6, 0, 0, 70], [0, -6.5, 0, 90], [0, 0, 9, -50]])
-    return patch(patch(patch(made, 254, "h", 0), 80, "3f", -6, -6.5, -9), 268, "3f", 70, 90, -50)
+    return patch(patch(patch(made, 252, "2h", 1, 0), 80, "3f", -6, -6.5, -9), 268, "3f", 70, 90, -50)
