@@ -26,8 +26,6 @@ EXPLAINED: dict[tuple[str, str], str] = {
         "A single candidate is also what the longer way returns.",
     ("geometry.py: Geometry.acquisition_axis", "-1 → +1"):
         "Where the axial axis is no candidate and there are several, there are exactly two.",
-    ("geometry.py: Geometry.right_handed", "np.linalg.det(self.direction_lps) > 0 → np.linalg.det(self.direction_lps) "
-     ">= 0"): "No valid direction has a determinant of 0.",
     ("geometry.py: Geometry.__post_init__", "3 → 4"):
         "The shape decides only whether nine numbers are brought into 3x3, or into NaN that is refused; both happen.",
     ("geometry.py: Geometry.from_ijk_to_ras", "spacing > 0 → spacing >= 0"):

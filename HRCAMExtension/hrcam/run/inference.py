@@ -36,6 +36,7 @@ _lock = threading.Lock()
 
 _WINDOWS_BY_TORCH = "The volume was computed in windows, which PyTorch does; OpenVINO was not used."
 
+
 @dataclass
 class Runner:
     """A network on a device, which gives way to smaller batches or windows, then to the CPU, when memory runs out.

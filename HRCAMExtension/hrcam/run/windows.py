@@ -50,7 +50,6 @@ class Windows:
     voxels: int
 
 
-
 @dataclass(frozen=True)
 class _Span:
     """One window along one axis: what the network sees, and the part of it that is kept, in voxels of the volume."""

@@ -157,11 +157,6 @@ class Geometry:
         """RAS mm ``(…, 3)`` to continuous indices ``(…, 3)`` in i, j, k order."""
         return _apply(self.ras_to_ijk, ras)
 
-    @property
-    def right_handed(self) -> bool:
-        """Whether i, j, k form a right-handed system; false for mirrored grids."""
-        return bool(np.linalg.det(self.direction_lps) > 0)
-
     @cached_property
     def patient_axes(self) -> tuple[int, int, int]:
         """LPS axis (0 left-right, 1 front-back, 2 foot-head) nearest to index axes i, j, k.

@@ -10,7 +10,7 @@ only transpositions, flips and in-plane resampling lie between the grid and the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -135,12 +135,6 @@ class SlicePlan:
             images = np.stack([scale.apply(one) for scale, one in zip(self.scale[chosen], images, strict=True)])
         fitted = self.columns.forward(self.rows.forward(images, 1), 2)
         return np.ascontiguousarray(fitted[:, None], np.float32)
-
-    def batches(self, batch_size: int) -> Iterator[tuple[slice, Array]]:
-        """Yield which of ``indices`` (as a slice) and their images, see `load`."""
-        for start in range(0, self.count, batch_size):
-            chosen = slice(start, min(start + batch_size, self.count))
-            yield chosen, self.load(chosen)
 
     def restore(self, maps: npt.ArrayLike) -> Array:
         """Maps ``count×H×W`` of the network's size to float32 KJI on the input's grid; 0 on empty slices."""

@@ -57,7 +57,7 @@ def test_left_handed_grids_are_no_exception(grid, bright_blob_bundle, blob_volum
     size, spacing, direction = GRIDS[grid]
     for orientation in list(signed_permutations(-1))[::5]:
         volume = blob_volume(size, spacing, direction @ orientation, LESION_RAS, noise=0.001)
-        assert not volume.geometry.right_handed
+        assert np.linalg.det(volume.geometry.direction_lps) < 0
         assert_on_lesion(volume, localize(volume, bright_blob_bundle, Options(device="cpu")))
 
 

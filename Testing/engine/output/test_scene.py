@@ -86,7 +86,7 @@ def case():
     """A scan on an oblique, left-handed grid of unlike axes, with evidence in one corner."""
     pytest.importorskip("slicer", reason="scenes need slicer-core (pip install 'hrcam[scene]')")
     geometry = Geometry((8, 7, 6), (10.0, -20.0, 30.0), (1.0, 1.5, 2.5), OBLIQUE)
-    assert not geometry.right_handed
+    assert np.linalg.det(geometry.direction_lps) < 0
     evidence = np.zeros(geometry.shape_kji, "f4")
     evidence[1:4, 2:5, 5:8] = 1.5
     evidence[2:4, 3:5, 6:8] = 3.0

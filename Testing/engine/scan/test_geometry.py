@@ -38,7 +38,6 @@ def test_itk_agrees_on_points_orientation_and_handedness(geometry):
     image.SetDirection(geometry.direction_lps.ravel().tolist())
     corner = [n - 1 for n in geometry.size_ijk]
     assert geometry.points_to_lps(corner) == pytest.approx(image.TransformIndexToPhysicalPoint(corner), abs=1e-6)
-    assert geometry.right_handed == (np.linalg.det(np.reshape(image.GetDirection(), (3, 3))) > 0)
 
 
 @given(geometries())

@@ -193,7 +193,7 @@ def test_what_is_shown_comes_back_exactly_where_no_resampling_is_needed():
     scan = volume(head(), direction=np.diag([-1.0, 1.0, -1.0]))
     for plane in ("axial", "coronal", "sagittal"):
         plan = plan_slices(scan, bundle(), plane)
-        images = np.concatenate([images for _, images in plan.batches(7)])
+        images = plan.load(slice(None))
         assert images.shape == (plan.count, 1, 64, 64) and images.dtype == np.float32
         restored = plan.restore(images[:, 0])
         wanted = normalize(scan.array, RECIPE)
@@ -208,7 +208,7 @@ def test_resampled_slices_come_back_with_the_same_mean_and_place():
     columns = np.exp(-0.5 * ((np.arange(36) - 23) / 3.0) ** 2)
     scan = volume(np.tile(rows[:, None] * columns, (3, 1, 1)) * 100, spacing=(0.7, 0.9, 5.0))
     plan = plan_slices(scan, bundle(size=(96, 96), spacing=0.45))
-    images = next(plan.batches(8))[1]
+    images = plan.load(slice(None))
     restored = plan.restore(images[:, 0])
     np.testing.assert_allclose(restored, normalize(scan.array, RECIPE), atol=0.05)
     assert np.unravel_index(restored[1].argmax(), (40, 36)) == (14, 23)
@@ -284,7 +284,7 @@ def test_scaling_by_slice_makes_every_slice_use_its_own_range():
     array = head()
     array[10] *= 5
     by_slice = plan_slices(volume(array, spacing=(1, 1, 3)), bundle(per="slice"))
-    images = np.concatenate([images for _, images in by_slice.batches(3)])
+    images = by_slice.load(slice(None))
     peaks = np.percentile(images.reshape(len(images), -1), 99.9, axis=1)
     assert peaks.min() > 0.8 and peaks.max() < 1.2
 
