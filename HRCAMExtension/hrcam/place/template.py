@@ -21,8 +21,8 @@ HEAD_FILE = "head.npz"
 HEAD_GRID = Geometry((51, 63, 60), (-100.0, -112.0, -125.0), (WORKING_MM,) * 3, np.eye(3))
 """Of the mean head."""
 
-_AROUND = 6
-"""Voxels around the brain that belong to the head: skull and scalp, but neither face nor neck."""
+_SCALP, _AIR, _NECK = 0.15, 3, 9
+"""What is brighter is head; voxels of air around it that are looked at too; slices at the lower end that are not."""
 
 _DARKER = 0.4
 """What lies outside the brain is this much darker, so that no other tissue has the brightness of fluid and brain."""
@@ -48,7 +48,17 @@ def templates_of(atlas: npt.NDArray[np.uint8]) -> tuple[WorkingImage, WorkingIma
     mask = to_sitk((inside > 0.5).astype(np.uint8), HEAD_GRID)
     points = points_of(mask)
     return (WorkingImage(to_sitk(brain, HEAD_GRID), mask, points),
-            WorkingImage(to_sitk(head.astype(np.float32), HEAD_GRID), sitk.BinaryDilate(mask, [_AROUND] * 3), points))
+            WorkingImage(to_sitk(head.astype(np.float32), HEAD_GRID), _looked_at(around), points))
+
+
+def _looked_at(head: npt.NDArray[np.float32]) -> sitk.Image:
+    """The head and the air around it, without neck: the outline of the vertex says where the brain is."""
+    bright = head > _SCALP
+    bright[: _NECK + 1] = False
+    mask = sitk.BinaryFillhole(to_sitk(bright.astype(np.uint8), HEAD_GRID))
+    array = sitk.GetArrayFromImage(sitk.BinaryDilate(mask, [_AIR] * 3))
+    array[:_NECK] = 0
+    return to_sitk(array, HEAD_GRID)
 
 
 @lru_cache(maxsize=1)
