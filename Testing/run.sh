@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# All tests, in several processes: a Qt application, a MRML scene and forks before any thread want a fresh one each.
+# All tests, in several processes: a Qt application, a MRML scene and forks before any thread want a fresh one each. The
+# panel's files count nodes and observers, and a main window's views and other modules' nodes outlive a cleared scene.
 # Usage: Testing/run.sh PYTHON [option of pytest ...]; HRCAM_JUNIT names a folder for one JUnit report of each process.
 # Each test is bounded (pyproject.toml: --timeout), their sum is not: a slow machine takes as long as it needs. Tests of
 # more than ten seconds are listed at the end of each process.

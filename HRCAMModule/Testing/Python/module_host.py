@@ -87,7 +87,8 @@ def _sliceLogics(_loadedModule):
         nodes = (logic.GetSliceNode(), logic.GetSliceCompositeNode())
         logic.SetMRMLScene(None)
         for node in nodes:  # else the next file's views would be others than those in the scene
-            slicer.mrmlScene.RemoveNode(node)
+            if node.GetScene() is not None:  # a main window of another test has taken them along
+                slicer.mrmlScene.RemoveNode(node)
 
 
 @pytest.fixture
