@@ -54,6 +54,15 @@ def showOverlay(
         node.SetUseLabelOutline(outline)
 
 
+def bringScanIn(volumeNode: Any) -> bool:
+    """Show a scan alone in all slice views; whether any of them showed another one before."""
+    composites = slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
+    if {node.GetBackgroundVolumeID() for node in composites} == {volumeNode.GetID()}:
+        return False
+    slicer.util.setSliceViewerLayers(background=volumeNode, foreground=None, label=None)
+    return True
+
+
 def setMapRange(localization: Localization, low: float, high: float, source: str = FUSED) -> None:
     """Hide a map's evidence outside ``low`` to ``high``, logits; the voxels stay as they are."""
     from hrcam.output.scene_nodes import AND_ABOVE

@@ -229,9 +229,8 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         chosen = Localization(parameters.resultNode) if parameters.resultNode else None
         if chosen is not None and chosen.valid and chosen.inputVolume is parameters.inputVolume:
             return chosen
-        found = [one for one in self.logic.results(parameters.inputVolume) if one.valid] \
-            if parameters.inputVolume else []
-        return found[-1] if found else None
+        found = self.logic.results(parameters.inputVolume) if parameters.inputVolume else []
+        return next((one for one in reversed(found) if one.valid), None)
 
     def refresh(self) -> None:
         """Make the panel and the slice views show what the scene and the parameters say."""
@@ -256,8 +255,7 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._chooseScan()
         self._updateApply()
         result, parameters = self.result, self._parameters
-        node = result.resultNode if result is not None else None
-        if parameters.resultNode is not node:
+        if parameters.resultNode is not (node := result.resultNode if result is not None else None):
             parameters.resultNode = node
         yield from self._showSteps(result)
         self._results.show([one for one in self.logic.results() if one.valid], result)
@@ -329,14 +327,16 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.logic.select(result)
         self._listed = None
         yield 0.1
-        composites = slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
-        backgrounds = {node.GetBackgroundVolumeID() for node in composites}
-        yield from self._refreshSteps()
-        if backgrounds != {result.inputVolume.GetID()}:
-            yield 0.8
+        compared = self.logic.comparisonViews.shown is not None
+        if not compared and display.bringScanIn(result.inputVolume):
+            yield 0.2
             display.fitSliceViews()
+        yield 0.3
+        yield from self._refreshSteps()
+        if compared:  # the views came back from two dates
+            display.fitSliceViews()
+        yield 0.9
         if result.regions:
-            yield 0.9
             self.logic.jumpToRegion(result, result.regions[0]["label"])
 
     def _showingEnded(self, outcome: Any) -> None:
