@@ -27,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from corpus.make import KINDS
 
 from faults.catalog import CORPUS_TEST, FAULTS, FUZZED, INPUT_FAMILIES, SECURITY, Row, is_named
+from faults.mutants import TESTS
 
 LEAST_COVERED, _SHOWN = 80, 5
 ENGINE = Path(__file__).resolve().parents[2] / "HRCAMExtension" / "hrcam"
@@ -180,6 +181,8 @@ class Report:
                 ("Where", "Change", "Why no test notices"),
                 [(f"`{one['where']}`", f"`{one['change']}`", one["why"] or "**a test is missing**")
                  for one in found["survivors"]])
+        tried = {one["file"] for one in found["files"]}
+        self.untried += [f"mutants of `{name}`" for name in TESTS if name not in tried]
         self.problems += [f"mutant {one['where']} {one['change']} lives unexplained" for one in found["survivors"]
                           if not one["why"]]
         self.parts.append(part)

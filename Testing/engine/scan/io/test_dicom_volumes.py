@@ -220,3 +220,20 @@ def test_nuclear_medicine_with_stated_places_is_read(tmp_path):
                                              ImageOrientationPatient=[1, 0, 0, 0, 1, 0])
     volume = read_volume(saved(made, tmp_path / "a.dcm"))
     assert np.array_equal(volume.array, head()) and volume.geometry.origin_lps == pytest.approx(ORIGIN)
+
+
+def test_a_slice_half_a_millimeter_off_an_even_stack_is_refused(tmp_path):
+    def change(one, index):
+        one.ImagePositionPatient = [-70.5, -90.25, -50 + 9 * index + 0.5 * (index == 4)]
+
+    with pytest.raises(InputError, match=r"unevenly spaced \(8.50 to 9.50 mm\)"):
+        read_volume(series(tmp_path / "series", change))
+
+
+def test_slices_with_and_without_a_pixel_spacing_are_volumes_of_their_own(tmp_path):
+    def change(one, index):
+        if index < 4:
+            del one.PixelSpacing
+
+    with pytest.raises(InputError, match=r"differ in pixel spacing.*#1 .*6 slices.*#2 .without spacing, 4"):
+        read_volume(series(tmp_path / "series", change))
