@@ -334,7 +334,7 @@ def test_the_self_test_passes(_loadedModule, slicerHost, monkeypatch, model):
 def test_what_the_panel_takes_from_the_engine_at_a_result_is_light():
     """SimpleITK and SciPy would stop the window for a third of a second when the first result comes."""
     light = ("output.scene_nodes", "output.segment", "output.evidence_colors", "output.terminology", "compare.calls",
-             "run.units", "run.result", "scan.io.raw_nrrd", "scan.intensity", "bundle.bundle")
+             "run.units", "run.result", "scan.io.raw_nrrd", "scan.io.formats", "scan.intensity", "bundle.bundle")
     parts = ROOT / "HRCAMModule" / "HRCAMModuleLib"
     apart = {"comparison_here.py", "localization_here.py", "result_files.py", "models.py", "export.py",
              "screenshots.py"}
