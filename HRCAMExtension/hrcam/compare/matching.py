@@ -18,6 +18,9 @@ NEAR_MM = 8.0
 MOSTLY = 0.5
 """Share of a region that must lie in a matched one of the other date to count as a part of it."""
 
+_NEARNESS = 1e-6
+"""What the nearest pair that does not touch is worth, as a Dice coefficient: less than any overlap."""
+
 Numbers = npt.NDArray[np.uint16]
 
 
@@ -55,7 +58,7 @@ def match_regions(earlier: Numbers, later: Numbers, geometry: Geometry) -> list[
     for row, e in enumerate(earlier_labels):
         for column, v in enumerate(later_labels):
             shared = common.get((e, v), 0)
-            worth[row, column] = 1 + 2 * shared / (size_e[e] + size_l[v]) if shared else 0.0
+            worth[row, column] = 2 * shared / (size_e[e] + size_l[v])
     _add_nearness(worth, earlier, later, earlier_labels, later_labels, geometry)
     rows, columns = linear_sum_assignment(worth, maximize=True)
     pairs = {earlier_labels[r]: later_labels[c] for r, c in zip(rows, columns, strict=True) if worth[r, c] > 0}
@@ -104,7 +107,7 @@ def _add_nearness(
     earlier_labels: Sequence[int], later_labels: Sequence[int],
     geometry: Geometry,
 ) -> None:
-    """Between 0 and 1 for pairs that do not overlap but whose surfaces are near; always less than any overlap."""
+    """Up to `_NEARNESS` for pairs that do not overlap but whose surfaces are near."""
     from scipy.ndimage import distance_transform_edt
 
     for column, v in enumerate(later_labels):
@@ -113,4 +116,4 @@ def _add_nearness(
         away = distance_transform_edt(later != v, sampling=geometry.spacing[::-1])
         for row, e in enumerate(earlier_labels):
             gap = float(away[earlier == e].min())
-            worth[row, column] = max(0.0, 1 - gap / NEAR_MM)
+            worth[row, column] = _NEARNESS * max(0.0, 1 - gap / NEAR_MM)

@@ -200,6 +200,13 @@ def test_matching_prefers_overlap_then_nearness():
     assert {(m.earlier, m.later) for m in match_regions(earlier, later, MM)} == {((1,), (2,)), ((2,), (1,))}
 
 
+def test_specks_do_not_part_two_regions_that_overlap():
+    """A speck inside of the later region and one inside of the earlier: two pairs, but hardly any overlap."""
+    earlier = grid(((2, 12), (2, 12)), ((16, 17), (2, 3)))
+    later = grid(((5, 18), (2, 12)), ((2, 4), (2, 4)))
+    assert [(m.earlier, m.later) for m in match_regions(earlier, later, MM)] == [((1, 2), (1, 2))]
+
+
 def test_what_merged_is_part_of_the_whole():
     earlier = grid(((0, 4), (0, 4)), ((0, 4), (6, 9)))
     later = grid(((0, 4), (0, 9)))
