@@ -6,7 +6,12 @@ from pathlib import Path
 
 
 def is_dicom(path: Path) -> bool:
-    """Whether a file carries the DICOM signature after its preamble, or begins with DICOM's first elements."""
+    """Whether a file carries the DICOM signature after its preamble, or begins with DICOM's first elements.
+
+    What is no regular file is none: opening a named pipe would wait for ever.
+    """
+    if not path.is_file():
+        return False
     try:
         with path.open("rb") as file:
             return bool(form_of(file.read(132)))
