@@ -6,15 +6,33 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ..output.drawing import BACKGROUND, DOTS_PER_INCH, TEXT, frame, slice_extent, write
-from ..run.result import FloatArray
+from ..place.atlas import probabilities_at
+from ..place.structures import STRUCTURES
+from ..run.result import OUTSIDE_THE_BRAIN, FloatArray
 from ..scan.geometry import PLANES
-from ..scan.sampling import displayed
+from ..scan.sampling import display_spacing, displayed
+from .maps import MNI
 from .run import Cohort
+
+_LIKELY = 0.5
+_OUTLINE = "#6b7680"
+
+
+def anatomy(cohort: Cohort) -> list[FloatArray]:
+    """Probability of brain and of ventricles, KJI on the cohort's grid; none where this is not the template's."""
+    if cohort.space != MNI:
+        return []
+    k, j, i = np.indices(cohort.grid.shape_kji)
+    points = cohort.grid.points_to_ras(np.stack([i, j, k], -1).reshape(-1, 3))
+    found = probabilities_at(points).astype(np.float32)
+    outside, ventricles = (found[:, list(STRUCTURES).index(name)] for name in (OUTSIDE_THE_BRAIN, "lateral ventricle"))
+    return [part.reshape(cohort.grid.shape_kji) for part in (1 - outside, ventricles)]
 
 
 def draw_cohort(cohort: Cohort) -> Figure:
     """Means of evidence, and t of each difference, in three planes through the place where the means differ most.
 
+    In the template's space the outlines of brain and ventricles are drawn, as the atlas has them.
     Planes of which the grid has a single slice are left out. One color scale for all means, one for all t.
     """
     rows: list[tuple[str, FloatArray, str, float]] = []
@@ -29,12 +47,19 @@ def draw_cohort(cohort: Cohort) -> Figure:
     ijk = np.rint(cohort.grid.points_from_ras(at) if at else middle).astype(int)
     figure = Figure(figsize=(13, 4.0 * len(rows)), dpi=DOTS_PER_INCH, facecolor=BACKGROUND)
     planes = [plane for plane in reversed(PLANES) if min(displayed(rows[0][1], cohort.grid, plane).shape[1:]) > 1]
+    parts = anatomy(cohort)
     for row, (title, array, colors, scale) in enumerate(rows):
         for column, plane in enumerate(planes):
             axes = figure.add_subplot(len(rows), len(planes), row * len(planes) + column + 1)
             index = int(ijk[cohort.grid.axis_of(plane)])
             image = axes.imshow(displayed(array, cohort.grid, plane)[index], cmap=colors, vmin=-max(scale, 1e-6),
                                 vmax=max(scale, 1e-6), extent=slice_extent(cohort.grid, plane))
+            down, right = display_spacing(cohort.grid, plane)
+            for part in parts:
+                shown = displayed(part, cohort.grid, plane)[index]
+                if shown.min() < _LIKELY < shown.max():
+                    axes.contour(np.arange(shown.shape[1]) * right, np.arange(shown.shape[0]) * down, shown, [_LIKELY],
+                                 colors=_OUTLINE, linewidths=1)
             frame(axes, plane)
             if column == 0:
                 write(axes, 0.0, 1.05, title, size=13, weight="bold", transform=axes.transAxes)

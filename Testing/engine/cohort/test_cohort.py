@@ -2,13 +2,15 @@
 
 import csv
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813 - its customary name
 from hrcam.bundle.bundle import load_bundle
 from hrcam.cohort.cases import read_groups
-from hrcam.cohort.maps import GroupMaps, welch_t
+from hrcam.cohort.maps import MNI, OWN, GroupMaps, common_grid, welch_t
+from hrcam.cohort.picture import anatomy
 from hrcam.cohort.run import summarize_cohort
 from hrcam.cohort.statistics import separation
 from hrcam.errors import InputError
@@ -89,6 +91,15 @@ def test_unknown_cases_are_refused(results, tmp_path):
     table.write_text("case,group\nnobody,sick\n")
     with pytest.raises(InputError, match="no result of a case"):
         summarize_cohort(results[0], table)
+
+
+def test_the_picture_outlines_brain_and_ventricles_in_the_templates_space_alone():
+    grid = common_grid([], MNI)
+    brain, ventricles = anatomy(SimpleNamespace(space=MNI, grid=grid))
+    for part, inside, outside in ((brain, (20, -20, 30), (0, 0, -70)), (ventricles, (10, 0, 22), (40, 0, 22))):
+        (i, j, k), (x, y, z) = (np.rint(grid.points_from_ras(ras)).astype(int) for ras in (inside, outside))
+        assert part[k, j, i] > 0.5 > part[z, y, x]
+    assert anatomy(SimpleNamespace(space=OWN, grid=grid)) == []
 
 
 def test_running_sums_agree_with_scipy():
