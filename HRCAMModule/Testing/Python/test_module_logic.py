@@ -126,17 +126,6 @@ def test_removing_a_result_takes_all_of_its_nodes_with_it(logic, addScan):
     assert nodeCount() == count
 
 
-def test_the_legend_of_a_single_level_speaks_of_evidence_as_the_panel_does(logic, addScan):
-    result = logic.localize(addScan(), model=MODEL)
-    logic.showOverlay(result, kind="map", source="stages.0", legend=True)
-    volume = result.levelVolumes["stages.0"]
-    legend = slicer.modules.colors.logic().GetColorLegendDisplayNode(volume)
-    colors = volume.GetDisplayNode().GetColorNode()
-    named = [colors.GetColorName(entry) for entry in range(colors.GetNumberOfColors()) if colors.GetColorDefined(entry)]
-    assert legend.GetVisibility() and legend.GetUseColorNamesForLabels() and legend.GetTitleText() == "Evidence"
-    assert len(named) == 3 and named[-1] == f"{result.inUnits(result.evidenceSpan('stages.0')[1])} × possible"
-
-
 def test_the_box_of_the_volume_rendering_goes_with_its_own_display_node(logic, addScan):
     """Slicer's Markups module gives each new box a display node."""
     result = logic.localize(addScan(), model=MODEL)

@@ -32,6 +32,17 @@ def test_choosing_an_overlay_changes_the_slice_layers(sliceViews, shown, slicerH
     assert all(node.GetUseLabelOutline() for node in sliceViews.values())
 
 
+def test_the_legend_of_a_single_level_speaks_of_evidence_as_the_panel_does(logic, addScan):
+    result = logic.localize(addScan(), model=MODEL)
+    logic.showOverlay(result, kind="map", source="stages.0", legend=True)
+    volume = result.levelVolumes["stages.0"]
+    legend = slicer.modules.colors.logic().GetColorLegendDisplayNode(volume)
+    colors = volume.GetDisplayNode().GetColorNode()
+    named = [colors.GetColorName(entry) for entry in range(colors.GetNumberOfColors()) if colors.GetColorDefined(entry)]
+    assert legend.GetVisibility() and legend.GetUseColorNamesForLabels() and legend.GetTitleText() == "Evidence"
+    assert len(named) == 3 and named[-1] == f"{result.inUnits(result.evidenceSpan('stages.0')[1])} × possible"
+
+
 def test_the_range_slider_hides_weak_evidence(shown, slicerHost):
     from HRCAMModuleLib.display import FUSED, mapRange
 
