@@ -151,7 +151,7 @@ def _pattern(entry: str, found: _Finding) -> None:
 def _file(path: Path, folders: list[str], found: _Finding) -> None:
     """A named file; a slice stands for its series, either file of a pair for both."""
     listed = None
-    if path.is_file() and is_dicom(path):
+    if is_dicom(path):
         from .dicom.series import series_of
 
         listed = series_of(path)
@@ -172,12 +172,14 @@ def _search(folder: Path, base: Path, found: _Finding) -> None:
     first = len(found.cases)
     for here, files in _folders(folder, found, unreadable):
         below = list(here.relative_to(base).parts)
-        scans = [here / name for name in sorted(files) if _is_scan(here / name)]
+        named = [name for name in sorted(files) if _is_named_as_scan(here / name)]
+        dicom = {name for name in named if is_dicom(here / name)}
+        scans = [here / name for name in named if name not in dicom]
         found.cases.extend(([*below, stem_of(scan)], str(scan), None) for scan in scans)
         packed = sum(suffix_of(Path(name)) in PACKED for name in files)
         if packed:
             found.passed_over.append(PassedOver(str(here), f"{packed} packed files{_UNPACK}"))
-        if any(is_dicom(here / name) for name in files):
+        if dicom or any(is_dicom(here / name) for name in set(files).difference(named)):
             _series(here, below, found)
     found.cases[first:] = sorted(found.cases[first:], key=lambda case: case[1].rpartition("#")[0] or case[1])
 
@@ -237,11 +239,11 @@ def _join_spread_series(found: _Finding) -> None:
 _SUFFIXES = VOLUME_SUFFIXES.keys() | PICTURE_SUFFIXES
 
 
-def _is_scan(file: Path) -> bool:
+def _is_named_as_scan(file: Path) -> bool:
     if suffix_of(file) not in _SUFFIXES or file.name.startswith(".") \
             or stem_of(file).lower().endswith(SKIPPED_ENDINGS):
         return False
-    return (suffix_of(file) not in (".hdr", ".img") or header_of_pair(file) == file) and not is_dicom(file)
+    return suffix_of(file) not in (".hdr", ".img") or header_of_pair(file) == file
 
 
 def _identity(path: str) -> str:

@@ -56,7 +56,7 @@ def series_at(path: Path) -> Series | None:
             return None
         if Path(place).is_dir():
             return _chosen(Path(place), choice[0], choice[1] if marks == 2 else "")
-        if marks == 1 and Path(place).is_file() and is_dicom(Path(place)):
+        if marks == 1 and is_dicom(Path(place)):
             return _of_file(Path(place), choice[0])
     return None
 
@@ -107,7 +107,7 @@ def frames_of(source: str) -> tuple[Frame, ...]:
         return ()
     series = series_at(path)
     if series is None:
-        if not path.is_dir() and not (path.is_file() and is_dicom(path)):
+        if not path.is_dir() and not is_dicom(path):
             return ()
         series = single_series(path)
     return series.stack.frames
