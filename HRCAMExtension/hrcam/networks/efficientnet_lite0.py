@@ -6,6 +6,7 @@ Parameter names of the encoder are those of the PyPI package ``efficientnet-lite
 load as they are. Feature pyramid: Lin et al., CVPR 2017.
 """
 
+from functools import reduce
 from typing import Any
 
 import torch
@@ -28,6 +29,9 @@ _STAGES = (
     (6, 320, 1, 1, 3),
 )
 _STEM = 32
+_FINE = 4
+"""Stride of the coarsest of the maps that are computed image by image."""
+
 _EPSILON, _MOMENTUM = 1e-3, 0.01  # of the original's batch normalization
 
 
@@ -131,11 +135,22 @@ class Lite0Encoder(nn.Module):
 
     def forward(self, x: Tensor) -> dict[int, Tensor]:
         """B×C×H×W → stride → the last feature map of that stride."""
-        x = _capped(self._conv_stem, self._bn0, 2.0 * x - 1.0)
+        # The finest maps are the largest by far: those of one image stay in a CPU's cache.
+        alone = x.device.type == "cpu" and not (self.training or torch.is_grad_enabled() or torch.jit.is_tracing())
+        parts = [self._fine(image) for image in x.split(1 if alone else len(x))]
+        found = {stride: torch.cat([part[stride] for part in parts]) for stride in parts[0]}
+        found |= self._run(found[max(found)], self._ends[max(found)] + 1, len(self._blocks))
+        return found
+
+    def _fine(self, x: Tensor) -> dict[int, Tensor]:
+        """Images → stride up to `_FINE` → the last feature map of that stride."""
+        return self._run(_capped(self._conv_stem, self._bn0, 2.0 * x - 1.0), 0, self._ends[_FINE] + 1)
+
+    def _run(self, x: Tensor, start: int, end: int) -> dict[int, Tensor]:
         ends = {index: stride for stride, index in self._ends.items()}
         found: dict[int, Tensor] = {}
-        for index, block in enumerate(self._blocks):
-            x = block(x)
+        for index in range(start, end):
+            x = self._blocks[index](x)
             if index in ends:
                 found[ends[index]] = x
         return found
@@ -259,15 +274,12 @@ class Lite0Pyramid(nn.Module):
         at_once = stack.shape[1]
         if not self.training and not torch.jit.is_tracing():
             at_once = max(map(int, self.pyramid))
-        parts = [self._averaged(part) for part in stack.split(at_once, dim=1)]
-        maps = {}
-        for stride in sorted(parts[0]):
-            volume = torch.cat([part.pop(stride) for part in parts], dim=2).movedim(2, axis)
-            maps[stride] = volume.flip(_SUPERIOR) if upside_down else volume
-        return maps
+        parts = [self._averaged(part, upside_down) for part in stack.split(at_once, dim=1)]
+        return {stride: torch.cat([part.pop(stride) for part in parts], dim=2).movedim(2, axis)
+                for stride in sorted(parts[0])}  # fmt: skip
 
-    def _averaged(self, stack: Tensor) -> dict[int, Tensor]:
-        """Slices B×S×C×H×W → stride s → pyramid map B×C×S/s×H/s×W/s: means of s neighboring slices."""
+    def _averaged(self, stack: Tensor, upside_down: bool) -> dict[int, Tensor]:
+        """Slices B×S×C×H×W → stride s → pyramid map B×C×S/s×H/s×W/s: means of s neighboring slices, turned back."""
         slices = stack.flatten(0, 1)
         if self.training or torch.jit.is_tracing():
             parts = [self.slice_maps(slices)]
@@ -278,7 +290,9 @@ class Lite0Pyramid(nn.Module):
         averaged = {}
         for stride in sorted(parts[0]):
             maps = torch.cat([part.pop(stride) for part in parts]).unflatten(0, stack.shape[:2])
-            averaged[stride] = torch.stack([near.mean(1) for near in maps.split(stride, 1)], 2)
+            # Neither `mean` nor `stack`, which forget that channels lie last: what follows would be slower.
+            means = [reduce(Tensor.add, near.unbind(1)) / near.shape[1] for near in maps.split(stride, 1)]
+            averaged[stride] = torch.cat([(mean.flip(2) if upside_down else mean).unsqueeze(2) for mean in means], 2)
         return averaged
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from hrcam import HRCAM
+from hrcam.cam.feature_maps import run_hooked
 from hrcam.localize import Options, localize
 from hrcam.networks.registry import build_network
 from hrcam.run import inference
@@ -58,6 +59,15 @@ def test_a_folded_network_says_the_same_for_any_batch(name):
     steps = sum(isinstance(module, _OneStep) for module in folded(network).modules())
     norms = [module for module in folded(network).cnn.modules() if isinstance(module, nn.BatchNorm2d | nn.BatchNorm3d)]
     assert steps and not norms
+
+
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="PyTorch was built without oneDNN")
+def test_a_volumes_maps_keep_their_channels_last_from_the_slices_on():
+    network, size = network_of("lite0_pyramid 3D")
+    cnn = folded(network).cnn
+    with torch.inference_mode():
+        levels = run_hooked(cnn, cnn.pyramid_levels, torch.rand(1, 1, *size), lambda _, maps: maps)
+    assert [level.stride(1) for level in levels] == [1] * len(levels)
 
 
 def test_without_onednn_norms_are_folded_all_the_same(monkeypatch):
