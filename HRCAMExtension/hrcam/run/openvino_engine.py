@@ -29,8 +29,8 @@ from .folded import folded
 Array = npt.NDArray[np.float32]
 
 AUTO_IMAGES = {"slices": 400, "volumes": 300, "slices of volumes": 2500}
-"""Images from which "auto" takes OpenVINO, by their kind: fewer save less than compiling costs (1 to 3 s; measured with
-the bundled models beside PyTorch's `folded` network, docs/PERFORMANCE.md)."""
+"""Images from which "auto" takes OpenVINO, by their kind: fewer save less than compiling costs (1 to 3 s; measured by
+``Testing/bench/crossover.py`` with the bundled models beside PyTorch's `folded` network, docs/PERFORMANCE.md)."""
 
 TOLERANCE = {"fp32": 1e-4, "bf16": 0.02}
 """Largest accepted difference from PyTorch's fp32, in shares of the greatest value of each map."""
