@@ -4,7 +4,8 @@ Each in processes of its own, on generated heads of 24 and 180 slices and of a C
 model: a click is the module in the Slicer host and its worker, beside what the host takes with the scan loaded;
 "waiting" is ``logic.localize(node, wait=True)`` there; a batch is ``hrcam batch`` on one scan. ``--heads 20`` also
 sends so many heads of 256 x 256 x 180 voxels to one worker with ``simulated-lesion-3d``, and prints its memory after
-each. Prints JSON, in GiB; with ``--heads`` ends with code 1 where memory grows by more than 5 % after the second head.
+each; ``--engine openvino`` has the other engine compute them. ``--size 512 512 600`` takes that scan alone. Prints
+JSON, in GiB; with ``--heads`` ends with code 1 where memory grows by more than 5 % after the second head.
 """
 
 import argparse
@@ -73,7 +74,7 @@ def batch(scan):
     return {"batch": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20}
 
 
-def heads(count):
+def heads(count, engine):
     """The worker's memory after each of so many heads, and its peak."""
     sys.path.insert(0, str(REPOSITORY / "Testing"))
     from worker_peer import Peer
@@ -85,11 +86,13 @@ def heads(count):
         process, after = psutil.Process(worker.process.pid), []
         for _ in range(count):
             answer = worker.until_answer(worker.send("localize", model=MODEL_3D, input=str(scan), output=folder,
-                                                     options={"device": "cpu"}), 900)[0]
+                                                     options={"device": "cpu", "engine": engine}), 900)[0]
             if answer["event"] != "done":
                 raise SystemExit(answer)
             after.append(round(process.memory_info().rss / GIB, 3))
-        return {"after each": after, "peak": round(_peak_of(process), 3), "growth": round(after[-1] / after[1] - 1, 4)}
+            print(f"head {len(after)}: {after[-1]} GiB", file=sys.stderr, flush=True)
+        return {"engine": engine, "after each": after, "peak": round(_peak_of(process), 3),
+                "growth": round(after[-1] / after[1] - 1, 4)}
 
 
 def alone(function, *arguments):
@@ -105,16 +108,19 @@ def main():
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--heads", type=int, default=0)
+    parser.add_argument("--engine", default="torch", help="of the heads")
+    parser.add_argument("--size", nargs=3, type=int, help="one of the three scans alone")
     asked = parser.parse_args()
     if asked.heads:
-        found = heads(asked.heads)
+        found = heads(asked.heads, asked.engine)
         print(json.dumps(found, indent=1))
         return int(found["growth"] > GROWTH_LIMIT)
     rows = []
-    for size, spacing in SIZES.items():
+    chosen = [tuple(asked.size)] if asked.size else SIZES
+    for size in chosen:
         with tempfile.TemporaryDirectory() as folder:
             scan = Path(folder) / "scan.nii"
-            write_scan(scan, size, spacing)
+            write_scan(scan, size, SIZES[size])
             row = {"voxels": size, "scan as float32": 4 * float(np.prod(size)) / GIB}
             row |= {f"click, {name}": gib for name, gib in alone("in_slicer", "click", str(scan)).items()}
             row |= {f"waiting, {name}": gib for name, gib in alone("in_slicer", "waiting", str(scan)).items()}
