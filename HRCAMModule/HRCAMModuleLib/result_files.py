@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -56,26 +57,29 @@ def loadResult(path: str | Path) -> Localization:
                                "map and segmentation with the report.").format(kind=kind, name=path.name))
         arrays[kind] = read_volume(path.parent / name).array
     result = Result.from_json(document, arrays["map"], np.rint(arrays["labels"]))
-    volumeNode = _scanInScene(document) or _loadScan(document, path.parent)
+    volumeNode = _scanInScene(document, result.geometry) or _loadScan(document, path.parent)
     data = EvidenceData(document["provenance"]["model"]["name"], result.to_json(), result.map, result.labels)
     localization = runToEnd(addToSceneSteps(volumeNode, data, keepFormer=True))
     logging.info("HR-CAM: loaded %s", path)
     return localization
 
 
-def _scanInScene(document: dict[str, Any]) -> Any:
-    """The volume node whose voxels are those that were localized."""
+def _scanInScene(document: dict[str, Any], geometry: Any) -> Any:
+    """The volume node whose voxels and grid are those that were localized.
+
+    Nodes and files keep a grid in other numbers, which differ in the last digit: the result's own are taken.
+    """
     from hrcam.errors import HRCAMError
 
-    from .volume_nodes import engineVolume
+    from .volume_nodes import engineVolume, ijkToRas
 
     wanted = document["provenance"]["input"]["content_hash"]
-    shape = tuple(reversed(document["geometry"]["size_ijk"]))
     for node in scansInScene():
-        if slicer.util.arrayFromVolume(node).shape != shape:
+        same = slicer.util.arrayFromVolume(node).shape == tuple(reversed(geometry.size_ijk))
+        if not (same and np.allclose(ijkToRas(node), geometry.ijk_to_ras, atol=1e-4)):
             continue
         try:
-            if engineVolume(node).content_hash == wanted:
+            if replace(engineVolume(node), geometry=geometry).content_hash == wanted:
                 return node
         except HRCAMError:
             continue

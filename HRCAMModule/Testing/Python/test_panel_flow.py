@@ -140,7 +140,7 @@ def test_views_of_another_layout_get_the_overlay(sliceViews, shown, slicerHost):
     _panel, _ui, result = shown
     composite().SetLinkedControl(True)
     later = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSliceCompositeNode")
-    slicerHost.processEvents(0.05)
+    slicerHost.waitUntil(lambda: later.GetBackgroundVolumeID())
     assert later.GetBackgroundVolumeID() == result.inputVolume.GetID()
     assert later.GetLabelVolumeID() == result.labelVolume.GetID() and later.GetLinkedControl()
 
@@ -215,10 +215,16 @@ def test_the_panel_says_in_which_plane_the_scan_was_read_and_reads_another(shown
 
 
 def test_a_result_on_disk_comes_back_beside_its_scan(shown, slicerHost, tmp_path):
+    from HRCAMModuleLib.volume_nodes import ijkToRas
+
     panel, ui, result = shown
+    scan = result.inputVolume
     written = panel.logic.exportReport(result, tmp_path, overview=False)
     panel.logic.remove(result)
     slicerHost.processEvents(0.05)
+    matrix = ijkToRas(scan)
+    matrix[:3, 3] += 1e-9  # as between a node and a file of the same grid
+    scan.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(matrix))
     loaded = panel.logic.loadResult(written["report"])
     panel.showNew(loaded)
     settled(panel, slicerHost)
