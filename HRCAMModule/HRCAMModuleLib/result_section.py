@@ -148,7 +148,7 @@ def _nothingMarked(result: Localization) -> str:
     if _somethingWithheld(result):
         return _("Nothing is marked; single spots reach {units} times the weakest level for {name}.").format(
             units=result.inUnits(_strongest(result)), name=name)  # the warning above says why
-    return _("No evidence for {name} reaches the weakest calibrated level: the overlay is empty.").format(name=name)
+    return _("Nothing is marked: the evidence for {name} stays below the weakest calibrated level.").format(name=name)
 
 
 def _somethingWithheld(result: Localization) -> bool:

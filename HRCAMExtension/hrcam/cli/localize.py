@@ -166,7 +166,7 @@ def _print_result(console: Console, result: Result, files: dict[str, Path]) -> N
     else:
         exceeds = float(result.map.max()) >= result.evidence_levels[0].threshold
         console.print("  Nothing is marked." if result.withheld and exceeds
-                      else f"  No evidence for {class_name} above the lowest level.")
+                      else f"  Nothing is marked: the evidence for {class_name} stays below the lowest level.")
     if result.faithfulness is not None:
         console.print(f"  {faithfulness_in_words(result.faithfulness, class_name)}")
     folder = files["result"].parent

@@ -110,7 +110,7 @@ def test_the_panel_says_what_is_withheld_and_marks_it_on_request(ready, logic, a
     panel.runs.done(result)
     slicerHost.waitUntil(lambda: panel._showing is None)
     text = ui.noRegionsLabel.text
-    assert "Nothing is marked" in text and "overlay is empty" not in text
+    assert "Nothing is marked" in text and "stays below" not in text
     assert '"no lesion"' in ui.warningsLabel.text.replace("&quot;", '"') and "no lesion" not in text, "said once"
     assert not ui.showMarksButton.isHidden() and "lesion" in ui.showMarksButton.text
     ui.showMarksButton.click()
@@ -133,4 +133,4 @@ def test_a_normal_scan_offers_no_marks(ready, logic, addScan, slicerHost):
     panel, ui, _volume = ready
     panel.runs.done(logic.localize(addScan("normal", lesion_ras=None), model=MODEL))
     slicerHost.waitUntil(lambda: panel._showing is None)
-    assert "overlay is empty" in ui.noRegionsLabel.text and ui.showMarksButton.isHidden()
+    assert "stays below the weakest" in ui.noRegionsLabel.text and ui.showMarksButton.isHidden()

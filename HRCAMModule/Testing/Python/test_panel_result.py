@@ -34,7 +34,7 @@ def test_a_normal_scan_says_that_the_overlay_is_empty(ready, logic, addScan, sli
     panel, ui, _ = ready
     panel.runs.done(logic.localize(addScan("normal", lesion_ras=None), model=MODEL))
     slicerHost.waitUntil(lambda: panel._showing is None)
-    assert not ui.noRegionsLabel.isHidden() and "empty" in ui.noRegionsLabel.text
+    assert not ui.noRegionsLabel.isHidden() and "stays below the weakest" in ui.noRegionsLabel.text
     assert ui.regionsTable.isHidden()
 
 
