@@ -14,6 +14,9 @@ from .localization import Localization
 from .logic_protocol import LogicProtocol
 from .regions_table import ROW_HEIGHT
 
+_COLUMNS = 6
+"""So many fit into the panel; model and time are in the hints, in the chooser and in the copied table."""
+
 
 def resultTitle(result: Localization) -> str:
     """A result in the chooser: scan, class, model and time, so that two of the same scan are told apart."""
@@ -44,11 +47,14 @@ class ResultsSection:
         table = ui.resultsTable
         self._headers = [_("Scan"), _("Class"), _("Probability"), _("Regions"), _("Volume (ml)"), _("Evidence"),
                          _("Model"), _("Time")]
-        table.setColumnCount(len(self._headers))
-        table.setHorizontalHeaderLabels(self._headers)
+        table.setColumnCount(_COLUMNS)
+        table.setHorizontalHeaderLabels([*self._headers[:2], "%", _("Regions"), _("ml"), _("Evidence")])
+        table.setHorizontalScrollBarPolicy(qt.Qt.ScrollBarAlwaysOff)
+        table.setTextElideMode(qt.Qt.ElideMiddle)
+        table.setWordWrap(False)
         table.verticalHeader().setVisible(False)
         table.verticalHeader().setDefaultSectionSize(ROW_HEIGHT)
-        table.horizontalHeader().setStretchLastSection(True)
+        table.horizontalHeader().setSectionResizeMode(0, qt.QHeaderView.Stretch)  # a long name is cut in its middle
         table.horizontalHeader().setHighlightSections(False)
         table.connect("cellClicked(int,int)", lambda row, column: self._choose(row))
         ui.resultCombo.connect("activated(int)", self._choose)
@@ -73,9 +79,13 @@ class ResultsSection:
         combo.setVisible(len(ordered) > 1)
         table.setRowCount(len(ordered))
         for row, result in enumerate(ordered):
-            for column, text in enumerate(self._row(result)):
-                table.setItem(row, column, qt.QTableWidgetItem(text))
-        for column in range(len(self._headers) - 1):
+            cells = self._row(result)
+            hint = "\n".join(f"{header}: {text}" for header, text in zip(self._headers, cells, strict=True))
+            for column, text in enumerate(cells[:_COLUMNS]):
+                item = qt.QTableWidgetItem(text)
+                item.setToolTip(hint)
+                table.setItem(row, column, item)
+        for column in range(1, _COLUMNS):
             table.resizeColumnToContents(column)
         if current in ordered:
             table.selectRow(ordered.index(current))
