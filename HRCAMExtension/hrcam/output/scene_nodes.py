@@ -23,10 +23,10 @@ OVERLAY_OPACITY = 0.45
 AND_ABOVE = 1e6
 """Upper threshold of a map that is shown to the end of its scale: the end's color means "and above"."""
 
-LEGEND_SIZE = (0.2, 0.22)
-"""Width and height, shares of the view: small."""
+LEGEND_SIZE = (0.2, 0.28)
+"""Width and height, shares of the view: small, and high enough for the names in a view twice as wide as high."""
 
-LEGEND_POSITION = (0.99, 0.92)
+LEGEND_POSITION = (0.99, 0.9)
 """Shares of the free space to the left and below: the upper right corner, which a head seldom fills. The title is drawn
 above the legend's own box."""
 
