@@ -14,6 +14,7 @@ from .logic_protocol import LogicProtocol
 from .panel_runs import PanelRuns
 from .regions_table import ROW_HEIGHT, anatomicalPlace, colorIcon, spelled
 from .shown_state import ShownState
+from .steps import StepRunner, Steps
 from .volume_nodes import checkInput
 
 
@@ -27,15 +28,18 @@ class ComparisonSection:
     runs : starts and cancels runs.
     shown : what the slice views show otherwise.
     isOpen : whether the panel is the one that the user sees.
+    onBack : called when the slice views came back, for results to be shown in them again.
     """
 
     def __init__(self, ui: Any, logic: LogicProtocol, runs: PanelRuns, shown: ShownState,
-                 isOpen: Callable[[], bool]) -> None:
-        self._ui, self._logic, self._runs, self._shown, self._isOpen = ui, logic, runs, shown, isOpen
+                 isOpen: Callable[[], bool], onBack: Callable[[], None]) -> None:
+        self._ui, self._logic, self._runs, self._shown = ui, logic, runs, shown
+        self._isOpen, self._onBack = isOpen, onBack
         self._comparison: Comparison | None = None
         self._listed: tuple[Any, ...] | None = ()  # unlike that of any scan
         self._scans: tuple[Any, Any] = (None, None)
         self._changes: list[dict] = []
+        self._turning: StepRunner | None = None
         table = ui.changesTable
         headers = [_("#"), _("Change"), _("ml"), _("Evidence"), _("Slice")]
         table.setColumnCount(len(headers))
@@ -50,7 +54,7 @@ class ComparisonSection:
         table.connect("currentCellChanged(int,int,int,int)", lambda row, *others: self._jump(row))
         ui.compareButton.connect("clicked()", self._clicked)
         ui.sideBySideButton.connect("clicked(bool)", self._sideBySide)
-        ui.changeMapButton.connect("clicked(bool)", self._logic.comparisonViews.showChange)
+        ui.changeMapButton.connect("clicked(bool)", self._showChange)
         ui.removeComparisonButton.connect("clicked()", self._remove)
 
     def refresh(self, later: Any, earlier: Any) -> None:
@@ -65,10 +69,16 @@ class ComparisonSection:
         fitting = [one for one in found if earlier in (one.later, one.earlier)]
         self._show(next(reversed(fitting or found), None) if later is not None else None)
 
+    @property
+    def showing(self) -> bool:
+        """Whether the views are on their way to both dates, or back."""
+        return self._turning is not None
+
     def leave(self) -> None:
         """The slice views show a result again."""
+        self._stopTurning()
         self._logic.comparisonViews.hide()
-        self._ui.sideBySideButton.checked = False
+        self._ui.sideBySideButton.checked = self._ui.changeMapButton.checked = False
 
     def _whyNot(self, later: Any, earlier: Any) -> str:
         if earlier is None:
@@ -104,7 +114,7 @@ class ComparisonSection:
             return
         if comparison != self._comparison and self._ui.sideBySideButton.checked:
             self.leave()
-            self._shown.takeBack()
+            self._takeBack()
         self._listed, self._comparison = state, comparison
         self._changes = comparison.changes if comparison is not None else []
         ui = self._ui
@@ -142,18 +152,47 @@ class ComparisonSection:
     def _sideBySide(self, on: bool) -> None:
         if self._comparison is None:
             return
+        views = self._logic.comparisonViews
         if on:
             self._shown.lend()
-            self._logic.showComparison(self._comparison, bool(self._ui.changeMapButton.checked))
+            self._turn(views.showSteps(self._comparison, bool(self._ui.changeMapButton.checked)))
         else:
-            self.leave()
-            self._shown.takeBack()
+            self._ui.changeMapButton.checked = False
+            self._turn(views.hideSteps(), self._takeBack)
+
+    def _takeBack(self) -> None:
+        self._shown.takeBack()
+        self._onBack()
+
+    def _showChange(self, on: bool) -> None:
+        """Lay the change of evidence over both dates, which are shown for it where they are not."""
+        if on and not self._ui.sideBySideButton.checked:
+            self._ui.sideBySideButton.checked = True
+            self._sideBySide(True)
+        else:
+            self._logic.comparisonViews.showChange(on)
+
+    def _turn(self, steps: Steps, onDone: Callable[[], None] = lambda: None) -> None:
+        """Change the views, one a turn of the event loop."""
+        def ended(_outcome: Any) -> None:
+            self._turning = None
+            onDone()
+
+        self._stopTurning()
+        self._turning = StepRunner(steps, ended, ended, budget=0.0)
+        self._turning.start()
+
+    def _stopTurning(self) -> None:
+        turning, self._turning = self._turning, None
+        if turning is not None:
+            turning.cancel()
 
     def _remove(self) -> None:
         comparison = self._comparison
         if comparison is not None and comparison.valid:
             if self._ui.sideBySideButton.checked:
-                self._sideBySide(False)
+                self.leave()
+                self._takeBack()
             comparison.remove()
             self._say("")
 
@@ -183,7 +222,12 @@ def _evidence(change: dict, unit: float) -> str:
 
 
 def _hint(change: dict) -> str:
-    return _("Diameter {diameter:+.1f} mm, mean evidence {evidence:+.2f} logits. Strongest at {place} mm; slices of "
-             "the later scan, counted from 1.").format(
+    from hrcam.compare.calls import spelled_call
+
+    words = _("Diameter {diameter:+.1f} mm, mean evidence {evidence:+.2f} logits. Strongest at {place} mm; slices of "
+              "the later scan, counted from 1.").format(
         diameter=change["diameter_change_mm"], evidence=change["evidence_change"],
         place=anatomicalPlace(change["peak_ras"]))
+    if spelled_call(change["call"], change.get("beyond_repeatability", True)) == change["call"]:
+        return words
+    return words + "\n" + _("\"?\": two runs on one scan can differ by as much.")

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import slicer
 import vtk
 
 from .comparison import Comparison
-from .display import fitSliceViews, jumpTo
+from .display import drawView, fitView, jumpTo, jumpView, lastPlace
+from .steps import Steps, runToEnd
 
-_LATER_VIEW, _EARLIER_VIEW = "Red", "Yellow"
+_VIEWS = _LATER_VIEW, _EARLIER_VIEW = ("Red", "Yellow")
 _LABEL_OPACITY = 0.35
 """So faint that what lies beneath is seen: outlines say what became of a region."""
 
@@ -33,99 +34,131 @@ class ComparisonViews:
 
         ``withChange``: see `showChange`.
         """
-        self.hide()
-        self.shown = comparison
-        self._restore = [_restoring(composite) for composite in _composites()]
-        self._restore += [_turningBack(node) for node in _sliceNodes()]
+        runToEnd(self.showSteps(comparison, withChange))
+
+    def showSteps(self, comparison: Comparison, withChange: bool = False) -> Steps:
+        """As `show`, one view a step, which is drawn in it, so that no turn of the event loop has to draw both."""
         manager = slicer.app.layoutManager()
+        if self.shown is None:
+            self._restore = [_restoring(name) for name in _VIEWS]
+            self._formerLayout = int(manager.layout) if manager is not None else None
+        else:
+            _outline(self.shown, False)
+        self.shown = comparison
         if manager is not None:
-            self._formerLayout = int(manager.layout)
             manager.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutSideBySideView)
+        yield 0.3
         changes = comparison.changes
         orientation = (changes[0]["plane"] if changes else "axial").capitalize()
-        for name, scan, levels in ((_LATER_VIEW, comparison.later, comparison.laterLevels),
-                                   (_EARLIER_VIEW, comparison.earlierThere, comparison.earlierLevels)):
-            _showIn(name, orientation, scan, levels)
-        self.showChange(withChange)
-        display = comparison.change.GetDisplayNode()
-        display.SetVisibility2DFill(False)
-        display.SetVisibility2DOutline(True)
-        display.SetVisibility2D(True)
-        fitSliceViews()
-        if changes:
-            jumpTo(changes[0]["peak_ras"])
+        point = changes[0]["peak_ras"] if changes else None
+        changeMap = comparison.changeMap if withChange else None
+        _showIn(_EARLIER_VIEW, orientation, comparison.earlierThere, comparison.earlierLevels, changeMap, point)
+        yield 0.6
+        _showIn(_LATER_VIEW, orientation, comparison.later, comparison.laterLevels, changeMap, point)
+        yield 0.8
+        _outline(comparison, True)
+        if point is not None:
+            jumpTo(point)  # the views of other layouts too
+        yield 1.0
 
     def showChange(self, on: bool) -> None:
         """Show where evidence was gained and lost, in both views, instead of what was marked on each date."""
         changeMap = self.shown.changeMap if self.shown is not None else None
-        if changeMap is None:
-            return
-        for composite in _composites():
-            composite.SetCompositing(composite.Add if on else composite.Alpha)
-            composite.SetForegroundVolumeID(changeMap.GetID() if on else None)
-            composite.SetForegroundOpacity(_CHANGE_OPACITY if on else 0.0)
-            composite.SetLabelOpacity(0.0 if on else _LABEL_OPACITY)
+        if changeMap is not None:
+            for composite in _composites(*_VIEWS):
+                _layChange(composite, changeMap if on else None)
 
     def hide(self) -> None:
         """Go back to the former layout, to what the two views showed then, and along which plane."""
+        runToEnd(self.hideSteps())
+
+    def hideSteps(self) -> Steps:
+        """As `hide`, one view a step; closed before its end, it does the rest at once."""
         self.showChange(False)
         shown, self.shown = self.shown, None
-        layout, self._formerLayout = self._formerLayout, None
         if shown is None:
             return
-        if shown.valid:
-            shown.change.GetDisplayNode().SetVisibility2D(False)
-        for restore in self._restore:
-            restore()
+        _outline(shown, False)
         manager = slicer.app.layoutManager()
-        if manager is not None and layout is not None:
-            manager.setLayout(layout)
-        fitSliceViews()  # they have another size now
+        if manager is not None and self._formerLayout is not None:
+            manager.setLayout(self._formerLayout)
+        waiting = list(self._restore)
+        try:
+            while waiting:
+                yield 0.5
+                waiting.pop(0)()
+        finally:
+            for restore in waiting:
+                restore()
 
 
-def _showIn(viewName: str, orientation: str, scan: Any, levels: Any) -> None:
+def _showIn(
+    viewName: str, orientation: str, scan: Any, levels: Any, changeMap: Any, point: Sequence[float] | None
+) -> None:
     for composite in _composites(viewName):
-        composite.SetBackgroundVolumeID(scan.GetID())
-        composite.SetForegroundVolumeID(None)
-        composite.SetLabelVolumeID(levels.GetID() if levels is not None else None)
-        composite.SetLabelOpacity(_LABEL_OPACITY)
-        composite.SetLinkedControl(True)
-        composite.SetHotLinkedControl(True)
+        with slicer.util.NodeModify(composite):
+            composite.SetBackgroundVolumeID(scan.GetID())
+            composite.SetLabelVolumeID(levels.GetID() if levels is not None else None)
+            composite.SetLinkedControl(True)
+            composite.SetHotLinkedControl(True)
+            _layChange(composite, changeMap)
     for node in _sliceNodes(viewName):
         node.SetOrientation(orientation)
+        _aim(node, point)
 
 
-def _restoring(composite: Any) -> Callable[[], None]:
-    """Puts back into a view the volumes that it shows now."""
-    former = {name: getattr(composite, f"Get{name}")() for name in _LAYERS}
+def _aim(node: Any, point: Sequence[float] | None) -> None:
+    """Fit a view, which has another size than before, go to a point, and draw it."""
+    fitView(node)
+    if point is not None:
+        jumpView(node, point)
+    drawView(node)
+
+
+def _layChange(composite: Any, changeMap: Any) -> None:
+    """Lay the change of evidence over a view's scan, or with None what was marked."""
+    on = changeMap is not None
+    composite.SetCompositing(composite.Add if on else composite.Alpha)
+    composite.SetForegroundVolumeID(changeMap.GetID() if on else None)
+    composite.SetForegroundOpacity(_CHANGE_OPACITY if on else 0.0)
+    composite.SetLabelOpacity(0.0 if on else _LABEL_OPACITY)
+
+
+def _outline(comparison: Comparison, on: bool) -> None:
+    """Outline what became of each region, in all slice views."""
+    if comparison.valid:
+        display = comparison.change.GetDisplayNode()
+        display.SetVisibility2DFill(False)
+        display.SetVisibility2DOutline(True)
+        display.SetVisibility2D(on)
+
+
+def _restoring(viewName: str) -> Callable[[], None]:
+    """Puts back into a view the volumes that it shows now, and turns it back to its plane."""
+    layers = [(composite, {name: getattr(composite, f"Get{name}")() for name in _LAYERS})
+              for composite in _composites(viewName)]
+    planes = [(node, vtk.vtkMatrix4x4()) for node in _sliceNodes(viewName)]
+    for node, orientation in planes:
+        orientation.DeepCopy(node.GetSliceToRAS())
 
     def restore() -> None:
-        for name, value in former.items():
-            gone = isinstance(value, str) and slicer.mrmlScene.GetNodeByID(value) is None
-            getattr(composite, f"Set{name}")(None if gone else value)
+        for composite, former in layers:
+            for name, value in former.items():
+                gone = isinstance(value, str) and slicer.mrmlScene.GetNodeByID(value) is None
+                getattr(composite, f"Set{name}")(None if gone else value)
+        for node, orientation in planes:
+            node.GetSliceToRAS().DeepCopy(orientation)
+            node.UpdateMatrices()
+            _aim(node, lastPlace())
 
     return restore
 
 
-def _turningBack(node: Any) -> Callable[[], None]:
-    """Turns a view back to the plane that it shows now."""
-    orientation = vtk.vtkMatrix4x4()
-    orientation.DeepCopy(node.GetSliceToRAS())
-
-    def turn() -> None:
-        node.GetSliceToRAS().DeepCopy(orientation)
-        node.UpdateMatrices()
-
-    return turn
-
-
-def _sliceNodes(*viewNames: str) -> list[Any]:
-    """Slice views by name; both views of a comparison where none is named."""
-    return [node for node in slicer.util.getNodesByClass("vtkMRMLSliceNode")
-            if node.GetLayoutName() in (viewNames or (_LATER_VIEW, _EARLIER_VIEW))]
+def _sliceNodes(viewName: str) -> list[Any]:
+    return [node for node in slicer.util.getNodesByClass("vtkMRMLSliceNode") if node.GetLayoutName() == viewName]
 
 
 def _composites(*viewNames: str) -> list[Any]:
-    """What says which volumes a slice view shows; of both views of a comparison where none is named."""
+    """What says which volumes a slice view shows."""
     return [node for node in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
-            if node.GetLayoutName() in (viewNames or (_LATER_VIEW, _EARLIER_VIEW))]
+            if node.GetLayoutName() in viewNames]

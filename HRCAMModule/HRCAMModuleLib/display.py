@@ -12,6 +12,7 @@ from slicer.i18n import tr as _
 
 from .colors import levelVisible, setLevelVisible
 from .localization import FUSED, Localization
+from .steps import Steps
 
 
 class OverlayKind(Enum):
@@ -23,17 +24,16 @@ class OverlayKind(Enum):
     NONE = "none"
 
 
-def showOverlay(
-    localization: Localization,
-    kind: OverlayKind = OverlayKind.LEVELS,
-    source: str = FUSED,
-    opacity: float = 0.45,
-    outline: bool = False,
-) -> None:
-    """Put the scan in the background and the chosen overlay over it, in all slice views.
+def showOverlaySteps(
+    localization: Localization, kind: OverlayKind, source: str, opacity: float, outline: bool,
+    point: Sequence[float] | None = None, drawEach: bool = False,
+) -> Steps:
+    """Put the scan in the background and the chosen overlay over it, in one slice view a step.
 
     Under the fused map lie the labels too, unseen: Data Probe names the level under the cursor, and their legend, which
-    explains the map's colors as well, appears only where their volume is.
+    explains the map's colors as well, appears only where their volume is. A view that another scan was in is fitted to
+    this one. With ``point`` the views go there, as with `jumpTo`. With ``drawEach`` each is drawn in its step, so that
+    no turn of the event loop has to draw them all.
 
     Raises ``ValueError`` when the map of the CNN level ``source`` is not in the scene.
     """
@@ -41,26 +41,32 @@ def showOverlay(
     if volume is None:
         raise ValueError(_('The map of level "{source}" is not in the scene. Run the localization again.').format(
             source=source))
+    scan = localization.inputVolume.GetID()
     showMap = kind in (OverlayKind.MAP, OverlayKind.BOTH)
     showLabels = kind in (OverlayKind.LEVELS, OverlayKind.BOTH)
-    slicer.util.setSliceViewerLayers(
-        background=localization.inputVolume,
-        foreground=volume if showMap else None,
-        label=localization.shownLabels if showLabels or (showMap and source == FUSED) else None,
-        foregroundOpacity=opacity if showMap else 0.0,
-        labelOpacity=opacity if showLabels else 0.0,
-    )
-    for node in slicer.util.getNodesByClass("vtkMRMLSliceNode"):
-        node.SetUseLabelOutline(outline)
-
-
-def bringScanIn(volumeNode: Any) -> bool:
-    """Show a scan alone in all slice views; whether any of them showed another one before."""
-    composites = slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
-    if {node.GetBackgroundVolumeID() for node in composites} == {volumeNode.GetID()}:
-        return False
-    slicer.util.setSliceViewerLayers(background=volumeNode, foreground=None, label=None)
-    return True
+    labels = localization.shownLabels if showLabels or (showMap and source == FUSED) else None
+    views = {node.GetLayoutName(): node for node in slicer.util.getNodesByClass("vtkMRMLSliceNode")}
+    for composite in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode"):
+        new = composite.GetBackgroundVolumeID() != scan
+        with slicer.util.NodeModify(composite):
+            composite.SetBackgroundVolumeID(scan)
+            composite.SetForegroundVolumeID(volume.GetID() if showMap else None)
+            composite.SetLabelVolumeID(labels.GetID() if labels is not None else None)
+            composite.SetForegroundOpacity(opacity if showMap else 0.0)
+            composite.SetLabelOpacity(opacity if showLabels else 0.0)
+        view = views.get(composite.GetLayoutName())
+        if view is None:
+            continue
+        view.SetUseLabelOutline(outline)
+        if new:
+            fitView(view)
+        if point is not None:
+            jumpView(view, point)
+        if drawEach:
+            drawView(view)
+        yield 1.0
+    if point is not None:
+        _setCrosshair(point)
 
 
 def setMapRange(localization: Localization, low: float, high: float, source: str = FUSED) -> None:
@@ -121,12 +127,21 @@ def jumpTo(ras: Sequence[float]) -> None:
     A view goes through its slices and keeps its frame, so that the whole head stays in it; only a view that the point
     lies outside of, as when the user zoomed in elsewhere, is centered on it.
     """
-    r, a, s = (float(v) for v in ras)
     for node in slicer.util.getNodesByClass("vtkMRMLSliceNode"):
-        (node.JumpSliceByOffsetting if _inFrame(node, (r, a, s)) else node.JumpSliceByCentering)(r, a, s)
+        jumpView(node, ras)
+    _setCrosshair(ras)
+
+
+def jumpView(sliceNode: Any, ras: Sequence[float]) -> None:
+    """Go to a point in world RAS, mm, in one slice view; see `jumpTo`."""
+    point = tuple(float(v) for v in ras)
+    (sliceNode.JumpSliceByOffsetting if _inFrame(sliceNode, point) else sliceNode.JumpSliceByCentering)(*point)
+
+
+def _setCrosshair(ras: Sequence[float]) -> None:
     crosshair = _crosshair()
     if crosshair is not None:
-        crosshair.SetCrosshairRAS(r, a, s)
+        crosshair.SetCrosshairRAS(*(float(v) for v in ras))
 
 
 def _crosshair() -> Any:
@@ -160,6 +175,21 @@ def nearestSlice(slices: Sequence[dict]) -> int | None:
     return index
 
 
+def drawView(sliceNode: Any) -> None:
+    """Draw one slice view now, where it is on the screen, instead of in a later turn of the event loop."""
+    manager = slicer.app.layoutManager()
+    widget = manager.sliceWidget(sliceNode.GetLayoutName()) if manager is not None else None
+    if widget is not None and widget.visible:
+        widget.sliceView().forceRender()
+
+
+def fitView(sliceNode: Any) -> None:
+    """Fit one slice view to its scan."""
+    logic = slicer.app.applicationLogic().GetSliceLogic(sliceNode)
+    if logic is not None:
+        logic.FitSliceToBackground()
+
+
 def fitSliceViews() -> None:
     """Fit the slice views to their volumes, where there are views (none with ``--no-main-window``)."""
     if slicer.app.layoutManager() is not None:
@@ -169,7 +199,13 @@ def fitSliceViews() -> None:
 def fitNewViews() -> None:
     """Fit the slice views, then go where `jumpTo` went last, or the user since with the crosshair."""
     fitSliceViews()
+    place = lastPlace()
+    if place is not None:
+        jumpTo(place)
+
+
+def lastPlace() -> tuple[float, float, float] | None:
+    """Where `jumpTo` went last, or the user since with the crosshair, world RAS, mm."""
     crosshair = _crosshair()
     place = crosshair.GetCrosshairRAS() if crosshair is not None else (0.0, 0.0, 0.0)
-    if any(place):  # it was set
-        jumpTo(place)
+    return tuple(place) if any(place) else None  # all 0: it was never set

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 import slicer
@@ -16,7 +17,7 @@ from .legend import showLegend
 from .level_map_store import LevelMapStore
 from .localization import FUSED, Localization
 from .parameters import Overlay, PanelParameters
-from .steps import StepRunner, runToEnd
+from .steps import StepRunner, Steps, runToEnd
 
 
 class ViewsLogic(ScriptedLoadableModuleLogic):
@@ -74,10 +75,7 @@ class ViewsLogic(ScriptedLoadableModuleLogic):
         >>> logic.showOverlay(result, kind="both", opacity=0.5, outline=True)
         """
         kind = OverlayKind(kind)
-        if localization.mapSource(source) is None:
-            self._levelMaps.bringIn(localization, source)
-        display.showOverlay(localization, kind, source, opacity, outline)
-        showLegend(localization, source, legend and kind is not OverlayKind.NONE)
+        runToEnd(self.overlaySteps(localization, kind, source, opacity, outline, legend))
         parameters = self.getParameterNode()
         if parameters.resultNode is localization.resultNode:  # so that the panel shows the same
             with slicer.util.NodeModify(parameters.parameterNode):
@@ -85,6 +83,17 @@ class ViewsLogic(ScriptedLoadableModuleLogic):
                 parameters.opacity, parameters.outline, parameters.legend = opacity, outline, legend
         if evidenceRange is not None:
             self.setEvidenceRange(localization, *evidenceRange)
+
+    def overlaySteps(
+        self, localization: Localization, kind: OverlayKind, source: str, opacity: float, outline: bool, legend: bool,
+        point: Sequence[float] | None = None, drawEach: bool = False,
+    ) -> Steps:
+        """As ``showOverlay``, one slice view a step; ``point`` and ``drawEach`` as for ``display.showOverlaySteps``."""
+        if localization.mapSource(source) is None:
+            self._levelMaps.bringIn(localization, source)
+        yield from display.showOverlaySteps(localization, kind, source, opacity, outline, point, drawEach)
+        showLegend(localization, source, legend and kind is not OverlayKind.NONE)  # it appears where its volume is
+        yield 1.0
 
     def setEvidenceRange(
         self, localization: Localization, low: float, high: float, wait: bool = True, *, source: str = FUSED

@@ -87,6 +87,7 @@ def replaceSteps(build: Steps, nodes: Sequence[Any], former: Sequence[Any]) -> S
     for old in former:
         yield 1.0
         old.remove()
+        yield 1.0  # what is done with it has a turn of its own
     return made
 
 

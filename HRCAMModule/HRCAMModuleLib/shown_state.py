@@ -5,17 +5,19 @@ Layers that the user changed elsewhere stay until then.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import slicer
 from slicer.i18n import tr as _
 
 from . import volume_rendering
+from .display import OverlayKind, jumpTo
 from .legend import hideLegends
 from .localization import FUSED, Localization
 from .logic_protocol import LogicProtocol
 from .parameters import PanelParameters
+from .steps import Steps
 
 
 class ShownState:
@@ -59,8 +61,13 @@ class ShownState:
             self._onTaken()
         return self._lent
 
-    def apply(self, result: Localization | None, parameters: PanelParameters) -> None:
-        """Make the views show a result as the parameters say; of the former one nothing stays, in 3D neither."""
+    def applySteps(
+        self, result: Localization | None, parameters: PanelParameters, point: Sequence[float] | None = None,
+        drawEach: bool = False,
+    ) -> Steps:
+        """Make the views show a result as the parameters say, one view a step; of the former one nothing stays, in 3D
+        neither. ``point`` and ``drawEach`` as for ``display.showOverlaySteps``.
+        """
         for former in {state[0] for state in (self._slices, self._threeD) if state} - {result}:
             former.hide()
             hideLegends(former)
@@ -70,23 +77,33 @@ class ShownState:
             return
         sources = self._logic.mapSources(result)
         source = parameters.mapSource if parameters.mapSource in sources else FUSED
-        options = {"kind": parameters.overlay.value, "source": source, "opacity": parameters.opacity,
+        if source != parameters.mapSource:
+            parameters.mapSource = source
+        options = {"kind": OverlayKind(parameters.overlay.value), "source": source, "opacity": parameters.opacity,
                    "outline": parameters.outline, "legend": parameters.legend}
         state = (result, *options.values())
         if not self._areLent(state) and state != self._slices:
             self._slices = state
-            self._logic.showOverlay(result, **options)
-        self._apply3D(result, parameters)
+            try:
+                yield from self._logic.overlaySteps(result, **options, point=point, drawEach=drawEach)
+            except GeneratorExit:  # some views do not show it yet
+                self.forgetSlices()
+                raise
+        elif point is not None:
+            jumpTo(point)
+        yield from self._apply3DSteps(result, parameters)
 
-    def _apply3D(self, result: Localization, parameters: PanelParameters) -> None:
+    def _apply3DSteps(self, result: Localization, parameters: PanelParameters) -> Steps:
         """Show in 3D what the boxes say, of this result alone; a new result and another class keep it."""
         surfaces, cloud, head = parameters.surfaces3D, parameters.cloud3D, parameters.head3D
         state, former = (result, surfaces, cloud, head), self._threeD
         if state == former:
             return
-        self._threeD = state
         if not (surfaces or cloud or former):
-            return  # nothing was shown, and nothing is to be
+            self._threeD = state  # nothing was shown, and nothing is to be
+            return
+        yield 0.0
+        self._threeD = state
         try:
             with slicer.util.tryWithErrorDisplay(_("The 3D view could not be updated."), waitCursor=True):
                 for other in self._logic.results():

@@ -77,7 +77,8 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._result = ResultSection(ui, self._regionChosen, display.jumpTo)
         self._results = ResultsSection(ui, self.logic, self.showNew)
         self._export = ExportSection(ui, lambda folder, **how: self.logic.startExport(self.result, folder, **how))
-        self._comparison = ComparisonSection(ui, self.logic, self.runs, self.shownState, lambda: self._open)
+        self._comparison = ComparisonSection(ui, self.logic, self.runs, self.shownState, lambda: self._open,
+                                             self._queueRefresh)
         self._views = ViewsWatch(self._result.follow, self._scanShown, self._viewsAdded)
         for button, slot in (
             (ui.applyButton, self.runs.toggle), (ui.localizeAllButton, self.runs.localizeAll),
@@ -234,7 +235,14 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def refresh(self) -> None:
         """Make the panel and the slice views show what the scene and the parameters say."""
-        runToEnd(self._refreshSteps())
+        offerScansAlone(self.ui.inputSelector, self.ui.earlierSelector)
+        self._chooseScan()
+        self._updateApply()
+        result = self.result
+        runToEnd(self._panelSteps(result))
+        if self._open:  # a script may have made the panel, to get at its logic
+            runToEnd(self.shownState.applySteps(result, self._parameters))
+            self._showRange(result)
 
     def _chooseScan(self) -> None:
         """Take the first scan when none is chosen, so that one click is enough; but leave a user's "none" alone.
@@ -250,21 +258,16 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
                 self._parameters.inputVolume = next(iter(scansInScene()), None)
             self._chooseFirst = self._parameters.inputVolume is None
 
-    def _refreshSteps(self) -> Steps:
-        offerScansAlone(self.ui.inputSelector, self.ui.earlierSelector)
-        self._chooseScan()
-        self._updateApply()
-        result, parameters = self.result, self._parameters
-        if parameters.resultNode is not (node := result.resultNode if result is not None else None):
+    def _panelSteps(self, result: Localization | None) -> Steps:
+        """Show a result in the panel, a part a step; the views are told afterwards."""
+        parameters = self._parameters
+        node = result.resultNode if result is not None else None
+        if parameters.resultNode is not node:
             parameters.resultNode = node
         yield from self._showSteps(result)
         self._results.show([one for one in self.logic.results() if one.valid], result)
         self._comparison.refresh(parameters.inputVolume, parameters.earlierVolume)
         yield 0.8
-        if self._open:  # a script may have made the panel, to get at its logic
-            self.shownState.apply(result, parameters)
-            yield 0.9
-            self._showRange(result)
 
     def _updateApply(self) -> None:
         if self.logic.running or self._parameters is None:
@@ -327,17 +330,13 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.logic.select(result)
         self._listed = None
         yield 0.1
+        yield from self._panelSteps(result)
         compared = self.logic.comparisonViews.shown is not None
-        if not compared and display.bringScanIn(result.inputVolume):
-            yield 0.2
-            display.fitSliceViews()
-        yield 0.3
-        yield from self._refreshSteps()
-        if compared:  # the views came back from two dates
-            display.fitSliceViews()
-        yield 0.9
-        if result.regions:
-            self.logic.jumpToRegion(result, result.regions[0]["label"])
+        point = result.regions[0]["peak_ras"] if result.regions else None
+        yield from self.shownState.applySteps(result, self._parameters, point, drawEach=True)
+        if compared:  # the views came back from two dates, and have another size now
+            display.fitNewViews()
+        self._showRange(result)
 
     def _showingEnded(self, outcome: Any) -> None:
         self._showing = None
@@ -378,7 +377,6 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._result.showChoices(result)
             return
         self.runs.again(result, plane=PLANES[index].value)
-
 
     def _editSegments(self) -> None:
         with slicer.util.tryWithErrorDisplay(_("The Segment Editor could not be opened.")):

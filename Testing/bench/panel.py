@@ -1,10 +1,11 @@
 """Does the panel ever stand still, and what does it cost over the engine?
 
 ``python Testing/bench/panel.py [--size 256 256 256]`` opens the module in the Slicer host, clicks **Localize
-pathology** twice on a generated head with a bright lesion, and prints as JSON: the longest turn of the event loop while
-the worker computes, and while the scene is updated; and what the warm click takes until the overlay is shown, beyond
-the engine's own time. Turns are also given in processor time of the window's thread, which other programs do not
-lengthen, with the load that there was. Ends with code 1 where a limit is passed.
+pathology** twice on a generated head with a bright lesion, then **Compare** twice with a second head whose lesion is
+larger, and prints as JSON: the longest turn of the event loop while the worker computes, and while the scene and the
+views are updated; and what a click takes until the overlay is shown, beyond the engine's own time. Turns are also given
+in processor time of the window's thread, which other programs do not lengthen, with the load that there was. Ends with
+code 1 where a limit is passed.
 """
 
 from __future__ import annotations
@@ -24,14 +25,41 @@ OPEN_S = 20.0
 """So long is the panel open before the first click: a user looks for the scan meanwhile."""
 
 
-def head(size_ijk: list[int]) -> np.ndarray:
+def head(size_ijk: list[int], lesion: float = 0.02, seed: int = 0) -> np.ndarray:
     """An ellipsoid of tissue with texture and a bright ball, float32, axes KJI."""
     axes = [np.linspace(-1, 1, n, dtype=np.float32) for n in reversed(size_ijk)]
     z, y, x = np.meshgrid(*axes, indexing="ij", sparse=True)
     inside = x**2 / 0.6 + y**2 / 0.75 + z**2 / 0.7 < 1
-    noise = np.random.default_rng(0).normal(0, 12, inside.shape).astype(np.float32)
-    ball = (x - 0.25) ** 2 + (y - 0.1) ** 2 + (z - 0.1) ** 2 < 0.02
+    noise = np.random.default_rng(seed).normal(0, 12, inside.shape).astype(np.float32)
+    ball = (x - 0.25) ** 2 + (y - 0.1) ** 2 + (z - 0.1) ** 2 < lesion
     return np.where(inside, 300 + noise + 500 * ball, 0).astype(np.float32)
+
+
+class Turns:
+    """The longest turns of the event loop, seconds by the clock and of processor time of the window's thread."""
+
+    def __init__(self, clock) -> None:
+        self.clock = clock
+        self.longest = {"running": 0.0, "scene": 0.0, "processor": 0.0}
+        self.busy = 0.0
+
+    def until(self, ended, updating) -> None:
+        """Turn until ``ended()``; ``updating()`` tells a turn of the scene and the views from one of the run."""
+        while not ended():
+            began, busy = self.clock(), time.thread_time()
+            self._turn()
+            busy, took = time.thread_time() - busy, self.clock() - began
+            self.busy += busy
+            self.longest["processor"] = max(self.longest["processor"], busy)
+            part = "scene" if updating() else "running"  # the turn in which the result comes is one of the scene
+            self.longest[part] = max(self.longest[part], took)
+            time.sleep(0.001)
+
+    @staticmethod
+    def _turn() -> None:
+        import slicer
+
+        slicer.app.processEvents()
 
 
 def measure(running, model: str, size_ijk: list[int]) -> dict[str, object]:
@@ -43,8 +71,8 @@ def measure(running, model: str, size_ijk: list[int]) -> dict[str, object]:
     running.completeStartup()
     slicer.util.selectModule("HRCAMModule")
     panel = slicer.util.getModuleWidget("HRCAMModule")
-    volume = slicer.util.addVolumeFromArray(head(size_ijk), name="head")
-    volume.SetSpacing(*(240.0 / n for n in size_ijk))
+    volume, earlier = (_addScan(name, head(size_ijk, lesion, seed), size_ijk)
+                       for seed, (name, lesion) in enumerate({"head": 0.02, "earlier": 0.012}.items()))
     panel.ui.inputSelector.setCurrentNode(volume)
     running.processEvents(0.5)
     panel._parameters.model = model
@@ -54,33 +82,60 @@ def measure(running, model: str, size_ijk: list[int]) -> dict[str, object]:
     for _ in range(2):
         running.processEvents(0.5)  # what the views have yet to draw is no part of the run
         clicks.append(_click(panel))
-    return {"size": size_ijk, "model": model, "load": os.getloadavg()[0], "cold": clicks[0], "warm": clicks[1]}
+    panel.ui.earlierSelector.setCurrentNode(earlier)
+    comparisons = []
+    for _ in range(2):
+        running.processEvents(0.5)
+        comparisons.append(_compare(panel))
+    return {"size": size_ijk, "model": model, "load": os.getloadavg()[0], "cold": clicks[0], "warm": clicks[1],
+            "compare_cold": comparisons[0], "compare_warm": comparisons[1]}
+
+
+def _addScan(name: str, array: np.ndarray, size_ijk: list[int]):
+    import slicer
+
+    volume = slicer.util.addVolumeFromArray(array, name=name)
+    volume.SetSpacing(*(240.0 / n for n in size_ijk))
+    return volume
 
 
 def _click(panel) -> dict[str, float]:
-    import slicer
-
-    longest = {"running": 0.0, "scene": 0.0, "processor": 0.0}
-    start = time.perf_counter()
+    turns, start = Turns(time.perf_counter), time.perf_counter()
     panel.ui.applyButton.click()
     clicked = time.perf_counter() - start
-    while panel.logic.running or panel._showing is not None:
-        began, busy = time.perf_counter(), time.thread_time()
-        slicer.app.processEvents()
-        longest["processor"] = max(longest["processor"], time.thread_time() - busy)
-        updating = not panel.logic.running or panel.ui.statusLabel.text.startswith("Updating the scene")
-        part = "scene" if updating else "running"  # the turn in which the result comes is one of the scene
-        longest[part] = max(longest[part], time.perf_counter() - began)
-        time.sleep(0.001)
+    turns.until(lambda: not panel.logic.running and panel._showing is None,
+                lambda: not panel.logic.running or panel.ui.statusLabel.text.startswith("Updating the scene"))
     shown = time.perf_counter() - start
     result = panel.result
     if result is None:
         raise SystemExit(f"The run failed: {panel.ui.statusLabel.text}")
     engine = sum(result.info["timings"].values())
-    figures = {
-        "click_s": clicked, "longest_while_running_s": longest["running"], "longest_scene_update_s": longest["scene"],
-        "longest_turn_processor_s": longest["processor"], "click_to_overlay_s": shown, "engine_s": engine,
-        "over_the_engine_s": shown - engine}
+    return _rounded(click_s=clicked, longest_while_running_s=turns.longest["running"],
+                    longest_scene_update_s=turns.longest["scene"],
+                    longest_turn_processor_s=turns.longest["processor"], click_to_overlay_s=shown, engine_s=engine,
+                    over_the_engine_s=shown - engine, processor_s=turns.busy)
+
+
+def _compare(panel) -> dict[str, float]:
+    """Press *Compare* and wait until the table and both views stand."""
+    before = panel.logic.comparisons()
+    turns, start = Turns(time.perf_counter), time.perf_counter()
+    panel.ui.compareButton.click()
+    clicked = time.perf_counter() - start
+    turns.until(lambda: not panel.logic.running and not panel._comparison.showing,
+                lambda: not panel.logic.running or "Updating the scene" in panel.ui.statusLabel.text)
+    shown = time.perf_counter() - start
+    found = [one for one in panel.logic.comparisons() if one not in before]
+    if not found:
+        raise SystemExit(f"The comparison failed: {panel.ui.compareStatusLabel.text}")
+    engine = sum(found[0].info["timings"].values())
+    return _rounded(click_s=clicked, longest_while_running_s=turns.longest["running"],
+                    longest_scene_update_s=turns.longest["scene"],
+                    longest_turn_processor_s=turns.longest["processor"], click_to_views_s=shown, engine_s=engine,
+                    processor_s=turns.busy)
+
+
+def _rounded(**figures: float) -> dict[str, float]:
     return {name: round(value, 3) for name, value in figures.items()}
 
 

@@ -129,6 +129,7 @@ class RenderedView(QtWidgets.QWidget):
         if slicer.app.isRenderPaused:
             self._timer.start(20)
             return
+        self._timer.stop()  # what was asked for is done now
         pixels = self.pixels()
         height, width, _ = pixels.shape
         image = QtGui.QImage(pixels.data, width, height, 3 * width, QtGui.QImage.Format.Format_RGB888)

@@ -43,8 +43,14 @@ def compared(panel, dates, slicerHost):
     slicerHost.processEvents(0.05)
     comparison = panel.logic.compare(*dates, model=MODEL, aligned=True)
     panel._comparison._done(comparison)
-    slicerHost.processEvents(0.05)
+    settled(panel, slicerHost)
     return panel, panel.ui, comparison
+
+
+def settled(panel, slicerHost):
+    """The views show what the buttons say."""
+    slicerHost.waitUntil(lambda: not panel._comparison.showing)
+    slicerHost.processEvents(0.05)
 
 
 def at(changes, place):
@@ -105,7 +111,7 @@ def test_both_dates_lie_side_by_side_and_the_result_comes_back(compared, sliceVi
     ui.sideBySideButton.click()
     ui.sideBySideButton.click()
     assert ui.sideBySideButton.checked
-    slicerHost.processEvents(0.05)
+    settled(panel, slicerHost)
     assert layers["Red"].GetBackgroundVolumeID() == comparison.later.GetID()
     assert layers["Yellow"].GetBackgroundVolumeID() == comparison.earlierThere.GetID()
     assert layers["Yellow"].GetLabelVolumeID() == comparison.earlierLevels.GetID()
@@ -121,15 +127,17 @@ def test_both_dates_lie_side_by_side_and_the_result_comes_back(compared, sliceVi
 
 
 def test_the_views_go_back_to_what_they_showed_where_the_scan_has_no_result(compared, sliceViews, slicerHost):
-    _panel, ui, comparison = compared
+    panel, ui, comparison = compared
     layers = slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
     ui.sideBySideButton.click()
+    settled(panel, slicerHost)
     slicer.util.setSliceViewerLayers(background=comparison.later, label=None)
     sliceViews["Yellow"].SetOrientation("Sagittal")
     ui.sideBySideButton.click()
+    settled(panel, slicerHost)
     assert sliceViews["Yellow"].GetOrientation() != "Sagittal"
     ui.sideBySideButton.click()
-    slicerHost.processEvents(0.05)
+    settled(panel, slicerHost)
     assert sliceViews["Yellow"].GetOrientation() == "Sagittal"
     assert {node.GetBackgroundVolumeID() for node in layers} == {comparison.later.GetID()}
     assert {node.GetLabelVolumeID() for node in layers} == {None}
@@ -138,7 +146,7 @@ def test_the_views_go_back_to_what_they_showed_where_the_scan_has_no_result(comp
 def test_the_change_of_evidence_lies_over_both_dates(compared, sliceViews, slicerHost):
     from HRCAMModuleLib.volume_nodes import ijkToRas
 
-    _panel, ui, comparison = compared
+    panel, ui, comparison = compared
     layers = {node.GetLayoutName(): node for node in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")}
     change, ras = slicer.util.arrayFromVolume(comparison.changeMap), at(comparison.changes, "back")["peak_ras"]
     i, j, k = np.rint(np.linalg.inv(ijkToRas(comparison.changeMap)) @ [*ras, 1])[:3]
@@ -148,10 +156,14 @@ def test_the_change_of_evidence_lies_over_both_dates(compared, sliceViews, slice
         assert layers[view].GetForegroundVolumeID() == comparison.changeMap.GetID()
         assert layers[view].GetCompositing() == layers[view].Add and layers[view].GetLabelOpacity() == 0
     ui.sideBySideButton.click()
+    settled(panel, slicerHost)
     assert layers["Red"].GetCompositing() == layers["Red"].Alpha
     assert layers["Red"].GetForegroundVolumeID() != comparison.changeMap.GetID()
-    ui.sideBySideButton.click()
-    assert layers["Red"].GetForegroundVolumeID() == comparison.changeMap.GetID(), "it stays chosen"
+    assert not ui.changeMapButton.checked, "it says what is shown"
+    ui.changeMapButton.click()
+    settled(panel, slicerHost)
+    assert ui.sideBySideButton.checked, "the change is shown on both dates"
+    assert layers["Red"].GetForegroundVolumeID() == comparison.changeMap.GetID()
     ui.changeMapButton.click()
     assert layers["Red"].GetForegroundVolumeID() is None and layers["Red"].GetLabelOpacity() > 0
     slicerHost.processEvents(0.05)
