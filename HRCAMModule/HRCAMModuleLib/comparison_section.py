@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -174,8 +175,10 @@ class ComparisonSection:
 
     def _turn(self, steps: Steps, onDone: Callable[[], None] = lambda: None) -> None:
         """Change the views, one a turn of the event loop."""
-        def ended(_outcome: Any) -> None:
+        def ended(outcome: Any) -> None:
             self._turning = None
+            if isinstance(outcome, Exception):
+                logging.error("HR-CAM: %s", outcome)
             onDone()
 
         self._stopTurning()

@@ -17,10 +17,19 @@ from .regions_table import ROW_HEIGHT
 _COLUMNS = 6
 """So many fit into the panel; model and time are in the hints, in the chooser and in the copied table."""
 
+_NAME_LENGTH = 20
+"""So many letters of a scan's name are in the chooser; the whole name stands below it."""
+
 
 def resultTitle(result: Localization) -> str:
-    """A result in the chooser: scan, class, model and time, so that two of the same scan are told apart."""
-    return " · ".join((result.scanName, result.shownClass.replace("_", " "), result.model, clockTime(result)))
+    """A result in the chooser: scan, class, model and time, so that two of the same scan are told apart.
+
+    A long name is cut in its middle, so that the time is seen.
+    """
+    name = result.scanName
+    if len(name) > _NAME_LENGTH:
+        name = f"{name[:_NAME_LENGTH // 2]}…{name[1 - _NAME_LENGTH // 2:]}"
+    return " · ".join((name, result.shownClass.replace("_", " "), result.model, clockTime(result)))
 
 
 def clockTime(result: Localization) -> str:
@@ -87,6 +96,7 @@ class ResultsSection:
                 table.setItem(row, column, item)
         for column in range(1, _COLUMNS):
             table.resizeColumnToContents(column)
+        table.clearSelection()
         if current in ordered:
             table.selectRow(ordered.index(current))
         self._ui.copyResultsButton.enabled = bool(ordered)

@@ -38,28 +38,23 @@ def head(size_ijk: list[int], lesion: float = 0.02, seed: int = 0) -> np.ndarray
 class Turns:
     """The longest turns of the event loop, seconds by the clock and of processor time of the window's thread."""
 
-    def __init__(self, clock) -> None:
-        self.clock = clock
+    def __init__(self) -> None:
         self.longest = {"running": 0.0, "scene": 0.0, "processor": 0.0}
         self.busy = 0.0
 
     def until(self, ended, updating) -> None:
         """Turn until ``ended()``; ``updating()`` tells a turn of the scene and the views from one of the run."""
+        import slicer
+
         while not ended():
-            began, busy = self.clock(), time.thread_time()
-            self._turn()
-            busy, took = time.thread_time() - busy, self.clock() - began
+            began, busy = time.perf_counter(), time.thread_time()
+            slicer.app.processEvents()
+            busy, took = time.thread_time() - busy, time.perf_counter() - began
             self.busy += busy
             self.longest["processor"] = max(self.longest["processor"], busy)
             part = "scene" if updating() else "running"  # the turn in which the result comes is one of the scene
             self.longest[part] = max(self.longest[part], took)
             time.sleep(0.001)
-
-    @staticmethod
-    def _turn() -> None:
-        import slicer
-
-        slicer.app.processEvents()
 
 
 def measure(running, model: str, size_ijk: list[int]) -> dict[str, object]:
@@ -71,7 +66,7 @@ def measure(running, model: str, size_ijk: list[int]) -> dict[str, object]:
     running.completeStartup()
     slicer.util.selectModule("HRCAMModule")
     panel = slicer.util.getModuleWidget("HRCAMModule")
-    volume, earlier = (_addScan(name, head(size_ijk, lesion, seed), size_ijk)
+    volume, earlier = (_add_scan(name, head(size_ijk, lesion, seed), size_ijk)
                        for seed, (name, lesion) in enumerate({"head": 0.02, "earlier": 0.012}.items()))
     panel.ui.inputSelector.setCurrentNode(volume)
     running.processEvents(0.5)
@@ -91,7 +86,7 @@ def measure(running, model: str, size_ijk: list[int]) -> dict[str, object]:
             "compare_cold": comparisons[0], "compare_warm": comparisons[1]}
 
 
-def _addScan(name: str, array: np.ndarray, size_ijk: list[int]):
+def _add_scan(name: str, array: np.ndarray, size_ijk: list[int]):
     import slicer
 
     volume = slicer.util.addVolumeFromArray(array, name=name)
@@ -100,7 +95,7 @@ def _addScan(name: str, array: np.ndarray, size_ijk: list[int]):
 
 
 def _click(panel) -> dict[str, float]:
-    turns, start = Turns(time.perf_counter), time.perf_counter()
+    turns, start = Turns(), time.perf_counter()
     panel.ui.applyButton.click()
     clicked = time.perf_counter() - start
     turns.until(lambda: not panel.logic.running and panel._showing is None,
@@ -119,7 +114,7 @@ def _click(panel) -> dict[str, float]:
 def _compare(panel) -> dict[str, float]:
     """Press *Compare* and wait until the table and both views stand."""
     before = panel.logic.comparisons()
-    turns, start = Turns(time.perf_counter), time.perf_counter()
+    turns, start = Turns(), time.perf_counter()
     panel.ui.compareButton.click()
     clicked = time.perf_counter() - start
     turns.until(lambda: not panel.logic.running and not panel._comparison.showing,
@@ -156,9 +151,11 @@ def main(arguments: list[str] | None = None) -> int:
     finally:
         running.stop()
     print(json.dumps(figures, indent=1))
-    warm = figures["warm"]
-    blocked = max(warm["click_s"], warm["longest_while_running_s"], warm["longest_scene_update_s"])
-    return int(blocked > TURN_LIMIT_S or warm["over_the_engine_s"] > OVERHEAD_LIMIT_S)
+    done = [figures[name] for name in ("cold", "warm", "compare_cold", "compare_warm")]
+    blocked = max(one[name] for one in done
+                  for name in ("click_s", "longest_while_running_s", "longest_scene_update_s"))
+    beyond = max(one.get("over_the_engine_s", 0.0) for one in done)
+    return int(blocked > TURN_LIMIT_S or beyond > OVERHEAD_LIMIT_S)
 
 
 if __name__ == "__main__":

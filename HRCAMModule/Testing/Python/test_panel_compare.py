@@ -143,6 +143,20 @@ def test_the_views_go_back_to_what_they_showed_where_the_scan_has_no_result(comp
     assert {node.GetLabelVolumeID() for node in layers} == {None}
 
 
+def test_the_legend_comes_back_with_the_result(compared, sliceViews, slicerHost):
+    panel, ui, comparison = compared
+    result = panel.logic.localize(comparison.later, model=MODEL)
+    panel.showNew(result)
+    slicerHost.waitUntil(lambda: panel._showing is None)
+    legend = slicer.modules.colors.logic().GetColorLegendDisplayNode(result.labelVolume)
+    ui.sideBySideButton.click()
+    settled(panel, slicerHost)
+    assert not legend.GetVisibility()
+    ui.sideBySideButton.click()
+    settled(panel, slicerHost)
+    assert legend.GetVisibility()
+
+
 def test_the_change_of_evidence_lies_over_both_dates(compared, sliceViews, slicerHost):
     from HRCAMModuleLib.volume_nodes import ijkToRas
 

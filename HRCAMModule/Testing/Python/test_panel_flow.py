@@ -165,6 +165,23 @@ def test_results_are_chosen_told_apart_and_removed(shown, slicerHost):
     assert not first.valid and panel.result == second and ui.resultsTable.rowCount == 1
 
 
+def test_the_table_of_results_fits_into_the_panel_and_marks_the_one_shown(shown, slicerHost):
+    import qt
+
+    panel, ui, result = shown
+    table = ui.resultsTable
+    result.inputVolume.SetName("T1 after contrast agent, series 4, as long as hospitals name their scans " * 2)
+    panel.refresh()
+    assert table.horizontalScrollBarPolicy == qt.Qt.ScrollBarAlwaysOff
+    assert table.horizontalHeader().sectionResizeMode(0) == qt.QHeaderView.Stretch
+    assert {"Model: bright-blob", "Regions: 1"} <= set(table.item(0, 3).toolTip().splitlines())
+    assert len(table.selectedItems()) == table.columnCount == 6
+    assert ui.resultCombo.itemText(0).startswith("T1 after c…ir scans  · lesion · bright-blob · ")
+    panel._parameters.inputVolume = None
+    slicerHost.waitUntil(lambda: panel.result is None and not panel._refreshQueued)
+    assert len(table.selectedItems()) == 0
+
+
 def test_the_regions_are_copied_as_a_table(shown):
     _panel, ui, result = shown
     ui.copyRegionsButton.click()
