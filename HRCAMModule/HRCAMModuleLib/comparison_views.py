@@ -45,6 +45,7 @@ class ComparisonViews:
         else:
             _outline(self.shown, False)
         self.shown = comparison
+        yield 0.1  # the views draw what the caller has changed in them
         if manager is not None:
             manager.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutSideBySideView)
         yield 0.3

@@ -141,9 +141,7 @@ class ViewsLogic(ScriptedLoadableModuleLogic):
         >>> logic.showIn3D(result, surfaces=True)
         >>> logic.showIn3D(result, surfaces=False)
         """
-        volume_rendering.showSurfaces(localization, surfaces)
-        volume_rendering.showVolumeRendering(localization, volumeRendering)
-        volume_rendering.showHead(localization, head and (surfaces or volumeRendering))
+        runToEnd(volume_rendering.show3DSteps(localization, surfaces, volumeRendering, head))
         parameters = self.getParameterNode()
         if parameters.resultNode is localization.resultNode:  # so that the panel shows the same
             with slicer.util.NodeModify(parameters.parameterNode):

@@ -104,17 +104,33 @@ class ShownState:
             return
         yield 0.0
         self._threeD = state
+        for other in self._logic.results():
+            if other.valid and other != result:
+                volume_rendering.hide3D(other)
+        steps = volume_rendering.show3DSteps(result, surfaces, cloud, head)
+        going = True
         try:
-            with slicer.util.tryWithErrorDisplay(_("The 3D view could not be updated."), waitCursor=True):
-                for other in self._logic.results():
-                    if other.valid and other != result:
-                        volume_rendering.hide3D(other)
-                self._logic.showIn3D(result, surfaces, cloud, head)
-                if surfaces or cloud:
-                    volume_rendering.center3DViews()
-        finally:  # the boxes say what is shown, also after an error
-            shown = (volume_rendering.surfacesVisible(result), volume_rendering.volumeRenderingVisible(result))
-            if shown != (surfaces, cloud):
-                with slicer.util.NodeModify(parameters.parameterNode):
-                    parameters.surfaces3D, parameters.cloud3D = shown
-                self._threeD = (result, *shown, head)
+            while going:
+                with slicer.util.tryWithErrorDisplay(_("The 3D view could not be updated."), waitCursor=True):
+                    going = next(steps, None) is not None
+                yield 0.5
+        except GeneratorExit:  # not all is shown yet
+            self._threeD = former
+            raise
+        except Exception:
+            self._followIn3D(result, parameters)
+            raise
+        if surfaces or cloud:
+            volume_rendering.center3DViews()
+        if (parameters.surfaces3D, parameters.cloud3D) == (surfaces, cloud):
+            self._followIn3D(result, parameters)
+        else:  # the user has ticked another box meanwhile
+            self._threeD = None
+
+    def _followIn3D(self, result: Localization, parameters: PanelParameters) -> None:
+        """Let the boxes say what is shown, also after an error."""
+        shown = (volume_rendering.surfacesVisible(result), volume_rendering.volumeRenderingVisible(result))
+        if shown != (parameters.surfaces3D, parameters.cloud3D):
+            with slicer.util.NodeModify(parameters.parameterNode):
+                parameters.surfaces3D, parameters.cloud3D = shown
+            self._threeD = (result, *shown, parameters.head3D)

@@ -12,9 +12,20 @@ from slicer.i18n import tr as _
 from .head_surface import headSurface
 from .localization import HEAD, Localization
 from .scene_results import placeBeside
+from .steps import Steps
 from .volume_nodes import RESULT_ATTRIBUTE
 
 HEAD_COLOR, HEAD_OPACITY = (0.92, 0.80, 0.72), 0.18
+
+
+def show3DSteps(localization: Localization, surfaces: bool, cloud: bool, head: bool) -> Steps:
+    """Show or hide surfaces, cloud, and the head around them, one a step: each is computed when it is first shown."""
+    showSurfaces(localization, surfaces)
+    yield 0.3
+    showVolumeRendering(localization, cloud)
+    yield 0.6
+    showHead(localization, head and (surfaces or cloud))
+    yield 1.0
 
 
 def showSurfaces(localization: Localization, visible: bool = True) -> None:
