@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from hrcam_research.evaluate import metrics
+from hrcam_research.evaluate.scan_dice import scan_dice
 from hrcam_research.evaluate.statistics import bootstrap_mean, paired_difference, patient_folds
 from hrcam_research.evaluate.store import MapStore
 from hrcam_research.evaluate.thresholds import Counts, count_pixels, cross_fit, fit_all
@@ -202,3 +203,15 @@ def test_folds_keep_patients_whole_and_classes_even():
     assert all(len({fold for fold, each in zip(folds, patients, strict=True) if each == p}) == 1 for p in "abcde")
     assert sorted(np.bincount(folds[:6])) == [3, 3]
     assert folds[6] != folds[7]
+
+
+def test_dice_of_a_scan_counts_its_slices_without_lesion_too():
+    """Two patients, a slice with and a slice without lesion each; the second method marks the latter at .5."""
+    counts = Counts(np.array([0.2, 0.5, 0.8]), np.array([[8, 4, 2], [8, 4, 2]]), np.array([[4, 4, 2], [4, 4, 2]]),
+                    np.array([4, 4]))  # fmt: skip
+    above = {"silent": np.zeros((2, 3), int), "loud": np.array([[50, 20, 0], [50, 20, 0]])}
+    found = scan_dice({"silent": counts, "loud": counts, "slow": counts}, above, ["a", "b"], ["a", "b"])
+    by_method = found.groupby("method")
+    assert by_method["dice"].mean().to_dict() == pytest.approx({"silent": 1.0, "loud": 2 * 2 / (2 + 4)})
+    assert by_method["threshold"].first().to_dict() == {"silent": 0.5, "loud": 0.8}
+    assert scan_dice({"silent": counts}, above, ["a", "b"], ["c", "d"]).empty, "images of other people are no scan"

@@ -13,16 +13,20 @@ pytest.importorskip("torchcam")
 pytest.importorskip("captum")
 pytest.importorskip("monai")
 
+from hrcam.bundle.write import save_bundle
 from hrcam.errors import InputError
+from hrcam.localize import Options, localize
 from hrcam.scan.volume import to_sitk
 from hrcam_research.evaluate import run, scan_report, write
 from hrcam_research.evaluate.baselines import Baselines, baseline_maps
 from hrcam_research.evaluate.case import Case
 from hrcam_research.evaluate.data import known_cases, scan_slices
+from hrcam_research.evaluate.localization import evaluate_maps
 from hrcam_research.evaluate.report import write_report
 from hrcam_research.evaluate.run import Settings
 from hrcam_research.evaluate.scans import convex_hull, evaluate_scan, find_scan_sets
 from hrcam_research.evaluate.shown import evaluate_shown
+from hrcam_research.evaluate.summary import summarize
 from hrcam_research.evaluate.write import evaluate_models
 
 
@@ -151,6 +155,34 @@ def test_slices_of_scans_are_traced_ones_large_enough_and_those_without(folder, 
     small = scan_slices(scans, bright_blob_bundle, "lesion", "no_lesion", 10_000)
     assert {case.label for case in small} == {"no_lesion"}, "neither measured nor taken for healthy"
     assert len(every) / 2 <= len(half) <= len(every) / 2 + 4
+
+
+@pytest.fixture
+def sharing_bundle(bright_blob_bundle, tmp_path):
+    """The same network, whose slices share evidence with their neighbors."""
+    metadata = {**bright_blob_bundle.metadata, "name": "sharing", "neighbor_weight": 0.5}
+    return save_bundle(tmp_path / "sharing", bright_blob_bundle.build(), metadata)
+
+
+def test_slices_bring_the_map_that_the_user_sees_in_their_scan(folder, sharing_bundle):
+    scan = find_scan_sets(folder)[0].scans[0]
+    cases = scan_slices([scan], sharing_bundle, "lesion", "no_lesion", 20)
+    case, pixels = next((one, one.read()) for one in cases if one.traced)
+    result = localize(scan.path, sharing_bundle, Options(class_name="lesion", plane="axial", device="cpu"))
+    seen = result.map[int(case.name.partition("#")[2])]
+    assert pixels.in_scan.shape == pixels.image.shape[1:] and pixels.in_scan.max() == pytest.approx(seen.max(), rel=0.1)
+    traced, rest = ([one for one in cases if one.traced is kind] for kind in (True, False))
+    table = evaluate_maps(sharing_bundle.build(), traced, sharing_bundle.class_names, ["hrcam/sum", "baseline"],
+                          normals=rest, pathologies=["lesion"])  # fmt: skip
+    assert {"hrcam/in its scan", "hrcam/in its scan 0–1"} <= set(table.rows["method"]) & set(table.normals["method"])
+    summary = summarize(table)
+    shared, alone = (summary[key]["ap"]["baseline/darkness"]["mean"] for key in ("in_scan", "difference"))
+    assert shared != alone and shared > 0
+
+
+def test_slices_of_a_model_that_shares_nothing_bring_no_map(folder, bright_blob_bundle):
+    scans = find_scan_sets(folder)[0].scans
+    assert all(case.read().in_scan is None for case in scan_slices(scans, bright_blob_bundle, "lesion", "no_lesion"))
 
 
 @pytest.mark.parametrize(("source", "again"), [("0123456789ab", 0), ("0123456789ab+", 1)])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -16,11 +16,13 @@ class Pixels:
     """What is read from disk when its turn comes.
 
     `image` is 1×H×W (or 1×D×H×W) float32 as the network takes it; `masks` are boolean, of the image's spatial shape,
-    by the name of who traced them (empty for a normal image).
+    by the name of who traced them (empty for a normal image). `in_scan` is the map of the case's class that `localize`
+    gives the whole scan, of the same shape; None where the image is no slice of a scan.
     """
 
     image: np.ndarray
-    masks: dict[str, np.ndarray]
+    masks: dict[str, np.ndarray] = field(default_factory=dict)
+    in_scan: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

@@ -13,14 +13,15 @@ import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
 from pathlib import Path
 
 import numpy as np
 from hrcam.bundle.bundle import Bundle
 from hrcam.errors import InputError
+from hrcam.localize import Options, localize
 from hrcam.scan.intensity import Scale
-from hrcam.scan.sampling import HasMetadata, SlicePlan, VolumePlan, plan_slices, plan_volume
+from hrcam.scan.sampling import HasMetadata, SlicePlan, VolumePlan, displayed, plan_slices, plan_volume
 from hrcam.scan.volume import Volume, read_volume
 
 from hrcam_research.evaluate.case import Case, Pixels
@@ -183,10 +184,18 @@ class _Planned:
         self.plan = plan_slices(read_volume(scan.path), bundle, "axial")
         self.masks = _read_mask(scan.outline, self.plan)
 
-    def pixels(self, number: int) -> Pixels:
+    def pixels(self, number: int, in_scan: np.ndarray | None) -> Pixels:
         outline = self.masks[number]
         image = self.plan.load(slice(number, number + 1))[0]
-        return Pixels(image, {"masks": outline} if outline.any() else {})
+        return Pixels(image, {"masks": outline} if outline.any() else {}, in_scan)
+
+
+def _maps_in_scan(plan: SlicePlan, bundle: Bundle, label: str, numbers: Sequence[int]) -> dict[int, np.ndarray]:
+    """Of these slices of the plan the map that `localize` gives the whole scan, on the network's grid."""
+    result = localize(plan.volume, bundle, Options(class_name=label, plane=plan.plane, device="cpu"))
+    slices = displayed(result.map, plan.volume.geometry, plan.plane)[[plan.indices[number] for number in numbers]]
+    fitted = plan.columns.forward(plan.rows.forward(slices, 1), 2)
+    return dict(zip(numbers, np.asarray(fitted, np.float32), strict=True))
 
 
 def scan_slices(
@@ -207,14 +216,24 @@ def scan_slices(
     def planned(scan: Scan) -> _Planned:
         return _Planned(scan, bundle)
 
+    @cache
+    def in_scan(scan: Scan, numbers: tuple[int, ...]) -> dict[int, np.ndarray]:
+        if not isinstance(bundle, Bundle) or not bundle.neighbor_weight:
+            return {}
+        return _maps_in_scan(planned(scan).plan, bundle, label, numbers)
+
+    def read_slice(scan: Scan, number: int, numbers: tuple[int, ...]) -> Pixels:
+        return planned(scan).pixels(number, in_scan(scan, numbers).get(number))
+
     cases = []
     for scan in scans:
         found = planned(scan)
         sizes = found.masks.sum(axis=(1, 2))
         chosen = [*np.flatnonzero(sizes >= smallest_px)[::every], *np.flatnonzero(sizes == 0)[::every]]
-        for number in sorted(map(int, chosen)):
+        numbers = tuple(sorted(map(int, chosen)))
+        for number in numbers:
             known = ("ax", scan.site, spacing_of(bundle), bool(sizes[number]))
-            read = partial(lambda scan, number: planned(scan).pixels(number), scan, number)
+            read = partial(read_slice, scan, number, numbers)
             name = f"{scan.path.name}#{found.plan.indices[number]}"
             cases.append(Case(name, scan.patient, label if sizes[number] else normal, read, *known))
     return cases

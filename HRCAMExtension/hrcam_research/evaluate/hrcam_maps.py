@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from hrcam.cam.fusion import FUSIONS, fuse
 
+from hrcam_research.evaluate.case import Pixels
 from hrcam_research.evaluate.rivals import Family, Maps, Method, scale01, upsample
 
 if TYPE_CHECKING:
@@ -15,8 +17,14 @@ if TYPE_CHECKING:
 
 PUBLISHED = "hrcam/sum"
 
+IN_SCAN = "hrcam/in its scan"
+"""The map of a slice as a user sees it who gives the whole scan: slices share evidence with their neighbors."""
+
 SCALED = " 0–1"
 """After the default's name: its map scaled within each image, as rivals' are."""
+
+
+IN_SCAN_METHODS = (Method(IN_SCAN, "hrcam", "logit"), Method(IN_SCAN + SCALED, "hrcam", "0–1"))
 
 
 class HRCAMMaps(Family):
@@ -55,3 +63,12 @@ class HRCAMMaps(Family):
             else:
                 made[method.name] = fuse(levels, size, name, x)[:, 0]
         return made
+
+
+def maps_in_scan(batch: Sequence[Pixels]) -> Maps:
+    """The maps that slices of scans bring with them, B×*size; none where an image of the batch has none."""
+    found = [pixels.in_scan for pixels in batch if pixels.in_scan is not None]
+    if len(found) < len(batch):
+        return {}
+    maps = torch.from_numpy(np.stack(found))
+    return {IN_SCAN: maps, IN_SCAN + SCALED: scale01(maps)}

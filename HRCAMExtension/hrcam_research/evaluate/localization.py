@@ -20,8 +20,10 @@ from hrcam_research.evaluate import metrics, thresholds
 from hrcam_research.evaluate.baselines import Baselines
 from hrcam_research.evaluate.case import Case, Pixels, batches, spread
 from hrcam_research.evaluate.hooked_network import SharedPass
-from hrcam_research.evaluate.hrcam_maps import SCALED, HRCAMMaps
+from hrcam_research.evaluate.hrcam_maps import IN_SCAN, IN_SCAN_METHODS, SCALED, HRCAMMaps, maps_in_scan
+from hrcam_research.evaluate.normals import measure_normals
 from hrcam_research.evaluate.rivals import Family, Maps, Method, rival_families
+from hrcam_research.evaluate.scan_dice import scan_dice
 from hrcam_research.evaluate.statistics import patient_folds
 from hrcam_research.evaluate.store import MapStore
 
@@ -65,12 +67,14 @@ class MapTable:
     curves : by method.
     normals : one row a normal image and method: case, patient, label (of the class shown), area (share of pixels above
         that class's threshold); the default's rows at an evidence level have the method DEFAULT@LEVEL.
+    scans : one row a method and patient of which there are images with and without lesion, see `scan_dice`.
     methods : what was run. default : name of the network's default fusion.
     """
 
     rows: pd.DataFrame
     curves: dict[str, Curve]
     normals: pd.DataFrame
+    scans: pd.DataFrame
     methods: tuple[Method, ...]
     default: str
 
@@ -191,11 +195,16 @@ def evaluate_maps(
     try:
         with MapStore() as store:
             rows = _measure_maps(maker, cases, list(class_names), few, batch_size, store, progress)
-            curves = _measure_overlays(rows, cases, store, own, progress)
-        normal_rows = _measure_normals(maker, normals, list(class_names), shown, curves, own, batch_size, progress)
+            curves, counts = _measure_overlays(rows, cases, store, own, progress)
+        fitted = {name: curve.thresholds for name, curve in curves.items()}
+        found = measure_normals(maker, normals, list(class_names), shown, fitted, counts, own, batch_size, progress)
     finally:
         model.train(training)
-    return MapTable(_with_size(pd.DataFrame(list(rows.values()))), curves, normal_rows, maker.methods, maker.default)
+    methods_run = (*maker.methods, *(method for method in IN_SCAN_METHODS if method.name in curves))
+    scans = scan_dice(counts, found.above, [case.patient for case in cases], [case.patient for case in normals])
+    return MapTable(
+        _with_size(pd.DataFrame(list(rows.values()))), curves, found.rows, scans, methods_run, maker.default
+    )
 
 
 @dataclass(frozen=True)
@@ -236,10 +245,12 @@ def _measure_maps(
             with torch.inference_mode():
                 surplus = (maker.model(x) - maker.model.head.bias).gather(1, classes[:, None])[:, 0].cpu().numpy()
             made = maker.make(x, classes, names)
+            if part is batch:
+                made |= maps_in_scan([pixels for _, pixels in part])
             jobs = [
                 (name, at, pixels, values, float(mean))
-                for name in names
-                for (at, pixels), values, mean in zip(part, made[name].numpy(), surplus, strict=True)
+                for name, maps in made.items()
+                for (at, pixels), values, mean in zip(part, maps.numpy(), surplus, strict=True)
             ]
             for name, at, _, values, _ in jobs:
                 store.add(name, at, values)
@@ -273,7 +284,7 @@ def _describe(case: Case, pixels: Pixels, method: str, values: np.ndarray, surpl
         "pointing_15px": metrics.pointing(values, mask, metrics.POINTING_TOLERANCE_PX),
         "flat": float(np.ptp(values) == 0),
     }
-    if method.startswith("hrcam/") and not method.endswith(SCALED):
+    if method.startswith("hrcam/") and not method.startswith(IN_SCAN) and not method.endswith(SCALED):
         row["completeness"] = abs(float(values.mean(dtype=np.float64)) - surplus)
     for name, other in pixels.masks.items():
         if name != "masks" and other.any():
@@ -288,14 +299,20 @@ def _measure_overlays(
     store: MapStore,
     own: Own,
     progress: Progress | None,
-) -> dict[str, Curve]:
-    """Pass two: choose thresholds by cross-fitting over patients and measure the overlays that they give."""
+) -> tuple[dict[str, Curve], dict[str, thresholds.Counts]]:
+    """Pass two: choose thresholds by cross-fitting over patients and measure the overlays that they give.
+
+    Counts of pixels are those of the methods that ran on all cases.
+    """
     truth = [case.read().masks for case in cases]
     curves: dict[str, Curve] = {}
+    all_counts: dict[str, thresholds.Counts] = {}
     for number, method in enumerate(store.methods):
         known = store.cases(method)
         labels = [cases[case].label for case in known]
         counts = thresholds.count_pixels(store, method, [truth[case]["masks"] for case in known])
+        if len(known) == len(cases):
+            all_counts[method] = counts
         fitted = thresholds.cross_fit(counts, labels, patient_folds([cases[case].patient for case in known], labels))
 
         def measure(job: tuple[int, float], method: str = method) -> tuple[metrics.Detections, Row]:
@@ -324,7 +341,7 @@ def _measure_overlays(
         )
         if progress:
             progress("Overlays", (number + 1) / len(store.methods))
-    return curves
+    return curves, all_counts
 
 
 def _describe_overlay(prediction: np.ndarray, masks: dict[str, np.ndarray], spacing: tuple[float, ...]) -> Row:
@@ -339,42 +356,6 @@ def _describe_overlay(prediction: np.ndarray, masks: dict[str, np.ndarray], spac
         "false_regions": regions.false_regions,
         **{f"dice_{name}": metrics.dice(prediction, other) for name, other in masks.items() if name != "masks"},
     }
-
-
-def _measure_normals(
-    maker: MapMaker,
-    normals: Sequence[Case],
-    class_names: list[str],
-    shown: list[str],
-    curves: dict[str, Curve],
-    own: Own,
-    batch_size: int,
-    progress: Progress | None,
-) -> pd.DataFrame:
-    """False overlay on images without lesion, at the threshold of the class shown; slow methods are left out."""
-    names = maker.names(slow=False)
-    indices = torch.tensor([class_names.index(name) for name in shown], device=maker.device)
-    found: list[Row] = []
-    for batch in batches(normals, batch_size):
-        x = maker.stack(batch)
-        if len(indices) == 1:
-            classes = indices.expand(len(x))
-        else:
-            with torch.no_grad():
-                classes = indices[maker.model(x)[:, indices].argmax(1)]
-        made = maker.make(x, classes, names)
-        for name in names:
-            for (at, _), values, index in zip(batch, made[name].numpy(), classes.tolist(), strict=True):
-                label = class_names[index]
-                marked = {f"{name}@{level}": one for level, one in own.overlays(name, values).items()}
-                if label in curves[name].thresholds:
-                    marked[name] = values >= curves[name].thresholds[label]
-                known = {"case": normals[at].name, "patient": normals[at].patient, "label": label}
-                for overlay, one in marked.items():
-                    found.append({"method": overlay, **known, "area": float(one.mean())})
-        if progress:
-            progress("Normal images", (batch[-1][0] + 1) / len(normals))
-    return pd.DataFrame(found, columns=["method", "case", "patient", "label", "area"])
 
 
 def _with_size(frame: pd.DataFrame) -> pd.DataFrame:

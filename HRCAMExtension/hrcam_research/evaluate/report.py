@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 from hrcam_research.evaluate.report_text import number, table
 from hrcam_research.evaluate.results_file import read_json
 from hrcam_research.evaluate.scan_report import first_page
+from hrcam_research.evaluate.summary import SCAN_DICE
 
 FORMAT = "hrcam-evaluation"
 FORMAT_VERSION = 1
@@ -25,7 +27,9 @@ head's weights.
 `last`: coarsest level; `max` and `mean`: all levels, each scaled to 0–1, fused by maximum or mean; `package`:
 torch-cam's own LayerCAM fusion; `refinecam`: product of the scaled levels. `pytorch-grad-cam` needs torchvision and
 is not used: its multi-layer rule is `mean`. Maps are up-sampled linearly with half-pixel centers, as the packages do.
-`0–1` after HR-CAM's default: the same map scaled within each image, as rivals deliver theirs.
+`0–1` after HR-CAM's default: the same map scaled within each image, as rivals deliver theirs. `hrcam/in its scan`:
+the default as a user sees it who gives the whole scan, whose slices share evidence with their neighbors; all other
+maps, of HR-CAM and of rivals, are of slices alone.
 
 **AP**: pixel average precision, mean over cases (pooled AP: all pixels together). **Dice**, IoU, HD95, regions: at
 *one* threshold for all cases of a class, chosen on the other half of the patients (two-fold cross-fitting). Best
@@ -105,24 +109,29 @@ def _beside_rivals(found: Sequence[Results]) -> list[str]:
     rows = []
     for results in found:
         for name, summary in results["localization"].items():
-            for metric in ("ap", "dice", "pointing"):
-                best = summary["best_rival"].get(metric)
-                if best is None:
+            for metric, (map_of, differences) in product(
+                ("ap", "dice", SCAN_DICE, "pointing"),
+                (("slice", summary["difference"]), ("scan", summary.get("in_scan", {}))),
+            ):
+                if metric not in differences:
                     continue
-                rivals = summary["difference"][metric]
+                best, rivals = summary["best_rival"][metric], differences[metric]
                 p_value = rivals[best]["p_value"]
                 ahead = sum((one["mean"] or 0) > 0 and (one["p_value"] or 0) < _SIGNIFICANT for one in rivals.values())
                 rows.append((
-                    name, f"`{results['model']['name']}` {results['model']['version']}", _title(metric), f"`{best}`",
-                    _signed(rivals[best]), "–" if p_value is None else f"{p_value:.2g}", f"{ahead} of {len(rivals)}",
-                    str(summary["patients"]),
+                    name, f"`{results['model']['name']}` {results['model']['version']}", _title(metric), map_of,
+                    f"`{best}`", _signed(rivals[best]), "–" if p_value is None else f"{p_value:.2g}",
+                    f"{ahead} of {len(rivals)}", str(summary["patients"]),
                 ))  # fmt: skip
     if not rows:
         return []
     rows.sort(key=lambda row: (not row[0].startswith(_OUTSIDE), row[0]))
-    head = ("Images", "Model", "Measure", "Best of the others", "Difference", "p", "Others that it passes", "Patients")
+    head = ("Images", "Model", "Measure", "Map of", "Best of the others", "Difference", "p", "Others that it passes",
+            "Patients")  # fmt: skip
     text = ("The default map less the best other method of the same network, or the best *baseline*, by patient; "
-            f"passed: those that it is above at p < {_SIGNIFICANT}. All methods stand in the tables below.")
+            f"passed: those that it is above at p < {_SIGNIFICANT}. Map of: the slice alone, as the others are, or the "
+            "same slice in its scan, as a user sees it: there slices share evidence with their neighbors, which other "
+            "methods do not do. All methods stand in the tables below.")
     return ["## Beside other methods and baselines", "", text, "", *table(head, rows), ""]
 
 
@@ -192,6 +201,7 @@ def _localization(results: Results, name: str, summary: dict[str, Any]) -> list[
     lines = table(_HEAD, rows)
     lines += ["", *_differences(summary)]
     lines += ["", *_complete(summary), *_flat(summary)]
+    lines += _scans(summary)
     if summary["normals"]:
         lines += [
             "",
@@ -225,6 +235,17 @@ def _localization(results: Results, name: str, summary: dict[str, Any]) -> list[
     figures = results.get("figures", {}).get(name, {})
     lines += [line for title, path in figures.items() for line in ("", f"![{title}]({path})")]
     return lines
+
+
+def _scans(summary: dict[str, Any]) -> list[str]:
+    """Table of Dice over all images of a patient."""
+    found = summary.get(SCAN_DICE)
+    if not found:
+        return []
+    text = ("Dice of scans: of all measured slices of a patient together, those without outline too, at one threshold "
+            "chosen on the other half of the patients for this Dice:")  # fmt: skip
+    rows = [(_name(method, summary), number(one, 3, True)) for method, one in found.items()]
+    return ["", text, "", *table(("Method", "Dice of scans"), rows)]
 
 
 def _differences(summary: dict[str, Any]) -> list[str]:
@@ -347,7 +368,8 @@ def _name(method: str, summary: dict[str, Any]) -> str:
 
 
 def _title(metric: str) -> str:
-    return {"ap": "AP", "dice": "Dice", "pointing": "Pointing", "best_dice": "Best Dice", "iou": "IoU"}[metric]
+    return {"ap": "AP", "dice": "Dice", SCAN_DICE: "Dice of scans", "pointing": "Pointing", "best_dice": "Best Dice",
+            "iou": "IoU"}[metric]  # fmt: skip
 
 
 def _plain_number(value: Any) -> str:

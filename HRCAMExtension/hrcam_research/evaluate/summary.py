@@ -8,12 +8,13 @@ from typing import Any
 
 import pandas as pd
 
-from hrcam_research.evaluate.hrcam_maps import PUBLISHED, SCALED
+from hrcam_research.evaluate.hrcam_maps import IN_SCAN, PUBLISHED, SCALED
 from hrcam_research.evaluate.localization import MapTable
 from hrcam_research.evaluate.statistics import bootstrap_mean, paired_difference
 
 METRICS = ("ap", "dice", "iou", "best_dice", "pointing", "pointing_15px", "hd95_mm", "sensitivity", "false_regions")
 COMPARED = ("ap", "dice", "pointing", "best_dice", "iou")
+SCAN_DICE = "scan_dice"
 BREAKDOWNS = ("label", "grade", "size", "plane")
 
 
@@ -22,10 +23,12 @@ def summarize(table: MapTable) -> dict[str, Any]:
 
     Keys: methods, default, published, cases, patients, counts {by: {value: cases}}, metrics {method: {metric:
     interval}}, curves {method: …} (with points for those in shown only), shown (what figures and break-downs show),
-    difference {metric: {rival: the default, scaled within each image as rivals are, less that rival}}, best_rival
-    {metric: name}, normals {method: interval of the share of the image that is falsely marked}, empty {method: share of
-    normal images with no mark}, evidence_levels {name: {"dice", "area", "empty"} of the default map at the bundle's own
-    thresholds}, breakdown {by: {value: {method: {metric: interval}}}}, sizes {method: {"diameter_mm", "dice"}}.
+    difference {metric: {rival: the default, scaled within each image as rivals are, less that rival}}, in_scan {metric:
+    {rival: the same of the default in its scan}} (empty where images are no slices of scans), best_rival {metric:
+    name}, scan_dice {method: interval}, normals {method: interval of the share of the image that is falsely marked},
+    empty {method: share of normal images with no mark}, evidence_levels {name: {"dice", "area", "empty"} of the default
+    map at the bundle's own thresholds}, breakdown {by: {value: {method: {metric: interval}}}}, sizes {method:
+    {"diameter_mm", "dice"}}.
     """
     rows = table.rows.assign(sensitivity=table.rows.lesions_found / table.rows.lesions)
     by_method = {str(name): part.set_index("case") for name, part in rows.groupby("method", sort=False)}
@@ -52,6 +55,7 @@ def summarize(table: MapTable) -> dict[str, Any]:
         "patients": int(cases["patient"].nunique()),
         "cases": len(cases),
         "difference": {},
+        "in_scan": {},
         "best_rival": {},
     }
     result.update(_normals(table.normals))
@@ -64,6 +68,10 @@ def summarize(table: MapTable) -> dict[str, Any]:
             result["best_rival"][metric] = max(means, key=lambda name: means[name])
             default = by_method.get(table.default + SCALED, by_method[table.default])
             result["difference"][metric] = {name: _difference(default, by_method[name], metric) for name in means}
+            if IN_SCAN in by_method:
+                whole = by_method[IN_SCAN + SCALED]
+                result["in_scan"][metric] = {name: _difference(whole, by_method[name], metric) for name in means}
+        _compare_scans(result, table, rivals)
     result["shown"] = shown = _shown(result)
     for name, curve in result["curves"].items():
         if name not in shown:
@@ -75,6 +83,22 @@ def summarize(table: MapTable) -> dict[str, Any]:
         for name in beside
     }
     return result
+
+
+def _compare_scans(result: dict[str, Any], table: MapTable, rivals: Sequence[str]) -> None:
+    """Dice of scans: of each method, and of the default less each rival. Evidence in logits is not scaled."""
+    groups = table.scans.groupby("method", sort=False)
+    scans = {str(name): part.set_index("patient", drop=False) for name, part in groups}
+    result[SCAN_DICE] = {
+        name: bootstrap_mean(part["dice"], part["patient"].tolist()).to_json() for name, part in scans.items()
+    }
+    beside = {name: scans[name] for name in rivals if name in scans}
+    if not beside or table.default not in scans:
+        return
+    result["best_rival"][SCAN_DICE] = max(beside, key=lambda name: result[SCAN_DICE][name]["mean"])
+    for key, own in (("difference", table.default), ("in_scan", IN_SCAN)):
+        if own in scans:
+            result[key][SCAN_DICE] = {name: _difference(scans[own], part, "dice") for name, part in beside.items()}
 
 
 def _with_scaled(shown: Sequence[str], default: str, by_method: dict[str, pd.DataFrame]) -> list[str]:

@@ -54,12 +54,17 @@ def count_pixels(store: MapStore, method: str, masks: Sequence[np.ndarray], size
     above, hits, lesion = [], [], []
     for case, mask in zip(store.cases(method), masks, strict=True):
         values = store.get(method, case)
-        inside = np.sort(values[mask])
-        everything = np.sort(values, axis=None)
-        above.append(everything.size - np.searchsorted(everything, grid))
-        hits.append(inside.size - np.searchsorted(inside, grid))
+        inside = values[mask]
+        above.append(count_above(values, grid))
+        hits.append(count_above(inside, grid))
         lesion.append(inside.size)
     return Counts(grid, np.array(above), np.array(hits), np.array(lesion))
+
+
+def count_above(values: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+    """How many values are at or above each threshold."""
+    ordered = np.sort(values, axis=None)
+    return ordered.size - np.searchsorted(ordered, thresholds)
 
 
 def cross_fit(counts: Counts, classes: Sequence[str], folds: np.ndarray) -> np.ndarray:
