@@ -5,21 +5,23 @@ import pytest
 import torch
 from hrcam.bundle.bundle import load_bundle
 from hrcam.run.volume_rule import softmax, volume_logits
+from hrcam_research.brain_lesion import examples
 from hrcam_research.brain_lesion.bundle import write_bundle
 from hrcam_research.brain_lesion.calibration import POSSIBLE_SHARE, calibrate, compose, draw_examples, make_reference
 from hrcam_research.brain_lesion.contrasts import SEQUENCES, draw_means
-from hrcam_research.brain_lesion.examples import COARSE, FINE, Material, Shares, draw_batch
+from hrcam_research.brain_lesion.examples import COARSE, FINE, UNEVEN, Material, Shares, draw_batch
 from hrcam_research.brain_lesion.fields import blob, smooth_noise
 from hrcam_research.brain_lesion.heads import LabeledHead, draw_head
 from hrcam_research.brain_lesion.lesions import KINDS, add_lesion
 from hrcam_research.brain_lesion.loss import evidence_loss, place_loss
 from hrcam_research.brain_lesion.network import first_network, set_training
-from hrcam_research.brain_lesion.real import Backgrounds, Tumors
+from hrcam_research.brain_lesion.real import Backgrounds, Tumors, draw_background
 from hrcam_research.brain_lesion.real_scans import limited
 from hrcam_research.brain_lesion.scanner import scan
 from hrcam_research.brain_lesion.training import Stage, mean_of, update_mean
 from hrcam_research.simulate.head import phantom_head
 from hrcam_research.simulate.tissues import BRAIN, INDEX
+from scipy import ndimage
 
 
 @pytest.fixture(scope="module")
@@ -120,6 +122,25 @@ def test_a_batch_holds_twins_then_slices_without_then_tumors(material):
     assert all(batch.target[n].max() < 0.5 for n in (1, 3, 5, 6))
     unsure = [n for n in (3, 5) if batch.target[n].any()]
     assert all(batch.label_weight[n] == 0 for n in unsure), "a slice with a tumor of its own is not called healthy"
+
+
+def test_the_last_stage_draws_bare_heads_of_any_height_and_its_share_of_thin_t1(material, monkeypatch):
+    drawn, sources = [], []
+    monkeypatch.setattr(examples, "draw_head", lambda *given: drawn.append(given[-2:]) or draw_head(*given))
+    monkeypatch.setattr(examples, "draw_background", lambda *given: sources.append(given[1]) or draw_background(*given))
+    draw_batch(np.random.default_rng(1), material, Shares(1, 1, 0, 8, thin_t1=3.0, bare=0.5), UNEVEN)
+    assert {tilt for tilt, _ in drawn} == {UNEVEN.tilt} and 0 < sum(bare for _, bare in drawn) < 8
+    assert [one.share for one in sources[0]] == [3.0, 1.0], "T1 alone has another share"
+    ground = draw_head(np.random.default_rng(0), material.heads[0], 96, 2.0, "t1", 1.9, bare=True)
+    assert ground.stripped and not ground.image[~ndimage.binary_dilation(ground.brain, iterations=4)].any()
+
+
+def test_coils_shade_as_much_as_asked():
+    def unevenness(shade):
+        images = (scan(np.random.default_rng(n), [np.ones((96, 96), np.float32)], shade=shade)[0] for n in range(12))
+        return np.median([np.std(ndimage.uniform_filter(one, 15)) for one in images])
+
+    assert unevenness(0.5) > 1.5 * unevenness(0.0)
 
 
 def test_the_loss_is_least_where_evidence_is_where_the_lesion_is():

@@ -37,10 +37,10 @@ def main(
     sources = load_sources(data, out)
     hrcam = first_network(seed)
     hrcam = train_all(hrcam, data, out, seed)
-    steps = " and ".join(str(stage.steps) for stage in STAGES)
+    steps, last = (" and ".join(str(stage.steps) for stage in stages) for stages in (STAGES, LAST))
     note = (
-        f"Seed {seed}: {steps} steps of 16 or 17 slices, begun from the weights of `t1ce-tumor`, then {LAST_SEEDS} "
-        f"times {LAST.steps} steps from there; the mean of the running means."
+        f"Seed {seed}: {steps} steps of 16 or 17 slices, begun from the weights of `t1ce-tumor`, then {last} steps, "
+        f"{LAST_SEEDS} times from the same weights each, and the mean of the running means."
     )
     bundle = write_bundle(
         out / NAME, hrcam, draw_examples(sources.held_heads), normal_slices(data, held=True).pixels, note

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -11,10 +11,10 @@ import numpy.typing as npt
 
 from .contrasts import SEQUENCES, SHARES
 from .fields import Floats
-from .heads import Ground, LabeledHead, draw_head
+from .heads import USUAL_TILT, Ground, LabeledHead, draw_head
 from .lesions import add_lesion
 from .real import Backgrounds, Tumors, draw_background, draw_tumor
-from .scanner import USUAL_BRIGHT, scan
+from .scanner import USUAL_BRIGHT, USUAL_SHADE, scan
 
 _SOURCE_SPACING_MM = 0.94
 _UNSURE, _HEALTHY = 0.3, 0.9
@@ -36,15 +36,23 @@ class View:
     ----------
     size, spacing_mm : of the square images.
     bright : the percentile of the foreground that becomes 1 is drawn between these two.
+    shade : how uneven the coils' sensitivity is at most, see `scanner.scan`.
+    tilt : how far generated heads are turned about each axis at most, in radians.
     """
 
     size: int = 192
     spacing_mm: float = 1.0
     bright: tuple[float, float] = USUAL_BRIGHT
+    shade: float = USUAL_SHADE
+    tilt: float = USUAL_TILT
 
 
 FINE, COARSE = View(), View(160, 1.25, (86.0, 98.0))
 """The second is how the bundle reads slices: its spacing, and about its percentile."""
+
+UNEVEN = replace(COARSE, shade=0.35, tilt=0.2)
+"""The second, of heads that lie crooked between coils that see them unevenly: one side is brighter then, or shows
+another part of the head, and no lesion."""
 
 
 class Batch(NamedTuple):
@@ -77,19 +85,37 @@ class Material:
 
 @dataclass(frozen=True)
 class Shares:
-    """Of a batch: pairs of generated slices, pairs of real ones, real tumors, slices without lesion of any height."""
+    """What a batch is made of.
+
+    Attributes
+    ----------
+    generated, real, tumors, anywhere : pairs of generated slices, pairs of real ones, real tumors, slices without
+        lesion of any height.
+    sequences : how often generated slices are of each of `contrasts.SEQUENCES`.
+    thin_t1 : share of T1 slices of whole real heads among the backgrounds; None: the source's own.
+    noisy : share of the real pairs that get as much noise and blur as generated ones.
+    bare : share of the slices of any height that show the brain alone.
+    """
 
     generated: int = 5
     real: int = 2
     tumors: int = 2
     anywhere: int = 0
+    sequences: tuple[float, ...] = SHARES
+    thin_t1: float | None = None
+    noisy: float = 0.0
+    bare: float = 0.0
 
 
 class _Draft:
     """A batch while it is drawn."""
 
-    def __init__(self, rng: np.random.Generator, material: Material, view: View) -> None:
-        self.rng, self.material, self.view = rng, material, view
+    def __init__(self, rng: np.random.Generator, material: Material, shares: Shares, view: View) -> None:
+        self.rng, self.material, self.shares, self.view = rng, material, shares, view
+        self.backgrounds = [
+            one if shares.thin_t1 is None or one.sequence != "t1" else replace(one, share=shares.thin_t1)
+            for one in material.backgrounds
+        ]
         self.nothing = np.zeros((view.size, view.size), np.float32)
         self.images: list[Floats] = []
         self.targets: list[Floats] = []
@@ -112,13 +138,14 @@ class _Draft:
     def head(self, reach: float | None = None) -> Ground:
         """A generated slice; with `reach`, of any height."""
         heads = self.material.heads
-        sequence = str(self.rng.choice(SEQUENCES, p=SHARES))
+        sequence = str(self.rng.choice(SEQUENCES, p=self.shares.sequences))
         head = heads[int(self.rng.integers(len(heads)))]
-        return draw_head(self.rng, head, self.view.size, self.view.spacing_mm, sequence, reach)
+        bare = reach is not None and self.rng.random() < self.shares.bare
+        return draw_head(self.rng, head, self.view.size, self.view.spacing_mm, sequence, reach, self.view.tilt, bare)
 
     def scanned(self, images: Sequence[Floats], noisy: bool = True) -> list[Floats]:
         """The images as a scanner gives them."""
-        return scan(self.rng, images, noisy, self.view.bright)
+        return scan(self.rng, images, noisy, self.view.bright, self.view.shade)
 
     def pair(self, generated: bool) -> None:
         """A slice with a synthetic lesion, then its counterpart without."""
@@ -127,11 +154,12 @@ class _Draft:
             if generated:
                 ground, healthy = self.head(), self.nothing + 1
             else:
-                ground, healthy = draw_background(self.rng, self.material.backgrounds, self.view.size, self.step)
+                ground, healthy = draw_background(self.rng, self.backgrounds, self.view.size, self.step)
             lesion = add_lesion(self.rng, ground)
         unsure = np.where(healthy < _HEALTHY, _UNSURE, 0).astype(np.float32)
         seen = float((lesion.mask * lesion.weight).sum())
-        with_lesion, without = self.scanned([lesion.image, ground.image], generated)
+        noisy = generated or self.rng.random() < self.shares.noisy
+        with_lesion, without = self.scanned([lesion.image, ground.image], noisy)
         self.add(with_lesion, np.maximum(lesion.mask, unsure), lesion.weight, 1, min(1.0, seen / _CLEARLY))
         self.add(without, unsure, self.nothing, 0, 0.0 if unsure.any() else 1.0)
 
@@ -151,7 +179,7 @@ class _Draft:
 
 def draw_batch(rng: np.random.Generator, material: Material, shares: Shares, view: View) -> Batch:
     """A batch: each slice with a synthetic lesion beside its counterpart without, slices without, then real tumors."""
-    draft = _Draft(rng, material, view)
+    draft = _Draft(rng, material, shares, view)
     for number in range(shares.generated + shares.real):
         draft.pair(generated=number < shares.generated)
     for _ in range(shares.anywhere):

@@ -24,6 +24,7 @@ _LAYERS = {1: 1, 3: 2, 5: 3, 7: 4}
 """Slice thickness in mm to how many layers are averaged."""
 
 _REACH = 0.98
+USUAL_TILT = 0.12
 
 
 @dataclass(frozen=True)
@@ -87,12 +88,14 @@ def read_heads(folder: Path, cache: Path | None = None) -> list[LabeledHead]:
 
 
 def draw_head(
-    rng: np.random.Generator, head: LabeledHead, size: int, spacing_mm: float, sequence: str, reach: float | None = None
-) -> Ground:
+    rng: np.random.Generator, head: LabeledHead, size: int, spacing_mm: float, sequence: str,
+    reach: float | None = None, tilt: float = USUAL_TILT, bare: bool = False,
+) -> Ground:  # fmt: skip
     """A clean slice of a head, in a pose, deformation and contrast of its own, anterior or superior on top.
 
     `reach`: how far below the brain's center slices may lie, in halves of its extent; None: within the brain, and at
-    times without anything around it.
+    times without anything around it. `tilt`: how far the head is turned about each axis at most, in radians. `bare`:
+    without anything around the brain.
     """
     plane = int(rng.choice(_PLANES, p=_PLANE_SHARES))
     scale = spacing_mm * rng.uniform(0.85, 1.18)
@@ -107,7 +110,7 @@ def draw_head(
     columns = columns + np.float32(stretch) * smooth_noise(rng, size, 45)
     through = np.float32(rng.uniform(-(reach or _REACH), _REACH) * head.extent[plane])
     grid = [(through, rows, columns), (-rows, through, columns), (-rows, columns, through)][plane]
-    matrix = rotation_matrix(rng.uniform(-0.12, 0.12, 3)) * rng.uniform(0.93, 1.08, 3)
+    matrix = rotation_matrix(rng.uniform(-tilt, tilt, 3)) * rng.uniform(0.93, 1.08, 3)
     matrix[:, 2] *= rng.choice([-1.0, 1.0])
     matrix = matrix.astype(np.float32)
     index = [sum(matrix[a, b] * grid[b] for b in range(3)) + np.float32(head.center[a]) for a in range(3)]
@@ -133,7 +136,7 @@ def draw_head(
     white = np.isin(middle, _WHITE)
     fluid = fluid_like(middle)
     pull = np.float32(0.35) * ndimage.uniform_filter(white.astype(np.float32), 5) - np.float32(0.2)
-    stripped = bool(reach is None and rng.random() < 0.2)
+    stripped = bare or bool(reach is None and rng.random() < 0.2)
     if stripped:
         image, brain = _strip(rng, image, brain)
     return Ground(

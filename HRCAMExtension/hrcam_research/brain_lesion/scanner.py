@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from .fields import Floats, pixel_axes, smooth_noise
 
-USUAL_BRIGHT = (99.5, 99.5)
+USUAL_BRIGHT, USUAL_SHADE = (99.5, 99.5), 0.22
 
 
 def scan(
@@ -17,6 +17,7 @@ def scan(
     images: Sequence[Floats],
     noisy: bool = True,
     bright: tuple[float, float] = USUAL_BRIGHT,
+    shade: float = USUAL_SHADE,
 ) -> list[Floats]:
     """Blur, shade, ghost, add noise, scale and cut intensities; all images alike.
 
@@ -25,6 +26,7 @@ def scan(
     images : size × size each, white matter 1. The first sets the scale.
     noisy : clean images of generated heads get more of it; real slices (False) have their own.
     bright : the percentile of the foreground that becomes 1 is drawn between these two.
+    shade : greatest standard deviation of the logarithm of the coils' sensitivity.
 
     Returns
     -------
@@ -35,13 +37,13 @@ def scan(
     sigmas = [sigma, sigma]
     if rng.random() < 0.3:
         sigmas[rng.integers(2)] += rng.uniform(0.3, 1.5)
-    shade = np.float32(rng.uniform(0, 0.22)) * smooth_noise(rng, size, rng.uniform(50, 120))
+    field = np.float32(rng.uniform(0, shade)) * smooth_noise(rng, size, rng.uniform(50, 120))
     if rng.random() < 0.3:  # a surface coil: brighter towards one side or all around
         rows, columns = pixel_axes(size)
         center = rng.uniform(0.1, 0.9, 2) * size
         distance = ((rows - center[0]) ** 2 + (columns - center[1]) ** 2) / np.float32(size * size)
-        shade = shade + np.float32(rng.uniform(-0.5, 0.7)) * (distance - distance.mean())
-    shade = np.exp(shade)
+        field = field + np.float32(rng.uniform(-0.5, 0.7)) * (distance - distance.mean())
+    field = np.exp(field)
     ghost = (
         (int(rng.integers(10, size - 10)), int(rng.integers(2)), rng.uniform(0.01, 0.07))
         if rng.random() < 0.1
@@ -56,7 +58,7 @@ def scan(
     out = []
     for image in images:
         y = ndimage.gaussian_filter(image, sigmas, truncate=3.0) if max(sigmas) > 0.3 else image
-        y = y * shade
+        y = y * field
         if ghost:
             y = y + np.float32(ghost[2]) * np.roll(y, ghost[0], ghost[1])
         if level:

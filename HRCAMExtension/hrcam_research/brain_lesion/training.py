@@ -1,5 +1,6 @@
-"""The stages: a long one at an even pace, one that weighs FLAIR and faces more and comes to rest, and one that reads
-slices as the bundle does. The last is run with several seeds, whose weights are averaged.
+"""The stages: a long one at an even pace, one that weighs FLAIR and faces more and comes to rest, one that reads slices
+as the bundle does, and one of uneven and noisy ones. The last two are run with several seeds each, whose weights are
+averaged.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from hrcam.cam.model import HRCAM
 from torch import Tensor
 
 from .data import load_sources
-from .examples import COARSE, FINE, Batch, Shares, View, batches
+from .examples import COARSE, FINE, UNEVEN, Batch, Shares, View, batches
 from .loss import evidence_loss
 from .network import set_training
 
@@ -54,8 +55,12 @@ STAGES = (
     Stage("even", 6771, 1e-3, 0.3, Shares(generated=5, real=2, tumors=2, anywhere=0)),
     Stage("rest", 1344, 7e-4, 0.6, Shares(generated=5, real=2, tumors=1, anywhere=2), warm_up=50),
 )
-LAST = Stage("coarse", 1500, 5e-4, 0.6, Shares(generated=5, real=2, tumors=1, anywhere=2), warm_up=50,
-             view=COARSE)  # fmt: skip
+LAST = (
+    Stage("coarse", 1500, 5e-4, 0.6, Shares(generated=5, real=2, tumors=1, anywhere=2), warm_up=50, view=COARSE),
+    Stage("uneven", 1500, 5e-4, 0.7,
+          Shares(5, 3, 1, 3, sequences=(0.38, 0.22, 0.22, 0.06, 0.12), thin_t1=0.28, noisy=0.5, bare=0.4),
+          warm_up=50, view=UNEVEN),
+)  # fmt: skip
 LAST_SEEDS = 3
 
 
@@ -116,11 +121,14 @@ def _channels_last(images: Tensor) -> Tensor:
 
 
 def train_all(hrcam: HRCAM, data: Path, out: Path, seed: int) -> HRCAM:
-    """All stages, one after the other; the last begins `LAST_SEEDS` times at the same weights, and the mean is kept."""
+    """All stages, one after the other; those of `LAST` begin `LAST_SEEDS` times at the same weights each, and the mean
+    is kept."""
     for number, stage in enumerate(STAGES):
         hrcam = train(hrcam, stage, data, out, seed + number)
-    ends = [train(copy.deepcopy(hrcam), LAST, data, out, seed + len(STAGES) + n) for n in range(LAST_SEEDS)]
-    return mean_of(ends)
+    for stage in LAST:
+        ends = [train(copy.deepcopy(hrcam), stage, data, out, seed + len(STAGES) + n) for n in range(LAST_SEEDS)]
+        hrcam = mean_of(ends)
+    return hrcam
 
 
 @torch.no_grad()
