@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 from hrcam.errors import InputError
 
-CANDIDATES = (*(round(0.3 + 0.05 * n, 2) for n in range(14)), 0.98, 0.99)
-"""Probabilities of no pathology among which `fit_withholding` chooses."""
+CANDIDATES = tuple(float(p) for p in np.round(1 / (1 + np.exp(-np.arange(-0.85, 4.7, 0.15))), 4))
+"""Probabilities of no pathology among which `fit_withholding` chooses: .3 to .99, even in log-odds, since scans of one
+kind may lie all beyond .95."""
 
 TOLERANCE = 0.03
 """Of the cost, which is a share of scans: validation has too few to tell smaller differences."""
