@@ -9,7 +9,7 @@ from hrcam.cam.fusion import fuse
 from hrcam.run.folded import folded
 from hrcam.run.inference import _cpu_computes_bf16
 from hrcam_research.evaluate.cost import peak_bytes
-from hrcam_research.evaluate.localization import MapMaker
+from hrcam_research.evaluate.map_maker import MapMaker
 from timing import alternate, ratio
 
 

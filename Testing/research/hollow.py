@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from hrcam.bundle.bundle import load_bundle
-from hrcam_research.evaluate.localization import MapMaker
+from hrcam_research.evaluate.map_maker import MapMaker
 from hrcam_research.evaluate.run import find_sets
 from rich.progress import track
 from scipy import ndimage

@@ -16,7 +16,7 @@ from hrcam.cam.model import HRCAM
 from hrcam.errors import InputError
 from hrcam_research.evaluate.cost import measure_cost
 from hrcam_research.evaluate.hooked_network import HookedNet, SharedPass, levels_apart
-from hrcam_research.evaluate.localization import MapMaker
+from hrcam_research.evaluate.map_maker import MapMaker
 
 
 def network(dims=2, inplace=False):

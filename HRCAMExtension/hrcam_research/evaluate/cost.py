@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from hrcam_research.evaluate.localization import MapMaker
+from hrcam_research.evaluate.map_maker import MapMaker
 
 REPEATS = 5
 

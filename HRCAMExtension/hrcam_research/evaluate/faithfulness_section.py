@@ -11,7 +11,8 @@ import torch
 from hrcam_research.evaluate.case import MOST_PIXELS, Case, batches, spread
 from hrcam_research.evaluate.faithfulness import deletion_insertion, randomized, road, similarity
 from hrcam_research.evaluate.hrcam_maps import PUBLISHED
-from hrcam_research.evaluate.localization import MapMaker, Progress
+from hrcam_research.evaluate.localization import Progress
+from hrcam_research.evaluate.map_maker import MapMaker
 from hrcam_research.evaluate.statistics import bootstrap_mean
 
 CASES = 12

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from hrcam_research.evaluate.case import Case
-from hrcam_research.evaluate.localization import MapMaker
+from hrcam_research.evaluate.map_maker import MapMaker
 
 COLORS = 128
 MAP_ALPHA = 0.65

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,15 +13,14 @@ import pandas as pd
 import torch
 from hrcam.bundle.evidence_level import EvidenceLevel
 from hrcam.errors import InputError
-from hrcam.run.marking import label_levels
 
 from hrcam_research.evaluate import metrics, thresholds
-from hrcam_research.evaluate.baselines import Baselines
 from hrcam_research.evaluate.case import Case, Pixels, batches, spread
-from hrcam_research.evaluate.hooked_network import SharedPass
-from hrcam_research.evaluate.hrcam_maps import IN_SCAN, IN_SCAN_METHODS, SCALED, HRCAMMaps, maps_in_scan
+from hrcam_research.evaluate.hrcam_maps import IN_SCAN, IN_SCAN_METHODS, SCALED, maps_in_scan
+from hrcam_research.evaluate.map_maker import MapMaker
 from hrcam_research.evaluate.normals import measure_normals
-from hrcam_research.evaluate.rivals import Family, Maps, Method, rival_families
+from hrcam_research.evaluate.own_levels import Own
+from hrcam_research.evaluate.rivals import Method
 from hrcam_research.evaluate.scan_dice import scan_dice
 from hrcam_research.evaluate.statistics import patient_folds
 from hrcam_research.evaluate.store import MapStore
@@ -77,72 +75,6 @@ class MapTable:
     scans: pd.DataFrame
     methods: tuple[Method, ...]
     default: str
-
-
-class MapMaker:
-    """The chosen methods of one network.
-
-    Parameters
-    ----------
-    methods : names, or groups ("layercam" stands for every "layercam/…"); None for all.
-
-    Raises
-    ------
-    InputError : a name that no method has.
-    """
-
-    def __init__(self, model: HRCAM, methods: Sequence[str] | None = None) -> None:
-        self.model = model
-        own = HRCAMMaps(model)
-        self.default, self.coarsest = own.default, own.methods[-1].name
-        self._shared = SharedPass(model)
-        self._families: list[Family] = [own, *rival_families(model, self._shared), Baselines()]
-        everything = tuple(method for family in self._families for method in family.methods)
-        names = {method.name for method in everything} | {method.group for method in everything}
-        for name in methods or ():
-            if name not in names:
-                choice = ", ".join(method.name for method in everything)
-                raise InputError(f"There is no method named {name!r}.", f"Choose from: {choice}.")
-        self.methods = tuple(m for m in everything if methods is None or m.name in methods or m.group in methods)
-
-    @property
-    def device(self) -> torch.device:
-        """Where the network is."""
-        return next(self.model.parameters()).device
-
-    def names(self, slow: bool) -> list[str]:
-        """Names of the chosen methods that are slow, or that are not."""
-        return [method.name for method in self.methods if method.slow is slow]
-
-    def stack(self, batch: Iterable[tuple[int, Pixels]]) -> torch.Tensor:
-        """Images of a batch as B×C×*size on the network's device."""
-        return torch.from_numpy(np.stack([pixels.image for _, pixels in batch])).to(self.device)
-
-    def make(self, x: torch.Tensor, classes: torch.Tensor, names: Iterable[str]) -> Maps:
-        """B×*size float32 on the CPU for each named method, finite; classes is one index a case.
-
-        Several families share one pass through the network where they can; one alone goes its own way, as its users'.
-        """
-        names = set(names)
-        wanted = {family: names & {method.name for method in family.methods} for family in self._families}
-        chosen = [family for family, here in wanted.items() if here]
-        # Frozen parameters build no graph: a gradient on the input lets rivals differentiate all the same.
-        images = x.detach().clone().requires_grad_(True)
-        made: Maps = {}
-        with self._shared.of(images) if len(chosen) > 1 else nullcontext(), torch.enable_grad():
-            for family in chosen:
-                found = family.maps(images, classes, wanted[family])
-                made.update({name: _finite(maps.detach().float().cpu()) for name, maps in found.items()})
-        return made
-
-
-def _finite(maps: torch.Tensor) -> torch.Tensor:
-    """Maps that hold a number which is none become 0 everywhere, so that they say nothing.
-
-    MONAI's Grad-CAM++ takes the exponential of the logit, which overflows float32 above 88.
-    """
-    bad = ~maps.isfinite().flatten(1).all(1)
-    return maps.masked_fill(bad.view(-1, *[1] * (maps.ndim - 1)), 0.0)
 
 
 def check_labels(cases: Sequence[Case], class_names: Sequence[str]) -> None:
@@ -205,21 +137,6 @@ def evaluate_maps(
     return MapTable(
         _with_size(pd.DataFrame(list(rows.values()))), curves, found.rows, scans, methods_run, maker.default
     )
-
-
-@dataclass(frozen=True)
-class Own:
-    """The evidence levels of a bundle, which its `default` map is drawn with."""
-
-    default: str
-    levels: tuple[EvidenceLevel, ...]
-
-    def overlays(self, method: str, values: np.ndarray) -> dict[str, np.ndarray]:
-        """What each level marks, by its name, on one map; nothing for other methods' maps."""
-        if method != self.default:
-            return {}
-        labels = label_levels(values, self.levels)
-        return {level.name: labels >= number for number, level in enumerate(self.levels, start=1)}
 
 
 def _measure_maps(

@@ -15,7 +15,8 @@ from hrcam_research.evaluate.hrcam_maps import maps_in_scan
 from hrcam_research.evaluate.thresholds import Counts, count_above
 
 if TYPE_CHECKING:
-    from hrcam_research.evaluate.localization import MapMaker, Own
+    from hrcam_research.evaluate.map_maker import MapMaker
+    from hrcam_research.evaluate.own_levels import Own
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,8 @@ from hrcam_research.evaluate import data, faithfulness_section, figures, lesions
 from hrcam_research.evaluate.case import Case, spread
 from hrcam_research.evaluate.classification_section import evaluate_classification
 from hrcam_research.evaluate.cost import measure_cost
-from hrcam_research.evaluate.localization import MapMaker, MapTable, Progress, evaluate_maps
+from hrcam_research.evaluate.localization import MapTable, Progress, evaluate_maps
+from hrcam_research.evaluate.map_maker import MapMaker
 from hrcam_research.evaluate.report import FORMAT, FORMAT_VERSION, Results
 from hrcam_research.evaluate.scans import EXTERNAL, SMALLEST_PX, find_scan_sets
 from hrcam_research.evaluate.shown import evaluate_shown
