@@ -132,12 +132,12 @@ class Lite0Encoder(nn.Module):
                 before = channels
             self.channels[reached], self._ends[reached] = channels, len(blocks) - 1
         self._blocks = nn.ModuleList(blocks)
+        self.image_by_image = False
+        """The finest maps, by far the largest: those of one image stay in a CPU's cache. See `run.folded`."""
 
     def forward(self, x: Tensor) -> dict[int, Tensor]:
         """B×C×H×W → stride → the last feature map of that stride."""
-        # The finest maps are the largest by far: those of one image stay in a CPU's cache.
-        alone = x.device.type == "cpu" and not (self.training or torch.is_grad_enabled() or torch.jit.is_tracing())
-        parts = [self._fine(image) for image in x.split(1 if alone else len(x))]
+        parts = [self._fine(image) for image in x.split(1 if self.image_by_image else len(x))]
         found = {stride: torch.cat([part[stride] for part in parts]) for stride in parts[0]}
         found |= self._run(found[max(found)], self._ends[max(found)] + 1, len(self._blocks))
         return found

@@ -19,7 +19,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ..cam.feature_maps import MapName
 from ..cam.model import HRCAM
-from ..networks.efficientnet_lite0 import SameConv2d
+from ..networks.efficientnet_lite0 import Lite0Encoder, SameConv2d
 
 _ACTIVATIONS: dict[type, tuple[str, list[float]]] = {nn.ReLU: ("relu", []), nn.ReLU6: ("hardtanh", [0.0, 6.0])}
 """Module to the name and the numbers by which oneDNN's step knows it."""
@@ -49,6 +49,9 @@ def folded(network: HRCAM) -> HRCAM:
                 for name, part in parent._modules.items():
                     if not isinstance(parent, _OneStep) and _is_plain(part):
                         parent._modules[name] = _OneStep(part, None, None)
+            for path, encoder in copied.cnn.named_modules():  # where no level lies within, which sees a batch
+                if isinstance(encoder, Lite0Encoder):
+                    encoder.image_by_image = not any(name.startswith(path) for name in kept)
             _folded[network] = copied
         return _folded[network]
 

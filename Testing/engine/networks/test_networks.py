@@ -35,22 +35,6 @@ def test_pyramid_levels_run_from_the_finest_to_the_encoders_stride():
     ]
 
 
-def test_the_finest_maps_are_computed_image_by_image_which_changes_nothing():
-    encoder, images, seen = Lite0Encoder(1, 16), torch.rand(3, 1, 64, 48), []
-    encoder._blocks[0].register_forward_hook(lambda _, given, __: seen.append(len(given[0])))
-    with torch.no_grad():
-        encoder(images)
-    assert seen == [3], "norms look at all images in training"
-    seen.clear()
-    wanted = encoder.eval()(images)
-    with torch.inference_mode():
-        found = encoder(images)
-    assert seen == [3, 1, 1, 1]
-    assert list(found) == list(wanted) == [2, 4, 8, 16]
-    for stride, maps in found.items():
-        torch.testing.assert_close(maps, wanted[stride])
-
-
 def test_a_pyramid_of_squares_lets_a_small_strong_spot_outweigh_much_faint_evidence():
     network = Lite0Pyramid(finest_stride=4, width=8, power=2).eval()
     assert network.pyramid_levels == ["power.4", "power.8", "power.16"]

@@ -61,6 +61,19 @@ def test_a_folded_network_says_the_same_for_any_batch(name):
     assert steps and not norms
 
 
+def test_the_finest_maps_are_computed_image_by_image_but_where_a_level_wants_the_batch():
+    cnn = build_network("lite0_pyramid", {"num_classes": 3, "finest_stride": 4, "width": 8})
+    images = torch.rand(3, 1, 64, 48)
+    for levels, sizes in ((cnn.pyramid_levels, [1, 1, 1]), (["encoder._blocks.0", *cnn.pyramid_levels], [3])):
+        network, seen = trained(HRCAM(cnn, 3, levels=levels)), []
+        folded(network).cnn.encoder._blocks[0].register_forward_hook(
+            lambda _, given, __, seen=seen: seen.append(len(given[0])))
+        with torch.inference_mode():
+            folded(network).native_maps(images)
+        assert seen == sizes
+        assert_same(network, images)
+
+
 @pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="PyTorch was built without oneDNN")
 def test_a_volumes_maps_keep_their_channels_last_from_the_slices_on():
     network, size = network_of("lite0_pyramid 3D")
