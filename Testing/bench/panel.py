@@ -57,7 +57,7 @@ class Turns:
             time.sleep(0.001)
 
 
-def measure(running, model: str, size_ijk: list[int]) -> dict[str, object]:
+def measure(running, model: str, size_ijk: list[int], surfaces: bool = False) -> dict[str, object]:
     """Click twice; the first finds the engine that the open panel has made ready, the second a warm one."""
     import slicer
 
@@ -70,7 +70,7 @@ def measure(running, model: str, size_ijk: list[int]) -> dict[str, object]:
                        for seed, (name, lesion) in enumerate({"head": 0.02, "earlier": 0.012}.items()))
     panel.ui.inputSelector.setCurrentNode(volume)
     running.processEvents(0.5)
-    panel._parameters.model = model
+    panel._parameters.model, panel._parameters.surfaces3D = model, surfaces
     panel.runs.prepare()
     running.processEvents(OPEN_S)
     clicks = []
@@ -139,6 +139,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", type=int, nargs=3, default=[256, 256, 24], metavar=("I", "J", "K"))
     parser.add_argument("--model", default="t1ce-tumor")
+    parser.add_argument("--surfaces", action="store_true", help="with the levels' surfaces in the 3D view")
     asked = parser.parse_args(arguments)
     sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "HRCAMExtension")]
     from Testing import host
@@ -147,7 +148,7 @@ def main(arguments: list[str] | None = None) -> int:
     running = host.start(withMainWindow=True)
     try:
         pytorch_extension.setState("ready")
-        figures = measure(running, asked.model, asked.size)
+        figures = measure(running, asked.model, asked.size, asked.surfaces)
     finally:
         running.stop()
     print(json.dumps(figures, indent=1))
