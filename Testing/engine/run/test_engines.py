@@ -167,6 +167,34 @@ def test_auto_decides_from_the_job_and_never_from_what_the_process_did_before(
     assert engine(few, scans=4) == "openvino", "the job says that more such scans are to come"
 
 
+@openvino
+def test_the_same_scan_gives_the_same_bytes_whatever_the_process_does_before_and_beside(
+    monkeypatch, bright_blob_bundle, blob_volume
+):
+    monkeypatch.setattr(engine_openvino, "AUTO_IMAGES", {"slices": 8})
+    few, many = blob_volume((48, 52, 4), (1.0, 1.0, 5.0)), blob_volume((48, 52, 16), (1.0, 1.0, 5.0))
+
+    def answer(volume=few, **options):
+        result = localize(volume, bright_blob_bundle, Options(device="cpu", **options))
+        return result.provenance["engine"], result.map.tobytes(), result.probabilities
+
+    first = answer()
+    for other in ({"volume": many}, {"engine": "openvino"}, {"plane": "all"}, {"precision": "bf16"}, {"batch_size": 1}):
+        answer(**other)
+        assert answer() == first, other
+    compiled, found = answer(engine="openvino"), {}
+
+    def ask(engine):
+        found[engine] = [answer(engine=engine) for _ in range(4)]
+
+    threads = [threading.Thread(target=ask, args=(engine,)) for engine in ("auto", "openvino")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == {"auto": [first] * 4, "openvino": [compiled] * 4}
+
+
 def test_a_network_on_one_device_stays_there_when_a_thread_wants_it_on_another():
     network, _ = network_of("vgg_small")
     before = inference.place(network, CPU, None, "fp32")
