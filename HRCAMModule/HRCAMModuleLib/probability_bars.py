@@ -51,7 +51,8 @@ class ProbabilityBars:
             bar.setStyleSheet(
                 "QProgressBar { border: 1px solid palette(mid); border-radius: 3px; text-align: center; }"
                 f"QProgressBar::chunk {{ background-color: rgba({red}, {green}, {blue}, 170); border-radius: 2px; }}")
-            self._layout.addWidget(label, row, 0)
-            self._layout.addWidget(bar, row, 1)
-            self._widgets += [label, bar]
+            for column, widget in enumerate((label, bar)):
+                self._layout.addWidget(widget, row, column)
+                widget.show()  # a layout does so a turn later, in which the place of the bars would be empty
+                self._widgets.append(widget)
         self._layout.setColumnStretch(1, 1)

@@ -30,6 +30,13 @@ def test_the_class_bars_claim_no_certainty_and_say_what_the_overview_says(shown)
     assert [bar.format for bar in bars] == [">99 %", "<1 %"] == [bar.text for bar in bars]
 
 
+def test_the_bars_are_there_at_once_when_they_are_shown_anew(shown):
+    panel, ui, result = shown
+    ui.probabilitiesWidget.window().show()
+    panel._result.bars.show(result.probabilities, {}, result.shownClass)
+    assert all(widget.isVisible() for widget in panel._result.bars._widgets)
+
+
 def test_a_normal_scan_says_that_the_overlay_is_empty(ready, logic, addScan, slicerHost):
     panel, ui, _ = ready
     panel.runs.done(logic.localize(addScan("normal", lesion_ras=None), model=MODEL))
