@@ -29,10 +29,11 @@ def show3DSteps(localization: Localization, surfaces: bool, cloud: bool, head: b
 
 
 def showSurfaces(localization: Localization, visible: bool = True) -> None:
-    """Show the levels' surfaces in the 3D views; they are computed at the first call."""
+    """Show the levels' surfaces in the 3D views; they are computed at the first call, where anything is marked."""
     segmentation = localization.presentSegmentation()
     closedSurface = slicer.vtkSegmentationConverter.GetSegmentationClosedSurfaceRepresentationName()
-    if visible and not segmentation.GetSegmentation().ContainsRepresentation(closedSurface):
+    known = segmentation.GetSegmentation().ContainsRepresentation(closedSurface)
+    if visible and localization.regions and not known:
         segmentation.CreateClosedSurfaceRepresentation()
     display = segmentation.GetDisplayNode()
     display.SetPreferredDisplayRepresentationName3D(closedSurface)

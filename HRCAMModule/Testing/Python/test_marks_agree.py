@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import vtk
 from module_scene import MODEL, composite
 
 pytest_plugins = ("module_host",)
@@ -134,3 +135,18 @@ def test_a_normal_scan_offers_no_marks(ready, logic, addScan, slicerHost):
     panel.runs.done(logic.localize(addScan("normal", lesion_ras=None), model=MODEL))
     slicerHost.waitUntil(lambda: panel._showing is None)
     assert "stays below the weakest" in ui.noRegionsLabel.text and ui.showMarksButton.isHidden()
+
+
+@pytest.mark.parametrize("marked", [True, False])
+def test_surfaces_are_computed_where_something_is_marked(logic, addScan, marked):
+    """VTK would log an error for each empty level."""
+    result = logic.localize(addScan() if marked else addScan("normal", lesion_ras=None), model=MODEL)
+    assert bool(result.regions) is marked
+    said, former = vtk.vtkStringOutputWindow(), vtk.vtkOutputWindow.GetInstance()
+    vtk.vtkOutputWindow.SetInstance(said)
+    try:
+        logic.showIn3D(result, surfaces=True)
+    finally:
+        vtk.vtkOutputWindow.SetInstance(former)
+    assert said.GetOutput() == ""
+    assert result.segmentation.GetSegmentation().ContainsRepresentation("Closed surface") is marked
