@@ -137,8 +137,9 @@ class Lite0Encoder(nn.Module):
 
     def forward(self, x: Tensor) -> dict[int, Tensor]:
         """B×C×H×W → stride → the last feature map of that stride."""
-        parts = [self._fine(image) for image in x.split(1 if self.image_by_image else len(x))]
-        found = {stride: torch.cat([part[stride] for part in parts]) for stride in parts[0]}
+        found, *rest = [self._fine(part) for part in (x.split(1) if self.image_by_image else (x,))]
+        if rest:  # to join one part alone would copy the largest maps
+            found = {stride: torch.cat([maps, *(part[stride] for part in rest)]) for stride, maps in found.items()}
         found |= self._run(found[max(found)], self._ends[max(found)] + 1, len(self._blocks))
         return found
 
