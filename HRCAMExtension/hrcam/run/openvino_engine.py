@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import copy
 import logging
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
-from typing import Any
+from types import ModuleType
+from typing import Any, cast
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -64,8 +66,7 @@ class _Compiled:
         self, module: nn.Module, quick: nn.Module, size: Sequence[int], precision: str, threads: int,
         cancelled: Callable[[], bool] | None = None,
     ) -> None:
-        import openvino
-
+        openvino = _openvino()
         # Not zeros: the comparison below shall see something.
         example = torch.rand(1, 1, *size, generator=torch.Generator().manual_seed(0))
         try:
@@ -209,6 +210,17 @@ def compiled(
     if isinstance(found, tuple):
         raise ModelError(*found)
     return found
+
+
+def _openvino() -> Any:
+    """The library without its telemetry, which tells Google Analytics of each import and each conversion.
+
+    Where its package is missing, OpenVINO does without (``openvino.tools.ovc.telemetry_stub``).
+    """
+    sys.modules.setdefault("openvino_telemetry", cast(ModuleType, None))  # what is None there cannot be imported
+    import openvino
+
+    return openvino
 
 
 def _sees_slices(network: HRCAM) -> bool:
