@@ -27,8 +27,8 @@ from .run.result import FloatArray, Result, SliceEvidence
 from .run.volume_rule import softmax, volume_logits
 from .run.withholding import predicted_class, withheld_in_words
 from .scan.checks import Fit, assess_fit, check_volume
-from .scan.geometry import PLANES
-from .scan.sampling import Plan, SlicePlan, plan_slices, plan_volume
+from .scan.geometry import PLANES, Geometry
+from .scan.sampling import Plan, SlicePlan, expected_input, plan_slices, plan_volume
 from .scan.volume import Volume, read_volume
 
 if TYPE_CHECKING:
@@ -166,22 +166,28 @@ def localize(
     return replace(result, faithfulness=found)
 
 
-def warm_up(bundle: Bundle, options: Options = DEFAULT_OPTIONS) -> None:
+def warm_up(bundle: Bundle, options: Options = DEFAULT_OPTIONS, geometry: Geometry | None = None) -> None:
     """Load a bundle's network onto a device, and compile it where the options want that, ahead of its first use.
 
-    Sizes are those of the bundle's own input. `localize` finds what was made.
+    Sizes are those of scans with this geometry, else of the bundle's own input. `localize` finds what was made.
+
+    Raises ``InputError`` for a geometry that the model cannot read.
     """
     from .run.inference import choose_device, place
     from .run.openvino_engine import compiled, computed_images, is_wanted
 
-    device, size = choose_device(options.device), tuple(bundle.metadata["input"]["size"])
+    device = choose_device(options.device)
     with _lock:
         network = _network(bundle)
         place(network, device, options.batch_size, options.precision)
-    kind, images = computed_images(network, size, options.scans)
+    planes = PLANES if options.plane == "all" else (options.plane,)
+    inputs = ([(tuple(bundle.metadata["input"]["size"]), 1)] if geometry is None
+              else [expected_input(geometry, bundle, plane) for plane in planes])
+    kind, images = computed_images(network, inputs[0][0], sum(count for _size, count in inputs) * options.scans)
     if is_wanted(options.engine, device, options.precision, kind, images):
-        with suppress(ModelError):  # told when a scan is localized
-            compiled(network, size, options.precision)
+        for size, _count in inputs:
+            with suppress(ModelError):  # told when a scan is localized
+                compiled(network, size, options.precision)
 
 
 class _Clock:

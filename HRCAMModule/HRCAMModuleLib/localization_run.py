@@ -52,8 +52,8 @@ class WorkerProtocol(Cancellable, Protocol):
                 onError: Callable[[str], None]) -> None:
         """Begin to compare two scans; see ``WorkerClient``."""
 
-    def prepare(self, model: str, device: str) -> None:
-        """Be ready for a run with this model."""
+    def prepare(self, model: str, device: str, plane: str, grid: Mapping[str, Any] | None) -> None:
+        """Be ready for a run with this model, of a scan on this grid."""
 
 
 class LocalizationRun(SceneRun):

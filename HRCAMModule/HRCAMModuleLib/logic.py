@@ -25,7 +25,7 @@ from .logic_views import ViewsLogic
 from .place_naming import PlaceNaming
 from .result_files import loadResult
 from .scene_run import EndedByUser, SceneRun
-from .volume_nodes import checkInput, dicomModality, sourceFile
+from .volume_nodes import checkInput, dicomModality, sourceFile, volumeGrid
 from .worker_client import WorkerClient
 
 
@@ -213,10 +213,13 @@ class HRCAMModuleLogic(ViewsLogic):
         """
         self.comparisonViews.show(comparison, withChange)
 
-    def prepare(self, model: str, device: str = "auto") -> None:
-        """Start the engine's process and load a model there, ahead of a run that does not wait."""
+    def prepare(self, model: str, device: str = "auto", plane: str = "auto", volumeNode: Any = None) -> None:
+        """Start the engine's process and load a model there for scans as large as this one, ahead of a run that does
+        not wait.
+        """
         if not (self.running or slicer.app.testingEnabled() or missingPackages()):
-            self._worker.prepare(model, device)
+            grid = volumeGrid(volumeNode) if checkInput(volumeNode)[0] else None
+            self._worker.prepare(model, device, plane, grid)
 
     @property
     def running(self) -> bool:

@@ -6,6 +6,7 @@ import importlib
 from collections.abc import Callable
 from typing import Any, Protocol
 
+import qt
 import slicer
 from slicer.i18n import tr as _
 
@@ -19,7 +20,7 @@ from .scene_run import EndedByUser
 from .volume_nodes import scansInScene
 
 PREPARE_AFTER_MS = 500
-"""So long is the panel open before the engine starts: passing through the module costs nothing."""
+"""So long is the panel open, or a scan chosen, before the engine gets ready: passing through costs nothing."""
 
 
 class PanelProtocol(Protocol):
@@ -50,14 +51,22 @@ class PanelRuns:
         self._panel = panel
         self.section = RunSection(ui)
         self._queue = ScanQueue(self._beginNext, self._allEnded)
-        self._place = ""
+        self._place, self._preparing = "", False
+
+    def prepareSoon(self) -> None:
+        """Prepare when the panel has been open, or its choices have stood, for a moment."""
+        if not self._preparing:
+            self._preparing = True
+            qt.QTimer.singleShot(PREPARE_AFTER_MS, self.prepare)
 
     def prepare(self) -> None:
-        """Have the engine ready with the chosen model, so that the first run need not wait for it."""
+        """Have the engine ready for the chosen model and scan, so that the first run need not wait for it."""
+        self._preparing = False
         parameters, entry = self._panel.chosen()
         if parameters is not None and entry is not None:
             importlib.import_module("hrcam.output.scene_nodes")  # what the first result needs at once
-            self._panel.logic.prepare(str(entry.folder), parameters.device.value)
+            self._panel.logic.prepare(str(entry.folder), parameters.device.value, parameters.plane.value,
+                                      parameters.inputVolume)
 
     def toggle(self) -> None:
         """The big button: localize the chosen scan, or cancel."""

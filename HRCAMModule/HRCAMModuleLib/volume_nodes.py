@@ -84,6 +84,11 @@ def ijkToRas(volumeNode: Any) -> np.ndarray:
     return slicer.util.arrayFromVTKMatrix(matrix)
 
 
+def volumeGrid(volumeNode: Any) -> dict[str, Any]:
+    """The grid of a scan as the engine's process is told it: voxels along i, j, k, and `ijkToRas`."""
+    return {"size_ijk": list(volumeNode.GetImageData().GetDimensions()), "ijk_to_ras": ijkToRas(volumeNode).tolist()}
+
+
 def rememberFile(volumeNode: Any, volume: Any) -> None:
     """Note on a node made of an ``hrcam.scan.volume.Volume`` what the volume's file said of itself."""
     facts = {"source": volume.source, "modality": volume.modality, "notes": list(volume.notes)}

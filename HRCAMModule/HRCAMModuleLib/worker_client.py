@@ -56,7 +56,7 @@ class WorkerClient:
         self._process.onFinished = self._ended
         self._job: _Job | None = None
         self._count = 0
-        self._prepared: tuple[str, str] | None = None
+        self._prepared: Mapping[str, Any] | None = None
         self._lastLines: deque[str] = deque(maxlen=_KEPT_LINES)
         self._warnings: list[str] = []
 
@@ -129,9 +129,12 @@ class WorkerClient:
         if self._job is job:  # on Windows QProcess tells of a failed start before start() returns
             self._process.write(json.dumps({"protocol": PROTOCOL, "id": job.id, "op": operation, **fields}))
 
-    def prepare(self, model: str, device: str) -> None:
-        """Start the process and load a model there while the user looks for a button; failures are told by the run."""
-        if self._job is not None or (self._process.running and self._prepared == (model, device)):
+    def prepare(self, model: str, device: str, plane: str, grid: Mapping[str, Any] | None) -> None:
+        """Start the process and load a model there, for scans on a grid (see the protocol) if there is one, while the
+        user looks for a button; failures are told by the run.
+        """
+        wanted = {"model": model, "device": device, "plane": plane, **({"grid": grid} if grid else {})}
+        if self._job is not None or (self._process.running and self._prepared == wanted):
             return
         try:
             if not self._process.running:
@@ -139,10 +142,10 @@ class WorkerClient:
         except RuntimeError as error:
             logging.info("HR-CAM: the engine's process was not started ahead of its use: %s", error)
             return
-        self._prepared = model, device
+        self._prepared = wanted
         self._count += 1
-        self._process.write(json.dumps({"protocol": PROTOCOL, "id": str(self._count), "op": "load", "model": model,
-                                        "device": device, "scans": _SCANS}))
+        self._process.write(json.dumps({"protocol": PROTOCOL, "id": str(self._count), "op": "load", **wanted,
+                                        "scans": _SCANS}))
 
     def _start(self) -> None:
         self._lastLines.clear()

@@ -248,17 +248,25 @@ def plan_volume(volume: Volume, bundle: HasMetadata) -> VolumePlan:
     Raises ``InputError`` for a single slice, and for a spacing that makes the input absurdly large.
     """
     inputs = bundle.metadata["input"]
-    geometry = volume.geometry
-    if min(geometry.size_ijk) == 1:  # its neighbors would be nothing but padding
+    if min(volume.geometry.size_ijk) == 1:  # its neighbors would be nothing but padding
         raise InputError(f'"{volume.name}" is a single slice, but the model reads whole volumes.',
                          "Give the whole scan, or choose a 2D model.")
-    fits = []
-    targets = _per_axis(inputs["spacing_mm"], 3)
-    for (patient_axis, _), size, target in zip(_CANONICAL_3D, inputs["size"], targets, strict=True):
-        axis = geometry.patient_axes.index(patient_axis)
-        fits.append(fit_axis(geometry.size_ijk[axis], geometry.spacing[axis], target, size, SIDE_MULTIPLE))
-    _check_sides(fits)
-    return VolumePlan(volume, (fits[0], fits[1], fits[2]), scale_of(volume.ordered, inputs["intensity"]))
+    fits = _fit_volume(volume, inputs)
+    return VolumePlan(volume, fits, scale_of(volume.ordered, inputs["intensity"]))
+
+
+def expected_input(geometry: Geometry, bundle: HasMetadata, plane: str = "auto") -> tuple[tuple[int, ...], int]:
+    """Size of the network's input for scans on a grid, and how many there are at most where no slice is empty.
+
+    For getting ready before there is a scan; parameters and errors as of `plan_slices` and `plan_volume`.
+    """
+    inputs = bundle.metadata["input"]
+    volume = Volume(np.broadcast_to(np.float32(0), geometry.shape_kji), geometry, "")
+    if len(inputs["size"]) == 3:
+        return tuple(fit.padded for fit in _fit_volume(volume, inputs)), 1
+    plane = _choose_plane(volume, inputs, plane)
+    count, *shape = displayed(volume.array, geometry, plane).shape
+    return tuple(fit.padded for fit in _fit_slices(volume, inputs, plane, tuple(shape))), count
 
 
 def displayed(array: npt.NDArray[Any], geometry: Geometry, plane: str) -> npt.NDArray[Any]:
@@ -293,6 +301,16 @@ def _fit_slices(
     columns = fit_axis(shape[1], spacing[1], target[1], width, SIDE_MULTIPLE)
     _check_sides((rows, columns))
     return rows, columns
+
+
+def _fit_volume(volume: Volume, inputs: Mapping[str, Any]) -> tuple[AxisFit, AxisFit, AxisFit]:
+    geometry, fits = volume.geometry, []
+    targets = _per_axis(inputs["spacing_mm"], 3)
+    for (patient_axis, _), size, target in zip(_CANONICAL_3D, inputs["size"], targets, strict=True):
+        axis = geometry.patient_axes.index(patient_axis)
+        fits.append(fit_axis(geometry.size_ijk[axis], geometry.spacing[axis], target, size, SIDE_MULTIPLE))
+    _check_sides(fits)
+    return fits[0], fits[1], fits[2]
 
 
 def _per_axis(spacing: float | Sequence[float], axes: int) -> list[float]:

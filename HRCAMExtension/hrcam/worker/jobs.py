@@ -1,7 +1,8 @@
-"""What the worker computes on request: one scan localized, two compared, the places of a result named."""
+"""What the worker does on request: get ready, localize a scan, compare two, name the places of a result."""
 
 from __future__ import annotations
 
+import importlib
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -9,9 +10,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from .. import schemas
 from ..bundle.bundle import load_bundle
 from ..errors import Cancelled, InputError
 from ..run.result import Result
+from ..scan.geometry import Geometry
 from ..scan.io.formats import safe_name
 from ..scan.volume import Volume, read_volume
 from ..words import shown
@@ -39,6 +42,19 @@ class Reporter:
         if self.cancelled():
             raise Cancelled
         self.progress("Writing", 0.97)
+
+
+def get_ready(request: Mapping[str, Any], report: Reporter) -> dict[str, Any]:
+    """Load ``model`` for scans on ``grid``, and what handing a result over needs: the first scan waits for neither."""
+    from ..localize import Options, warm_up
+
+    del report
+    importlib.import_module("hrcam.worker.files")
+    schemas.validator(schemas.RESULT)
+    bundle, grid = load_bundle(request["model"]), request.get("grid")
+    warm_up(bundle, Options(**{name: request[name] for name in ("device", "plane", "scans") if name in request}),
+            None if grid is None else Geometry.from_ijk_to_ras(grid["ijk_to_ras"], grid["size_ijk"]))
+    return {"model": bundle.name, "version": bundle.version}
 
 
 def localize_scan(request: Mapping[str, Any], report: Reporter) -> dict[str, Any]:
@@ -120,6 +136,6 @@ def _whole_path(request: Mapping[str, Any], key: str) -> Path:
 
 
 JOBS: Mapping[str, Callable[[Mapping[str, Any], Reporter], dict[str, Any]]] = {
-    "localize": localize_scan, "compare": compare_scans, "place": name_places,
+    "load": get_ready, "localize": localize_scan, "compare": compare_scans, "place": name_places,
 }
 """Operation of the protocol to what does it."""

@@ -138,7 +138,7 @@ class Worker:
         """Run by the main thread; whatever happens, exactly one ``done`` or ``error`` is sent."""
         request_id = request["id"]
         operations: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
-            "hello": self._hello, "folder": self._make_folder, "load": self._load,
+            "hello": self._hello, "folder": self._make_folder, "load": self._compute,
             "localize": self._compute, "compare": self._compute, "place": self._compute}
         try:
             if request_id in self._cancelled:
@@ -177,14 +177,6 @@ class Worker:
             _remove_left_folders()
             self._folder = Path(tempfile.mkdtemp(prefix=f"{_FOLDER_PREFIX}{os.getpid()}-"))
         return {"path": tempfile.mkdtemp(dir=self._folder)}
-
-    def _load(self, request: dict[str, Any]) -> dict[str, Any]:
-        from ..bundle.bundle import load_bundle
-        from ..localize import Options, warm_up
-
-        bundle = load_bundle(request["model"])
-        warm_up(bundle, Options(device=request.get("device", "auto"), scans=request.get("scans", 1)))
-        return {"model": bundle.name, "version": bundle.version}
 
     def _compute(self, request: dict[str, Any]) -> dict[str, Any]:
         from .jobs import JOBS, Reporter

@@ -13,9 +13,6 @@ REPOSITORY = Path(__file__).resolve().parents[3]
 def _loadedModule(_runningHost, bright_blob_bundle):
     os.environ["HRCAM_MODELS"] = str(bright_blob_bundle.path.parent)
     module = _runningHost.loadModule(str(REPOSITORY / "HRCAMModule" / "HRCAMModule.py"))
-    from HRCAMModuleLib.logic import HRCAMModuleLogic
-
-    HRCAMModuleLogic.prepare = lambda logic, model, device: None  # a process for each panel would slow all tests down
     yield module
     _runningHost.unloadModule("HRCAMModule")
     del os.environ["HRCAM_MODELS"]

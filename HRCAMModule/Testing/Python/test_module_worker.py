@@ -93,25 +93,34 @@ def test_the_process_is_started_once_beside_the_engine_and_stays_warm(client):
 def test_the_engine_is_made_ready_for_a_model_once_and_its_answers_disturb_no_run(client):
     from hrcam.worker.protocol import parse_request
 
-    for device in ("auto", "auto", "cpu"):
-        client.client.prepare("bright-blob", device)
+    grid = {"size_ijk": [8, 9, 4], "ijk_to_ras": [[1.0, 0, 0, 0], [0, 1, 0, 0], [0, 0, 2, 0], [0, 0, 0, 1]]}
+    for device, one in (("auto", None), ("auto", None), ("cpu", None), ("cpu", grid), ("cpu", grid)):
+        client.client.prepare("bright-blob", device, "axial", one)
     loads = [parse_request(json.dumps(line).encode()) for line in client.process.lines]
-    assert [(one["op"], one["device"]) for one in loads] == [("load", "auto"), ("load", "cpu")]
+    assert [(one["op"], one["device"], one.get("grid")) for one in loads] == [
+        ("load", "auto", None), ("load", "cpu", None), ("load", "cpu", grid)]
     assert len(client.process.started) == 1
     number = client.localize()
     client.process.say(event="error", id=loads[0]["id"], code="model", message="No.", hint="Try.")
     assert client.errors == [] and number != loads[1]["id"]
-    client.client.prepare("other", "cpu")
-    assert len(client.process.lines) == 3, "not while a run is under way"
+    client.client.prepare("other", "cpu", "axial", None)
+    assert len(client.process.lines) == 4, "not while a run is under way"
 
 
-def test_the_panel_makes_the_engine_ready_for_the_chosen_model(panel, slicerHost, monkeypatch):
+def test_the_panel_makes_the_engine_ready_for_the_chosen_model_and_scan(panel, slicerHost, addScan, monkeypatch):
     asked = []
-    monkeypatch.setattr(panel.logic, "prepare", lambda model, device: asked.append((model, device)))
+    monkeypatch.setattr(panel.logic._worker, "prepare", lambda *how: asked.append(how))
+    slicerHost.setTesting(False)
     panel.exit()
     panel.enter()
     slicerHost.waitUntil(lambda: asked)
-    assert asked == [(str(panel.chosen()[1].folder), "auto")]
+    model = str(panel.chosen()[1].folder)
+    assert asked == [(model, "auto", "auto", None)]
+    scan = addScan("scan", size_ijk=(28, 29, 14), spacing=(1.0, 1.0, 2.0))
+    slicerHost.waitUntil(lambda: len(asked) == 2)
+    assert panel._parameters.inputVolume is scan
+    assert asked[1][:3] == (model, "auto", "auto") and asked[1][3]["size_ijk"] == [28, 29, 14]
+    assert np.allclose(np.array(asked[1][3]["ijk_to_ras"])[:3, :3], np.diag([-1, -1, 2]))  # RAS of LPS
 
 
 def test_progress_is_told_in_words_and_other_requests_events_are_ignored(client):

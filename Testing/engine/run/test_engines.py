@@ -2,6 +2,9 @@
 
 import builtins
 import gc
+import os
+import subprocess
+import sys
 import threading
 import weakref
 
@@ -10,7 +13,7 @@ import pytest
 import torch
 from hrcam import HRCAM
 from hrcam.errors import Cancelled, ModelError
-from hrcam.localize import Options, localize
+from hrcam.localize import Options, localize, warm_up
 from hrcam.networks.registry import build_network
 from hrcam.run import inference
 from hrcam.run import openvino_engine as engine_openvino
@@ -103,6 +106,20 @@ def test_compiling_can_be_cancelled_between_its_steps_and_begun_again():
 
 
 @openvino
+def test_openvino_counts_nobody(tmp_path):
+    script = ("import torch; from hrcam import HRCAM; from hrcam.networks.registry import build_network\n"
+              "from hrcam.run.openvino_engine import compiled\n"
+              "network = HRCAM(build_network('vgg_small', {'width': 4, 'stages': 2, 'num_classes': 2}), 2).eval()\n"
+              "compiled(network.requires_grad_(False), (16, 16), 'fp32')\n"
+              "from openvino.tools.ovc import telemetry_utils; print(telemetry_utils.tm.__name__)")
+    at_home = {name: value for name, value in os.environ.items() if name != "CI"}  # it does not count there
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False,
+                          env={**at_home, "HOME": str(tmp_path), "USERPROFILE": str(tmp_path)})
+    assert "telemetry_stub" in done.stdout, done.stderr
+    assert not list(tmp_path.rglob("*ga_cid*")), "an identity for Google Analytics"
+
+
+@openvino
 def test_a_wrong_conversion_is_never_used(monkeypatch):
     import openvino as ov
 
@@ -165,6 +182,18 @@ def test_auto_decides_from_the_job_and_never_from_what_the_process_did_before(
     assert engine(many) == "openvino"
     assert [engine(few) for _ in range(4)] == ["torch"] * 4
     assert engine(few, scans=4) == "openvino", "the job says that more such scans are to come"
+
+
+@openvino
+@pytest.mark.parametrize("plane", ["auto", "coronal", "all"])
+def test_made_ready_for_a_grid_the_first_scan_compiles_nothing(monkeypatch, bright_blob_bundle, blob_volume, plane):
+    volume = blob_volume((148, 52, 16), (1.0, 1.0, 5.0))  # larger than the model's own input
+    options = Options(device="cpu", plane=plane, scans=1000)
+    with monkeypatch.context() as patch:
+        patch.setattr(engine_openvino, "_compiled", weakref.WeakKeyDictionary())
+        warm_up(bright_blob_bundle, options, volume.geometry)
+        patch.delattr(engine_openvino, "CompiledNetwork")
+        assert localize(volume, bright_blob_bundle, options).provenance["engine"] == "openvino"
 
 
 @openvino

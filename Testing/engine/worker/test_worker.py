@@ -111,6 +111,15 @@ def test_a_scan_is_localized_with_progress_and_files(worker, scan, tmp_path, bri
         [files["document"], files["map"], files["labels"], *files["level_maps"].values()])
 
 
+def test_a_model_is_made_ready_for_scans_on_a_grid_and_says_where_it_cannot_be(worker, bright_blob_bundle):
+    def load(spacing):
+        grid = {"size_ijk": [40, 42, 30], "ijk_to_ras": np.diag([spacing, 1.0, 1.0, 1.0]).tolist()}
+        return worker.ask("load", model=str(bright_blob_bundle.path), device="cpu", plane="axial", grid=grid)
+
+    assert load(1.0)["result"]["model"] == "bright-blob"
+    assert "spacing" in load(1000.0)["hint"]
+
+
 def test_a_warm_model_answers_quickly_and_warnings_are_told(worker, scan, tmp_path, bright_blob_bundle):
     assert worker.ask("load", model=str(bright_blob_bundle.path), device="cpu")["result"]["model"] == "bright-blob"
     answer, before = worker.until_answer(worker.send("localize", **job(
