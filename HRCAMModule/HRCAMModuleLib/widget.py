@@ -23,7 +23,7 @@ from .logic import HRCAMModuleLogic
 from .logic_protocol import LogicProtocol
 from .model_section import ModelSection
 from .models import noModelMessage
-from .panel_runs import PREPARE_AFTER_MS, PanelRuns
+from .panel_runs import PanelRuns
 from .parameters import PanelParameters
 from .result_section import PLANES, ResultSection
 from .result_watch import ResultWatch
@@ -122,7 +122,7 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.shownState.forgetSlices()
         self._connectParameters()
         self._views.start()
-        qt.QTimer.singleShot(PREPARE_AFTER_MS, self.runs.prepare)
+        self.runs.prepareSoon()
 
     def exit(self) -> None:
         """The user went to another module; a run goes on."""
@@ -158,6 +158,8 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _parametersModified(self, *_arguments: Any) -> None:
         self._models.show(self._parameters.model, self._parameters.fusion)
         self._updateApply()
+        if self._open:
+            self.runs.prepareSoon()
         self._queueRefresh()
 
     # Scene
@@ -330,12 +332,12 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.logic.select(result)
         self._listed = None
         yield 0.1
-        yield from self._panelSteps(result)
         compared = self.logic.comparisonViews.shown is not None
         point = result.regions[0]["peak_ras"] if result.regions else None
         yield from self.shownState.applySteps(result, self._parameters, point, drawEach=True)
         if compared:  # the views came back from two dates, and have another size now
             display.fitNewViews()
+        yield from self._panelSteps(result)
         self._showRange(result)
 
     def _showingEnded(self, outcome: Any) -> None:
@@ -354,7 +356,6 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _modelChosen(self, name: str) -> None:
         self._parameters.model = name
         self._updateApply()
-        self.runs.prepare()
 
     def _fusionChosen(self, fusion: str) -> None:
         self._parameters.fusion = fusion
