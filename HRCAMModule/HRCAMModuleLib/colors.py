@@ -51,17 +51,19 @@ def addLevelColorNode(name: str, levels: Sequence[dict]) -> Any:
     return node
 
 
-def addChangeColorNode(name: str) -> Any:
-    """Add the change map's color table: from blue (loss) over black (no change) to red (gain).
+def addChangeColorNode(name: str, hidden: float) -> Any:
+    """Add the change map's color table: loss in blue and gain in red, the more the deeper.
 
-    It is added to the scan's gray, where black leaves the scan as it is.
+    Changes of up to ``hidden``, a share of the scale's end, are transparent.
     """
     from hrcam.output.scene_nodes import fill_map_table
 
     node = _addTable(name)
     share = np.linspace(-1.0, 1.0, 255)
-    gain, loss = share.clip(min=0), (-share).clip(min=0)
-    fill_map_table(node, np.stack([gain, 0.25 * gain + 0.55 * loss, loss], axis=1))
+    size = np.abs(share)
+    strong, weak, shown = 1.0 - 0.1 * size, 0.75 - 0.75 * size, (size > hidden).astype(float)
+    red, blue = np.where(share > 0, (strong, weak), (weak, strong))
+    fill_map_table(node, np.stack([red, weak, blue, shown], axis=1))
     return node
 
 

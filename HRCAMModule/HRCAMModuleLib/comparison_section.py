@@ -81,6 +81,12 @@ class ComparisonSection:
         self._logic.comparisonViews.hide()
         self._ui.sideBySideButton.checked = self._ui.changeMapButton.checked = False
 
+    def end(self) -> None:
+        """Lead the slice views back to the former layout, if they show two dates."""
+        if self._ui.sideBySideButton.checked:
+            self.leave()
+            self._takeBack()
+
     def _whyNot(self, later: Any, earlier: Any) -> str:
         if earlier is None:
             return _("Choose the earlier scan.")
@@ -113,9 +119,8 @@ class ComparisonSection:
         state = (comparison, comparison.node.GetMTime()) if comparison is not None else None
         if state == self._listed:
             return
-        if comparison != self._comparison and self._ui.sideBySideButton.checked:
-            self.leave()
-            self._takeBack()
+        if comparison != self._comparison:
+            self.end()
         self._listed, self._comparison = state, comparison
         self._changes = comparison.changes if comparison is not None else []
         ui = self._ui
@@ -193,9 +198,7 @@ class ComparisonSection:
     def _remove(self) -> None:
         comparison = self._comparison
         if comparison is not None and comparison.valid:
-            if self._ui.sideBySideButton.checked:
-                self.leave()
-                self._takeBack()
+            self.end()
             comparison.remove()
             self._say("")
 

@@ -119,16 +119,16 @@ def _aim(node: Any, point: Sequence[float] | None) -> None:
 def _layChange(composite: Any, changeMap: Any) -> None:
     """Lay the change of evidence over a view's scan, or with None what was marked."""
     on = changeMap is not None
-    composite.SetCompositing(composite.Add if on else composite.Alpha)
     composite.SetForegroundVolumeID(changeMap.GetID() if on else None)
     composite.SetForegroundOpacity(_CHANGE_OPACITY if on else 0.0)
     composite.SetLabelOpacity(0.0 if on else _LABEL_OPACITY)
 
 
 def _outline(comparison: Comparison, on: bool) -> None:
-    """Outline what became of each region, in all slice views."""
+    """Outline what became of each region, in the two views."""
     if comparison.valid:
         display = comparison.change.GetDisplayNode()
+        display.SetViewNodeIDs([node.GetID() for name in _VIEWS for node in _sliceNodes(name)])
         display.SetVisibility2DFill(False)
         display.SetVisibility2DOutline(True)
         display.SetVisibility2D(on)

@@ -22,14 +22,17 @@ _NAME_LENGTH = 20
 
 
 def resultTitle(result: Localization) -> str:
-    """A result in the chooser: scan, class, model and time, so that two of the same scan are told apart.
+    """A result in the chooser: scan, predicted class, model and time, so that two of the same scan are told apart.
 
-    A long name is cut in its middle, so that the time is seen.
+    Another class, whose evidence the user asked for, is named too. A long name is cut in its middle, so that the time
+    is seen.
     """
     name = result.scanName
+    predicted, chosen = result.predicted, result.info["provenance"]["options"].get("class_name")
+    classes = [predicted] if chosen in (None, predicted) else [predicted, _("evidence for {name}").format(name=chosen)]
     if len(name) > _NAME_LENGTH:
         name = f"{name[:_NAME_LENGTH // 2]}…{name[1 - _NAME_LENGTH // 2:]}"
-    return " · ".join((name, result.shownClass.replace("_", " "), result.model, clockTime(result)))
+    return " · ".join((name, ", ".join(classes).replace("_", " "), result.model, clockTime(result)))
 
 
 def clockTime(result: Localization) -> str:

@@ -107,8 +107,9 @@ def _build(later: Any, earlier: Any, data: ComparisonData, nodes: list[Any]) -> 
     yield 0.8
     changeMap = add("vtkMRMLScalarVolumeNode", "change of evidence")
     yield from setVoxelsSteps(changeMap, data.change, matrix)
-    nodes.append(addChangeColorNode(f"{base} change colors"))
-    _dressChange(changeMap, nodes[-1], info["changes"])
+    most = _strongest(info["changes"])
+    nodes.append(addChangeColorNode(f"{base} change colors", float(info["evidence_levels"][0]["threshold"]) / most))
+    _dressChange(changeMap, nodes[-1], most)
     for role, node in {EARLIER: earlier, LATER: later, EARLIER_THERE: there, CHANGE: change, LEVEL_COLORS: colors,
                        CHANGE_MAP: changeMap, CHANGE_COLORS: nodes[-1], **levels}.items():
         record.SetNodeReferenceID(role, node.GetID())
@@ -127,10 +128,14 @@ def _showAlike(node: Any, pattern: Any) -> None:
     node.SetAndObserveDisplayNodeID(display.GetID())
 
 
-def _dressChange(node: Any, colors: Any, changes: Sequence[Mapping[str, Any]]) -> None:
-    """Show a change map from the strongest loss to the strongest gain alike: no change is the middle of the scale."""
-    peaks = [peak for one in changes for peak in (one["peak_earlier"], one["peak_later"]) if peak is not None]
-    most = max([1.0, *peaks])
+def _strongest(changes: Sequence[Mapping[str, Any]]) -> float:
+    """Strongest evidence of either date, logits."""
+    return max([1.0, *(peak for one in changes for peak in (one["peak_earlier"], one["peak_later"])
+                       if peak is not None)])
+
+
+def _dressChange(node: Any, colors: Any, most: float) -> None:
+    """Show a change map from a loss to a gain of ``most`` logits: no change is the middle of the scale."""
     display = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeDisplayNode")
     display.AutoWindowLevelOff()
     display.SetWindowLevelMinMax(-most, most)

@@ -381,6 +381,7 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _editSegments(self) -> None:
         with slicer.util.tryWithErrorDisplay(_("The Segment Editor could not be opened.")):
+            self._comparison.end()  # segments are edited on one date
             segment_editor.openSegmentEditor(self.result)
 
     def _sourceChosen(self, source: str) -> None:

@@ -42,12 +42,14 @@ def level_name(level: EvidenceLevel, levels: Sequence[EvidenceLevel]) -> str:
 
 
 def fill_map_table(node: Any, colors: npt.NDArray[np.float64], names: Mapping[int, str] | None = None) -> None:
-    """Give a color table node the colors of a map, N×3 RGB 0–1, lowest evidence first.
+    """Give a color table node the colors of a map, N×3 RGB or N×4 RGBA 0–1, lowest evidence first.
 
+    Slicer's views hide what has the opacity 0 and show all else alike.
     ``names`` gives the entries that a legend shows, and what it calls them.
     """
     known = names or {}
-    _fill_table(node, [(known.get(entry, str(entry)), rgb, 1.0) for entry, rgb in enumerate(colors.tolist())])
+    _fill_table(node, [(known.get(entry, str(entry)), color[:3], (*color, 1.0)[3])
+                       for entry, color in enumerate(colors.tolist())])
     for entry in range(len(colors)):
         node.SetColorDefined(entry, not known or entry in known)
 

@@ -168,10 +168,20 @@ def test_the_change_of_evidence_lies_over_both_dates(compared, sliceViews, slice
     ui.changeMapButton.click()
     for view in ("Red", "Yellow"):
         assert layers[view].GetForegroundVolumeID() == comparison.changeMap.GetID()
-        assert layers[view].GetCompositing() == layers[view].Add and layers[view].GetLabelOpacity() == 0
+        assert layers[view].GetForegroundOpacity() > 0.5 and layers[view].GetLabelOpacity() == 0
+    display, color = comparison.changeMap.GetDisplayNode(), [0.0] * 4
+    low, high = display.GetWindowLevelMin(), display.GetWindowLevelMax()
+
+    def colorOf(evidence):
+        display.GetColorNode().GetColor(round(254 * (evidence - low) / (high - low)), color)
+        return list(color)
+
+    unit = comparison.info["evidence_levels"][0]["threshold"]
+    assert low == -high and colorOf(0.0)[3] == colorOf(0.9 * unit)[3] == colorOf(-0.9 * unit)[3] == 0, "unseen"
+    gain, loss = colorOf(high), colorOf(low)
+    assert gain[3] == loss[3] == 1 and gain[0] > 0.8 > 0.2 > max(gain[1:3]) and loss[2] > 0.8 > 0.2 > max(loss[:2])
     ui.sideBySideButton.click()
     settled(panel, slicerHost)
-    assert layers["Red"].GetCompositing() == layers["Red"].Alpha
     assert layers["Red"].GetForegroundVolumeID() != comparison.changeMap.GetID()
     assert not ui.changeMapButton.checked, "it says what is shown"
     ui.changeMapButton.click()
@@ -180,6 +190,23 @@ def test_the_change_of_evidence_lies_over_both_dates(compared, sliceViews, slice
     assert layers["Red"].GetForegroundVolumeID() == comparison.changeMap.GetID()
     ui.changeMapButton.click()
     assert layers["Red"].GetForegroundVolumeID() is None and layers["Red"].GetLabelOpacity() > 0
+    slicerHost.processEvents(0.05)
+
+
+def test_segments_are_edited_on_the_scan_alone(compared, sliceViews, slicerHost, monkeypatch):
+    from HRCAMModuleLib import segment_editor
+
+    panel, ui, comparison = compared
+    result = panel.logic.localize(comparison.later, model=MODEL)
+    panel.refresh()
+    ui.sideBySideButton.click()
+    settled(panel, slicerHost)
+    assert ui.sideBySideButton.checked and comparison.change.GetDisplayNode().GetVisibility2D()
+    monkeypatch.setattr(segment_editor, "openSegmentEditor", lambda one: opened.append(
+        (one, panel.logic.comparisonViews.shown, comparison.change.GetDisplayNode().GetVisibility2D())))
+    opened = []
+    ui.editSegmentsButton.click()
+    assert opened == [(result, None, 0)] and not ui.sideBySideButton.checked
     slicerHost.processEvents(0.05)
 
 

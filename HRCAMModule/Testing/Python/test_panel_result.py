@@ -108,3 +108,14 @@ def test_a_click_in_the_plot_goes_to_the_slice_under_it(sliceViews, shown):
     panel._result.plot.clickedAt(LEFT + (10 + 0.5) * (width - LEFT - RIGHT) / count)
     assert panel._result.plot.current == 10
     assert sliceViews["Red"].GetSliceToRAS().GetElement(2, 3) == pytest.approx(result.slices[10]["position_ras"][2])
+
+
+def test_the_chooser_names_what_the_scan_was_called(logic, addScan):
+    from HRCAMModuleLib.results_section import resultTitle
+
+    healthy = addScan("healthy", lesion_ras=None)
+    assert resultTitle(logic.localize(healthy, model=MODEL)).startswith("healthy · no lesion · bright-blob · ")
+    asked = logic.localize(healthy, model=MODEL, classLabel="lesion")
+    assert resultTitle(asked).startswith("healthy · no lesion, evidence for lesion · bright-blob · ")
+    ill = logic.localize(addScan("ill"), model=MODEL, classLabel="lesion")
+    assert resultTitle(ill).startswith("ill · lesion · bright-blob · ")
