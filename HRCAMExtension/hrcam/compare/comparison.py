@@ -30,7 +30,8 @@ class Comparison:
     later_scan : the later scan.
     earlier_scan : the earlier scan's intensities on the later scan's grid.
     earlier_map, earlier_labels : the earlier evidence and levels there; 0 where the earlier scan shows nothing.
-    change : later minus earlier evidence; 0 where only one scan shows the place.
+    change : later minus earlier evidence, what speaks against the class counting as none; 0 where only one scan shows
+        the place.
     change_labels : n where the region's call is the n-th of `CALLS`; 0 outside regions.
     changes : one a region, strongest peak first.
     alignment : how the scans lie to one another.

@@ -107,7 +107,8 @@ def compare(
         dates = _on_later_grid(earlier, later, *found, there)
         matches = match_regions(dates.earlier_numbers, dates.later_numbers, later.geometry)
         changes = call_changes(dates, matches, limits, found[1].evidence_levels[0].threshold)
-        change = np.where(dates.covered, dates.later_map - dates.earlier_map, np.float32(0))
+        evidence = [one.clip(min=0) for one in (dates.earlier_map, dates.later_map)]  # against the class: none for it
+        change = np.where(dates.covered, evidence[1] - evidence[0], np.float32(0))
     return Comparison(
         earlier=found[0], later=found[1], later_scan=later,
         earlier_scan=carried(earlier.array, earlier.geometry, later.geometry, there).astype(np.float32),

@@ -89,7 +89,9 @@ def test_backwards_in_time_the_calls_are_reversed(scan_of, bright_blob_bundle):
 
 def test_the_change_map_is_the_difference_on_the_later_grid(found):
     assert found.change.shape == found.later.map.shape and found.change.dtype == np.float32
-    np.testing.assert_allclose(found.change, found.later.map - found.earlier_map, atol=1e-3)
+    gained = found.later.map.clip(min=0) - found.earlier_map.clip(min=0)  # evidence against the class is none for it
+    np.testing.assert_allclose(found.change, gained, atol=1e-3)
+    assert found.later.map.min() < 0
 
 
 def test_files_are_whole_and_say_the_same(found, tmp_path):
