@@ -89,9 +89,19 @@ def test_backwards_in_time_the_calls_are_reversed(scan_of, bright_blob_bundle):
 
 def test_the_change_map_is_the_difference_on_the_later_grid(found):
     assert found.change.shape == found.later.map.shape and found.change.dtype == np.float32
-    gained = found.later.map.clip(min=0) - found.earlier_map.clip(min=0)  # evidence against the class is none for it
-    np.testing.assert_allclose(found.change, gained, atol=1e-3)
-    assert found.later.map.min() < 0
+    np.testing.assert_allclose(found.change, found.later.map - found.earlier_map, atol=1e-3)
+
+
+def test_what_speaks_against_a_class_is_no_loss_of_evidence_for_it(scan_of, bright_blob_bundle, monkeypatch):
+    def less_in_july(volume, *others, **named):
+        result = localize(volume, *others, **named)
+        return replace(result, map=result.map - np.float32(5)) if volume.name == "july" else result
+
+    monkeypatch.setattr("hrcam.compare.run.localize", less_in_july)
+    dates = scan_of("may", left=4), scan_of("july", left=4)
+    found = compare(*dates, load_bundle(bright_blob_bundle.path), CPU, aligned=True, copies=0)
+    assert found.later.map.min() < -1, "where there is nothing"
+    assert not found.change[found.earlier_map < 1e-3].any()
 
 
 def test_files_are_whole_and_say_the_same(found, tmp_path):
