@@ -69,6 +69,15 @@ class ComparisonViews:
             for composite in _composites(*_VIEWS):
                 _layChange(composite, changeMap if on else None)
 
+    def showInNewViews(self) -> None:
+        """Show the later date in views that another layout brought and that show no scan yet."""
+        shown = self.shown
+        for composite in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode") if shown is not None else ():
+            if composite.GetBackgroundVolumeID() is None:
+                composite.SetBackgroundVolumeID(shown.later.GetID())
+                composite.SetLabelVolumeID(shown.laterLevels.GetID() if shown.laterLevels is not None else None)
+                composite.SetLabelOpacity(_LABEL_OPACITY)
+
     def hide(self) -> None:
         """Go back to the former layout, to what the two views showed then, and along which plane."""
         runToEnd(self.hideSteps())

@@ -68,6 +68,8 @@ class ShownState:
         """Make the views show a result as the parameters say, one view a step; of the former one nothing stays, in 3D
         neither. ``point`` and ``drawEach`` as for ``display.showOverlaySteps``.
         """
+        if self._lent:
+            self._logic.comparisonViews.showInNewViews()
         for former in {state[0] for state in (self._slices, self._threeD) if state} - {result}:
             former.hide()
             hideLegends(former)

@@ -143,6 +143,14 @@ def test_the_views_go_back_to_what_they_showed_where_the_scan_has_no_result(comp
     assert {node.GetLabelVolumeID() for node in layers} == {None}
 
 
+def test_views_of_another_layout_show_the_later_date(compared, sliceViews, slicerHost):
+    _panel, _ui, comparison = compared
+    added = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSliceCompositeNode")
+    slicerHost.waitUntil(lambda: added.GetBackgroundVolumeID())
+    assert added.GetBackgroundVolumeID() == comparison.later.GetID()
+    assert added.GetLabelVolumeID() == comparison.laterLevels.GetID()
+
+
 def test_the_legend_comes_back_with_the_result(compared, sliceViews, slicerHost):
     panel, ui, comparison = compared
     result = panel.logic.localize(comparison.later, model=MODEL)
