@@ -34,6 +34,9 @@ AUTO_IMAGES = {"slices": 400, "volumes": 300, "slices of volumes": 2500}
 """Images from which "auto" takes OpenVINO, by their kind: fewer save less than compiling costs (1 to 3 s; measured by
 ``Testing/bench/crossover.py`` with the bundled models beside PyTorch's `folded` network, docs/PERFORMANCE.md)."""
 
+KEPT_SIZES = 6
+"""A network compiled for one size of images holds 15 to 70 MB: a folder of all sizes must not fill the memory."""
+
 TOLERANCE = {"fp32": 1e-4, "bf16": 0.02}
 """Largest accepted difference from PyTorch's fp32, in shares of the greatest value of each map."""
 
@@ -193,7 +196,7 @@ def computed_images(network: HRCAM, size: Sequence[int], count: int) -> tuple[st
 def compiled(
     network: HRCAM, size: Sequence[int], precision: str, cancelled: Callable[[], bool] | None = None
 ) -> CompiledNetwork | CompiledSlices:
-    """The network compiled for a size, made at its first use and kept as long as the network is.
+    """The network compiled for a size, made at its first use; of each network the last `KEPT_SIZES` stay.
 
     Raises ``ModelError`` where it cannot be compiled, and ``Cancelled`` where ``cancelled`` says so between two steps.
     """
@@ -206,7 +209,9 @@ def compiled(
             except ModelError as error:
                 _log.warning("%s", error)
                 known[key] = error.message, error.hint
-        found = known[key]
+        found = known[key] = known.pop(key)  # the last one used is the last to go
+        while len(known) > KEPT_SIZES:
+            del known[next(iter(known))]
     if isinstance(found, tuple):
         raise ModelError(*found)
     return found

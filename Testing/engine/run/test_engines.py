@@ -106,6 +106,18 @@ def test_compiling_can_be_cancelled_between_its_steps_and_begun_again():
 
 
 @openvino
+def test_of_many_sizes_the_last_ones_stay_compiled():
+    network, size = network_of("vgg_small")
+    sizes = [(size[0] + 8 * n, size[1]) for n in range(engine_openvino.KEPT_SIZES + 1)]
+    first, second = (engine_openvino.compiled(network, one, "fp32") for one in sizes[:2])
+    assert engine_openvino.compiled(network, sizes[0], "fp32") is first
+    last = [engine_openvino.compiled(network, one, "fp32") for one in sizes[2:]][-1]
+    assert engine_openvino.compiled(network, sizes[-1], "fp32") is last
+    assert engine_openvino.compiled(network, sizes[0], "fp32") is first, "used after the second"
+    assert engine_openvino.compiled(network, sizes[1], "fp32") is not second
+
+
+@openvino
 def test_openvino_counts_nobody(tmp_path):
     script = ("import torch; from hrcam import HRCAM; from hrcam.networks.registry import build_network\n"
               "from hrcam.run.openvino_engine import compiled\n"
