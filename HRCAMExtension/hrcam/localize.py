@@ -30,6 +30,7 @@ from .scan.checks import Fit, assess_fit, check_volume
 from .scan.geometry import PLANES, Geometry
 from .scan.sampling import Plan, SlicePlan, expected_input, plan_slices, plan_volume
 from .scan.volume import Volume, read_volume
+from .sequence.check import check_sequence
 
 if TYPE_CHECKING:
     from .cam.level_maps import Output, Parts
@@ -101,7 +102,7 @@ def localize(
     with clock.stage("Checking"):
         check_options(options, bundle)
         check_volume(volume)
-        fit = assess_fit(volume, bundle)
+        fit = assess_fit(volume, bundle, check_sequence(volume, bundle))
     with clock.stage("Preparing"):
         plans = _plans(volume, bundle, options)
         runner = _runner(bundle, options, plans)

@@ -146,6 +146,9 @@ class TrainConfig(Section):
     title: str
     description: str
     modality: str
+    sequences: list[Literal["T1", "T1-CE", "FLAIR", "T2", "PD", "CT", "DWI"]] = Field(
+        default=[], description="models of whole heads: what a scan may look like without a warning"
+    )
     intended_use: str = "Research use only. Not for diagnosis or treatment."
     reference: str = "arXiv:1909.12919"
     sources: list[DataSource] = Field(default=[], description="attributions that the bundle carries along")

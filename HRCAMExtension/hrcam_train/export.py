@@ -56,6 +56,8 @@ def write_bundle(
         "intended_use": config.intended_use,
         "reference": config.reference,
     }
+    if config.sequences:
+        metadata["sequences"] = config.sequences
     if calibration.volume_rule is not None:
         metadata["volume_rule"] = calibration.volume_rule
     if calibration.withholding is not None:

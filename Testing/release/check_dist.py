@@ -54,6 +54,9 @@ def check(python, folder):
              if Path(one["path"]).is_relative_to(python.parents[1])}
     here = {path.parent.name for path in (REPOSITORY / "HRCAMExtension/hrcam/models").glob("*/metadata.json")}
     assert there == here, f"bundled models: {there} in the wheel, {here} in the repository"
+    weights = "import torch, hrcam.sequence.recognition as r; print(next(r._network().parameters()).dtype)"
+    printed["sequence"] = _run([python, "-c", weights], folder)
+    assert printed["sequence"].strip() == "torch.float32", "the network for sequences is not in the wheel"
     return printed
 
 

@@ -110,14 +110,16 @@ class Fit:
     out_of_range_score: float | None
 
 
-def assess_fit(volume: Volume, bundle: HasMetadata) -> Fit:
+def assess_fit(volume: Volume, bundle: HasMetadata, unlike: str | None = None) -> Fit:
     """Compare a usable scan with a bundle's metadata.
 
     What the file itself leaves open, modality and sequence (of DICOM, or named in the file name), plane, spacing, field
-    of view, size of what is shown, and the intensity statistics.
+    of view, size of what is shown, and the intensity statistics; in place of the warning on these `unlike`, which says
+    why they differ.
     """
     found = _distances(volume, bundle)
-    return Fit((*volume.notes, *_modality(volume, bundle), *_grid(volume, bundle), *_looks(volume, found)),
+    looks = [unlike] if unlike else _looks(volume, found)
+    return Fit((*volume.notes, *_modality(volume, bundle), *_grid(volume, bundle), *looks),
                max(found.values()) if found else None)
 
 
@@ -153,18 +155,39 @@ def _is_label_map(volume: Volume) -> bool:
     return bool(np.count_nonzero(shown)) and float((left == right)[shown].mean()) >= LABEL_SAMENESS
 
 
-def _modality(volume: Volume, bundle: HasMetadata) -> list[str]:
-    wanted = _words(str(bundle.metadata["modality"]))
-    given = _words(f"{volume.modality or ''} {volume.name}")
+@dataclass(frozen=True)
+class Stated:
+    """What DICOM and the name state of a scan.
+
+    Parameters
+    ----------
+    scanner : "MR", "CT", …; None where DICOM does not say.
+    sequences : "T1", "FLAIR", …; empty where none is named.
+    """
+
+    scanner: str | None
+    sequences: frozenset[str]
+
+
+def stated(volume: Volume) -> Stated:
+    """Read what DICOM and the name state of a scan."""
     scanner = next((_SCANNERS[w.upper()] for w in _words(volume.modality or "")[:1] if w.upper() in _SCANNERS), None)
-    expected = next((_SCANNERS[w.upper()] for w in wanted if w.upper() in _SCANNERS), None)
-    if scanner and expected and scanner != expected:
-        return [f"This is a {scanner} scan; the model was made for {bundle.metadata['modality']}. Choose another "
+    return Stated(scanner, _sequences(f"{volume.modality or ''} {volume.name}"))
+
+
+def _sequences(text: str) -> frozenset[str]:
+    return frozenset(_SEQUENCE_OF[w] for w in _words(text) if w in _SEQUENCE_OF)
+
+
+def _modality(volume: Volume, bundle: HasMetadata) -> list[str]:
+    wanted, given = str(bundle.metadata["modality"]), stated(volume)
+    expected = next((_SCANNERS[w.upper()] for w in _words(wanted) if w.upper() in _SCANNERS), None)
+    if given.scanner and expected and given.scanner != expected:
+        return [f"This is a {given.scanner} scan; the model was made for {bundle.metadata['modality']}. Choose another "
                 "model."]
-    sequences = {_SEQUENCE_OF[w] for w in given if w in _SEQUENCE_OF}
-    right = {_SEQUENCE_OF[w] for w in wanted if w in _SEQUENCE_OF}
-    if sequences and right and not sequences & right:
-        named = " ".join(sorted(sequences))
+    right = _sequences(wanted)
+    if given.sequences and right and not given.sequences & right:
+        named = " ".join(sorted(given.sequences))
         return [f"By its name this is {'an' if named[0] in 'Aa' else 'a'} {named} scan; the model was made for "
                 f"{bundle.metadata['modality']}. Choose such a scan, or another model."]
     return []

@@ -66,7 +66,7 @@ def write_bundle(
             {"name": CLASSES[1], "title": "No lesion", "pathology": False, "color": [0.5, 0.7, 0.5],
              "terminology": None},
         ],
-        "modality": "MR", "dimension": 2,
+        "modality": "MR", "sequences": ["T1", "T1-CE", "FLAIR", "T2", "PD", "DWI"], "dimension": 2,
         "input": {"planes": ["axial", "coronal", "sagittal"], "size": [READ_SIZE, READ_SIZE],
                   "spacing_mm": READ_SPACING_MM,
                   "intensity": INTENSITY},

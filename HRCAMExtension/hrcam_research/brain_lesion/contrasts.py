@@ -17,6 +17,8 @@ VENTRICLE = len(TISSUES)
 """Index after those of `TISSUES`: fluid of the ventricles, which neighbors caps and plexus."""
 
 SEQUENCES = ("flair", "t1ce", "t1", "t2", "any")
+"""Of `brain-lesion`; `draw_means` also knows "pd" and "dwi"."""
+
 SHARES = (0.44, 0.22, 0.14, 0.08, 0.12)
 
 _GRAY = ("cortex", "cerebellar cortex", "caudate", "putamen", "thalamus", "hippocampus")
@@ -43,6 +45,20 @@ _RANGES: dict[str, dict[str, tuple[float, float]]] = {
         "sinus": (0.1, 1.0), "vessel": (0.1, 1.2), "eye": (0.05, 0.5), "lens": (0.2, 1.0), "muscle": (0.4, 1.1),
         "fat": (0.6, 4.5), "mucosa": (0.8, 3.0), "skin": (0.6, 3.5), "cord": (0.9, 1.2), "bone": (0.03, 0.3),
         "marrow": (0.3, 3.0),
+    },
+    "pd": {
+        "csf": (0.8, 1.7), "gray": (1.08, 1.4), "pallidum": (0.8, 1.1), "brain stem": (0.9, 1.2),
+        "cerebellar white matter": (0.9, 1.2), "optic nerve": (0.8, 1.4), "choroid plexus": (0.9, 1.6),
+        "sinus": (0.1, 1.1), "vessel": (0.1, 1.2), "eye": (0.8, 1.7), "lens": (0.2, 1.0), "muscle": (0.5, 1.0),
+        "fat": (0.8, 2.4), "mucosa": (1.0, 1.8), "skin": (0.5, 1.6), "cord": (0.8, 1.2), "bone": (0.03, 0.3),
+        "marrow": (0.4, 1.5),
+    },
+    "dwi": {
+        "csf": (0.05, 0.4), "gray": (1.0, 1.45), "pallidum": (0.5, 1.0), "brain stem": (0.9, 1.25),
+        "cerebellar white matter": (0.85, 1.15), "optic nerve": (0.8, 1.4), "choroid plexus": (0.7, 1.7),
+        "sinus": (0.02, 0.3), "vessel": (0.02, 0.3), "eye": (0.05, 0.4), "lens": (0.2, 1.0), "muscle": (0.05, 0.35),
+        "fat": (0.02, 0.3), "mucosa": (0.1, 0.6), "skin": (0.02, 0.3), "cord": (0.9, 1.2), "bone": (0.01, 0.1),
+        "marrow": (0.02, 0.25),
     },
 }  # fmt: skip
 _ENHANCING = {"sinus": (1.1, 2.3), "vessel": (0.9, 2.3), "mucosa": (0.8, 2.0), "choroid plexus": (0.8, 1.9)}

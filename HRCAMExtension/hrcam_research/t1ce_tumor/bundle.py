@@ -97,6 +97,7 @@ def write_bundle(
             for c in CLASSES
         ],
         "modality": "MR T1 contrast-enhanced",
+        "sequences": ["T1", "T1-CE"],
         "dimension": 2,
         "input": {"planes": ["axial", "coronal", "sagittal"], "size": [SIZE, SIZE], "spacing_mm": SPACING_MM,
                   "intensity": INTENSITY},

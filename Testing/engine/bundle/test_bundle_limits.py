@@ -36,6 +36,15 @@ def test_a_class_and_a_level_of_few_words_have_defaults(toy_folder):
     assert [level.of_peak for level in read.evidence_levels] == [0.0, 0.0]
 
 
+def test_a_bundle_may_name_the_sequences_that_it_was_trained_on(toy_folder):
+    assert "sequences" not in read_bundle(toy_folder).metadata
+    rewrite(toy_folder, lambda d: d.update(sequences=["T1", "FLAIR"]))
+    assert list(read_bundle(toy_folder).metadata["sequences"]) == ["T1", "FLAIR"]
+    rewrite(toy_folder, lambda d: d.update(sequences=["T1", "T3"]))
+    with pytest.raises(BundleError, match="sequences"):
+        read_bundle(toy_folder)
+
+
 def test_a_bundle_is_equal_only_to_itself_and_allows_no_import(toy_folder):
     first, second = Bundle(toy_folder, {}), Bundle(toy_folder, {})
     assert first == first and first != second and first.allow_import is False
