@@ -126,7 +126,8 @@ def localize(
         rule = bundle.withholding if several else None
         called = predicted_class(probabilities, bundle.pathology, rule)
         withheld = options.class_name is None and not bundle.pathology[called]
-        labels = mark(evidence, geometry, evidence_levels, options.minimum_region_ml, withheld)
+        minimum = options.minimum_region_ml if volume.has_volumes else 0.0
+        labels = mark(evidence, geometry, evidence_levels, minimum, withheld)
         notes = []
         if withheld and evidence.max() >= evidence_levels[0].threshold:
             notes.append(withheld_in_words(probabilities, bundle.pathology, rule))

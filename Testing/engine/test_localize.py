@@ -11,6 +11,7 @@ from hrcam.run.result import Result, validate_result
 from hrcam.scan.volume import to_sitk
 
 CPU = Options(device="cpu")
+EVERY_SPECK = dataclasses.replace(CPU, minimum_region_ml=0.0)
 
 
 @pytest.fixture(scope="module")
@@ -35,11 +36,11 @@ def test_a_scan_without_lesion_gives_an_empty_overlay(bright_blob_bundle, blob_v
 
 def test_a_scan_called_normal_is_not_marked_unless_a_class_is_asked_for(bright_blob_bundle, blob_volume):
     small = blob_volume(radius_mm=1.0)
-    found = localize(small, bright_blob_bundle, CPU)
+    found = localize(small, bright_blob_bundle, EVERY_SPECK)
     assert found.predicted == "no_lesion" and found.map.max() > found.evidence_levels[0].threshold
     assert not found.labels.any() and found.regions == ()
     assert found.withheld and any("are not marked" in warning for warning in found.warnings)
-    asked = localize(small, bright_blob_bundle, dataclasses.replace(CPU, class_name="lesion"))
+    asked = localize(small, bright_blob_bundle, dataclasses.replace(EVERY_SPECK, class_name="lesion"))
     assert asked.labels.any() and asked.regions and not asked.warnings and not asked.withheld
     np.testing.assert_array_equal(asked.map, found.map)
 
@@ -52,7 +53,7 @@ def test_a_bundle_says_above_which_probability_a_scan_is_called_normal(bright_bl
         rule = {"above": above, "pathology_withheld": 0.02, "normal_shown": 0.1, "scans": 40}
         return dataclasses.replace(bright_blob_bundle, metadata={**bright_blob_bundle.metadata, "withholding": rule})
 
-    kept = localize(small, with_rule(chance + 0.001), CPU)
+    kept = localize(small, with_rule(chance + 0.001), EVERY_SPECK)
     assert kept.predicted == "lesion" and kept.labels.any() and kept.regions and not kept.withheld
     taken = localize(small, with_rule(chance - 0.001), CPU)
     assert not taken.labels.any() and taken.regions == () and taken.withheld and taken.predicted == "no_lesion"
@@ -119,6 +120,18 @@ def test_batch_size_does_not_change_the_result(result, bright_blob_bundle, blob_
 def test_small_regions_vanish_from_table_and_labels_alike(bright_blob_bundle, blob_volume):
     found = localize(blob_volume(), bright_blob_bundle, dataclasses.replace(CPU, minimum_region_ml=50.0))
     assert found.regions == () and not found.labels.any() and found.map.max() > 15
+
+
+def test_specks_are_left_out_of_volumes_unless_asked_for_and_kept_in_single_slices(bright_blob_bundle, blob_volume):
+    speck = {"options": dataclasses.replace(CPU, class_name="lesion"), "bundle": bright_blob_bundle}
+    found = localize(blob_volume(radius_mm=1.0), **speck)
+    assert found.map.max() > found.evidence_levels[0].threshold and not found.labels.any() and not found.regions
+    speck["options"] = dataclasses.replace(speck["options"], minimum_region_ml=0.0)
+    region, = localize(blob_volume(radius_mm=1.0), **speck).regions
+    assert region.volume_ml < Options().minimum_region_ml
+    flat = blob_volume((48, 52, 1), lesion_ras=(6.0, -5.0, 0.0), radius_mm=2.0)
+    region, = localize(flat, bright_blob_bundle, CPU).regions
+    assert region.volume_ml < Options().minimum_region_ml, "thickness says nothing of what a slice shows"
 
 
 def test_the_json_document_is_valid_and_brings_the_result_back(result):

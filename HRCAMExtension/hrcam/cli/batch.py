@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from ..bundle.bundle import DEFAULT_MODEL
+from ..run.options import MINIMUM_REGION_ML
 from . import options as given
 from .localize import USAGE_ERROR
 
@@ -37,7 +38,7 @@ def batch(
     batch_size: given.BatchSize = None,
     engine: given.Engine = "auto",
     keep_levels: given.KeepLevels = False,
-    minimum_region: given.MinimumRegion = 0.0,
+    minimum_region: given.MinimumRegion = MINIMUM_REGION_ML,
     faithfulness: given.TestFaithfulness = False,
     place: given.NamePlaces = False,
     scene: given.Scene = False,

@@ -9,6 +9,7 @@ import typer
 
 from ..bundle.bundle import DEFAULT_MODEL
 from ..errors import OutputError
+from ..run.options import MINIMUM_REGION_ML
 from ..words import shown
 from . import options as given
 from .localize import load_checked
@@ -38,7 +39,7 @@ def compare_files(
     precision: given.Precision = "fp32",
     batch_size: given.BatchSize = None,
     engine: given.Engine = "auto",
-    minimum_region: given.MinimumRegion = 0.0,
+    minimum_region: given.MinimumRegion = MINIMUM_REGION_ML,
     place: given.NamePlaces = False,
     no_overview: given.NoOverview = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier comparison.")] = False,

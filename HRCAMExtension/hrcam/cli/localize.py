@@ -11,6 +11,7 @@ import typer
 
 from ..bundle.bundle import DEFAULT_MODEL, Bundle, load_bundle
 from ..errors import HRCAMError, OutputError
+from ..run.options import MINIMUM_REGION_ML
 from ..run.result import Result
 from ..scan.io.discovery import Case, find_cases
 from ..words import printable, shown
@@ -42,7 +43,7 @@ def localize_files(
     batch_size: given.BatchSize = None,
     engine: given.Engine = "auto",
     keep_levels: given.KeepLevels = False,
-    minimum_region: given.MinimumRegion = 0.0,
+    minimum_region: given.MinimumRegion = MINIMUM_REGION_ML,
     faithfulness: given.TestFaithfulness = False,
     place: given.NamePlaces = False,
     no_overview: given.NoOverview = False,

@@ -12,7 +12,7 @@ ClassName = Annotated[
     str | None, typer.Option("--class", help="Class whose evidence is shown (default: the likeliest pathology).")
 ]
 Plane = Annotated[
-    str, typer.Option("--plane", help="auto (as acquired), axial, coronal, sagittal, or all (mean of the three).")
+    str, typer.Option("--plane", help="auto (the model's best), axial, coronal, sagittal, or all (mean of the three).")
 ]
 Fusion = Annotated[
     str | None,
@@ -30,7 +30,7 @@ Engine = Annotated[
 ]
 KeepLevels = Annotated[bool, typer.Option("--keep-levels", help="Also write the map of every CNN level.")]
 MinimumRegion = Annotated[
-    float, typer.Option("--minimum-region", min=0, help="Leave out regions smaller than this, in ml.")
+    float, typer.Option("--minimum-region", min=0, help="Leave out regions smaller than this, in ml; 0 keeps all.")
 ]
 TestFaithfulness = Annotated[
     bool, typer.Option("--faithfulness", help="Test if the answer rests on the strongest region (5 more runs).")

@@ -142,7 +142,7 @@ class _Clock:
 
 
 def _refuse_pictures(volume: Volume) -> None:
-    if 1 in volume.geometry.size_ijk or not volume.spacing_known:
+    if not volume.has_volumes:
         raise InputError(f'"{volume.name}" is a single slice or picture, which cannot be brought to another scan.',
                          "Give two volumes of several slices.")
 

@@ -10,7 +10,12 @@ from ..scan.geometry import PLANES
 
 ENGINES = ("auto", "torch", "openvino")
 PLANE_CHOICES = ("auto", *reversed(PLANES), "all")
-"""Of 2D models: as acquired, one of the three, or the mean of the three."""
+"""Of 2D models: the model's choice, one of the three, or the mean of the three."""
+
+
+MINIMUM_REGION_ML = 0.05
+"""Smaller regions are specks. On scans of `lgg` a quarter of all regions, no lesion and nothing of Dice is lost without
+them, and no plaque of `ms` (docs/RESEARCH.md)."""
 
 
 @dataclass(frozen=True)
@@ -22,8 +27,9 @@ class Options:
     class_name : class whose evidence is shown; None: the predicted class if it is a pathology, otherwise the pathology
         with the highest probability, whose map is given but not marked where the scan is called normal
         (``withholding.is_withheld``).
-    plane : "auto" (the model's best one that the scan can be read in), "axial", "coronal", "sagittal", or "all" (mean
-        of the three planes' maps and logits). 3D models see the whole volume and take "auto" alone.
+    plane : "auto" (the model's choice among those that the scan can be read in, see ``sampling.planes_to_read``),
+        "axial", "coronal", "sagittal", or "all": the mean of the three planes' maps, and of their logits where the
+        model does not say what they must agree on (``agreement.py``). 3D models see the whole volume and take "auto".
     device : "auto" (CUDA where there is one), "cpu", "cuda", "cuda:N".
     precision : "fp32", "bf16", or "fp16" (CUDA).
     batch_size : slices a forward pass; None suits the device.
@@ -32,7 +38,8 @@ class Options:
     engine : "torch", "openvino" (CPU; the extra ``fast``), or "auto": OpenVINO where it is installed and there is
         enough to compute, in this scan and as many as ``scans`` says: the same input has the same engine whatever the
         process did before. Maps agree within 1e-4 of their greatest value.
-    minimum_region_ml : smaller regions appear neither in the table nor in the labels.
+    minimum_region_ml : smaller regions appear neither in the table nor in the labels. Single slices and pictures have
+        no volumes, and keep all.
     faithfulness : also test if the answer rests on the strongest region, see ``faithfulness.deletion_test``.
     place : also name the place of each region in the brain, see ``place.name.with_places``.
     scans : how many scans like this one the process is going to localize, for ``engine`` alone.
@@ -46,7 +53,7 @@ class Options:
     fusion: str | None = None
     keep_levels: bool = False
     engine: str = "auto"
-    minimum_region_ml: float = 0.0
+    minimum_region_ml: float = MINIMUM_REGION_ML
     faithfulness: bool = False
     place: bool = False
     scans: int = 1

@@ -82,6 +82,11 @@ class Volume:
     forms: NiftiForms | None = None
     dicom_files: tuple[str, ...] = ()
 
+    @property
+    def has_volumes(self) -> bool:
+        """Whether what is in it has a volume in ml: several slices of known spacing."""
+        return self.spacing_known and 1 not in self.geometry.size_ijk
+
     @cached_property
     def ordered(self) -> Array:
         """Some of the voxels in ascending order, which stand for all of them; see `intensity.in_order`."""

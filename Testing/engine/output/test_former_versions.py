@@ -49,6 +49,6 @@ def test_a_bundle_gives_the_same_numbers(bundle, former):
 
 def test_a_batch_keeps_what_it_finds_in_its_folder(bundle, tmp_path):
     shutil.copytree(FORMER / "results", tmp_path / "out")
-    options = Options(device="cpu", faithfulness=True)
+    options = Options(device="cpu", faithfulness=True, minimum_region_ml=0.0)  # as the former version had it
     rows = run_batch([FORMER / "scan.nrrd"], bundle, tmp_path / "out", options, ["map", "levels", "labels"]).rows
     assert [(row.case, row.status) for row in rows] == [("scan", "kept")]
