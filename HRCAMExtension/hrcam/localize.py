@@ -17,8 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from .bundle.bundle import Bundle
-from .errors import Cancelled, InputError, ModelError
+from .errors import Cancelled, ModelError
 from .run.across_slices import share_evidence
+from .run.agreement import agreed_logits, agreed_voxels, join_planes
 from .run.level_volumes import LevelVolumes
 from .run.marking import mark
 from .run.options import DEFAULT_OPTIONS, Options, check_options
@@ -27,13 +28,13 @@ from .run.result import FloatArray, Result, SliceEvidence
 from .run.volume_rule import softmax, volume_logits
 from .run.withholding import predicted_class, withheld_in_words
 from .scan.checks import Fit, assess_fit, check_volume
-from .scan.geometry import PLANES, Geometry
-from .scan.sampling import Plan, SlicePlan, expected_input, plan_slices, plan_volume
+from .scan.geometry import Geometry
+from .scan.sampling import Plan, SlicePlan, expected_inputs, plan_slices, plan_volume, planes_to_read
 from .scan.volume import Volume, read_volume
 from .sequence.check import check_sequence
 
 if TYPE_CHECKING:
-    from .cam.level_maps import Output, Parts
+    from .cam.level_maps import Output
     from .cam.model import HRCAM
     from .run.inference import Runner
 
@@ -107,30 +108,40 @@ def localize(
         plans = _plans(volume, bundle, options)
         runner = _runner(bundle, options, plans)
     with clock.stage("Computing"):
-        outputs = _run(runner, plans, _candidates(bundle, options), clock)
+        rule = bundle.agreement if len(plans) > 1 else None
+        outputs = _run(runner, plans, _candidates(bundle, options, rule is not None), clock)
         logits = np.mean([_logits_of(output, bundle) for output in outputs], axis=0)
         _refuse_nonsense(logits)
-        probabilities = dict(zip(bundle.class_names, softmax(logits).tolist(), strict=True))
         shown = _shown_class(bundle, options, logits)
         outputs = _shared_across_slices(plans, outputs, bundle)
     with clock.stage("Mapping"):
         fusion = options.fusion or bundle.fusion
-        evidence, means = _mean_map(plans, [output.fused(shown, fusion) for output in outputs])
-        error = max(output.completeness_error(shown, one) for output, one in zip(outputs, means, strict=True))
+        joined = join_planes(plans, [output.fused(shown, fusion) for output in outputs], rule is not None)
+        evidence, agreement = joined.evidence, joined.agreement
+        if agreement is not None and not bundle.classes[shown].pathology:
+            ill = [one.pathology for one in bundle.classes].index(True)
+            agreement = join_planes(plans, [output.fused(ill, fusion) for output in outputs], True).agreement
+        error = max(output.completeness_error(shown, one)
+                    for output, one in zip(outputs, joined.item_means, strict=True))
         _refuse_nonsense(evidence.max(), evidence.min())
         level_maps = LevelVolumes.of(plans, outputs, shown) if options.keep_levels else None
         slices = _slice_evidence(volume, bundle, plans, outputs, evidence)
     with clock.stage("Finding regions"):
         evidence_levels, geometry = bundle.evidence_levels, volume.geometry
         several = bundle.dimension == 3 or plans[0].count > 1  # levels, not the rule, were fitted to single images
-        rule = bundle.withholding if several else None
-        called = predicted_class(probabilities, bundle.pathology, rule)
+        limit, agreed = bundle.withholding if several else None, None
+        if rule is not None and agreement is not None:
+            logits = agreed_logits(agreement, rule, list(bundle.pathology.values()))
+            limit = {"above": 0.5, **rule}
+            agreed = agreed_voxels(agreement, rule) if options.class_name is None else None
+        probabilities = dict(zip(bundle.class_names, softmax(logits).tolist(), strict=True))
+        called = predicted_class(probabilities, bundle.pathology, limit)
         withheld = options.class_name is None and not bundle.pathology[called]
         minimum = options.minimum_region_ml if volume.has_volumes else 0.0
-        labels = mark(evidence, geometry, evidence_levels, minimum, withheld)
+        labels = mark(evidence, geometry, evidence_levels, minimum, withheld, agreed)
         notes = []
         if withheld and evidence.max() >= evidence_levels[0].threshold:
-            notes.append(withheld_in_words(probabilities, bundle.pathology, rule))
+            notes.append(withheld_in_words(probabilities, bundle.pathology, limit))
         plane = plans[0].plane if len(plans) == 1 and isinstance(plans[0], SlicePlan) else geometry.acquisition_plane
         regions = find_regions(evidence, labels, geometry, evidence_levels, plane)
     result = Result(
@@ -141,6 +152,7 @@ def localize(
         map=evidence,
         labels=labels,
         withheld=withheld,
+        agreed=agreed,
         evidence_levels=evidence_levels,
         regions=tuple(regions),
         slices=slices,
@@ -182,9 +194,8 @@ def warm_up(bundle: Bundle, options: Options = DEFAULT_OPTIONS, geometry: Geomet
     with _lock:
         network = _network(bundle)
         place(network, device, options.batch_size, options.precision)
-    planes = PLANES if options.plane == "all" else (options.plane,)
     inputs = ([(tuple(bundle.metadata["input"]["size"]), 1)] if geometry is None
-              else [expected_input(geometry, bundle, plane) for plane in planes])
+              else expected_inputs(geometry, bundle, options.plane))
     kind, images = computed_images(network, inputs[0][0], sum(count for _size, count in inputs) * options.scans)
     if is_wanted(options.engine, device, options.precision, kind, images):
         for size, _count in inputs:
@@ -229,11 +240,7 @@ def _never() -> bool:
 def _plans(volume: Volume, bundle: Bundle, options: Options) -> list[SlicePlan] | list[Any]:
     if bundle.dimension == 3:
         return [plan_volume(volume, bundle)]
-    if options.plane != "all":
-        return [plan_slices(volume, bundle, options.plane)]
-    if 1 in volume.geometry.size_ijk:
-        raise InputError(f'"{volume.name}" is a single slice and has no three planes.', "Leave the plane at auto.")
-    return [plan_slices(volume, bundle, plane) for plane in reversed(PLANES)]
+    return [plan_slices(volume, bundle, plane) for plane in planes_to_read(volume, bundle, options.plane)]
 
 
 def _runner(bundle: Bundle, options: Options, plans: Sequence[Plan]) -> Runner:
@@ -260,11 +267,12 @@ def _network(bundle: Bundle) -> HRCAM:
     return _networks[key]
 
 
-def _candidates(bundle: Bundle, options: Options) -> list[int]:
-    """Classes that may come to be shown, which is known only when all slices are computed."""
-    if options.class_name is not None:
-        return [bundle.class_names.index(options.class_name)]
-    return [n for n, one in enumerate(bundle.classes) if one.pathology]
+def _candidates(bundle: Bundle, options: Options, agree: bool = False) -> list[int]:
+    """Classes that may come to be shown, which is known only when all slices are computed; pathologies also where
+    planes must ``agree`` on them."""
+    asked = [] if options.class_name is None else [bundle.class_names.index(options.class_name)]
+    pathologies = [n for n, one in enumerate(bundle.classes) if one.pathology]
+    return sorted({*asked, *pathologies}) if agree else asked or pathologies
 
 
 def _run(runner: Runner, plans: Sequence[Plan], classes: Sequence[int], clock: _Clock) -> list[Output]:
@@ -307,20 +315,6 @@ def _refuse_nonsense(*values: npt.ArrayLike) -> None:
 def _shown_class(bundle: Bundle, options: Options, logits: npt.NDArray[np.float64]) -> int:
     """Index of `Options.class_name`, else of the likeliest pathology (the predicted class, if it is one)."""
     return max(_candidates(bundle, options), key=lambda index: float(logits[index]))
-
-
-def _mean_map(plans: Sequence[Plan], maps: Sequence[Parts]) -> tuple[FloatArray, list[npt.NDArray[np.float64]]]:
-    """The planes' mean map on the volume's grid, and of each plane the mean of each item's map."""
-    total, means = np.zeros(plans[0].volume.geometry.shape_kji, np.float32), []
-    for plan, parts in zip(plans, maps, strict=True):
-        of_items = np.empty(plan.count)
-        for chosen, part in parts:
-            of_items[chosen] = [one.mean(dtype=np.float64) for one in part]
-            plan.add(total, chosen, part)
-        means.append(of_items)
-    if len(plans) > 1:
-        total /= np.float32(len(plans))
-    return total, means
 
 
 def _slice_evidence(

@@ -79,7 +79,7 @@ class HRCAMModuleLogic(ViewsLogic):
         model : name of a bundle, or path of its folder; ``None`` for the default one.
         classLabel : class whose evidence is mapped; ``None`` for the most probable one.
         device : ``"auto"``, ``"cpu"`` or ``"cuda"``.
-        plane : ``"auto"`` (as acquired), ``"axial"``, ``"coronal"``, ``"sagittal"`` or ``"all"``.
+        plane : ``"auto"`` (the model's choice), ``"axial"``, ``"coronal"``, ``"sagittal"`` or ``"all"``.
         wait : run here and return the result; with ``False`` a worker process does it and the call returns at once.
         fusion : how the CNN's levels are joined; ``None`` for the model's own way, ``"sum"`` for the published one.
         keepFormer : keep the former result of the same input and model instead of replacing it.

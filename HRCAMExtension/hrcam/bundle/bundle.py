@@ -173,6 +173,12 @@ class Bundle:
         return None if rule is None else dict(rule)
 
     @property
+    def agreement(self) -> Mapping[str, Any] | None:
+        """What planes that were read together must agree on, see ``run.agreement``; None where their mean decides."""
+        rule = self.metadata.get("agreement")
+        return None if rule is None else dict(rule)
+
+    @property
     def neighbor_weight(self) -> float:
         """What each neighboring slice's evidence counts beside a slice's own; 0 where each stands alone."""
         return float(self.metadata.get("neighbor_weight", 0.0))

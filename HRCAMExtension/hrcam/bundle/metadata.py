@@ -52,6 +52,9 @@ def _contradictions(metadata: Mapping[str, Any]) -> list[tuple[bool, str]]:
     intensity = metadata["input"]["intensity"]
     low, high = intensity.get("low", LOW_PERCENTILE), intensity.get("high", HIGH_PERCENTILE)
     planes = metadata["input"]["planes"]
+    best = metadata["input"].get("best_plane", planes[0])
+    agreed = metadata.get("agreement", {"limit": thresholds[0]})["limit"]
+    alone = len(names) == 2 and sum(c["pathology"] for c in metadata["classes"]) == 1
     ranges = metadata.get("input_statistics", {}).values()
     return [
         (safe_name(metadata["name"]) != metadata["name"], "the name cannot be a folder's on every system"),
@@ -63,7 +66,10 @@ def _contradictions(metadata: Mapping[str, Any]) -> list[tuple[bool, str]]:
         (thresholds != sorted(set(thresholds)), "evidence_levels must rise from weak to strong"),
         (shares != sorted(shares), "evidence_levels.of_peak must not fall from weak to strong"),
         (any(first > last for first, last in ranges), "a range of input_statistics ends before it begins"),
-        (metadata["input"].get("best_plane", planes[0]) not in planes, "input.best_plane must be one of input.planes"),
+        (best != "all" and best not in planes, "input.best_plane must be one of input.planes"),
+        (best == "all" and len(planes) < 3, "input.best_plane can be all where input.planes are all three"),
+        ("agreement" in metadata and not alone, "agreement is for one pathology and one class without"),
+        (agreed < thresholds[0], "agreement.limit must not be below the weakest of evidence_levels"),
         (low >= high, "input.intensity.low must be below high"),
     ]
 

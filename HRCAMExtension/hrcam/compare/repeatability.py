@@ -94,7 +94,7 @@ def localized_again(
     if not copies:
         return result, differences
     mean = np.asarray((total + result.map) / (1 + copies), np.float32)
-    return marked_again(replace(result, map=mean), minimum_ml, result.withheld), differences
+    return marked_again(replace(result, map=mean), minimum_ml, every=False), differences
 
 
 @lru_cache(maxsize=1)

@@ -6,7 +6,7 @@ a user hides is taken from these labels afterwards; nobody compares the map with
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,7 @@ def mark(
     levels: Sequence[EvidenceLevel],
     minimum_ml: float = 0.0,
     withheld: bool = False,
+    agreed: npt.NDArray[np.bool_] | None = None,
 ) -> LabelArray:
     """The label map of a scan: what is marked, and at which level.
 
@@ -36,6 +37,8 @@ def mark(
     minimum_ml : smaller regions are not marked.
     withheld : the scan as a whole is called normal and no class was asked for (``Result.withheld``, see
         ``withholding.is_withheld``): nothing is marked.
+    agreed : bool KJI, where all planes that were read see enough (``agreement.agreed_voxels``): these voxels are
+        marked, and regions without any of them are not. None: one plane was read, or the mean decides.
 
     Returns
     -------
@@ -43,7 +46,14 @@ def mark(
     """
     if withheld:
         return np.zeros(evidence.shape, np.uint8)
-    return _drop_small(label_levels(evidence, levels), geometry, minimum_ml)
+    labels = label_levels(evidence, levels)
+    if agreed is not None:
+        np.maximum(labels, agreed, out=labels, casting="unsafe")
+        _keep(labels, lambda components, box: np.unique(components[agreed[box]]))
+    if minimum_ml > 0:
+        fewest = minimum_ml / geometry.voxel_volume_ml
+        _keep(labels, lambda components, _: np.flatnonzero(np.bincount(components.ravel()) >= fewest))
+    return labels
 
 
 def label_levels(evidence: npt.ArrayLike, levels: Sequence[EvidenceLevel]) -> LabelArray:
@@ -112,11 +122,11 @@ def _trim(values: npt.NDArray[np.floating], reached: npt.NDArray[np.bool_], leve
         target &= rows >= limits[numbers]
 
 
-def _drop_small(labels: LabelArray, geometry: Geometry, minimum_ml: float) -> LabelArray:
-    """Labels without the components that are smaller than ``minimum_ml``."""
-    if minimum_ml <= 0 or not labels.any():
-        return labels
+def _keep(labels: LabelArray, chosen: Callable[[Components, Box], npt.NDArray[np.integer]]) -> None:
+    """Clear the components whose numbers ``chosen`` does not return."""
+    if not labels.any():
+        return
     box, components = connected(labels > 0)
-    sizes = np.bincount(components.ravel()) * geometry.voxel_volume_ml
-    labels[box] *= (sizes >= minimum_ml)[components]
-    return labels
+    kept = np.zeros(int(components.max()) + 1, bool)
+    kept[chosen(components, box)] = True
+    labels[box] *= kept[components]

@@ -148,6 +148,8 @@ class Result:
     provenance : versions, checksums, options, model.
     faithfulness : of the map for this scan, where it was asked for.
     withheld : nothing is marked, whatever the map holds, because the scan is called normal; see ``withholding.py``.
+    agreed : bool KJI, where all planes that were read see enough, which decided what is marked; None where it did not,
+        and in results that were read from files. See ``agreement.py``.
     """
 
     case: str
@@ -168,6 +170,7 @@ class Result:
     provenance: dict[str, Any] = field(default_factory=dict)
     faithfulness: Faithfulness | None = None
     withheld: bool = False
+    agreed: npt.NDArray[np.bool_] | None = None
 
     def to_json(self, files: Mapping[str, str] | None = None) -> dict[str, Any]:
         """The result without its arrays, as a document that ``schemas/result.schema.json`` accepts.

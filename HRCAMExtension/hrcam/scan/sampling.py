@@ -23,7 +23,7 @@ from .intensity import Scale, find_scale, normalize, scale_of
 from .resample import AxisFit, fit_axis
 from .volume import Volume
 
-__all__ = ["Plan", "SlicePlan", "VolumePlan", "normalize", "plan_slices", "plan_volume"]
+__all__ = ["Plan", "SlicePlan", "VolumePlan", "normalize", "plan_slices", "plan_volume", "planes_to_read"]
 
 Array = npt.NDArray[np.float32]
 
@@ -215,9 +215,7 @@ def plan_slices(volume: Volume, bundle: HasMetadata, plane: str = "auto") -> Sli
     ----------
     volume : the scan.
     bundle : a 2D model; only ``metadata["input"]`` is read.
-    plane : axial, coronal or sagittal: slices along the closest index axis. "auto": the model's best plane
-        (``input.best_plane``; axial where it states none) if the scan's voxels are small in every direction, so that
-        the same scan is read alike however it is stored; else the acquisition plane, if the model knows it.
+    plane : axial, coronal or sagittal: slices along the closest index axis. "auto": the first of `planes_to_read`.
 
     Raises
     ------
@@ -225,7 +223,7 @@ def plan_slices(volume: Volume, bundle: HasMetadata, plane: str = "auto") -> Sli
     """
     inputs = bundle.metadata["input"]
     geometry = volume.geometry
-    plane = _choose_plane(volume, inputs, plane)
+    plane = planes_to_read(volume, bundle, plane)[0]
     images = displayed(volume.array, geometry, plane)
     rows, columns = _fit_slices(volume, inputs, plane, images.shape[1:])
     scaling = inputs["intensity"]
@@ -242,6 +240,32 @@ def plan_slices(volume: Volume, bundle: HasMetadata, plane: str = "auto") -> Sli
     return SlicePlan(volume, plane, geometry.axis_of(plane), indices, rows, columns, scale)
 
 
+def planes_to_read(volume: Volume, bundle: HasMetadata, plane: str = "auto") -> tuple[str, ...]:
+    """Names of the planes that a 2D model reads a volume in: one, or all three.
+
+    Parameters
+    ----------
+    volume : the scan.
+    bundle : a 2D model; only ``metadata["input"]`` is read.
+    plane : axial, coronal, sagittal or all. "auto": the model's best choice (``input.best_plane``; axial where it
+        states none) if the scan's voxels are small in every direction, so that the same scan is read alike however it
+        is stored; else the acquisition plane, if the model knows it.
+
+    Raises
+    ------
+    InputError : unknown plane; all planes of a single slice.
+    """
+    geometry, inputs = volume.geometry, bundle.metadata["input"]
+    if plane == "auto":
+        plane = _choose_plane(volume, inputs)
+    if plane != "all":
+        geometry.axis_of(plane)
+        return (plane,)
+    if 1 in geometry.size_ijk:
+        raise InputError(f'"{volume.name}" is a single slice and has no three planes.', "Leave the plane at auto.")
+    return tuple(reversed(PLANES))
+
+
 def plan_volume(volume: Volume, bundle: HasMetadata) -> VolumePlan:
     """Plan how a 3D model reads a volume: all three axes resampled to ``input.spacing_mm``, padded to ``input.size``.
 
@@ -255,18 +279,23 @@ def plan_volume(volume: Volume, bundle: HasMetadata) -> VolumePlan:
     return VolumePlan(volume, fits, scale_of(volume.ordered, inputs["intensity"]))
 
 
-def expected_input(geometry: Geometry, bundle: HasMetadata, plane: str = "auto") -> tuple[tuple[int, ...], int]:
-    """Size of the network's input for scans on a grid, and how many there are at most where no slice is empty.
+def expected_inputs(
+    geometry: Geometry, bundle: HasMetadata, plane: str = "auto"
+) -> list[tuple[tuple[int, ...], int]]:
+    """Size of the network's input for scans on a grid, and how many there are at most where no slice is empty; one
+    entry a plane that is read.
 
-    For getting ready before there is a scan; parameters and errors as of `plan_slices` and `plan_volume`.
+    For getting ready before there is a scan; parameters and errors as of `planes_to_read` and `plan_volume`.
     """
     inputs = bundle.metadata["input"]
     volume = Volume(np.broadcast_to(np.float32(0), geometry.shape_kji), geometry, "")
     if len(inputs["size"]) == 3:
-        return tuple(fit.padded for fit in _fit_volume(volume, inputs)), 1
-    plane = _choose_plane(volume, inputs, plane)
-    count, *shape = displayed(volume.array, geometry, plane).shape
-    return tuple(fit.padded for fit in _fit_slices(volume, inputs, plane, tuple(shape))), count
+        return [(tuple(fit.padded for fit in _fit_volume(volume, inputs)), 1)]
+    found: list[tuple[tuple[int, ...], int]] = []
+    for one in planes_to_read(volume, bundle, plane):
+        count, *shape = displayed(volume.array, geometry, one).shape
+        found.append((tuple(fit.padded for fit in _fit_slices(volume, inputs, one, tuple(shape))), count))
+    return found
 
 
 def displayed(array: npt.NDArray[Any], geometry: Geometry, plane: str) -> npt.NDArray[Any]:
@@ -318,14 +347,10 @@ def _per_axis(spacing: float | Sequence[float], axes: int) -> list[float]:
     return [float(one) for one in spacing] if isinstance(spacing, Sequence) else [float(spacing)] * axes
 
 
-def _choose_plane(volume: Volume, inputs: Mapping[str, Any], plane: str) -> str:
-    geometry = volume.geometry
-    if plane != "auto":
-        geometry.axis_of(plane)
-        return plane
-    acquired = geometry.acquisition_plane
+def _choose_plane(volume: Volume, inputs: Mapping[str, Any]) -> str:
+    acquired = volume.geometry.acquisition_plane
     trained = [one for one in inputs.get("planes", PLANES) if one in PLANES]
-    if not trained or 1 in geometry.size_ijk:
+    if not trained or 1 in volume.geometry.size_ijk:
         return acquired
     best = str(inputs.get("best_plane", "axial" if "axial" in trained else trained[0]))
     return best if acquired not in trained or fits_in_all_planes(volume, inputs) else acquired

@@ -44,6 +44,11 @@ METADATA_FAULTS = {
     "bias of another length": (lambda d: d["volume_rule"].update(bias=[0.0]), "volume_rule.bias"),
     "levels that fall": (lambda d: d["evidence_levels"].reverse(), "evidence_levels must rise"),
     "shares that fall": (lambda d: d["evidence_levels"][0].update(of_peak=0.9), "of_peak must not fall"),
+    "a best plane it was not made for": (lambda d: d["input"].update(best_plane="coronal"), "best_plane must be one"),
+    "three best planes of one": (lambda d: d["input"].update(best_plane="all"), "best_plane can be all where"),
+    "agreement on less than possible": (
+        lambda d: d.update(agreement={"limit": 1e-3, "temperature": 1.0}), "agreement.limit must not be below"),
+    "agreement on nothing": (lambda d: d.update(agreement={"limit": 0, "temperature": 1.0}), "agreement.limit"),
     "low above high": (lambda d: d["input"]["intensity"].update(low=99.9), "low must be below high"),
     "code": (lambda d: d["architecture"].update(name="import:os:system", arguments={}), "allow_import=True"),
     "nested arguments": (lambda d: d["architecture"].update(arguments={"width": {"a": 1}}), "architecture.arguments"),

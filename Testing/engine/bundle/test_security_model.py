@@ -7,6 +7,7 @@ import pickle
 import struct
 import subprocess
 import sys
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -212,13 +213,13 @@ def test_a_name_that_is_taken_is_not_replaced_by_a_stranger(folder, tmp_path):
     assert {p.name: p.read_bytes() for p in (tmp_path / "there" / "bright-blob").iterdir()} == before
 
 
-@pytest.mark.parametrize(("step", "value"), [("_logits_of", np.array([0.0, np.nan])), ("_mean_map", np.inf)])
+@pytest.mark.parametrize(("step", "value"), [("_logits_of", np.array([0.0, np.nan])), ("join_planes", np.inf)])
 def test_an_answer_that_is_not_finite_is_none(step, value, blob_volume, bright_blob_bundle, monkeypatch):
     honest = getattr(steps, step)
 
     def overflowed(*arguments):
         found = honest(*arguments)
-        return value if step == "_logits_of" else (np.full_like(found[0], value), found[1])
+        return value if step == "_logits_of" else replace(found, evidence=np.full_like(found.evidence, value))
 
     monkeypatch.setattr(steps, step, overflowed)
     with pytest.raises(ModelError, match="not a finite number"):

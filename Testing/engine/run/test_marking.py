@@ -52,6 +52,19 @@ def test_nothing_is_marked_where_marks_are_withheld():
     assert not labels.any() and labels.dtype == np.uint8 and labels.shape == GEOMETRY.shape_kji
 
 
+def test_only_regions_in_which_planes_agree_are_marked_and_all_that_they_agree_on():
+    evidence = np.maximum(blob(508, 8), blob(172, 33))
+    agreed = np.zeros(evidence.shape, bool)
+    agreed[4, 15, 33] = True
+    labels = mark(evidence, GEOMETRY, LEVELS, agreed=agreed)
+    assert np.array_equal(labels > 0, mark(blob(172, 33), GEOMETRY, LEVELS) > 0)
+    assert not mark(evidence, GEOMETRY, LEVELS, agreed=np.zeros_like(agreed)).any()
+    halo = np.zeros_like(agreed)
+    halo[4, 15, 22] = True
+    assert not mark(evidence, GEOMETRY, LEVELS)[halo].any(), "what its peak would trim"
+    assert mark(evidence, GEOMETRY, LEVELS, agreed=halo)[halo].all()
+
+
 def test_levels_are_numbered_from_their_thresholds_on():
     levels = (EvidenceLevel("a", 1.0, (1, 1, 0)), EvidenceLevel("b", 2.0, (1, 0, 0)))
     found = label_levels(np.array([[0.99, 1.0, 1.99, 2.0, -5.0]], np.float32), levels)

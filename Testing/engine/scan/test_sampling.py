@@ -13,7 +13,15 @@ from hrcam.errors import BundleError, InputError
 from hrcam.scan.geometry import LPS_TO_RAS, Geometry
 from hrcam.scan.intensity import CEILING, find_scale, in_order, otsu_of, otsu_threshold, percentile
 from hrcam.scan.resample import AxisFit, fit_axis, linear_weights
-from hrcam.scan.sampling import display_position, displayed, normalize, plan_slices, plan_volume
+from hrcam.scan.sampling import (
+    display_position,
+    displayed,
+    expected_inputs,
+    normalize,
+    plan_slices,
+    plan_volume,
+    planes_to_read,
+)
 from hrcam.scan.volume import Volume
 
 RECIPE = {"kind": "percentile", "low": 1.0, "high": 99.5, "foreground": "otsu", "per": "volume"}
@@ -267,6 +275,23 @@ def test_auto_reads_small_voxels_in_the_models_best_plane_however_they_are_store
     assert plan_slices(anisotropic, bundle()).plane == "axial"
     assert plan_slices(anisotropic, bundle(best_plane="sagittal")).plane == "sagittal"
     assert plan_slices(anisotropic, bundle(planes=["coronal", "sagittal"])).plane == "coronal"
+
+
+def test_small_voxels_may_be_read_in_three_planes_and_thick_slices_never_are():
+    everything = bundle(best_plane="all")
+    small, thick = volume(head()), volume(head((20, 40, 40)), spacing=(1, 1, 2), direction=CORONAL_STACK)
+    assert planes_to_read(small, everything) == ("axial", "coronal", "sagittal")
+    assert planes_to_read(small, everything, "coronal") == planes_to_read(thick, everything) == ("coronal",)
+    assert planes_to_read(small, bundle()) == ("axial",)
+    assert planes_to_read(thick, bundle(), "all") == ("axial", "coronal", "sagittal"), "asked for"
+    assert planes_to_read(volume(head((1, 40, 36))), everything) == ("axial",)
+    with pytest.raises(InputError, match="single slice"):
+        planes_to_read(volume(head((1, 40, 36))), everything, "all")
+    sizes = [(plan.size, plan.count) for plan in (plan_slices(small, everything, one) for one in
+                                                  ("axial", "coronal", "sagittal"))]  # fmt: skip
+    expected = expected_inputs(small.geometry, everything)
+    assert [size for size, _ in expected] == [size for size, _ in sizes]
+    assert all(most >= count for (_, most), (_, count) in zip(expected, sizes, strict=True))
 
 
 def test_auto_reads_thick_slices_and_slabs_as_acquired():

@@ -1,0 +1,81 @@
+"""Three planes read together: their mean is the map, what all of them see is called and marked."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hrcam.localize import Options, localize
+from hrcam.run.agreement import agreed_logits, agreed_voxels, join_planes
+from hrcam.scan.sampling import plan_slices
+
+CPU = Options(device="cpu")
+RULE = {"limit": 20.0, "temperature": 0.5}
+
+
+def with_agreement(bundle, best_plane="all", **rule):
+    """The bundle with an agreement among its three planes."""
+    metadata = {**bundle.metadata, "input": {**bundle.metadata["input"], "best_plane": best_plane}}
+    return dataclasses.replace(bundle, metadata={**metadata, "agreement": {**RULE, **rule}})
+
+
+def constant_maps(plans, values):
+    """One map a plane that is the same everywhere."""
+    return [iter([(slice(0, plan.count), np.full((plan.count, *plan.size), value, np.float32))])
+            for plan, value in zip(plans, values, strict=True)]
+
+
+@pytest.fixture(scope="module")
+def plans(bright_blob_bundle, blob_volume):
+    scan = blob_volume()
+    return [plan_slices(scan, bright_blob_bundle, plane) for plane in ("axial", "coronal", "sagittal")]
+
+
+def test_the_map_is_the_mean_and_the_agreement_the_geometric_mean(plans):
+    joined = join_planes(plans, constant_maps(plans, (1.0, 8.0, 27.0)), agreement=True)
+    middle = tuple(n // 2 for n in joined.evidence.shape)
+    assert joined.evidence[middle] == pytest.approx(12.0) and joined.agreement[middle] == pytest.approx(6.0, rel=2e-3)
+    assert [means[0] for means in joined.item_means] == pytest.approx([1.0, 8.0, 27.0])
+    alone = join_planes(plans, constant_maps(plans, (1.0, 8.0, 27.0)), agreement=False)
+    assert alone.agreement is None
+    np.testing.assert_allclose(alone.evidence, joined.evidence, rtol=1e-6)
+
+
+def test_a_plane_that_sees_nothing_or_the_opposite_leaves_no_agreement(plans):
+    joined = join_planes(plans, constant_maps(plans, (90.0, -5.0, 90.0)), agreement=True)
+    assert not joined.agreement.any() and joined.evidence.max() > 50
+
+
+def test_a_scan_is_called_ill_exactly_where_planes_agree():
+    for strongest in (0.0, 19.9, 20.0, 20.1, 500.0):
+        agreement = np.array([[[0.0, strongest]]], np.float16)
+        odds, absent = agreed_logits(agreement, RULE, (True, False))
+        assert absent == 0 and (odds >= 0) == agreed_voxels(agreement, RULE).any()
+    assert agreed_logits(np.full((1, 1, 1), 40, np.float16), RULE, (False, True))[1] == pytest.approx(2 * np.log(2))
+
+
+def test_small_voxels_are_read_in_three_planes_where_the_bundle_says_so(bright_blob_bundle, blob_volume):
+    found = localize(blob_volume(), with_agreement(bright_blob_bundle), CPU)
+    assert found.plane == "all" and found.predicted == "lesion" and len(found.regions) == 1
+    assert found.agreed.any() and (found.labels[found.agreed] > 0).all()
+    named = localize(blob_volume(), bright_blob_bundle, dataclasses.replace(CPU, plane="all"))
+    np.testing.assert_array_equal(found.map, named.map)
+    assert named.agreed is None and found.completeness_error < 1e-3
+    axial = localize(blob_volume(), with_agreement(bright_blob_bundle), dataclasses.replace(CPU, plane="axial"))
+    assert axial.plane == "axial" and axial.agreed is None
+
+
+def test_what_not_all_planes_see_enough_of_is_withheld_and_shown_when_asked_for(bright_blob_bundle, blob_volume):
+    strict = with_agreement(bright_blob_bundle, limit=1e5, pathology_withheld=0.6, normal_shown=0.02, scans=72)
+    found = localize(blob_volume(), strict, CPU)
+    assert found.predicted == "no_lesion" and found.withheld and not found.labels.any()
+    words, = found.warnings
+    assert "60 % of the scans with pathology" in words and "marks on 2 % of those without" in words
+    asked = localize(blob_volume(), strict, dataclasses.replace(CPU, class_name="lesion"))
+    assert asked.labels.any() and not asked.withheld and asked.probabilities == found.probabilities
+
+
+def test_probabilities_do_not_depend_on_the_class_that_is_shown(bright_blob_bundle, blob_volume):
+    bundle = with_agreement(bright_blob_bundle)
+    found = localize(blob_volume(), bundle, CPU)
+    other = localize(blob_volume(), bundle, dataclasses.replace(CPU, class_name="no_lesion"))
+    assert other.shown_class == "no_lesion" and other.probabilities == found.probabilities
