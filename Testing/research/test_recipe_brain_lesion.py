@@ -2,10 +2,15 @@
 
 import numpy as np
 import pytest
+import SimpleITK
 import torch
 from hrcam.bundle.bundle import load_bundle
+from hrcam.localize import Options, localize
 from hrcam.run.volume_rule import softmax, volume_logits
+from hrcam.scan.sampling import plan_slices
+from hrcam.scan.volume import to_sitk
 from hrcam_research.brain_lesion import examples
+from hrcam_research.brain_lesion.agreement import fit_agreement, strongest_agreement
 from hrcam_research.brain_lesion.bundle import write_bundle
 from hrcam_research.brain_lesion.calibration import POSSIBLE_SHARE, calibrate, compose, draw_examples, make_reference
 from hrcam_research.brain_lesion.contrasts import SEQUENCES, draw_means
@@ -231,3 +236,24 @@ def test_the_limit_is_chosen_on_scans_with_and_without_a_lesion():
     assert told["withholding"] == {"above": 0.5, "pathology_withheld": 0.0, "normal_shown": 0.0, "scans": 24}
     chances = [softmax(volume_logits(one, told["volume_rule"], (True, False)))[0] for one in scans(3.0) + scans(0.5)]
     assert min(chances[:12]) > 0.5 > max(chances[12:])
+
+
+def test_planes_must_agree_on_a_little_more_than_any_healthy_head_holds():
+    told = fit_agreement([400.0, 60.0, 50.0, 95.0], [True, False, True, False], [10.0, 80.0])
+    assert told["limit"] == 88.0 and told["scans"] == 6
+    assert (told["pathology_withheld"], told["normal_shown"]) == (0.5, 0.25)
+    odds = np.log(np.array([400.0, 60.0, 50.0, 95.0, 10.0, 80.0]) / 88.0)
+
+    def loss(temperature):
+        return np.log1p(np.exp(-odds * np.array([1, -1, 1, -1, -1, -1]) / temperature)).mean()
+
+    assert loss(told["temperature"]) <= min(loss(0.9 * told["temperature"]), loss(1.1 * told["temperature"]))
+
+
+def test_the_strongest_agreement_of_a_scan_is_read_off_its_probability(bright_blob_bundle, blob_volume, tmp_path):
+    scan = blob_volume()
+    SimpleITK.WriteImage(to_sitk(scan.array, scan.geometry), str(tmp_path / "scan.nii.gz"))
+    plans = [plan_slices(scan, bright_blob_bundle, plane) for plane in ("axial", "coronal", "sagittal")]
+    maps = [localize(scan, bright_blob_bundle, Options(device="cpu", plane=plan.plane)).map for plan in plans]
+    strongest = float(np.cbrt(np.prod(np.maximum(maps, 0), axis=0)).max())
+    assert strongest_agreement(bright_blob_bundle, [tmp_path / "scan.nii.gz"]) == pytest.approx([strongest], rel=3e-3)

@@ -11,6 +11,7 @@ import typer
 
 from hrcam_research.t1ce_tumor.data import normal_slices
 
+from .agreement import choose_agreement
 from .bundle import NAME, write_bundle
 from .calibration import draw_examples
 from .data import load_sources
@@ -45,7 +46,7 @@ def main(
     bundle = write_bundle(
         out / NAME, hrcam, draw_examples(sources.held_heads), normal_slices(data, held=True).pixels, note
     )
-    typer.echo(f"{choose_limit(bundle, data).path}")
+    typer.echo(f"{choose_agreement(choose_limit(bundle, data), data, out / 'simulated').path}")
 
 
 if __name__ == "__main__":

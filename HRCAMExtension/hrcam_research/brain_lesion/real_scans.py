@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from hrcam.bundle.bundle import CARD, Bundle
 from hrcam.bundle.write import save_bundle
-from hrcam.localize import localize
+from hrcam.localize import Options, localize
 from hrcam.run.result import Result
 from hrcam.run.volume_rule import softmax, volume_logits
 from hrcam_train.calibrate import at_even_odds
@@ -36,7 +36,8 @@ def labeled_scans(data: Path) -> Iterator[tuple[Path, bool]]:
 
 def choose_limit(bundle: Bundle, data: Path) -> Bundle:
     """Choose the limit of the bundle's volume rule on `labeled_scans`, and write the bundle again."""
-    found = [(slice_logits(localize(path, bundle), bundle), ill) for path, ill in labeled_scans(data)]
+    one_plane = Options(plane="axial")  # three planes have a rule of their own
+    found = [(slice_logits(localize(path, bundle, one_plane), bundle), ill) for path, ill in labeled_scans(data)]
     told = limited([one for one, _ in found], [ill for _, ill in found], bundle.metadata["volume_rule"])
     card = (bundle.path / CARD).read_text(encoding="utf-8")
     return save_bundle(bundle.path, bundle.build(), {**bundle.metadata, **told}, card, overwrite=True)
