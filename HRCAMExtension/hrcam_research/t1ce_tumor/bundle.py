@@ -187,6 +187,8 @@ Localization against tumor outlines, beside other methods: `docs/RESULTS.md`.
   pituitary gland) may be marked.
 - Whole scans of other scanners: the type is less certain than in the figures above, which are of slices. A glioma is
   called a pituitary tumor at times, since the normal gland enhances too; `docs/RESEARCH.md` (S36) says how often.
+- Most scans of other sequences (FLAIR, T2, …) are warned of by their image, T1 without contrast agent is not:
+  `docs/RESEARCH.md`, "Which sequence a scan is".
 - Metastases, abscesses, lymphomas, bleedings, pediatric tumors and operated brains were not in the data.
 - Left and right of most training slices are unknown; images were mirrored in training.
 
