@@ -35,7 +35,7 @@ class Plane(Enum):
         """Text in the panel."""
         return {
             Plane.AUTO: _("Automatic"), Plane.AXIAL: _("Axial"), Plane.CORONAL: _("Coronal"),
-            Plane.SAGITTAL: _("Sagittal"), Plane.ALL: _("All three, averaged"),
+            Plane.SAGITTAL: _("Sagittal"), Plane.ALL: _("All three"),
         }[self]
 
 
