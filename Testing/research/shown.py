@@ -2,8 +2,8 @@
 
 ``python Testing/research/shown.py brain-lesion --simulated SET --data ../shared/data --minimum 0 .05 .1`` reads the
 volumes of a set that ``hrcam simulate --dims 3`` made, of the scan sets of `hrcam evaluate`, or of both, as the button
-does, and prints rows for docs/RESEARCH.md. ``--plane`` and ``--mean`` (planes are averaged, nothing must agree) try
-other ways.
+does, and prints rows for docs/RESEARCH.md. ``--plane``, ``--limit`` and ``--mean`` (planes are averaged, nothing must
+agree) try other ways.
 """
 
 import argparse
@@ -93,11 +93,15 @@ def main():
     parser.add_argument("--set", nargs="*", help="of these sets, those whose names begin so")
     parser.add_argument("--plane", default="auto")
     parser.add_argument("--mean", action="store_true", help="average planes, without anything that they must agree on")
+    parser.add_argument("--limit", type=float, help="of agreement, logits, instead of the model's own")
     parser.add_argument("--minimum", type=float, nargs="*", default=[0.0, 0.02, 0.05, 0.1, 0.2, 0.5])
     given = parser.parse_args()
     bundle = load_bundle(given.model)
     if given.mean:
         bundle = replace(bundle, metadata={k: v for k, v in bundle.metadata.items() if k != "agreement"})
+    if given.limit:
+        told = {**bundle.metadata["agreement"], "limit": given.limit}
+        bundle = replace(bundle, metadata={**bundle.metadata, "agreement": told})
     sets = {folder.name: simulated(folder) for folder in given.simulated}
     for one in find_scan_sets(given.data) if given.data else []:
         if not given.set or one.name.startswith(tuple(given.set)):
