@@ -19,7 +19,7 @@ import numpy.typing as npt
 from .bundle.bundle import Bundle
 from .errors import Cancelled, ModelError
 from .run.across_slices import share_evidence
-from .run.agreement import agreed_logits, agreed_voxels, join_planes
+from .run.agreement import agreed_logits, agreed_voxels, join_planes, plane_weights
 from .run.level_volumes import LevelVolumes
 from .run.marking import mark
 from .run.options import DEFAULT_OPTIONS, Options, check_options
@@ -109,22 +109,23 @@ def localize(
         runner = _runner(bundle, options, plans)
     with clock.stage("Computing"):
         rule = bundle.agreement if len(plans) > 1 else None
+        weights = plane_weights(plans, bundle.metadata["input"].get("plane_weights", {}))
         outputs = _run(runner, plans, _candidates(bundle, options, rule is not None), clock)
-        logits = np.mean([_logits_of(output, bundle) for output in outputs], axis=0)
+        logits = np.average([_logits_of(output, bundle) for output in outputs], axis=0, weights=weights)
         _refuse_nonsense(logits)
         shown = _shown_class(bundle, options, logits)
         outputs = _shared_across_slices(plans, outputs, bundle)
     with clock.stage("Mapping"):
         fusion = options.fusion or bundle.fusion
-        joined = join_planes(plans, [output.fused(shown, fusion) for output in outputs], rule is not None)
+        joined = join_planes(plans, [output.fused(shown, fusion) for output in outputs], weights, rule is not None)
         evidence, agreement = joined.evidence, joined.agreement
         if agreement is not None and not bundle.classes[shown].pathology:
             ill = [one.pathology for one in bundle.classes].index(True)
-            agreement = join_planes(plans, [output.fused(ill, fusion) for output in outputs], True).agreement
+            agreement = join_planes(plans, [output.fused(ill, fusion) for output in outputs], weights, True).agreement
         error = max(output.completeness_error(shown, one)
                     for output, one in zip(outputs, joined.item_means, strict=True))
         _refuse_nonsense(evidence.max(), evidence.min())
-        level_maps = LevelVolumes.of(plans, outputs, shown) if options.keep_levels else None
+        level_maps = LevelVolumes.of(plans, weights, outputs, shown) if options.keep_levels else None
         slices = _slice_evidence(volume, bundle, plans, outputs, evidence)
     with clock.stage("Finding regions"):
         evidence_levels, geometry = bundle.evidence_levels, volume.geometry

@@ -1,7 +1,8 @@
-"""Several planes of one scan together: their mean map, and where they agree.
+"""Several planes of one scan together: their weighted mean map, and where they agree.
 
 A lesion is seen whichever way a scan is cut; false evidence mostly stands in the slices of one plane. What all planes
-see decides what a scan is called and which regions are marked. The map stays the planes' mean, which is complete.
+see decides what a scan is called and which regions are marked. The map stays a weighted mean of the planes, which is
+complete.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class Joined:
 
     Attributes
     ----------
-    evidence : float32 KJI on the volume's grid, logits: the planes' mean.
+    evidence : float32 KJI on the volume's grid, logits: the planes' weighted mean.
     item_means : of each plane the mean of each item's map.
     agreement : KJI, logits: the planes' geometric mean, 0 where one of them holds no evidence; None where nobody asked.
         In half precision: large scans would take a GiB more.
@@ -42,25 +43,31 @@ class Joined:
     agreement: HalfArray | None
 
 
-def join_planes(plans: Sequence[Plan], maps: Sequence[Parts], agreement: bool) -> Joined:
-    """The planes' maps on the volume's grid; ``agreement``: also where they agree."""
+def join_planes(
+    plans: Sequence[Plan], maps: Sequence[Parts], weights: Sequence[float], agreement: bool
+) -> Joined:
+    """The planes' maps on the volume's grid, with weights of sum 1; ``agreement``: also where they agree."""
     shape = plans[0].volume.geometry.shape_kji
     total, means = np.zeros(shape, np.float32), []
     agreed = np.ones(shape, np.float16) if agreement else None
-    for plan, parts in zip(plans, maps, strict=True):
+    for plan, parts, weight in zip(plans, maps, weights, strict=True):
         of_items = np.empty(plan.count)
         grid = total if agreed is None else np.zeros(shape, np.float32)
         for chosen, part in parts:
             of_items[chosen] = [one.mean(dtype=np.float64) for one in part]
-            plan.add(grid, chosen, part)
+            plan.add(grid, chosen, part * np.float32(weight))
         means.append(of_items)
         if agreed is not None:
             total += grid
-            np.clip(grid, 0, _MOST, out=grid)
+            np.clip(grid / np.float32(weight), 0, _MOST, out=grid)
             agreed *= np.power(grid, np.float32(1 / len(plans)), out=grid)
-    if len(plans) > 1:
-        total /= np.float32(len(plans))
     return Joined(total, means, agreed)
+
+
+def plane_weights(plans: Sequence[Plan], given: Mapping[str, float]) -> tuple[float, ...]:
+    """What each plan counts in the mean map, sum 1: alike, unless the bundle gives planes other weights."""
+    weights = [given.get(getattr(plan, "plane", ""), 1.0) for plan in plans]
+    return tuple(weight / sum(weights) for weight in weights)
 
 
 def agreed_logits(

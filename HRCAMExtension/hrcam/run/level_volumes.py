@@ -32,26 +32,29 @@ class LevelVolumes(Mapping[str, FloatArray]):
     Parameters
     ----------
     plans : how each plane's maps go back to the grid.
+    weights : of each plan in the mean, sum 1.
     maps : level name to the maps of each plan, count×1×*native.
     """
 
-    def __init__(self, plans: Sequence[Plan], maps: Mapping[str, Sequence[Maps]]) -> None:
-        self._plans, self._maps = [_without_voxels(plan) for plan in plans], maps
+    def __init__(
+        self, plans: Sequence[Plan], weights: Sequence[float], maps: Mapping[str, Sequence[Maps]]
+    ) -> None:
+        self._plans, self._weights, self._maps = [_without_voxels(plan) for plan in plans], tuple(weights), maps
 
     @classmethod
-    def of(cls, plans: Sequence[Plan], outputs: Sequence[Output], class_index: int) -> LevelVolumes:
+    def of(
+        cls, plans: Sequence[Plan], weights: Sequence[float], outputs: Sequence[Output], class_index: int
+    ) -> LevelVolumes:
         """Of what a network said about plans: the levels of one class."""
         kept = [output.of_class(class_index) for output in outputs]
-        return cls(plans, {name: [one[name] for one in kept] for name in kept[0]})
+        return cls(plans, weights, {name: [one[name] for one in kept] for name in kept[0]})
 
     def __getitem__(self, name: str) -> FloatArray:
         total = np.zeros(self._plans[0].volume.geometry.shape_kji, np.float32)
-        for plan, store in zip(self._plans, self._maps[name], strict=True):
+        for plan, weight, store in zip(self._plans, self._weights, self._maps[name], strict=True):
             for start in range(0, plan.count, _SLICES_AT_ONCE):
                 chosen = slice(start, min(start + _SLICES_AT_ONCE, plan.count))
-                plan.add(total, chosen, np.asarray(store[chosen][:, 0], np.float32))
-        if len(self._plans) > 1:
-            total /= np.float32(len(self._plans))
+                plan.add(total, chosen, np.float32(weight) * np.asarray(store[chosen][:, 0], np.float32))
         return total
 
     def __iter__(self) -> Iterator[str]:
@@ -62,7 +65,8 @@ class LevelVolumes(Mapping[str, FloatArray]):
 
     def write(self, name: str, path: Path) -> None:
         """Write one level's native maps and their places into an NPZ file, for `read_level`."""
-        places = {"geometry": asdict(self._plans[0].volume.geometry), "plans": [_to_json(one) for one in self._plans]}
+        places = {"geometry": asdict(self._plans[0].volume.geometry), "plans": [_to_json(one) for one in self._plans],
+                  "weights": self._weights}
         arrays = [np.asarray(store[slice(0, plan.count)]) for plan, store in
                   zip(self._plans, self._maps[name], strict=True)]
         with path.open("wb") as file:
@@ -81,7 +85,7 @@ def read_level(path: Path) -> FloatArray:
                             np.asarray(given["direction_lps"]))
         volume = Volume(_nothing(geometry), geometry, path.stem)
         plans = [_from_json(one, volume) for one in places["plans"]]
-        return LevelVolumes(plans, {"": [file[f"arr_{n}"] for n in range(len(plans))]})[""]
+        return LevelVolumes(plans, places["weights"], {"": [file[f"arr_{n}"] for n in range(len(plans))]})[""]
 
 
 def _nothing(geometry: Geometry) -> FloatArray:

@@ -5,11 +5,13 @@ import dataclasses
 import numpy as np
 import pytest
 from hrcam.localize import Options, localize
-from hrcam.run.agreement import agreed_logits, agreed_voxels, join_planes
+from hrcam.run.agreement import agreed_logits, agreed_voxels, join_planes, plane_weights
+from hrcam.run.level_volumes import read_level
 from hrcam.scan.sampling import plan_slices
 
 CPU = Options(device="cpu")
 RULE = {"limit": 20.0, "temperature": 0.5}
+ALIKE = (1 / 3, 1 / 3, 1 / 3)
 
 
 def with_agreement(bundle, best_plane="all", **rule):
@@ -31,17 +33,38 @@ def plans(bright_blob_bundle, blob_volume):
 
 
 def test_the_map_is_the_mean_and_the_agreement_the_geometric_mean(plans):
-    joined = join_planes(plans, constant_maps(plans, (1.0, 8.0, 27.0)), agreement=True)
+    joined = join_planes(plans, constant_maps(plans, (1.0, 8.0, 27.0)), ALIKE, agreement=True)
     middle = tuple(n // 2 for n in joined.evidence.shape)
     assert joined.evidence[middle] == pytest.approx(12.0) and joined.agreement[middle] == pytest.approx(6.0, rel=2e-3)
     assert [means[0] for means in joined.item_means] == pytest.approx([1.0, 8.0, 27.0])
-    alone = join_planes(plans, constant_maps(plans, (1.0, 8.0, 27.0)), agreement=False)
+    alone = join_planes(plans, constant_maps(plans, (1.0, 8.0, 27.0)), ALIKE, agreement=False)
     assert alone.agreement is None
     np.testing.assert_allclose(alone.evidence, joined.evidence, rtol=1e-6)
 
 
+def test_planes_count_in_the_map_as_the_bundle_says_and_agree_as_before(plans):
+    weights = plane_weights(plans, {"axial": 3.0, "coronal": 2.0})
+    assert weights == pytest.approx((0.5, 1 / 3, 1 / 6)) and plane_weights(plans, {}) == pytest.approx(ALIKE)
+    joined = join_planes(plans, constant_maps(plans, (1.0, 8.0, 27.0)), weights, agreement=True)
+    middle = tuple(n // 2 for n in joined.evidence.shape)
+    assert joined.evidence[middle] == pytest.approx(0.5 + 8 / 3 + 4.5)
+    assert joined.agreement[middle] == pytest.approx(6.0, rel=2e-3)
+
+
+def test_levels_of_weighted_planes_add_up_to_the_map(bright_blob_bundle, blob_volume, tmp_path):
+    bundle = with_agreement(bright_blob_bundle)
+    bundle.metadata["input"]["plane_weights"] = {"axial": 4.0}
+    found = localize(blob_volume(), bundle, dataclasses.replace(CPU, keep_levels=True, fusion="sum"))
+    np.testing.assert_allclose(sum(found.level_maps.values()), found.map, atol=1e-2)
+    alike = localize(blob_volume(), with_agreement(bright_blob_bundle), dataclasses.replace(CPU, fusion="sum"))
+    assert np.abs(found.map - alike.map).max() > 0.1 and found.completeness_error < 1e-3
+    name = next(iter(found.level_maps))
+    found.level_maps.write(name, tmp_path / "level.npz")
+    np.testing.assert_allclose(read_level(tmp_path / "level.npz"), found.level_maps[name], atol=1e-4)
+
+
 def test_a_plane_that_sees_nothing_or_the_opposite_leaves_no_agreement(plans):
-    joined = join_planes(plans, constant_maps(plans, (90.0, -5.0, 90.0)), agreement=True)
+    joined = join_planes(plans, constant_maps(plans, (90.0, -5.0, 90.0)), ALIKE, agreement=True)
     assert not joined.agreement.any() and joined.evidence.max() > 50
 
 
