@@ -137,10 +137,11 @@ def _outline(comparison: Comparison, on: bool) -> None:
     """Outline what became of each region, in the two views."""
     if comparison.valid:
         display = comparison.change.GetDisplayNode()
-        display.SetViewNodeIDs([node.GetID() for name in _VIEWS for node in _sliceNodes(name)])
-        display.SetVisibility2DFill(False)
-        display.SetVisibility2DOutline(True)
-        display.SetVisibility2D(on)
+        with slicer.util.NodeModify(display):
+            display.SetViewNodeIDs([node.GetID() for name in _VIEWS for node in _sliceNodes(name)])
+            display.SetVisibility2DFill(False)
+            display.SetVisibility2DOutline(True)
+            display.SetVisibility2D(on)
 
 
 def _restoring(viewName: str) -> Callable[[], None]:

@@ -143,9 +143,9 @@ def _title(result: Localization | None) -> str:
 
 
 def _nothingMarked(result: Localization) -> str:
-    """Why the overlay is empty: nothing is there, or what is there is withheld."""
+    """Why the overlay is empty: nothing is there, or what is there is withheld, or too small."""
     name = result.shownClass.replace("_", " ")
-    if _somethingWithheld(result):
+    if _strongest(result) >= result.unit:
         return _("Nothing is marked; single spots reach {units} times the weakest level for {name}.").format(
             units=result.inUnits(_strongest(result)), name=name)  # the warning above says why
     return _("Nothing is marked: the evidence for {name} stays below the weakest calibrated level.").format(name=name)

@@ -126,6 +126,7 @@ def test_specks_are_left_out_of_volumes_unless_asked_for_and_kept_in_single_slic
     speck = {"options": dataclasses.replace(CPU, class_name="lesion"), "bundle": bright_blob_bundle}
     found = localize(blob_volume(radius_mm=1.0), **speck)
     assert found.map.max() > found.evidence_levels[0].threshold and not found.labels.any() and not found.regions
+    assert any("smaller than 0.05 ml" in words for words in found.warnings), "it says why nothing is marked"
     speck["options"] = dataclasses.replace(speck["options"], minimum_region_ml=0.0)
     region, = localize(blob_volume(radius_mm=1.0), **speck).regions
     assert region.volume_ml < Options().minimum_region_ml
