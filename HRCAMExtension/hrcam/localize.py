@@ -22,7 +22,7 @@ from .run.across_slices import share_evidence
 from .run.agreement import agreed_logits, agreed_voxels, join_planes, plane_weights
 from .run.level_volumes import LevelVolumes
 from .run.marking import mark
-from .run.options import DEFAULT_OPTIONS, Options, check_options
+from .run.options import DEFAULT_OPTIONS, Options, check_options, smallest_region_ml
 from .run.regions import find_regions
 from .run.result import FloatArray, Result, SliceEvidence
 from .run.volume_rule import softmax, volume_logits
@@ -138,7 +138,7 @@ def localize(
         probabilities = dict(zip(bundle.class_names, softmax(logits).tolist(), strict=True))
         called = predicted_class(probabilities, bundle.pathology, limit)
         withheld = options.class_name is None and not bundle.pathology[called]
-        minimum = options.minimum_region_ml if volume.has_volumes else 0.0
+        minimum = smallest_region_ml(options, volume.has_volumes)
         labels = mark(evidence, geometry, evidence_levels, minimum, withheld, agreed)
         notes = []
         if withheld and evidence.max() >= evidence_levels[0].threshold:

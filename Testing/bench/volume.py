@@ -27,10 +27,10 @@ BATCH = 8
 
 PARTS = {  # functions whose time, callees included, is what the profile shows; the last matching name wins
     "reading and checking the file": ("read_volume",),
-    "checks of scan and model": ("check_volume", "assess_fit"),
+    "checks of scan and model": ("check_volume", "assess_fit", "check_sequence"),
     "preparing (plane, scale)": ("plan_slices",),
     "slices, forward pass with evidence": ("forward:inference",),
-    "map: up-sampling, fusing, back to the grid": ("_mean_map",),
+    "map: up-sampling, fusing, back to the grid": ("join_planes",),
     "levels and regions": ("mark", "find_regions"),
     "hash of the input": ("content_hash",),
     "writing map, segmentation, labels, JSON": ("write_result",),

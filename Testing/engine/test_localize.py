@@ -123,11 +123,12 @@ def test_small_regions_vanish_from_table_and_labels_alike(bright_blob_bundle, bl
 
 
 def test_specks_are_left_out_of_volumes_unless_asked_for_and_kept_in_single_slices(bright_blob_bundle, blob_volume):
-    speck = {"options": dataclasses.replace(CPU, class_name="lesion"), "bundle": bright_blob_bundle}
+    speck = {"options": dataclasses.replace(CPU, class_name="lesion", minimum_region_ml=0.06),
+             "bundle": bright_blob_bundle}
     found = localize(blob_volume(radius_mm=1.0), **speck)
     assert found.map.max() > found.evidence_levels[0].threshold and not found.labels.any() and not found.regions
-    assert any("smaller than 0.05 ml" in words for words in found.warnings), "it says why nothing is marked"
-    speck["options"] = dataclasses.replace(speck["options"], minimum_region_ml=0.0)
+    assert any("smaller than 0.06 ml" in words for words in found.warnings), "it says why nothing is marked"
+    speck["options"] = dataclasses.replace(CPU, class_name="lesion")  # who asks for a class sees its specks
     region, = localize(blob_volume(radius_mm=1.0), **speck).regions
     assert region.volume_ml < Options().minimum_region_ml
     flat = blob_volume((48, 52, 1), lesion_ras=(6.0, -5.0, 0.0), radius_mm=2.0)

@@ -170,7 +170,7 @@ STAGE_CALLS = {
     "Checking": (steps, "check_volume"),
     "Preparing": (steps, "_plans"),
     "Computing": (steps, "_run"),
-    "Mapping": (steps, "_mean_map"),
+    "Mapping": (steps, "join_planes"),
     "Finding regions": (steps, "find_regions"),
     "Writing": (files_together, "_write_json"),
 }

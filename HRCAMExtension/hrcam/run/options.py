@@ -39,7 +39,7 @@ class Options:
         enough to compute, in this scan and as many as ``scans`` says: the same input has the same engine whatever the
         process did before. Maps agree within 1e-4 of their greatest value.
     minimum_region_ml : smaller regions appear neither in the table nor in the labels. Single slices and pictures have
-        no volumes, and keep all.
+        no volumes, and keep all; so does a class that is asked for, unless more than the default is given.
     faithfulness : also test if the answer rests on the strongest region, see ``faithfulness.deletion_test``.
     place : also name the place of each region in the brain, see ``place.name.with_places``.
     scans : how many scans like this one the process is going to localize, for ``engine`` alone.
@@ -60,6 +60,12 @@ class Options:
 
 
 DEFAULT_OPTIONS = Options()
+
+
+def smallest_region_ml(options: Options, has_volumes: bool) -> float:
+    """Of what is marked: who asks for a class wants to see its specks too, and pictures have no volumes."""
+    asked = options.class_name is not None and options.minimum_region_ml <= MINIMUM_REGION_ML
+    return 0.0 if asked or not has_volumes else options.minimum_region_ml
 
 
 def check_options(options: Options, bundle: Bundle) -> None:

@@ -119,11 +119,3 @@ def test_the_chooser_names_what_the_scan_was_called(logic, addScan):
     assert resultTitle(asked).startswith("healthy · no lesion, evidence for lesion · bright-blob · ")
     ill = logic.localize(addScan("ill"), model=MODEL, classLabel="lesion")
     assert resultTitle(ill).startswith("ill · lesion · bright-blob · ")
-
-
-def test_specks_that_are_not_marked_are_told_of(panel, logic, addScan, slicerHost):
-    result = logic.localize(addScan("speck", radius_mm=1.0), model=MODEL, classLabel="lesion")
-    panel.showNew(result)
-    slicerHost.waitUntil(lambda: panel._showing is None)
-    assert not result.regions and "single spots reach" in panel.ui.noRegionsLabel.text
-    assert "smaller than 0.05 ml" in panel.ui.warningsLabel.text
