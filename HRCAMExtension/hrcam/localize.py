@@ -141,10 +141,9 @@ def localize(
         minimum = smallest_region_ml(options, volume.has_volumes)
         labels = mark(evidence, geometry, evidence_levels, minimum, withheld, agreed)
         notes = []
-        if withheld and evidence.max() >= evidence_levels[0].threshold:
-            notes.append(withheld_in_words(probabilities, bundle.pathology, limit))
-        elif minimum > 0 and not labels.any() and evidence.max() >= evidence_levels[0].threshold:
-            notes.append(f"Spots where the map exceeds the evidence levels are not marked: each is smaller than "
+        if not labels.any() and evidence.max() >= evidence_levels[0].threshold:
+            notes.append(withheld_in_words(probabilities, bundle.pathology, limit) if withheld else
+                         "Spots where the map exceeds the evidence levels are not marked: each is smaller than "
                          f"{minimum:g} ml. Ask for a smaller minimum region, or look at the continuous map.")
         plane = plans[0].plane if len(plans) == 1 and isinstance(plans[0], SlicePlan) else geometry.acquisition_plane
         regions = find_regions(evidence, labels, geometry, evidence_levels, plane)
