@@ -30,6 +30,7 @@ def tables():
 
 def _scan_rows(bundles):
     """A line for each set of whole, outlined scans that were never trained on: map, and what is marked, as shown."""
+    from hrcam_research.evaluate.report_text import BY_PATIENT, number
     from hrcam_research.evaluate.statistics import bootstrap_mean
 
     lines = []
@@ -41,8 +42,8 @@ def _scan_rows(bundles):
             continue
         patients = [row["patient"] for row in rows]
         ap, pointing = ([row["maps"]["map"][name] for row in rows] for name in ("ap", "pointing"))
-        cells = (_number(bootstrap_mean([float("nan") if value is None else value for value in values],
-                                        patients).to_json())
+        cells = (number(bootstrap_mean([float("nan") if value is None else value for value in values],
+                                       patients).to_json(), 2, True, BY_PATIENT)
                  for values in (ap, [row["dice"] for row in rows], pointing))
         model = f"{_linked(bundle)} {found['model']['version']}"
         lines.append(f"| {model} | {found['set']} | {len(rows)} | {' | '.join(cells)} |")
@@ -51,14 +52,6 @@ def _scan_rows(bundles):
 
 def _linked(bundle):
     return f"[`{bundle.name}`](HRCAMExtension/hrcam/models/{bundle.name}/MODEL_CARD.md)"
-
-
-def _number(found):
-    value = found and found.get("value", found.get("mean"))
-    if value is None:
-        return "–"
-    low, high = found.get("low"), found.get("high")
-    return f"{value:.2f}" + (f" ({low:.2f}–{high:.2f})" if low is not None and high is not None else "")
 
 
 def replaced(text):

@@ -183,6 +183,8 @@ def test_report_is_made_from_the_file_alone(written):
     assert "## bright-spot 1.2.3" in text
     mean = results["localization"]["t1ce_slices"]["metrics"]["layercam/mean"]["ap"]["mean"]
     assert f"{mean:.3f}" in text
+    by_patient = results["localization"]["t1ce_slices"]["metrics"]["hrcam/sum"]["ap"]["patient_mean"]
+    assert "By patient, the mean over patients" in text and f"| patients | {by_patient:.3f} (" in text
     for figure in re.findall(r"\]\((figures/[^)]+)\)", text):
         picture = Image.open(out / figure)
         assert picture.width > 300 and len(np.unique(np.asarray(picture.convert("L")))) > 10

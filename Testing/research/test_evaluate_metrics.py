@@ -170,17 +170,24 @@ def test_bootstrap_resamples_patients_not_cases():
     assert together == bootstrap_mean(values, patients)
 
 
+def test_a_patient_of_many_slices_counts_once_in_the_mean_over_patients():
+    values, patients = [1.0] * 8 + [0.0, 0.5], ["a"] * 8 + ["b", "c"]
+    found = bootstrap_mean(values, patients)
+    assert (found.mean, found.patient_mean) == (0.85, 0.5)
+    each = bootstrap_mean([1.0, 0.0, 0.5], ["a", "b", "c"])
+    assert (found.patient_low, found.patient_high) == (each.low, each.high), "patients are drawn alike"
+    assert (each.mean, each.low, each.high) == (each.patient_mean, each.patient_low, each.patient_high)
+    difference = paired_difference(values, [0.0] * 10, patients)
+    assert difference.to_json()["patient_mean"] == 0.5
+
+
 def test_bootstrap_leaves_out_what_is_not_defined():
     found = bootstrap_mean([1.0, np.nan, 3.0], ["a", "b", "b"])
     assert (found.mean, found.cases, found.patients) == (2.0, 2, 2)
-    assert np.isnan(bootstrap_mean([1.0, 2.0], ["a", "a"]).low)
-    assert bootstrap_mean([np.nan], ["a"]).to_json() == {
-        "mean": None,
-        "low": None,
-        "high": None,
-        "cases": 0,
-        "patients": 0,
-    }
+    alone = bootstrap_mean([1.0, 2.0], ["a", "a"])
+    assert np.isnan(alone.low) and np.isnan(alone.patient_low) and alone.patient_mean == 1.5
+    means = dict.fromkeys(("mean", "low", "high", "patient_mean", "patient_low", "patient_high"))
+    assert bootstrap_mean([np.nan], ["a"]).to_json() == {**means, "cases": 0, "patients": 0}
     with pytest.raises(ValueError, match="one to one"):
         bootstrap_mean([1.0], ["a", "b"])
 

@@ -95,6 +95,10 @@ def test_a_scan_is_measured_by_what_the_user_sees(folder, bright_blob_bundle):
     assert row["dice"] > 0.1 and row["maps"]["map"]["ap"] > 0.1, "the network is coarse"
     assert row["slice_auc"] > 0.5 and row["slices_unmarked"] < 1
     assert set(row["maps"]) == {"map", "brightness", "darkness", "brighter-than-mirror", "darker-than-mirror"}
+    assert "hull_dice" not in row and "hull_ap" not in row["maps"]["map"]
+    rim = evaluate_scan(dataclasses.replace(flair.scans[0], hull=True), bright_blob_bundle)
+    assert rim["dice"] == row["dice"] and abs(rim["hull_dice"] - rim["dice"]) < 0.1, "a ball is nearly its own hull"
+    assert "hull_ap" in rim["maps"]["map"]
     row = evaluate_scan(healthy.scans[0], bright_blob_bundle)
     assert not row["called"] and not row["marked"] and "dice" not in row
 

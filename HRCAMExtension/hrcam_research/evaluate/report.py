@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import product
 from pathlib import Path
 from typing import Any
 
-from hrcam_research.evaluate.report_text import number, table
+from hrcam_research.evaluate.overview import beside_rivals, slices_as_shown, title_of
+from hrcam_research.evaluate.report_text import BY_PATIENT, number, plain_number, signed, table
 from hrcam_research.evaluate.results_file import read_json
 from hrcam_research.evaluate.scan_report import first_page
 from hrcam_research.evaluate.summary import SCAN_DICE
@@ -36,15 +35,12 @@ maps, of HR-CAM and of rivals, are of slices alone.
 Dice: threshold chosen per case, an upper bound. **Pointing**: the map's peak lies in the lesion (± 15 px: or within
 15 pixels of it). HD95 of an empty overlay is the image's diagonal. Found: lesions that a region touches; false:
 regions of at least 10 pixels that touch none; FROC: lesions hit by a local maximum where one false maximum an image
-is allowed. Intervals are 95 %, by bootstrap over *patients*; p-values are Wilcoxon's, on the patients' mean
-differences. n: cases. Faithfulness is not measured in volumes of more than two million voxels: it would take the
-better part of an hour each.
+is allowed. Means are over cases, in which a patient of many slices counts more; *by patient*: over the patients' own
+means, in which each patient counts the same. Intervals are 95 %, by bootstrap over *patients*; p-values are
+Wilcoxon's, on the patients' mean differences. n: cases. Faithfulness is not measured in volumes of more than two
+million voxels: it would take the better part of an hour each.
 """
 
-
-_SIGNIFICANT = 0.05
-_OUTSIDE = "lgg"
-"""Begins the names of sets of other hospitals."""
 
 _HEAD = (
     "Method",
@@ -76,63 +72,9 @@ def write_report(folder: Path) -> Path:
     """Write RESULTS.md from every `results/*.json` of a folder, in the order of the file names; returns its path."""
     found = [read_json(path, FORMAT, FORMAT_VERSION) for path in sorted((folder / "results").glob("*.json"))]
     path = folder / "RESULTS.md"
-    text = ["# Results", "", *first_page(folder), *_beside_rivals(found), *_slices_as_shown(found), _INTRODUCTION]
+    text = ["# Results", "", *first_page(folder), *beside_rivals(found), *slices_as_shown(found), _INTRODUCTION]
     path.write_text("\n".join([*text, *(_section(results) for results in found)]), encoding="utf-8")
     return path
-
-
-def _slices_as_shown(found: Sequence[Results]) -> list[str]:
-    """The internal counterpart of the first page: single images of people kept from training."""
-    rows = []
-    for results in found:
-        for name, shown in results.get("shown", {}).items():
-            summary = results["localization"][name]
-            default = summary["metrics"][summary["default"]]
-            baselines = [m["ap"]["mean"] for key, m in summary["metrics"].items() if key.startswith("baseline/")]
-            rows.append((
-                name, f"`{results['model']['name']}` {results['model']['version']}",
-                *(number(default.get(key), 3, True) for key in ("ap", "pointing", "dice")),
-                *(number(shown.get(key), 3, True) for key in ("dice", "unmarked", "marked")),
-                f"{max(baselines):.3f}" if baselines else "–", str(summary["cases"]),
-            ))  # fmt: skip
-    if not rows:
-        return []
-    head = ("Images", "Model", "AP", "Pointing", "Dice, fitted threshold", "Dice as shown", "Unmarked",
-            "Normal images marked", "AP of the best baseline", "n")  # fmt: skip
-    text = ("AP, pointing and Dice at a fitted threshold are of the true class's map; as shown: of the predicted "
-            "class, at the model's own levels, withheld where the image is called normal.")  # fmt: skip
-    return ["## Single images of people kept from training", "", text, "", *table(head, rows), ""]
-
-
-def _beside_rivals(found: Sequence[Results]) -> list[str]:
-    """The default map less the best other method, of each set and measure, those of other hospitals first."""
-    rows = []
-    for results in found:
-        for name, summary in results["localization"].items():
-            for metric, (map_of, differences) in product(
-                ("ap", "dice", SCAN_DICE, "pointing"),
-                (("slice", summary["difference"]), ("scan", summary.get("in_scan", {}))),
-            ):
-                if metric not in differences:
-                    continue
-                best, rivals = summary["best_rival"][metric], differences[metric]
-                p_value = rivals[best]["p_value"]
-                ahead = sum((one["mean"] or 0) > 0 and (one["p_value"] or 0) < _SIGNIFICANT for one in rivals.values())
-                rows.append((
-                    name, f"`{results['model']['name']}` {results['model']['version']}", _title(metric), map_of,
-                    f"`{best}`", _signed(rivals[best]), "–" if p_value is None else f"{p_value:.2g}",
-                    f"{ahead} of {len(rivals)}", str(summary["patients"]),
-                ))  # fmt: skip
-    if not rows:
-        return []
-    rows.sort(key=lambda row: (not row[0].startswith(_OUTSIDE), row[0]))
-    head = ("Images", "Model", "Measure", "Map of", "Best of the others", "Difference", "p", "Others that it passes",
-            "Patients")  # fmt: skip
-    text = ("The default map less the best other method of the same network, or the best *baseline*, by patient; "
-            f"passed: those that it is above at p < {_SIGNIFICANT}. Map of: the slice alone, as the others are, or the "
-            "same slice in its scan, as a user sees it: there slices share evidence with their neighbors, which other "
-            "methods do not do. All methods stand in the tables below.")
-    return ["## Beside other methods and baselines", "", text, "", *table(head, rows), ""]
 
 
 def _section(results: Results) -> str:
@@ -194,11 +136,11 @@ def _localization(results: Results, name: str, summary: dict[str, Any]) -> list[
                 cell(metrics, "hd95_mm", 1),
                 cell(metrics, "sensitivity"),
                 cell(metrics, "false_regions", 2),
-                _plain_number(curve["froc"]["1.0"]),
+                plain_number(curve["froc"]["1.0"]),
                 str(metrics["ap"]["cases"]),
             )
         )
-    lines = table(_HEAD, rows)
+    lines = [*table(_HEAD, rows), *_by_patient(summary)]
     lines += ["", *_differences(summary)]
     lines += ["", *_complete(summary), *_flat(summary)]
     lines += _scans(summary)
@@ -237,6 +179,20 @@ def _localization(results: Results, name: str, summary: dict[str, Any]) -> list[
     return lines
 
 
+def _by_patient(summary: dict[str, Any]) -> list[str]:
+    """Table of means over patients, where some have several images and results know them."""
+    metrics = summary["metrics"]
+    known = any(f"{BY_PATIENT}mean" in each["ap"] for each in metrics.values())
+    if summary["patients"] == summary["cases"] or not known:
+        return []
+    rows = [
+        (_name(method, summary), *(number(each.get(key), 3, True, BY_PATIENT) for key in ("ap", "dice", "pointing")))
+        for method, each in metrics.items()
+    ]
+    title = "By patient, the mean over patients of each one's mean over images:"
+    return ["", title, "", *table(("Method", "AP", "Dice", "Pointing"), rows)]
+
+
 def _scans(summary: dict[str, Any]) -> list[str]:
     """Table of Dice over all images of a patient."""
     found = summary.get(SCAN_DICE)
@@ -257,9 +213,11 @@ def _differences(summary: dict[str, Any]) -> list[str]:
         found = rivals[best]
         p_value = "–" if found["p_value"] is None else f"{found['p_value']:.2g}"
         beaten = sum((each["mean"] or 0) > 0 for each in rivals.values())
-        rows.append((_title(metric), f"`{best}`", _signed(found), p_value, f"{beaten} of {len(rivals)}"))
+        rows.append((title_of(metric), f"`{best}`", signed(found), signed(found, BY_PATIENT), p_value,
+                     f"{beaten} of {len(rivals)}"))  # fmt: skip
     title = f"Default `{summary['default']} 0–1` less the best rival of each measure, on the same cases:"
-    return [title, "", *table(("Measure", "Best rival", "Difference", "p", "Rivals below the default"), rows)]
+    head = ("Measure", "Best rival", "Difference", "By patient", "p", "Rivals below the default")
+    return [title, "", *table(head, rows)]
 
 
 def _complete(summary: dict[str, Any]) -> list[str]:
@@ -316,7 +274,7 @@ def _further(summary: dict[str, Any]) -> list[str]:
 
 
 def _classification(found: dict[str, Any], name: str) -> list[str]:
-    lines = table(("Measure", "Value"), [(key, _plain_number(value)) for key, value in found["figures"].items()])
+    lines = table(("Measure", "Value"), [(key, plain_number(value)) for key, value in found["figures"].items()])
     lines += ["", *(f"* {note}" for note in found["notes"])]
     if found.get("figure"):
         lines += ["", f"![Reliability of {name}]({found['figure']})"]
@@ -365,18 +323,3 @@ def _name(method: str, summary: dict[str, Any]) -> str:
     if summary["default"] == summary["published"]:
         notes = {summary["default"]: "published form and default"}
     return f"`{method}`" + (f" ({notes[method]})" if method in notes else "")
-
-
-def _title(metric: str) -> str:
-    return {"ap": "AP", "dice": "Dice", SCAN_DICE: "Dice of scans", "pointing": "Pointing", "best_dice": "Best Dice",
-            "iou": "IoU"}[metric]  # fmt: skip
-
-
-def _plain_number(value: Any) -> str:
-    return "–" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)
-
-
-def _signed(found: dict[str, Any]) -> str:
-    if found["low"] is None:
-        return f"{found['mean']:+.3f}"
-    return f"{found['mean']:+.3f} ({found['low']:+.3f} to {found['high']:+.3f})"

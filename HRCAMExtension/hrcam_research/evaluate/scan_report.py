@@ -10,7 +10,7 @@ import numpy as np
 from hrcam.bundle.bundle import Bundle
 
 from hrcam_research.evaluate.baselines import NAMES
-from hrcam_research.evaluate.report_text import number, table
+from hrcam_research.evaluate.report_text import BY_PATIENT, number, table
 from hrcam_research.evaluate.results_file import read_json, write_json
 from hrcam_research.evaluate.scans import EXTERNAL, MAP, ScanSet, evaluate_scan
 from hrcam_research.evaluate.statistics import bootstrap_mean
@@ -24,10 +24,11 @@ _HEAD = ("Scans", "Site", "Model", "AP", "Pointing", "Dice as shown", "Nothing m
 _TEXT = """## As a user sees it: whole scans
 
 Each scan is read once by `localize`, as the button does: class, levels and withholding are the model's own. AP and
-pointing: mean over slices with at least 50 outlined pixels, then over scans; Dice as shown: what is marked against the
-outline, in the whole scan; nothing marked: share of the scans; slices unmarked: of those with at least 50 outlined
-pixels; falsely marked: of the slices without outline; slice AUC: slices with against slices without, by the map's mean.
-Intervals are 95 %, by bootstrap over patients. Of healthy heads only marks and the predicted class can be checked.
+pointing: mean over slices with at least 50 outlined pixels; Dice as shown: what is marked against the outline, in the
+whole scan; nothing marked: share of the scans; slices unmarked: of those with at least 50 outlined pixels; falsely
+marked: of the slices without outline; slice AUC: slices with against slices without, by the map's mean. Where an
+interval stands, the mean is over each patient's scans, then over patients, and the interval 95 %, by bootstrap over
+patients. Of healthy heads only marks and the predicted class can be checked.
 `lgg`: gliomas of two hospitals (DU, CS) that taught no model, outlined on FLAIR: on T1 parts of the outline cannot be
 seen.
 *Baselines* use no network. Commits: {commits}.
@@ -109,7 +110,8 @@ def _hulls(documents: Sequence[dict[str, Any]]) -> list[str]:
     """Outlines that are rims, against the rims' convex hulls."""
     rows = [
         (one["set"], f"`{one['model']['name']}`" if name == MAP else f"*{name.replace('-', ' ')}*",
-         _of(one["rows"], name, "hull_ap"), _of(one["rows"], name, "hull_pointing"))
+         _of(one["rows"], name, "hull_ap"), _of(one["rows"], name, "hull_pointing"),
+         _mean(one["rows"], "hull_dice") if name == MAP else "–")
         for one in documents
         for name in (MAP, *NAMES)
         if "hull_ap" in one["rows"][0].get("maps", {}).get(MAP, {})
@@ -117,7 +119,7 @@ def _hulls(documents: Sequence[dict[str, Any]]) -> list[str]:
     if not rows:
         return []
     title = "Outlines of an enhancing rim, against the convex hull of each of its parts:"
-    return [title, "", *table(("Scans", "Map", "AP", "Pointing"), list(dict.fromkeys(rows))), ""]
+    return [title, "", *table(("Scans", "Map", "AP", "Pointing", "Dice as shown"), list(dict.fromkeys(rows))), ""]
 
 
 def _of(rows: Sequence[dict[str, Any]], name: str, key: str) -> str:
@@ -125,12 +127,12 @@ def _of(rows: Sequence[dict[str, Any]], name: str, key: str) -> str:
 
 
 def _mean(rows: Sequence[dict[str, Any]], key: str, digits: int = 3) -> str:
-    return _interval([row[key] for row in rows], rows, digits)
+    return _interval([row.get(key) for row in rows], rows, digits)
 
 
 def _interval(values: Sequence[float | None], rows: Sequence[dict[str, Any]], digits: int) -> str:
     numbers = [np.nan if value is None else float(value) for value in values]
-    return number(bootstrap_mean(numbers, [row["patient"] for row in rows]).to_json(), digits, True)
+    return number(bootstrap_mean(numbers, [row["patient"] for row in rows]).to_json(), digits, True, BY_PATIENT)
 
 
 def _percent(rows: Sequence[dict[str, Any]], key: str, wanted: bool = True) -> str:

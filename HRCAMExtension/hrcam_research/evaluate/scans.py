@@ -83,7 +83,7 @@ def measure_result(scan: Scan, bundle: Bundle, volume: Volume, result: Result) -
     scan), slice_auc (slices with against slices without pathology by the map's mean), slices_unmarked (share of the
     outlined slices without a mark), slices_falsely_marked (share of the filled slices without pathology that carry
     one), and maps: of the map and each baseline AP and pointing, means over slices of at least `SMALLEST_PX` outlined
-    pixels; hull_ap and hull_pointing against the outline's convex hull where it is a rim.
+    pixels; where it is a rim hull_dice, hull_ap and hull_pointing against its convex hull in each slice.
     """
     score = result.provenance["input"]["out_of_range_score"]
     row: dict[str, Any] = {
@@ -112,20 +112,22 @@ def measure_result(scan: Scan, bundle: Bundle, volume: Volume, result: Result) -
     row["slices_unmarked"] = _share(~with_marks[outlined])
     row["slices_falsely_marked"] = _share(with_marks[filled & ~diseased])
     prepared = displayed(normalize(volume.array, _INTENSITY), volume.geometry, plane)
-    row["maps"] = _maps(outlined, mask, evidence, prepared, scan.hull)
+    hulls = np.stack([convex_hull(one) for one in mask]) if scan.hull else None
+    if hulls is not None:
+        row["hull_dice"] = metrics.dice(labels, hulls)
+    row["maps"] = _maps(outlined, mask, evidence, prepared, hulls)
     return row
 
 
 def _maps(
-    outlined: np.ndarray, mask: np.ndarray, evidence: np.ndarray, prepared: np.ndarray, hull: bool
+    outlined: np.ndarray, mask: np.ndarray, evidence: np.ndarray, prepared: np.ndarray, hulls: np.ndarray | None
 ) -> dict[str, dict[str, float]]:
     found: dict[str, list[dict[str, float]]] = {}
     for k in outlined:
-        around = convex_hull(mask[k]) if hull else None
         for name, one in {MAP: evidence[k], **baseline_maps(prepared[k])}.items():
             measured = _against(one, mask[k], "")
-            if around is not None:
-                measured |= _against(one, around, "hull_")
+            if hulls is not None:
+                measured |= _against(one, hulls[k], "hull_")
             found.setdefault(name, []).append(measured)
     return {
         name: {key: float(np.mean([row[key] for row in rows])) for key in rows[0]} for name, rows in found.items()

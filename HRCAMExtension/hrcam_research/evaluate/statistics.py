@@ -19,13 +19,20 @@ SEED = 20190912
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean over cases with its 95 % interval over patients; NaN bounds where fewer than two patients exist."""
+    """Two means, each with its 95 % interval over patients; NaN bounds where fewer than two patients exist.
+
+    `mean`, `low`, `high`: over cases, so that a patient of many slices counts more. `patient_mean`, `patient_low`,
+    `patient_high`: over the patients' own means, so that each patient counts the same.
+    """
 
     mean: float
     low: float
     high: float
     cases: int
     patients: int
+    patient_mean: float
+    patient_low: float
+    patient_high: float
 
     def to_json(self) -> dict[str, float | int | None]:
         """Plain numbers; NaN becomes None, which JSON can hold."""
@@ -58,7 +65,7 @@ def _by_patient(values: np.ndarray, patients: Sequence[str]) -> tuple[np.ndarray
 def bootstrap_mean(
     values: Sequence[float] | np.ndarray, patients: Sequence[str], resamples: int = RESAMPLES, seed: int = SEED
 ) -> Interval:
-    """Mean over cases with the percentile bootstrap interval by patient.
+    """Mean over cases and mean over patients, with the percentile bootstrap intervals by patient.
 
     Parameters
     ----------
@@ -69,21 +76,24 @@ def bootstrap_mean(
     sums, counts = _by_patient(np.asarray(values, dtype=float), patients)
     cases, units = int(counts.sum()), len(counts)
     if cases == 0:
-        return Interval(np.nan, np.nan, np.nan, 0, 0)
-    mean = float(sums.sum() / cases)
-    if units < 2:
-        return Interval(mean, np.nan, np.nan, cases, units)
-    result = stats.bootstrap(
-        (sums, counts),
-        lambda total, number, axis=-1: total.sum(axis) / number.sum(axis),
-        paired=True,
-        vectorized=True,
-        n_resamples=resamples,
-        method="percentile",
-        rng=np.random.default_rng(seed),
-    )
-    low, high = result.confidence_interval
-    return Interval(mean, float(low), float(high), cases, units)
+        return Interval(np.nan, np.nan, np.nan, 0, 0, np.nan, np.nan, np.nan)
+
+    def bounded(weighted: np.ndarray, weights: np.ndarray) -> tuple[float, float, float]:
+        mean = float(weighted.sum() / weights.sum())
+        if units < 2:
+            return mean, np.nan, np.nan
+        low, high = stats.bootstrap(
+            (weighted, weights),
+            lambda total, number, axis=-1: total.sum(axis) / number.sum(axis),
+            paired=True,
+            vectorized=True,
+            n_resamples=resamples,
+            method="percentile",
+            rng=np.random.default_rng(seed),
+        ).confidence_interval
+        return mean, float(low), float(high)
+
+    return Interval(*bounded(sums, counts), cases, units, *bounded(sums / counts, np.ones(units)))
 
 
 def paired_difference(
