@@ -17,6 +17,7 @@ from . import display, segment_editor
 from .comparison_section import ComparisonSection
 from .display_section import DisplaySection
 from .export_section import ExportSection
+from .input_section import InputSection
 from .legend import removeLegends
 from .localization import FUSED, Localization
 from .logic import HRCAMModuleLogic
@@ -32,7 +33,7 @@ from .scene_run import sceneClosedMessage
 from .shown_state import ShownState
 from .steps import StepRunner, Steps, runToEnd
 from .views_watch import ViewsWatch
-from .volume_nodes import RESULT_ATTRIBUTE, checkInput, offerScansAlone, scansInScene
+from .volume_nodes import checkInput
 
 
 class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -53,7 +54,6 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._parameters: PanelParameters | None = None
         self._listed: tuple[Any, ...] | None = None
         self._refreshQueued = False
-        self._chooseFirst = True
         self._open = False
         self._resultWatch = ResultWatch(self._resultMoved, self._queueRefresh)
         self._showing: StepRunner | None = None
@@ -71,6 +71,7 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.logic = type(self).makeLogic()
         ui = self.ui
         self.shownState = ShownState(self.logic, lambda: self._comparison.leave())
+        self._input = InputSection(ui, self.logic)
         self._models = ModelSection(ui, self._modelChosen, self._fusionChosen)
         self.runs = PanelRuns(ui, self)
         self._display = DisplaySection(ui, self._sourceChosen, self._rangeChosen, self._levelToggled)
@@ -143,7 +144,8 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._parameters.connectWidgets({name: widget for name, widget in widgets.items() if name})
         self.addObserver(self._parameters.parameterNode, vtk.vtkCommand.ModifiedEvent, self._parametersModified)
         self._models.show(self._parameters.model, self._parameters.fusion)
-        self._listed, self._chooseFirst = None, True
+        self._listed = None
+        self._input.takeFirst()
         self.refresh()
 
     def _disconnectParameters(self) -> None:
@@ -184,7 +186,7 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def _nodeAdded(self, _caller: Any, _event: str, node: Any) -> None:
         if node is not None and node.IsA("vtkMRMLScalarVolumeNode"):
-            self._chooseFirst = True
+            self._input.takeFirst()
         self._queueRefresh()
 
     def _queueRefresh(self, *_arguments: Any) -> None:
@@ -237,28 +239,13 @@ class HRCAMModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def refresh(self) -> None:
         """Make the panel and the slice views show what the scene and the parameters say."""
-        offerScansAlone(self.ui.inputSelector, self.ui.earlierSelector)
-        self._chooseScan()
+        self._input.refresh(self._parameters)
         self._updateApply()
         result = self.result
         runToEnd(self._panelSteps(result))
         if self._open:  # a script may have made the panel, to get at its logic
             runToEnd(self.shownState.applySteps(result, self._parameters))
             self._showRange(result)
-
-    def _chooseScan(self) -> None:
-        """Take the first scan when none is chosen, so that one click is enough; but leave a user's "none" alone.
-
-        Where Slicer's selector came upon one of our maps, as after a removed scan, take the scan of that map.
-        """
-        chosen = self._parameters.inputVolume
-        if chosen is not None and chosen.GetAttribute(RESULT_ATTRIBUTE):
-            owners = (one.inputVolume for one in self.logic.results() if chosen in one.ownNodes())
-            self._parameters.inputVolume = next(owners, None)
-        if self._chooseFirst:
-            if self._parameters.inputVolume is None:
-                self._parameters.inputVolume = next(iter(scansInScene()), None)
-            self._chooseFirst = self._parameters.inputVolume is None
 
     def _panelSteps(self, result: Localization | None) -> Steps:
         """Show a result in the panel, a part a step; the views are told afterwards."""
