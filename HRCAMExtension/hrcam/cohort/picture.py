@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
+from ..align.transforms import carried
 from ..output.drawing import BACKGROUND, DOTS_PER_INCH, TEXT, frame, slice_extent, write
-from ..place.atlas import probabilities_at
+from ..place.atlas import LEVELS, atlas_grid, load_atlas, unfolded
 from ..place.structures import STRUCTURES
 from ..run.result import OUTSIDE_THE_BRAIN, FloatArray
 from ..scan.geometry import PLANES
@@ -22,11 +23,10 @@ def anatomy(cohort: Cohort) -> list[FloatArray]:
     """Probability of brain and of ventricles, KJI on the cohort's grid; none where this is not the template's."""
     if cohort.space != MNI:
         return []
-    k, j, i = np.indices(cohort.grid.shape_kji)
-    points = cohort.grid.points_to_ras(np.stack([i, j, k], -1).reshape(-1, 3))
-    found = probabilities_at(points).astype(np.float32)
-    outside, ventricles = (found[:, list(STRUCTURES).index(name)] for name in (OUTSIDE_THE_BRAIN, "lateral ventricle"))
-    return [part.reshape(cohort.grid.shape_kji) for part in (1 - outside, ventricles)]
+    shares = dict(zip(STRUCTURES, load_atlas().astype(np.float32) / LEVELS, strict=True))
+    brain = np.minimum(sum(shares.values()), 1) - shares[OUTSIDE_THE_BRAIN]  # rounded shares sum to about 1
+    return [carried(unfolded(part), atlas_grid(), cohort.grid, np.eye(4)).astype(np.float32)
+            for part in (brain, shares["lateral ventricle"])]
 
 
 def draw_cohort(cohort: Cohort) -> Figure:
