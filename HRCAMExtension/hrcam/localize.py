@@ -117,10 +117,10 @@ def localize(
         outputs = _shared_across_slices(plans, outputs, bundle)
     with clock.stage("Mapping"):
         fusion = options.fusion or bundle.fusion
-        joined = join_planes(plans, [output.fused(shown, fusion) for output in outputs], weights, rule is not None)
+        ill = None if rule is None else _pathology(bundle, shown)  # what planes agree on, whatever is shown
+        joined = join_planes(plans, [output.fused(shown, fusion) for output in outputs], weights, ill == shown)
         evidence, agreement = joined.evidence, joined.agreement
-        if agreement is not None and not bundle.classes[shown].pathology:
-            ill = [one.pathology for one in bundle.classes].index(True)
+        if ill is not None and ill != shown:
             agreement = join_planes(plans, [output.fused(ill, fusion) for output in outputs], weights, True).agreement
         error = max(output.completeness_error(shown, one)
                     for output, one in zip(outputs, joined.item_means, strict=True))
@@ -318,6 +318,11 @@ def _refuse_nonsense(*values: npt.ArrayLike) -> None:
 def _shown_class(bundle: Bundle, options: Options, logits: npt.NDArray[np.float64]) -> int:
     """Index of `Options.class_name`, else of the likeliest pathology (the predicted class, if it is one)."""
     return max(_candidates(bundle, options), key=lambda index: float(logits[index]))
+
+
+def _pathology(bundle: Bundle, shown: int) -> int:
+    """Index of the class itself, where it is one, else of the first pathology."""
+    return next(n for n in (shown, *range(len(bundle.classes))) if bundle.classes[n].pathology)
 
 
 def _slice_evidence(
