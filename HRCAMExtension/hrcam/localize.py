@@ -68,6 +68,7 @@ def localize(
     options: Options = DEFAULT_OPTIONS,
     progress: Progress | None = None,
     cancelled: Callable[[], bool] | None = None,
+    fit: Fit | None = None,
 ) -> Result:
     """Localize pathology in a volume: class probabilities, an evidence map on exactly its grid, levels and regions.
 
@@ -78,6 +79,8 @@ def localize(
     options : see `Options`.
     progress : called with the name of the stage (`STAGES`) and the share of the whole job that is done, 0–1.
     cancelled : asked between batches and stages.
+    fit : how the scan compares with what the model was made for, where that is known, as of a changed copy of a scan;
+        None: it is assessed.
 
     Returns
     -------
@@ -103,7 +106,8 @@ def localize(
     with clock.stage("Checking"):
         check_options(options, bundle)
         check_volume(volume)
-        fit = assess_fit(volume, bundle, check_sequence(volume, bundle))
+        if fit is None:
+            fit = assess_fit(volume, bundle, check_sequence(volume, bundle))
     with clock.stage("Preparing"):
         plans = _plans(volume, bundle, options)
         runner = _runner(bundle, options, plans)
@@ -178,8 +182,8 @@ def localize(
 
     asked = replace(options, class_name=result.shown_class, keep_levels=False, faithfulness=False, place=False)
     with clock.stage(FAITHFULNESS_STAGE):
-        found = deletion_test(
-            volume, result, lambda changed: localize(changed, bundle, asked, cancelled=cancelled).probabilities)
+        found = deletion_test(volume, result, lambda changed: localize(
+            changed, bundle, asked, cancelled=cancelled, fit=fit).probabilities)
     return replace(result, faithfulness=found)
 
 

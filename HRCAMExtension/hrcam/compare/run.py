@@ -19,6 +19,7 @@ from ..errors import Cancelled, HRCAMError, InputError
 from ..localize import Options, Progress, localize
 from ..place.name import placed, to_template
 from ..run.result import Point, Region, Result
+from ..scan.checks import Fit
 from ..scan.geometry import LPS_TO_RAS, Geometry
 from ..scan.volume import Volume
 from .acquisition import Acquisition, acquisition_of
@@ -30,6 +31,9 @@ from .repeatability import Differences, from_differences, localized_again
 from .withheld import marked_again, only
 
 SHARED, GIVEN = "shared frame of reference", "given"
+
+_TOLD = Fit((), None)
+"""Of copies of a scan: how it compares with what the model was made for is told with the scan itself."""
 
 _SHARES = {"aligning": (0.02, 0.2), "earlier": (0.2, 0.4), "later": (0.4, 0.6), "earlier again": (0.6, 0.78),
            "later again": (0.78, 0.95)}
@@ -192,7 +196,8 @@ def _repeated(
     again, differences = [], []
     for scan, result, part, other, motion in ((earlier, found[0], "earlier again", later, inverse(there)),
                                               (later, found[1], "later again", earlier, there)):
-        once_more = partial(localize, bundle=bundle, options=same, progress=_part(report, part), cancelled=cancelled)
+        once_more = partial(localize, bundle=bundle, options=same, progress=_part(report, part), cancelled=cancelled,
+                            fit=_TOLD)
         mean, apart = localized_again(
             scan, result, once_more, copies, other.geometry, motion, options.minimum_region_ml)
         again.append(mean)

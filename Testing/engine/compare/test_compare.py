@@ -22,6 +22,7 @@ from hrcam.errors import Cancelled, InputError, OutputError
 from hrcam.localize import Options, localize
 from hrcam.run.result import Place, Region
 from hrcam.run.units import spell_units
+from hrcam.scan.checks import Fit
 from hrcam.scan.geometry import Geometry
 from hrcam.scan.volume import to_sitk
 
@@ -297,6 +298,14 @@ def test_each_date_is_seen_once_more_in_the_slices_of_the_other(scan_of, bright_
     there = carried(maps[3], earlier.geometry, later.geometry, np.eye(4))
     np.testing.assert_allclose(again.later.map[1:-1], ((maps[1] + there) / 2)[1:-1], atol=1e-3)
     assert again.repeatability.regions == len(again.differences) == 2
+
+
+def test_how_a_scan_fits_the_model_is_assessed_once(scan_of, bright_blob_bundle, monkeypatch):
+    assessed = []
+    monkeypatch.setattr("hrcam.localize.assess_fit", lambda volume, *others: assessed.append(volume) or Fit((), None))
+    dates = scan_of("may", left=4), scan_of("july", left=5)
+    compare(*dates, load_bundle(bright_blob_bundle.path), CPU, aligned=True)
+    assert assessed == list(dates), "and not of the copies"
 
 
 def test_repeatability_pools_the_scan_with_what_is_usual():

@@ -12,6 +12,7 @@ from hrcam.localize import Options, localize
 from hrcam.run import faithfulness
 from hrcam.run.faithfulness import deletion_test, fill, log_odds
 from hrcam.run.result import Faithfulness, Result, validate_result
+from hrcam.scan.checks import Fit
 from hrcam.scan.volume import to_sitk
 
 CPU = Options(device="cpu")
@@ -104,6 +105,13 @@ def test_as_an_option_it_is_part_of_the_result(bright_blob_bundle, blob_volume, 
     assert found.timings["Testing faithfulness"] > 0 and found.provenance["options"]["faithfulness"] is True
     normal = blob_volume((48, 52, 7), (1.0, 1.0, 5.0), lesion_ras=None)
     assert localize(normal, bright_blob_bundle, asked).faithfulness is None
+
+
+def test_how_the_scan_fits_the_model_is_assessed_once(bright_blob_bundle, scan, monkeypatch):
+    assessed = []
+    monkeypatch.setattr("hrcam.localize.assess_fit", lambda volume, *others: assessed.append(volume) or Fit((), None))
+    assert localize(scan, bright_blob_bundle, replace(CPU, faithfulness=True)).faithfulness is not None
+    assert assessed == [scan], "and not of the scan with holes"
 
 
 def test_the_json_holds_it_and_brings_it_back(result):
