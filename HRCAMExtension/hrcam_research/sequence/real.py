@@ -14,10 +14,11 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from hrcam.errors import InputError
 from hrcam.scan.volume import read_volume
 from hrcam.sequence.network import SEQUENCES
 from hrcam.sequence.slices import SIZE, slices_of
+
+from ..evaluate.data import read_table
 
 _NAMED = "no_tumor_sequences.csv"
 _SHARES = {"FLAIR": 0.34, "T1": 0.17, "CT": 0.08, "T1-CE": 0.04}
@@ -58,24 +59,20 @@ def no_tumor(data: Path, use: str) -> list[Known]:
 
     Raises
     ------
-    InputError : there is no such folder.
+    InputError : the folder or its table is missing.
     """
     text = resources.files(__package__).joinpath(_NAMED).read_text(encoding="utf-8")
     named = {row["image"]: row for row in csv.DictReader(text.splitlines())}
-    table = data / "no_tumor" / "slices.csv"
-    if not table.is_file():
-        raise InputError(f"{table} is missing.", "Give the data folder with `no_tumor`.")
     usual = {"sequence": "T1", "use": "train"}
-    with table.open(newline="", encoding="utf-8") as file:
-        paths = [table.parent / row["image"] for row in csv.DictReader(file)]
+    paths = [data / "no_tumor" / row["image"] for row in read_table(data / "no_tumor")]
     rows = [(path, named.get(path.name, usual)) for path in paths]
     return [Known(path, row["sequence"], path.name in named) for path, row in rows if row["use"] == use]
 
 
 def tumor_slices(data: Path, split: str) -> list[Path]:
     """Images of `t1ce_slices` of one split, "train" or "val"."""
-    with (data / "t1ce_slices" / "slices.csv").open(newline="", encoding="utf-8") as file:
-        return [data / "t1ce_slices" / row["image"] for row in csv.DictReader(file) if row["split"] == split]
+    folder = data / "t1ce_slices"
+    return [folder / row["image"] for row in read_table(folder) if row["split"] == split]
 
 
 def _read(paths: list[Path]) -> npt.NDArray[np.float16]:
