@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
-
 import numpy as np
 import numpy.typing as npt
 
 from ..scan.intensity import otsu_threshold
+from ..scan.preparation import SlicePreparation
 from ..scan.sampling import plan_slices
 from ..scan.volume import Volume
 
@@ -25,20 +24,6 @@ _QUANTILES = 129
 _FEWEST_PIXELS = 50
 
 
-class Preparation:
-    """How slices are cut, in the terms of a bundle's metadata."""
-
-    metadata: ClassVar[dict[str, Any]] = {
-        "dimension": 2,
-        "input": {
-            "planes": ["axial", "coronal", "sagittal"],
-            "size": [SIZE, SIZE],
-            "spacing_mm": SPACING_MM,
-            "intensity": {"kind": "percentile", "low": 1.0, "high": 99.5, "foreground": "otsu", "per": "volume"},
-        },
-    }
-
-
 def slices_of(volume: Volume) -> Array:
     """Slices of a usable scan that show much of the head, N×H×W in [0, 1.5], as a radiologist sees them.
 
@@ -46,7 +31,7 @@ def slices_of(volume: Volume) -> Array:
     ------
     InputError : nothing but background, or an absurd spacing.
     """
-    plan = plan_slices(volume, Preparation())
+    plan = plan_slices(volume, SlicePreparation(SIZE, SPACING_MM))
     chosen = np.unique(np.linspace(0, plan.count - 1, SLICES).round().astype(int))
     images = np.concatenate([plan.load(slice(n, n + 1))[:, 0] for n in chosen])
     shown = (images > _FOREGROUND).mean(axis=(1, 2))

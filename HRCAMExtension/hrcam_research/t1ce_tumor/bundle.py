@@ -27,7 +27,7 @@ from hrcam_research.evaluate.classification import (
 )
 
 from .calibration import BATCH, calibrate, prepared
-from .data import CLASSES, INTENSITY, NORMAL, SIZE, SPACING_MM, TUMORS, Images
+from .data import CLASSES, NORMAL, PREPARATION, TUMORS, Images
 from .network import ARCHITECTURE, FLIPS, with_flips
 
 NAME = "t1ce-tumor"
@@ -98,9 +98,7 @@ def write_bundle(
         ],
         "modality": "MR T1 contrast-enhanced",
         "sequences": ["T1", "T1-CE"],
-        "dimension": 2,
-        "input": {"planes": ["axial", "coronal", "sagittal"], "size": [SIZE, SIZE], "spacing_mm": SPACING_MM,
-                  "intensity": INTENSITY},
+        **PREPARATION.metadata,
         "architecture": {"name": "lite0_pyramid", "arguments": ARCHITECTURE | FLIPS},
         "temperature": calibrated.temperature,
         "volume_rule": calibrated.volume_rule,

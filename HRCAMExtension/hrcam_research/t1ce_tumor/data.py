@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 from hrcam.errors import InputError
+from hrcam.scan.preparation import SlicePreparation
 from hrcam.scan.sampling import plan_slices
 from hrcam.scan.volume import read_volume
 
@@ -27,21 +27,8 @@ _HEAD, _HEAD_SHARE = 0.12, 0.12
 
 SIZE = 256
 SPACING_MM = 0.94
-INTENSITY = {"kind": "percentile", "low": 1.0, "high": 99.5, "foreground": "otsu", "per": "volume"}
-
-
-class Preparation:
-    """The part of a bundle that says how images are prepared; needed before there is a bundle."""
-
-    metadata: ClassVar[dict[str, Any]] = {
-        "dimension": 2,
-        "input": {
-            "planes": ["axial", "coronal", "sagittal"],
-            "size": [SIZE, SIZE],
-            "spacing_mm": SPACING_MM,
-            "intensity": INTENSITY,
-        },
-    }
+PREPARATION = SlicePreparation(SIZE, SPACING_MM)
+INTENSITY = PREPARATION.metadata["input"]["intensity"]
 
 
 @dataclass(frozen=True)
@@ -100,12 +87,12 @@ def square(image: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 def tumor_slices(data: Path, split: str) -> Images:
     """`t1ce_slices` of one split ("train" or "val"; split by patient): a tumor in every slice, its type known."""
-    return _images(slice_cases(data / "t1ce_slices", Preparation(), split))
+    return _images(slice_cases(data / "t1ce_slices", PREPARATION, split))
 
 
 def normal_slices(data: Path, held: bool) -> Images:
     """`no_tumor`, without the fifth kept for validation or only that."""
-    cases = slice_cases(data / "no_tumor", Preparation(), None, NORMAL)
+    cases = slice_cases(data / "no_tumor", PREPARATION, None, NORMAL)
     return _images([case for case in cases if held_out(case.name) == held])
 
 
@@ -114,11 +101,11 @@ def whole_heads(data: Path) -> Images:
 
     Coronal and sagittal slices without tumor are found nowhere else in the data.
     """
-    preparation, pixels, patients, planes = Preparation(), [], [], []
+    pixels, patients, planes = [], [], []
     for pattern in _HEADS:
         for path in sorted(data.glob(pattern)):
             for plane in ("axial", "coronal", "sagittal"):
-                plan = plan_slices(read_volume(path), preparation, plane)
+                plan = plan_slices(read_volume(path), PREPARATION, plane)
                 for image in plan.load(slice(0, plan.count))[::2, 0]:
                     if (image > _HEAD).mean() > _HEAD_SHARE:
                         pixels.append(square(image))
@@ -130,4 +117,4 @@ def whole_heads(data: Path) -> Images:
 
 def volume_images(data: Path) -> Images:
     """Slices of `t1ce_volumes`: glioblastoma or, on the same scans, none."""
-    return _images(volume_slices(data / "t1ce_volumes", Preparation(), "glioma", NORMAL))
+    return _images(volume_slices(data / "t1ce_volumes", PREPARATION, "glioma", NORMAL))
