@@ -6,7 +6,7 @@ a user hides is taken from these labels afterwards; nobody compares the map with
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -49,10 +49,8 @@ def mark(
     labels = label_levels(evidence, levels)
     if agreed is not None:
         np.maximum(labels, agreed, out=labels, casting="unsafe")
-        _keep(labels, lambda components, box: np.unique(components[agreed[box]]))
-    if minimum_ml > 0:
-        fewest = minimum_ml / geometry.voxel_volume_ml
-        _keep(labels, lambda components, _: np.flatnonzero(np.bincount(components.ravel()) >= fewest))
+    if (agreed is not None or minimum_ml > 0) and labels.any():
+        _keep(labels, minimum_ml / geometry.voxel_volume_ml, agreed)
     return labels
 
 
@@ -122,11 +120,10 @@ def _trim(values: npt.NDArray[np.floating], reached: npt.NDArray[np.bool_], leve
         target &= rows >= limits[numbers]
 
 
-def _keep(labels: LabelArray, chosen: Callable[[Components, Box], npt.NDArray[np.integer]]) -> None:
-    """Clear the components whose numbers ``chosen`` does not return."""
-    if not labels.any():
-        return
+def _keep(labels: LabelArray, fewest: float, agreed: npt.NDArray[np.bool_] | None) -> None:
+    """Clear the components of fewer voxels, and those without any that is ``agreed``."""
     box, components = connected(labels > 0)
-    kept = np.zeros(int(components.max()) + 1, bool)
-    kept[chosen(components, box)] = True
+    kept = np.bincount(components.ravel()) >= fewest
+    if agreed is not None:
+        kept &= np.bincount(components[agreed[box]], minlength=len(kept)) > 0
     labels[box] *= kept[components]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .result import EvidenceLevel
+from ..bundle.evidence_level import EvidenceLevel
 
 
 def unit_of(thresholds: Sequence[float]) -> float:
