@@ -11,8 +11,8 @@ import typer
 from hrcam.errors import HRCAMError, InputError, OutputError
 from hrcam_research.simulate import dataset
 from hrcam_research.simulate.command import simulate
+from hrcam_research.simulate.config import SimulationConfig, heads_from
 from hrcam_research.simulate.dataset import make_dataset
-from hrcam_research.simulate.recipe import Recipe, heads_from
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -21,7 +21,7 @@ SMALL = {"count": 8, "seed": 3, "size": 64, "spacing_mm": 3.6}
 
 @pytest.fixture(autouse=True)
 def few_phantoms(monkeypatch):
-    monkeypatch.setattr("hrcam_research.simulate.recipe.PHANTOM_HEADS", 4)
+    monkeypatch.setattr("hrcam_research.simulate.config.PHANTOM_HEADS", 4)
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -33,8 +33,8 @@ def rows(table: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(stream))
 
 
-def test_set_has_images_masks_table_and_recipe(tmp_path):
-    table = make_dataset(Recipe(**SMALL), tmp_path / "set")
+def test_set_has_images_masks_table_and_configuration(tmp_path):
+    table = make_dataset(SimulationConfig(**SMALL), tmp_path / "set")
     found = rows(table)
     assert len(found) == 8 and [row["label"] for row in found[:2]] == ["lesion", "healthy"]
     for row in found:
@@ -51,24 +51,24 @@ def test_set_has_images_masks_table_and_recipe(tmp_path):
 
 
 def test_interrupted_set_is_finished_with_the_same_files(tmp_path, monkeypatch):
-    whole = make_dataset(Recipe(**SMALL), tmp_path / "whole").parent
+    whole = make_dataset(SimulationConfig(**SMALL), tmp_path / "whole").parent
     real = dataset._make
     made = []
 
-    def stops(recipe, out, image):
+    def stops(config, out, image):
         if len(made) == 5:
             raise KeyboardInterrupt
         made.append(image)
-        real(recipe, out, image)
+        real(config, out, image)
 
     monkeypatch.setattr(dataset, "_make", stops)
     with pytest.raises(KeyboardInterrupt):
-        make_dataset(Recipe(**SMALL), tmp_path / "broken")
+        make_dataset(SimulationConfig(**SMALL), tmp_path / "broken")
     assert not (tmp_path / "broken" / "cases.csv").exists()
     (tmp_path / "broken" / "images" / ".1-lesion_000005.png").write_bytes(b"half")
     monkeypatch.setattr(dataset, "_make", real)
     seen = []
-    make_dataset(Recipe(**SMALL), tmp_path / "broken", progress=lambda done, total: seen.append(done))
+    make_dataset(SimulationConfig(**SMALL), tmp_path / "broken", progress=lambda done, total: seen.append(done))
     assert seen[0] == 5 and seen[-1] == 8
     assert files(tmp_path / "broken") == files(whole)
 
@@ -77,15 +77,15 @@ def test_jobs_do_not_change_the_set(tmp_path, monkeypatch):
     # Phantoms of a spawned process are those of the module, so the number of heads is left alone here.
     monkeypatch.undo()
     values = {**SMALL, "count": 4, "size": 32, "spacing_mm": 7.2}
-    one = make_dataset(Recipe(**values), tmp_path / "one", jobs=1).parent
-    two = make_dataset(Recipe(**values), tmp_path / "two", jobs=2).parent
+    one = make_dataset(SimulationConfig(**values), tmp_path / "one", jobs=1).parent
+    two = make_dataset(SimulationConfig(**values), tmp_path / "two", jobs=2).parent
     assert files(one) == files(two)
 
 
 def test_twins_differ_only_around_the_lesion(tmp_path):
     from scipy import ndimage
 
-    table = make_dataset(Recipe(**SMALL, paired=True, diameter_mm=(12.0, 14.0)), tmp_path / "set")
+    table = make_dataset(SimulationConfig(**SMALL, paired=True, diameter_mm=(12.0, 14.0)), tmp_path / "set")
     found = rows(table)
     for sick, healthy in zip(found[::2], found[1::2], strict=True):
         assert sick["patient"] == healthy["patient"] and sick["seed"] == healthy["seed"]
@@ -97,7 +97,7 @@ def test_twins_differ_only_around_the_lesion(tmp_path):
 
 
 def test_slices_as_nifti_keep_spacing_and_plane(tmp_path):
-    table = make_dataset(Recipe(**SMALL, file_format="nifti"), tmp_path / "set")
+    table = make_dataset(SimulationConfig(**SMALL, file_format="nifti"), tmp_path / "set")
     normals = {"axial": (0, 0, 1), "coronal": (0, 1, 0), "sagittal": (1, 0, 0)}
     for row in rows(table):
         scan = sitk.ReadImage(str(table.parent / row["path"]))
@@ -114,8 +114,8 @@ def test_neuromelanin_set_has_subjects_and_anatomy(tmp_path, monkeypatch):
         dataset, "simulate_midbrain",
         partial(dataset.simulate_midbrain, size=(6, 48, 48), spacing_mm=(4.0, 1.2, 1.2)),
     )  # fmt: skip
-    recipe = Recipe("neuromelanin", 3, 4, 1, paired=True, file_format="nifti", validation=0.5)
-    table = make_dataset(recipe, tmp_path / "nm")
+    config = SimulationConfig("neuromelanin", 3, 4, 1, paired=True, file_format="nifti", validation=0.5)
+    table = make_dataset(config, tmp_path / "nm")
     found = rows(table)
     assert [r["label"] for r in found] == ["parkinson", "control"] * 2
     assert found[0]["patient"] == found[1]["patient"] != found[2]["patient"]
@@ -131,24 +131,24 @@ def test_a_run_that_made_nothing_leaves_the_folder_to_the_corrected_one(tmp_path
     head = tmp_path / "head.nii.gz"
     head.write_text("no volume")
     with pytest.raises(InputError, match="cannot be read"):
-        make_dataset(Recipe(**{**SMALL, "count": 2, "heads": (head,)}), tmp_path / "set", jobs)
+        make_dataset(SimulationConfig(**{**SMALL, "count": 2, "heads": (head,)}), tmp_path / "set", jobs)
     assert not any((tmp_path / "set").iterdir())
-    assert make_dataset(Recipe(**{**SMALL, "count": 2}), tmp_path / "set").exists()
+    assert make_dataset(SimulationConfig(**{**SMALL, "count": 2}), tmp_path / "set").exists()
 
 
 def test_other_content_is_never_overwritten(tmp_path):
-    make_dataset(Recipe(**{**SMALL, "count": 2}), tmp_path / "set")
+    make_dataset(SimulationConfig(**{**SMALL, "count": 2}), tmp_path / "set")
     before = files(tmp_path / "set")
-    with pytest.raises(OutputError, match="another recipe"):
-        make_dataset(Recipe(**{**SMALL, "count": 2, "seed": 4}), tmp_path / "set")
+    with pytest.raises(OutputError, match="other settings"):
+        make_dataset(SimulationConfig(**{**SMALL, "count": 2, "seed": 4}), tmp_path / "set")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.txt").write_text("years of work")
     with pytest.raises(OutputError, match="not empty"):
-        make_dataset(Recipe(**SMALL), tmp_path / "full")
+        make_dataset(SimulationConfig(**SMALL), tmp_path / "full")
     assert files(tmp_path / "set") == before
     (tmp_path / "set" / "recipe.json").write_text("{")
-    with pytest.raises(OutputError, match="another recipe"):
-        make_dataset(Recipe(**{**SMALL, "count": 2}), tmp_path / "set")
+    with pytest.raises(OutputError, match="other settings"):
+        make_dataset(SimulationConfig(**{**SMALL, "count": 2}), tmp_path / "set")
 
 
 def test_command_works_from_phantoms_alone(tmp_path):
@@ -184,9 +184,9 @@ def test_command_works_from_phantoms_alone(tmp_path):
         ({"kind": "neuromelanin", "dims": 3, "file_format": "nifti", "size": 64}, "their own grid"),
     ],
 )
-def test_impossible_recipes_are_explained(values, message):
+def test_impossible_settings_are_explained(values, message):
     with pytest.raises(InputError, match=message):
-        Recipe(**values)
+        SimulationConfig(**values)
 
 
 def test_heads_are_taken_from_a_folder_or_a_file_and_told_apart_by_name(tmp_path):
@@ -204,11 +204,11 @@ def test_heads_are_taken_from_a_folder_or_a_file_and_told_apart_by_name(tmp_path
 
 
 def test_one_head_is_never_split(tmp_path):
-    recipe = Recipe(heads=(tmp_path / "a.nii.gz",), count=6)
-    assert recipe.splits() == {"a": "train"}
+    config = SimulationConfig(heads=(tmp_path / "a.nii.gz",), count=6)
+    assert config.splits() == {"a": "train"}
 
 
 def test_unusable_heads_are_explained(tmp_path):
     (tmp_path / "a.nii.gz").write_bytes(b"no volume")
     with pytest.raises(HRCAMError, match="cannot be read"):
-        make_dataset(Recipe(**SMALL, heads=(tmp_path / "a.nii.gz",)), tmp_path / "set")
+        make_dataset(SimulationConfig(**SMALL, heads=(tmp_path / "a.nii.gz",)), tmp_path / "set")

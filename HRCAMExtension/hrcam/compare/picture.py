@@ -18,7 +18,7 @@ from matplotlib.patches import Patch
 from ..output.drawing import (
     ACCENT,
     BACKGROUND,
-    DISPLAY_RECIPE,
+    DISPLAY_SCALING,
     DOTS_PER_INCH,
     FAINT,
     PANEL,
@@ -122,7 +122,7 @@ def _draw_column(
     rows = ((comparison.earlier_scan, before, after, "earlier"), (later.array, after, before, "later"))
     for row, (scan, own, other, name) in enumerate(rows):
         axes = figure.add_subplot(grid[row, column])
-        scale = find_scale(scan, DISPLAY_RECIPE)
+        scale = find_scale(scan, DISPLAY_SCALING)
         draw_gray(axes, scan, geometry, plane, index, (scale.low, 1.08 * scale.high), box)
         axes.imshow(_filled(np.where(own, calls, 0).astype(np.uint8)), extent=slice_extent(geometry, plane),
                     interpolation="nearest", aspect="auto")
@@ -133,7 +133,7 @@ def _draw_column(
         if row == 0:
             _title(axes, change, comparison.later.evidence_levels)
     axes = figure.add_subplot(grid[2, column])
-    scale = scale_of(later.ordered, DISPLAY_RECIPE)
+    scale = scale_of(later.ordered, DISPLAY_SCALING)
     draw_gray(axes, later.array, geometry, plane, index, (scale.low, 1.3 * scale.high), box)
     _draw_change(axes, comparison, plane, index)
     frame(axes, plane)

@@ -17,7 +17,7 @@ from ..scan.volume import Volume
 
 BACKGROUND, PANEL, TEXT, FAINT, ACCENT = "#101418", "#171d23", "#e8ecef", "#8b98a5", "#5fb4ff"
 DOTS_PER_INCH = 110
-DISPLAY_RECIPE = {"kind": "percentile", "low": 1.0, "high": 99.7, "foreground": "otsu"}
+DISPLAY_SCALING = {"kind": "percentile", "low": 1.0, "high": 99.7, "foreground": "otsu"}
 """Intensities from black to white."""
 
 _LEFT_RIGHT = {"axial": ("R", "L"), "coronal": ("R", "L"), "sagittal": ("A", "P")}
@@ -27,7 +27,7 @@ _MARGIN_MM = 8.0
 
 def head_box(volume: Volume) -> list[tuple[int, int]]:
     """First and last+1 index along K, J, I of what is not background, with a margin."""
-    scale = scale_of(volume.ordered, DISPLAY_RECIPE)
+    scale = scale_of(volume.ordered, DISPLAY_SCALING)
     mask = volume.array > scale.low + 0.1 * (scale.high - scale.low)
     box = []
     for axis in range(3):

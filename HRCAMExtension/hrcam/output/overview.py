@@ -28,7 +28,7 @@ from ..scan.volume import Volume
 from .drawing import (
     ACCENT,
     BACKGROUND,
-    DISPLAY_RECIPE,
+    DISPLAY_SCALING,
     DOTS_PER_INCH,
     FAINT,
     PANEL,
@@ -88,7 +88,7 @@ def draw_overview(volume: Volume, result: Result, truth: npt.NDArray[np.bool_] |
     _header(figure, result)
     grid = GridSpec(2, PANELS, left=0.02, right=0.70, top=0.83, bottom=0.092, wspace=0.03, hspace=0.03, figure=figure)
     alone = GridSpec(1, 2, left=0.02, right=0.70, top=0.83, bottom=0.092, wspace=0.03, figure=figure)
-    window = scale_of(volume.ordered, DISPLAY_RECIPE)
+    window = scale_of(volume.ordered, DISPLAY_SCALING)
     box = head_box(volume)
     for column, view in enumerate(views):
         for row in range(2):

@@ -18,8 +18,8 @@ from hrcam.bundle.write import save_bundle
 from hrcam.localize import Options, localize
 from hrcam_train.linear_head import fit_temperature
 
+from hrcam_research.simulate.config import SimulationConfig
 from hrcam_research.simulate.dataset import make_dataset
-from hrcam_research.simulate.recipe import Recipe
 
 from .network import CLASSES
 
@@ -41,11 +41,11 @@ def healthy_heads(data: Path) -> tuple[Path, ...]:
 def choose_agreement(bundle: Bundle, data: Path, folder: Path) -> Bundle:
     """Choose the bundle's ``agreement`` and write the bundle again; scans are simulated into ``folder``."""
     heads = healthy_heads(data)
-    recipe = Recipe(dims=3, count=2 * PAIRS, seed=SEED, size=SIZE, spacing_mm=SPACING_MM, paired=True,
+    config = SimulationConfig(dims=3, count=2 * PAIRS, seed=SEED, size=SIZE, spacing_mm=SPACING_MM, paired=True,
                     diameter_mm=DIAMETER_MM, file_format="nifti", heads=heads)  # fmt: skip
-    make_dataset(recipe, folder)
+    make_dataset(config, folder)
     images = sorted((folder / "images").glob("*.nii.gz"))
-    ill = [recipe.pathological(n) for n in range(len(images))]
+    ill = [config.pathological(n) for n in range(len(images))]
     told = fit_agreement(strongest_agreement(bundle, images), ill, strongest_agreement(bundle, heads))
     card = (bundle.path / CARD).read_text(encoding="utf-8")
     return save_bundle(bundle.path, bundle.build(), {**bundle.metadata, "agreement": told}, card, overwrite=True)

@@ -23,8 +23,8 @@ from hrcam.localize import Options
 from hrcam.output.writers import RESULT_SUFFIX
 from scipy import ndimage
 
+from ..simulate.config import SimulationConfig
 from ..simulate.dataset import make_dataset
-from ..simulate.recipe import Recipe
 
 MODEL, SHOWN_CLASS, PATIENTS = "nm-parkinson-simulated", "nigral_loss", "parkinson"
 NIGRA = 2
@@ -36,7 +36,7 @@ app = typer.Typer(add_completion=False, help=__doc__)
 @app.command()
 def parkinson(out: Path, count: int = 80, seed: int = 5, permutations: int = 1000) -> None:
     """Simulate midbrains, localize them, sum them up by group; print where the groups differ as JSON."""
-    table = make_dataset(Recipe(kind="neuromelanin", dims=3, count=count, seed=seed, file_format="nifti"),
+    table = make_dataset(SimulationConfig(kind="neuromelanin", dims=3, count=count, seed=seed, file_format="nifti"),
                          out / "midbrains", 1)
     write_groups(out / "groups.csv", read_groups(table))
     run_batch([out / "midbrains" / "images"], load_bundle(MODEL), out / "results",

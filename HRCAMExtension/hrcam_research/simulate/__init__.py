@@ -11,6 +11,6 @@ __getattr__, __dir__, __all__ = offer(__name__, {
     "lesion": "LesionSpec find_site insert_lesion random_lesion tumor_lesion",
     "neuromelanin": "MidbrainCase simulate_midbrain",
     "follow_up": "simulate_follow_up",
-    "recipe": "Recipe",
+    "config": "SimulationConfig",
     "dataset": "make_dataset",
 })

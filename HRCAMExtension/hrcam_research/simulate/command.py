@@ -13,7 +13,7 @@ from hrcam.errors import InputError, OutputError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from .recipe import Recipe
+    from .config import SimulationConfig
 
 
 class Kind(str, Enum):
@@ -41,7 +41,7 @@ class Format(str, Enum):
 
 
 def simulate(
-    out: Annotated[Path, typer.Option("--out", help="Folder for the set: new, or begun with the same recipe.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the set: new, or begun with the same settings.")],
     kind: Annotated[Kind, typer.Option(help="Lesions in heads, or neuromelanin-like midbrains.")] = Kind.lesion,
     dims: Annotated[int | None, typer.Option(help="2: slices, 3: volumes. Default: 2; neuromelanin: 3.")] = None,
     count: Annotated[int, typer.Option(help="Number of images; every second one is healthy.")] = 8000,
@@ -70,21 +70,21 @@ def simulate(
 ) -> None:
     """Simulate images of known truth: lesions in heads (2D or 3D), or neuromelanin-like midbrains.
 
-    Without options it makes the set of 8,000 slices with simulated abnormalities. Prints and keeps its recipe. An
+    Without options it makes the set of 8,000 slices with simulated abnormalities. Prints and keeps its settings. An
     interrupted run is finished by the same command.
     """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+    from .config import SimulationConfig, heads_from
     from .dataset import make_dataset
-    from .recipe import Recipe, heads_from
 
     dims = dims if dims is not None else (2 if kind is Kind.lesion else 3)
     if file_format is Format.auto:
         file_format = Format.png if dims == 2 else Format.nifti
     if kind is Kind.neuromelanin and (heads or from_file):
         raise InputError("Neuromelanin volumes are drawn whole.", "Leave out --heads and --from.")
-    recipe = Recipe(
+    config = SimulationConfig(
         kind=kind.value, dims=dims, count=count, seed=seed, size=size, spacing_mm=spacing, paired=paired,
         diameter_mm=(smallest, largest), contrast=(weakest, strongest), least_change=least_change,
         style=None if style is Style.mixed else style.value,
@@ -92,33 +92,30 @@ def simulate(
     )  # fmt: skip
     console = Console(stderr=True)
     if follow_up:
-        typer.echo(_follow_ups(recipe, out, console))
+        typer.echo(_follow_ups(config, out, console))
         return
-    console.print_json(json.dumps(recipe.to_dict()))
+    console.print_json(json.dumps(config.to_dict()))
     columns = (TextColumn("Simulating"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as bar:
         task = bar.add_task("Simulating", total=count)
-        table = make_dataset(recipe, out, jobs, lambda done, total: bar.update(task, completed=done, total=total))
-    splits = list(recipe.splits().values())
+        table = make_dataset(config, out, jobs, lambda done, total: bar.update(task, completed=done, total=total))
+    splits = list(config.splits().values())
     if "validation" not in splits and validation > 0:
         console.print("All images show one head, hence all are in the split train: no head may be in two splits.")
     typer.echo(table)
 
 
-def _follow_ups(recipe: Recipe, out: Path, console: Console) -> Path:
-    """Pairs of the recipe's heads; sizes, seed and number are the recipe's."""
-    import numpy as np
-
+def _follow_ups(config: SimulationConfig, out: Path, console: Console) -> Path:
+    """Write pairs, with heads, number, sizes and seed as configured."""
+    from .config import PHANTOM_HEADS
+    from .dataset import head_at
     from .follow_up import write_follow_ups
-    from .head import phantom_head, read_head
 
-    if recipe.kind != "lesion":
+    if config.kind != "lesion":
         raise InputError("Follow-ups are of lesions in heads.", "Leave out --kind.")
     if out.exists() and any(out.iterdir()):
         raise OutputError(f"{out} is not empty.", "Choose a new folder for --out.")
-    heads = [read_head(path) for path in recipe.heads] or [
-        phantom_head(np.random.default_rng((recipe.seed, 2, number)), name=f"phantom_{number:02d}")
-        for number in range(min(recipe.count, 20))]
-    return write_follow_ups(heads, recipe.count, recipe.seed, out,
+    heads = [head_at(config, number) for number in range(len(config.heads) or min(config.count, PHANTOM_HEADS))]
+    return write_follow_ups(heads, config.count, config.seed, out,
                             lambda done, total: console.print(f"{done} of {total} pairs", highlight=False),
-                            recipe.size, recipe.spacing_mm)
+                            config.size, config.spacing_mm)

@@ -1,4 +1,4 @@
-"""Write a simulated data set: images, masks, table, recipe; resumable, and the same for any number of jobs."""
+"""Write a simulated data set: images, masks, table, configuration; resumable, and the same for any number of jobs."""
 
 from __future__ import annotations
 
@@ -21,13 +21,16 @@ from hrcam.words import reason
 from PIL import Image
 
 from .case import simulate_case
+from .config import SimulationConfig
 from .head import Head, phantom_head, read_head
 from .neuromelanin import simulate_midbrain
-from .recipe import Recipe
 
 Array = np.ndarray
 
 COLUMNS = ("path", "label", "patient", "split", "mask", "seed", "plane", "style", "spacing_mm", "mask_voxels", "spec")
+CONFIG_FILE = "recipe.json"
+"""Named so since version 0.1, whose sets are finished too."""
+
 _CHUNK = 32
 _GAIN = 16  # stored = 16 x intensity, the same for all images of a set, so that pairs stay pairs
 # Columns of the direction matrix (LPS) of a picture's i, j and k axis.
@@ -78,24 +81,25 @@ def _write_image(path: Path, array: Array, spacing_mm: tuple[float, ...], plane:
 
 
 @lru_cache(maxsize=1)
-def _head(recipe: Recipe, number: int) -> Head:
-    if recipe.heads:
-        return read_head(recipe.heads[number])
-    return phantom_head(np.random.default_rng((recipe.seed, 2, number)), name=recipe.head_names()[number])
+def head_at(config: SimulationConfig, number: int) -> Head:
+    """One of the heads that images are drawn from, by its index."""
+    if config.heads:
+        return read_head(config.heads[number])
+    return phantom_head(np.random.default_rng((config.seed, 2, number)), name=config.head_names()[number])
 
 
-def _make(recipe: Recipe, out: Path, image: int) -> None:
+def _make(config: SimulationConfig, out: Path, image: int) -> None:
     """Draw and write one image, its mask and, last, its record."""
-    sick, key = recipe.pathological(image), recipe.key(image)
-    seed = (recipe.seed, 0, key)
+    sick, key = config.pathological(image), config.key(image)
+    seed = (config.seed, 0, key)
     spec: dict[str, Any] = {}
     plane, style = None, ""
     spacing: tuple[float, ...]
-    if recipe.kind == "lesion":
+    if config.kind == "lesion":
         case = simulate_case(
-            _head(recipe, recipe.head_of(image)), seed, dims=recipe.dims, size=recipe.size, lesion=sick,
-            spacing_mm=recipe.spacing_mm, diameter_mm=recipe.diameter_mm, contrast=recipe.contrast,
-            least_change=recipe.least_change, style=recipe.style,
+            head_at(config, config.head_of(image)), seed, dims=config.dims, size=config.size, lesion=sick,
+            spacing_mm=config.spacing_mm, diameter_mm=config.diameter_mm, contrast=config.contrast,
+            least_change=config.least_change, style=config.style,
         )  # fmt: skip
         pixels, mask, spacing, plane, style = case.image, case.mask, case.spacing_mm, case.plane, case.style
         spec = case.spec.to_dict() if case.spec else {}
@@ -103,43 +107,45 @@ def _make(recipe: Recipe, out: Path, image: int) -> None:
         volume = simulate_midbrain(seed, parkinson=sick)
         pixels, mask, spacing = volume.image, volume.mask, volume.spacing_mm
         spec = volume.loss.to_dict() if volume.loss else {}
-        _write_image(out / "anatomy" / _file(recipe, image), volume.labels, spacing, plane)
-    name = _file(recipe, image)
+        _write_image(out / "anatomy" / _file(config, image), volume.labels, spacing, plane)
+    name = _file(config, image)
     _write_image(out / "masks" / name, mask, spacing, plane)
     _write_image(out / "images" / name, pixels, spacing, plane)
     record = {
-        "path": f"images/{name}", "label": recipe.labels[0 if sick else 1], "patient": recipe.subject(image),
-        "mask": f"masks/{name}", "seed": f"{recipe.seed}-0-{key}", "plane": plane or "", "style": style,
+        "path": f"images/{name}", "label": config.labels[0 if sick else 1], "patient": config.subject(image),
+        "mask": f"masks/{name}", "seed": f"{config.seed}-0-{key}", "plane": plane or "", "style": style,
         "spacing_mm": " ".join(f"{s:g}" for s in spacing), "mask_voxels": int(mask.sum()), "spec": json.dumps(spec),
     }  # fmt: skip
     _write_json(_record(out, image), record)
 
 
-def _file(recipe: Recipe, image: int) -> str:
-    return f"{recipe.kind}_{image:06d}" + (".png" if recipe.file_format == "png" else ".nii.gz")
+def _file(config: SimulationConfig, image: int) -> str:
+    return f"{config.kind}_{image:06d}" + (".png" if config.file_format == "png" else ".nii.gz")
 
 
 def _record(out: Path, image: int) -> Path:
     return out / "records" / f"{image:06d}.json"
 
 
-def _make_all(recipe: Recipe, out: Path, images: Iterable[int]) -> int:
+def _make_all(config: SimulationConfig, out: Path, images: Iterable[int]) -> int:
     made = 0
     for image in images:
-        _make(recipe, out, image)
+        _make(config, out, image)
         made += 1
     return made
 
 
-def _chunks(recipe: Recipe, images: list[int]) -> list[list[int]]:
+def _chunks(config: SimulationConfig, images: list[int]) -> list[list[int]]:
     """Groups of images of one head each, so that a head is read once a group."""
     groups: dict[int, list[int]] = {}
     for image in images:
-        groups.setdefault(recipe.head_of(image) if recipe.kind == "lesion" else 0, []).append(image)
+        groups.setdefault(config.head_of(image) if config.kind == "lesion" else 0, []).append(image)
     return [group[n : n + _CHUNK] for group in groups.values() for n in range(0, len(group), _CHUNK)]
 
 
-def make_dataset(recipe: Recipe, out: Path, jobs: int = 1, progress: Callable[[int, int], None] | None = None) -> Path:
+def make_dataset(
+    config: SimulationConfig, out: Path, jobs: int = 1, progress: Callable[[int, int], None] | None = None
+) -> Path:
     """Make a data set, or finish one that was interrupted.
 
     ``out`` gets ``images/``, ``masks/``, ``cases.csv`` (readable by ``hrcam train``) and ``recipe.json``; neuromelanin
@@ -147,8 +153,8 @@ def make_dataset(recipe: Recipe, out: Path, jobs: int = 1, progress: Callable[[i
 
     Parameters
     ----------
-    recipe : what to make.
-    out : folder, new or begun with the same recipe.
+    config : what to make.
+    out : folder, new or begun with the same configuration.
     jobs : processes.
     progress : told (images done, images in all).
 
@@ -162,45 +168,45 @@ def make_dataset(recipe: Recipe, out: Path, jobs: int = 1, progress: Callable[[i
     OutputError : the folder holds something else, or cannot be written.
     """
     table = out / "cases.csv"
-    content = recipe.to_dict()
-    if (out / "recipe.json").exists():
-        if _read_recipe(out) != content:
-            raise OutputError(f"{out} holds a set made by another recipe.", "Choose another --out, or delete it.")
+    content = config.to_dict()
+    if (out / CONFIG_FILE).exists():
+        if _kept_config(out) != content:
+            raise OutputError(f"{out} holds a set made with other settings.", "Choose another --out, or delete it.")
     elif out.exists() and any(out.iterdir()):
         raise OutputError(f"{out} is not empty.", "Choose a new folder for --out.")
     report = progress or (lambda done, total: None)
     if table.exists():
-        report(recipe.count, recipe.count)
+        report(config.count, config.count)
         return table
-    _write_json(out / "recipe.json", content)
-    todo = [image for image in range(recipe.count) if not _record(out, image).exists()]
-    done = recipe.count - len(todo)
-    report(done, recipe.count)
+    _write_json(out / CONFIG_FILE, content)
+    todo = [image for image in range(config.count) if not _record(out, image).exists()]
+    done = config.count - len(todo)
+    report(done, config.count)
     try:
-        for made in _make_chunks(recipe, out, _chunks(recipe, todo), jobs):
+        for made in _make_chunks(config, out, _chunks(config, todo), jobs):
             done += made
-            report(done, recipe.count)
+            report(done, config.count)
     except BaseException:
-        if [path.name for path in out.iterdir()] == ["recipe.json"]:  # nothing was made: the folder is free again
-            (out / "recipe.json").unlink()
+        if [path.name for path in out.iterdir()] == [CONFIG_FILE]:  # nothing was made: the folder is free again
+            (out / CONFIG_FILE).unlink()
         raise
-    _write_table(recipe, out, table)
+    _write_table(config, out, table)
     shutil.rmtree(out / "records")
     for part in out.glob("*/.*"):  # left by a run that was killed
         part.unlink()
     return table
 
 
-def _make_chunks(recipe: Recipe, out: Path, chunks: list[list[int]], jobs: int) -> Iterator[int]:
+def _make_chunks(config: SimulationConfig, out: Path, chunks: list[list[int]], jobs: int) -> Iterator[int]:
     """Make groups of images and tell the size of each that is done."""
     if jobs <= 1:
         for chunk in chunks:
-            yield _make_all(recipe, out, chunk)
+            yield _make_all(config, out, chunk)
         return
     # Spawned, not forked: forking a process with threads (torch, ITK) may hang.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(min(jobs, max(len(chunks), 1)), mp_context=context) as pool:
-        futures = [pool.submit(_make_all, recipe, out, chunk) for chunk in chunks]
+        futures = [pool.submit(_make_all, config, out, chunk) for chunk in chunks]
         try:
             for future in as_completed(futures):
                 yield future.result()
@@ -209,18 +215,18 @@ def _make_chunks(recipe: Recipe, out: Path, chunks: list[list[int]], jobs: int) 
             raise
 
 
-def _read_recipe(out: Path) -> Any:
+def _kept_config(out: Path) -> Any:
     try:
-        return json.loads((out / "recipe.json").read_text(encoding="utf-8"))
+        return json.loads((out / CONFIG_FILE).read_text(encoding="utf-8"))
     except ValueError:
         return None
 
 
-def _write_table(recipe: Recipe, out: Path, table: Path) -> None:
-    splits = recipe.splits()
+def _write_table(config: SimulationConfig, out: Path, table: Path) -> None:
+    splits = config.splits()
     with _atomic(table) as part, part.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, COLUMNS)
         writer.writeheader()
-        for image in range(recipe.count):
+        for image in range(config.count):
             row = json.loads(_record(out, image).read_text(encoding="utf-8"))
             writer.writerow({**row, "split": splits[row["patient"]]})

@@ -136,13 +136,13 @@ def test_one_value_is_a_range_of_statistics(toy_folder):
     check_document(document(toy_folder, input_statistics={"mean": [0.3, 0.3]}))
 
 
-@pytest.mark.parametrize(("recipe", "valid"), [
+@pytest.mark.parametrize(("scaling", "valid"), [
     ({"low": 5, "high": 5}, False), ({"low": 5, "high": 5.1}, True),
     ({"high": 1.0}, False), ({"high": 1.1}, True), ({"low": 99.5}, False), ({"low": 99.4}, True),
 ])  # fmt: skip
-def test_the_intensity_recipes_own_defaults_count(toy_folder, recipe, valid):
+def test_the_intensity_scalings_own_defaults_count(toy_folder, scaling, valid):
     changed = document(toy_folder)
-    changed["input"]["intensity"] = {"kind": "percentile"} | recipe
+    changed["input"]["intensity"] = {"kind": "percentile"} | scaling
     if valid:
         check_document(changed)
     else:

@@ -24,7 +24,7 @@ from hrcam.scan.sampling import (
 )
 from hrcam.scan.volume import Volume
 
-RECIPE = {"kind": "percentile", "low": 1.0, "high": 99.5, "foreground": "otsu", "per": "volume"}
+SCALING = {"kind": "percentile", "low": 1.0, "high": 99.5, "foreground": "otsu", "per": "volume"}
 
 
 CORONAL_STACK = np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])
@@ -32,7 +32,7 @@ CORONAL_STACK = np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])
 
 
 def bundle(size=(64, 64), spacing=1.0, planes=("axial", "coronal", "sagittal"), best_plane=None, **intensity):
-    inputs = {"planes": list(planes), "size": list(size), "spacing_mm": spacing, "intensity": {**RECIPE, **intensity}}
+    inputs = {"planes": list(planes), "size": list(size), "spacing_mm": spacing, "intensity": {**SCALING, **intensity}}
     if best_plane:
         inputs["best_plane"] = best_plane
     return SimpleNamespace(metadata={"input": inputs})
@@ -57,8 +57,8 @@ def head(shape=(20, 40, 36), seed=0):
 def test_tissue_lands_in_the_unit_range_whatever_the_scanner_units():
     image = head()
     for factor, offset in ((1.0, 0.0), (40.0, 7.0), (0.001, -3.0)):
-        found = normalize(factor * image + offset, RECIPE)
-        np.testing.assert_allclose(found, normalize(image, RECIPE), atol=2e-3)
+        found = normalize(factor * image + offset, SCALING)
+        np.testing.assert_allclose(found, normalize(image, SCALING), atol=2e-3)
     assert found.dtype == np.float32
     assert found.min() == 0 and 0.95 < found.max() < CEILING
 
@@ -67,24 +67,24 @@ def test_dark_tissue_inside_the_head_is_not_turned_into_background():
     image = head()
     image[8:12, 15:25, 15:20] = 30.0  # a ventricle: far below Otsu's threshold, far above air
     assert otsu_threshold(image) > 30.0
-    assert normalize(image, RECIPE)[10, 20, 17] > 0.15
+    assert normalize(image, SCALING)[10, 20, 17] > 0.15
 
 
 def test_one_bright_voxel_neither_squeezes_the_range_nor_leaves_it():
     image = head()
-    reference = normalize(image, RECIPE)
+    reference = normalize(image, SCALING)
     image[10, 20, 18] = 1e5
-    found = normalize(image, RECIPE)
+    found = normalize(image, SCALING)
     assert found[10, 20, 18] == pytest.approx(CEILING)
     np.testing.assert_allclose(np.delete(found.ravel(), 10 * 40 * 36 + 20 * 36 + 18),
                                np.delete(reference.ravel(), 10 * 40 * 36 + 20 * 36 + 18), atol=0.02)
 
 
 def test_a_constant_or_not_finite_image_becomes_zero_and_does_not_fail():
-    assert not normalize(np.full((4, 4), 7.0), RECIPE).any()
+    assert not normalize(np.full((4, 4), 7.0), SCALING).any()
     broken = head()
     broken[0, 0, 0] = np.nan
-    assert normalize(broken, RECIPE)[0, 0, 0] == 0
+    assert normalize(broken, SCALING)[0, 0, 0] == 0
 
 
 def test_otsu_separates_two_groups_and_agrees_with_simpleitk():
@@ -105,10 +105,10 @@ def test_what_is_looked_up_in_order_is_what_is_found_without(image):
     assert otsu_of(ordered) == otsu_threshold(image)
 
 
-@pytest.mark.parametrize("recipe", [{"kind": "zscore"}, {**RECIPE, "foreground": "brain"}])
-def test_an_unknown_recipe_is_refused_by_name(recipe):
+@pytest.mark.parametrize("scaling", [{"kind": "zscore"}, {**SCALING, "foreground": "brain"}])
+def test_an_unknown_scaling_is_refused_by_name(scaling):
     with pytest.raises(BundleError, match=r"zscore|brain"):
-        find_scale(head(), recipe)
+        find_scale(head(), scaling)
 
 
 # --- resampling
@@ -208,7 +208,7 @@ def test_what_is_shown_comes_back_exactly_where_no_resampling_is_needed():
         images = plan.load(slice(None))
         assert images.shape == (plan.count, 1, 64, 64) and images.dtype == np.float32
         restored = plan.restore(images[:, 0])
-        wanted = normalize(scan.array, RECIPE)
+        wanted = normalize(scan.array, SCALING)
         shown = displayed(np.ones_like(wanted), scan.geometry, plane) * 0
         shown[list(plan.indices)] = displayed(wanted, scan.geometry, plane)[list(plan.indices)]
         assert restored.flags.c_contiguous and restored.shape == scan.array.shape
@@ -222,7 +222,7 @@ def test_resampled_slices_come_back_with_the_same_mean_and_place():
     plan = plan_slices(scan, bundle(size=(96, 96), spacing=0.45))
     images = plan.load(slice(None))
     restored = plan.restore(images[:, 0])
-    np.testing.assert_allclose(restored, normalize(scan.array, RECIPE), atol=0.05)
+    np.testing.assert_allclose(restored, normalize(scan.array, SCALING), atol=0.05)
     assert np.unravel_index(restored[1].argmax(), (40, 36)) == (14, 23)
 
 
@@ -330,7 +330,7 @@ def test_a_3d_model_sees_superior_posterior_left_and_its_map_comes_back(flip):
     plan = plan_volume(scan, bundle(size=(48, 48, 48)))
     image = plan.load()
     assert image.shape == (1, 1, 48, 48, 48)
-    np.testing.assert_allclose(plan.restore(image[:, 0]), normalize(scan.array, RECIPE), atol=0.5)
+    np.testing.assert_allclose(plan.restore(image[:, 0]), normalize(scan.array, SCALING), atol=0.5)
     marked = scan.array.copy()
     marked[15, 30, 8] = 1000.0
     image = plan_volume(Volume(marked, scan.geometry, "m"), bundle(size=(48, 48, 48))).load()[0, 0]

@@ -8,7 +8,7 @@ from hrcam.scan.intensity import find_scale
 from hrcam.scan.thinning import positions, thin
 from hrcam.scan.volume import Volume
 
-RECIPE = {"kind": "percentile", "low": 1.0, "high": 99.5, "foreground": "none"}
+SCALING = {"kind": "percentile", "low": 1.0, "high": 99.5, "foreground": "none"}
 N = 1 << 12
 BOUND = np.sqrt(np.log(2 / 1.2e-5) / (2 * N))
 """Hoeffding's bound for so many values, at the probability that `thinning.MOST` states."""
@@ -43,7 +43,7 @@ def test_the_sample_s_distribution_is_that_of_the_volume_within_the_stated_bound
 def test_bright_columns_that_a_fixed_step_jumps_over_count_for_the_scale():
     volume = np.full((64, 512, 512), 100, np.uint8)  # 16 million voxels: a step of 4 divides the row
     volume[..., 1::8] = 200
-    assert find_scale(volume, RECIPE).high == pytest.approx(200)
+    assert find_scale(volume, SCALING).high == pytest.approx(200)
 
 
 def test_a_scan_with_a_phantom_in_every_eighth_slice_is_no_label_map():

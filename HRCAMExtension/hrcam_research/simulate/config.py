@@ -1,4 +1,4 @@
-"""The recipe of a simulated data set: everything that decides its content, and nothing else."""
+"""The configuration of a simulated data set: everything that decides its content, and nothing else."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from .case import LEAST_CHANGE
 from .head import find_heads
 from .tissues import STYLES
 
-RECIPE_FORMAT = 1
+CONFIG_FORMAT = 1
 PHANTOM_HEADS = 20
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """What to simulate. Equal recipes give equal files, whatever the number of jobs.
+class SimulationConfig:
+    """What to simulate. Equal settings give equal files, whatever the number of jobs.
 
     Attributes
     ----------
@@ -55,7 +55,7 @@ class Recipe:
     validation: float = 0.2
 
     def __post_init__(self) -> None:
-        """Refuse a recipe that cannot be made."""
+        """Refuse what cannot be made."""
         if self.kind not in ("lesion", "neuromelanin"):
             raise InputError(f"There is no simulation '{self.kind}'.", "Choose lesion or neuromelanin.")
         if self.dims not in (2, 3) or (self.kind == "neuromelanin" and self.dims != 3):
@@ -121,7 +121,7 @@ class Recipe:
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; heads by file name, so that a set does not depend on where they lie."""
         names = [path.name for path in self.heads]
-        return {"format": RECIPE_FORMAT, "hrcam": __version__, **asdict(self), "heads": names,
+        return {"format": CONFIG_FORMAT, "hrcam": __version__, **asdict(self), "heads": names,
                 "diameter_mm": list(self.diameter_mm), "contrast": list(self.contrast),
                 "labels": list(self.labels)}  # fmt: skip
 
