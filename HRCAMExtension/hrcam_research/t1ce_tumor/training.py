@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, IterableDataset
 from hrcam_research.paired.pair_loss import LEVEL_WEIGHT
 
 from .anatomy import find_sella
-from .data import CLASSES, NORMAL, SIZE, TUMORS, Images
+from .data import CLASSES, NORMAL, SIZE, TUMORS, Images, normal_slices, tumor_slices, volume_images, whole_heads
 from .healthy import Healthy
 from .network import OFFSET, EvidenceNetwork, any_tumor
 from .paired_crops import crops_loss, draw_crops
@@ -49,6 +49,11 @@ class TrainingData:
     normal: Images
     heads: Images
     volumes: Images
+
+    @classmethod
+    def read(cls, data: Path) -> TrainingData:
+        """All that teaches of a folder with t1ce_slices, no_tumor, t1ce_volumes, templates and ms."""
+        return cls(tumor_slices(data, "train"), normal_slices(data, held=False), whole_heads(data), volume_images(data))
 
 
 @dataclass(frozen=True)
