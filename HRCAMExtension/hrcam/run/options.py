@@ -12,10 +12,10 @@ ENGINES = ("auto", "torch", "openvino")
 PLANE_CHOICES = ("auto", *reversed(PLANES), "all")
 """Of 2D models: the model's choice, one of the three, or the mean of the three."""
 
-
 MINIMUM_REGION_ML = 0.05
-"""Smaller regions are specks. On scans of `lgg` a quarter of all regions, no lesion and nothing of Dice is lost without
-them, and no plaque of `ms` (docs/RESEARCH.md)."""
+"""Smaller regions are specks, a fifth of all on FLAIR scans of `lgg`. Without them no lesion there, no plaque of `ms`
+and nothing of Dice is lost (docs/RESEARCH.md).
+"""
 
 
 @dataclass(frozen=True)
