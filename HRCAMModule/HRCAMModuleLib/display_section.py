@@ -14,6 +14,7 @@ from .colors import engineLevels
 from .display import visibleLevels
 from .localization import FUSED, Localization
 from .range_marks import paintMarks
+from .regions_table import colorIcon
 
 
 def rangeStep(span: float) -> float:
@@ -130,9 +131,7 @@ class DisplaySection:
             return
         for number, level in enumerate(self._result.evidenceLevels, start=1):
             check = qt.QCheckBox(str(level["name"]))
-            pixmap = qt.QPixmap(12, 12)
-            pixmap.fill(qt.QColor(*(int(255 * float(v)) for v in level["color"])))
-            check.setIcon(qt.QIcon(pixmap))
+            check.setIcon(colorIcon(level["color"]))
             check.setChecked(levels[number])
             threshold = float(level["threshold"])
             check.setToolTip(_("Evidence from {units} times the weakest level on ({threshold:.2f} logits).").format(
