@@ -134,19 +134,19 @@ def localize(
     with clock.stage("Finding regions"):
         evidence_levels, geometry = bundle.evidence_levels, volume.geometry
         several = bundle.dimension == 3 or plans[0].count > 1  # levels, not the rule, were fitted to single images
-        limit, agreed = bundle.withholding if several else None, None
+        withholding, agreed = bundle.withholding if several else None, None
         if rule is not None and agreement is not None:
             logits = agreed_logits(agreement, rule, list(bundle.pathology.values()))
-            limit = {"above": 0.5, **rule}
+            withholding = {"above": 0.5, **rule}  # the log-odds are 0 at the rule's limit
             agreed = agreed_voxels(agreement, rule) if options.class_name is None else None
         probabilities = dict(zip(bundle.class_names, softmax(logits).tolist(), strict=True))
-        called = predicted_class(probabilities, bundle.pathology, limit)
+        called = predicted_class(probabilities, bundle.pathology, withholding)
         withheld = options.class_name is None and not bundle.pathology[called]
         minimum = smallest_region_ml(options, volume.has_volumes)
         labels = mark(evidence, geometry, evidence_levels, minimum, withheld, agreed)
         notes = []
         if not labels.any() and evidence.max() >= evidence_levels[0].threshold:
-            notes.append(withheld_in_words(probabilities, bundle.pathology, limit) if withheld else
+            notes.append(withheld_in_words(probabilities, bundle.pathology, withholding) if withheld else
                          "Spots where the map exceeds the evidence levels are not marked: each is smaller than "
                          f"{minimum:g} ml. Ask for a smaller minimum region, or look at the continuous map.")
         plane = plans[0].plane if len(plans) == 1 and isinstance(plans[0], SlicePlan) else geometry.acquisition_plane

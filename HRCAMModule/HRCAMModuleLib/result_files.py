@@ -16,7 +16,7 @@ from .engine import ensureEngineOnPath
 from .localization import Localization
 from .scene_results import EvidenceData, addToSceneSteps
 from .steps import runToEnd
-from .volume_nodes import rememberFile, scansInScene
+from .volume_nodes import engineVolume, ijkToRas, rememberFile, scansInScene
 
 SUFFIX = "_result.json"
 
@@ -70,8 +70,6 @@ def _scanInScene(document: dict[str, Any], geometry: Any) -> Any:
     Nodes and files keep a grid in other numbers, which differ in the last digit: the result's own are taken.
     """
     from hrcam.errors import HRCAMError
-
-    from .volume_nodes import engineVolume, ijkToRas
 
     wanted = document["provenance"]["input"]["content_hash"]
     for node in scansInScene():

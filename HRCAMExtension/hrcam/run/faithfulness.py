@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk  # noqa: N813 - its customary name
 
-from ..scan.intensity import otsu_threshold
+from ..scan.intensity import otsu_of
 from ..scan.volume import Volume, to_sitk
 from .result import Faithfulness, Result
 
@@ -58,7 +58,7 @@ def deletion_test(
     if not found.any() or found.all():
         return None
     region = _strongest(found, result.map)
-    tissue = volume.array >= otsu_threshold(volume.array)
+    tissue = volume.array >= otsu_of(volume.ordered)
     before = log_odds(result.probabilities, result.shown_class)
 
     def drop(hole: Mask) -> float:
