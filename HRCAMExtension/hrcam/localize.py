@@ -382,6 +382,5 @@ def _provenance(
 
 def _level_sizes(bundle: Bundle, runner: Runner) -> dict[str, float]:
     """CNN level name to the size of one of its pixels, mm."""
-    stated = bundle.metadata["input"]["spacing_mm"]
-    spacing = max(stated) if isinstance(stated, (list, tuple)) else stated
+    spacing = max(bundle.input.spacing_mm)
     return {level.name: round(float(max(level.stride) * spacing), 2) for level in runner.network.levels}

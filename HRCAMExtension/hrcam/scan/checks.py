@@ -11,7 +11,7 @@ import numpy as np
 from ..errors import InputError
 from .intensity import otsu_threshold, percentile
 from .io.damage import not_finite
-from .sampling import fits_in_all_planes
+from .sampling import fits_in_all_planes, per_axis
 from .skull import is_stripped
 from .statistics import distances, intensity_statistics
 from .thinning import positions
@@ -210,20 +210,20 @@ def _grid(volume: Volume, bundle: HasMetadata) -> list[str]:
                         f"{', '.join(inputs['planes'])} ones. Choose a scan in such a plane, or another model.")
     across = geometry.acquisition_axis
     kept = [n for n in range(3) if n != across or not flat]
-    stated = inputs["spacing_mm"]
-    spacings = list(stated) if isinstance(stated, (list, tuple)) else [stated] * len(inputs["size"])
-    model_spacing = float(max(spacings))
+    spacings = per_axis(inputs["spacing_mm"], len(inputs["size"]))
+    model_spacing = max(spacings)
     coarsest = max(geometry.spacing[n] for n in kept)
     if coarsest > _COARSE * model_spacing:
         warnings.append(f"The voxels are {coarsest:.2g} mm wide; the model was made for {model_spacing:.2g} mm. Small "
                         "findings may be missed: prefer a finer scan.")
-    field = float(max(n * s for n, s in zip(inputs["size"], spacings, strict=True)))
+    field = max(n * s for n, s in zip(inputs["size"], spacings, strict=True))
     seen = max(geometry.extent_mm[n] for n in kept)
     if not _FIELD_OF_VIEW[0] * field <= seen <= _FIELD_OF_VIEW[1] * field:
         warnings.append(f"The field of view is {seen:.0f} mm; the model was made for about {field:.0f} mm. Is the "
                         "spacing right? Else choose a scan of the whole organ.")
     else:
-        size = max(_foreground_mm(volume)[n] for n in kept)
+        shown = _foreground_mm(volume)
+        size = max(shown[n] for n in kept)
         if not _OBJECT_SIZE[0] * field <= size <= _OBJECT_SIZE[1] * field:
             warnings.append(f"What is shown measures {size:.0f} mm; the model expects {_OBJECT_SIZE[0] * field:.0f} to "
                             f"{_OBJECT_SIZE[1] * field:.0f} mm. Is the spacing right, and the whole organ shown?")

@@ -323,7 +323,7 @@ def _fit_slices(
     volume: Volume, inputs: Mapping[str, Any], plane: str, shape: tuple[int, ...]
 ) -> tuple[AxisFit, AxisFit]:
     height, width = (int(n) for n in inputs["size"])
-    spacing, target = display_spacing(volume.geometry, plane), _per_axis(inputs["spacing_mm"], 2)
+    spacing, target = display_spacing(volume.geometry, plane), per_axis(inputs["spacing_mm"], 2)
     if not volume.spacing_known:
         spacing, target = (1.0, 1.0), [max(shape[0] / height, shape[1] / width)] * 2
     rows = fit_axis(shape[0], spacing[0], target[0], height, SIDE_MULTIPLE)
@@ -334,7 +334,7 @@ def _fit_slices(
 
 def _fit_volume(volume: Volume, inputs: Mapping[str, Any]) -> tuple[AxisFit, AxisFit, AxisFit]:
     geometry, fits = volume.geometry, []
-    targets = _per_axis(inputs["spacing_mm"], 3)
+    targets = per_axis(inputs["spacing_mm"], 3)
     for (patient_axis, _), size, target in zip(_CANONICAL_3D, inputs["size"], targets, strict=True):
         axis = geometry.patient_axes.index(patient_axis)
         fits.append(fit_axis(geometry.size_ijk[axis], geometry.spacing[axis], target, size, SIDE_MULTIPLE))
@@ -342,8 +342,8 @@ def _fit_volume(volume: Volume, inputs: Mapping[str, Any]) -> tuple[AxisFit, Axi
     return fits[0], fits[1], fits[2]
 
 
-def _per_axis(spacing: float | Sequence[float], axes: int) -> list[float]:
-    """The bundle's spacing for each axis of the network's input; one number stands for all."""
+def per_axis(spacing: float | Sequence[float], axes: int) -> list[float]:
+    """A bundle's ``spacing_mm`` for each axis of the network's input; one number stands for all."""
     return [float(one) for one in spacing] if isinstance(spacing, Sequence) else [float(spacing)] * axes
 
 
@@ -359,7 +359,7 @@ def _choose_plane(volume: Volume, inputs: Mapping[str, Any]) -> str:
 def fits_in_all_planes(volume: Volume, inputs: Mapping[str, Any]) -> bool:
     """Whether slices across the acquired ones are as good: neither coarse nor, as a slab's, a strip of the head."""
     geometry, across = volume.geometry, volume.geometry.acquisition_axis
-    coarsest = THICKEST * max(_per_axis(inputs["spacing_mm"], 2))
+    coarsest = THICKEST * max(per_axis(inputs["spacing_mm"], 2))
     whole = geometry.extent_mm[across] >= SLAB_SHARE * max(geometry.extent_mm)
     return volume.spacing_known and whole and geometry.spacing[across] <= coarsest
 
