@@ -19,11 +19,13 @@ def check_sequence(volume: Volume, bundle: HasMetadata) -> str | None:
     """Warn where a scan looks like a sequence that the bundle was not trained on.
 
     None where it fits; where the bundle states no ``sequences``; and where name or DICOM state the scan's, which
-    `hrcam.scan.checks` compares.
+    `hrcam.scan.checks` compares. Where they state several, of which only some fit ("T1 FLAIR"), the image decides.
     """
     accepted = set(bundle.metadata.get("sequences", ()))
     said = stated(volume)
-    if not accepted or said.sequences or said.scanner not in (None, "MR"):
+    fitting = said.sequences & accepted
+    told = said.sequences and fitting in (frozenset(), said.sequences)
+    if not accepted or told or said.scanner not in (None, "MR"):
         return None
     try:
         found = recognize(volume)

@@ -69,6 +69,13 @@ def test_what_name_or_dicom_tell_is_not_told_again(flair_like):
     assert check_sequence(replace(flair_like, modality="MR"), T1_MODEL) is not None, "of the sequence it tells nothing"
 
 
+def test_the_image_decides_between_several_names(t1, flair_like):
+    """As in "T1 FLAIR", a T1 sequence, or "T1-CE and FLAIR", a folder's name."""
+    assert check_sequence(replace(t1, name="Sag T1 FLAIR"), T1_MODEL) is None
+    assert check_sequence(replace(flair_like, name="T1-CE or FLAIR"), T1_MODEL).startswith("By its contrast")
+    assert check_sequence(replace(flair_like, name="T2 FLAIR"), T1_MODEL) is None, "its name tells already"
+
+
 def test_a_bundle_that_names_no_sequences_is_not_compared(flair_like):
     assert check_sequence(flair_like, SimpleNamespace(metadata={"modality": "MR T1"})) is None
 
