@@ -11,7 +11,6 @@ import vtk
 
 from .display import fitSliceViews
 from .localization import Localization
-from .volume_rendering import center3DViews
 
 
 def saveScreenshots(logic: Any, localization: Localization, folder: Path, name: str) -> list[Path]:
@@ -28,7 +27,6 @@ def saveScreenshots(logic: Any, localization: Localization, folder: Path, name: 
     if localization.regions:
         logic.jumpToRegion(localization, localization.regions[0]["label"])
     logic.showIn3D(localization, surfaces=True)
-    center3DViews()
     slicer.app.processEvents()
     slices = {name: layout.sliceWidget(name) for name in layout.sliceViewNames()}  # with those of other layouts
     shown = {name: widget for name, widget in slices.items() if widget.visible} or slices

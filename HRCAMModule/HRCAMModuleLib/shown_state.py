@@ -122,8 +122,6 @@ class ShownState:
         except Exception:
             self._followIn3D(result, parameters)
             raise
-        if surfaces or cloud:
-            volume_rendering.center3DViews()
         if (parameters.surfaces3D, parameters.cloud3D) == (surfaces, cloud):
             self._followIn3D(result, parameters)
         else:  # the user has ticked another box meanwhile

@@ -17,14 +17,22 @@ from .volume_nodes import RESULT_ATTRIBUTE
 
 HEAD_COLOR, HEAD_OPACITY = (0.92, 0.80, 0.72), 0.18
 
+_NEARER = 1.4
+"""VTK fits the sphere around what is shown; a head is smaller than that."""
+
 
 def show3DSteps(localization: Localization, surfaces: bool, cloud: bool, head: bool) -> Steps:
-    """Show or hide surfaces, cloud, and the head around them, one a step: each is computed when it is first shown."""
+    """Show or hide surfaces, cloud, and the head around them, one a step: each is computed when it is first shown.
+
+    The views then look at what is shown.
+    """
     showSurfaces(localization, surfaces)
     yield 0.3
     showVolumeRendering(localization, cloud)
     yield 0.6
     showHead(localization, head and (surfaces or cloud))
+    yield 0.9
+    center3DViews(localization)
     yield 1.0
 
 
@@ -109,10 +117,38 @@ def hide3D(localization: Localization) -> None:
     showHead(localization, False)
 
 
-def center3DViews() -> None:
-    """Center the 3D views on what they show, where there are views."""
-    if slicer.app.layoutManager() is not None:
-        slicer.util.resetThreeDViews()
+def center3DViews(localization: Localization) -> None:
+    """Let the 3D views look at what is shown of a result, so near that it fills most of them; where there are views.
+
+    Slicer's own reset looks at the box around all that is in the scene (vtkMRMLViewDisplayableManager,
+    ``UpdateRASBounds``), other scans too, from where all of it is seen.
+    """
+    layout = slicer.app.layoutManager()
+    box = vtk.vtkBoundingBox()
+    for node in _shown(localization):
+        bounds = [0.0] * 6
+        node.GetRASBounds(bounds)
+        box.AddBounds(bounds)
+    if layout is None or not box.IsValid():
+        return
+    bounds = [0.0] * 6
+    box.GetBounds(bounds)
+    for index in range(layout.threeDViewCount):
+        view = layout.threeDWidget(index).threeDView()
+        renderer = view.renderWindow().GetRenderers().GetFirstRenderer()
+        renderer.ResetCamera(bounds)
+        renderer.GetActiveCamera().Dolly(_NEARER)
+        renderer.ResetCameraClippingRange()
+        view.scheduleRender()
+
+
+def _shown(localization: Localization) -> list[Any]:
+    """The nodes of a result that the 3D views show."""
+    head = localization.headModel
+    nodes = [head] if head is not None and head.GetDisplayNode().GetVisibility() else []
+    if surfacesVisible(localization):
+        nodes.append(localization.segmentation)
+    return [*nodes, localization.mapVolume] if volumeRenderingVisible(localization) and not nodes else nodes
 
 
 def cloudPoints(thresholds: list[float], high: float, step: float) -> list[tuple[float, float]]:

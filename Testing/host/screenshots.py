@@ -101,7 +101,6 @@ def takePictures(running, options):
     running.waitUntil(lambda: panel._showing is None, 60)
     logic.showIn3D(result, surfaces=True)
     running.processEvents(0.5)
-    slicer.util.resetThreeDViews()
     options.out.mkdir(parents=True, exist_ok=True)
     save(running, options.out / "module.png")
     logic.showOverlay(result, kind="map", legend=True)

@@ -122,6 +122,20 @@ def test_surfaces_and_volume_rendering_appear_on_request(shown):
     assert not surfacesVisible(result)
 
 
+def test_3d_views_look_at_the_head_and_are_filled_by_it_wherever_other_scans_lie(mainWindow, logic, addScan):
+    addScan("elsewhere").SetOrigin(600, 0, 0)
+    result = logic.localize(addScan(), model=MODEL)
+    logic.showIn3D(result)
+    window = slicer.app.layoutManager().threeDWidget(0).threeDView().renderWindow()
+    camera = window.GetRenderers().GetFirstRenderer().GetActiveCamera()
+    bounds = np.zeros(6)
+    result.headModel.GetRASBounds(bounds)
+    low, high = bounds.reshape(3, 2).T
+    assert camera.GetFocalPoint() == pytest.approx((low + high) / 2, abs=0.01)
+    inView = 2 * camera.GetDistance() * np.tan(np.radians(camera.GetViewAngle()) / 2)
+    assert 0.6 < max(high - low) / inView < 1.0
+
+
 def test_volume_rendering_under_a_non_linear_transform_says_to_harden_it(shown, slicerHost):
     import vtk
 
