@@ -23,8 +23,8 @@ class ProbabilityBars:
         self._layout.setVerticalSpacing(3)
         self._widgets: list[Any] = []
 
-    def show(self, probabilities: Mapping[str, float], colors: Mapping[str, Sequence[float]], shownClass: str) -> None:
-        """Replace the bars; the class whose evidence is shown is bold. An empty mapping removes them."""
+    def show(self, probabilities: Mapping[str, float], colors: Mapping[str, Sequence[float]], predicted: str) -> None:
+        """Replace the bars; the predicted class is bold. An empty mapping removes them."""
         for widget in self._widgets:
             self._layout.removeWidget(widget)
             widget.hide()
@@ -38,7 +38,7 @@ class ProbabilityBars:
         ordered = sorted(probabilities.items(), key=lambda item: -item[1])
         for row, (name, probability) in enumerate(ordered):
             label = qt.QLabel(name.replace("_", " "))
-            label.setStyleSheet("font-weight: bold;" if name == shownClass else "")
+            label.setStyleSheet("font-weight: bold;" if name == predicted else "")
             bar = qt.QProgressBar()
             bar.setRange(0, 1000)
             bar.setValue(round(1000 * probability))

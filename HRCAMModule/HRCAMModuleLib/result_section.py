@@ -53,7 +53,7 @@ class ResultSection:
 
     def showSteps(self, result: Localization | None, classColors: Mapping[str, Sequence[float]]) -> Steps:
         """Show a result (None: that there is none yet), one part a step."""
-        self.bars.show(result.probabilities if result else {}, classColors, result.shownClass if result else "")
+        self.bars.show(result.probabilities if result else {}, classColors, result.predicted if result else "")
         self._showText(result)
         yield 0.5
         levels = result.evidenceLevels if result else []

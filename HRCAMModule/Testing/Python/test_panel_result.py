@@ -30,10 +30,19 @@ def test_the_class_bars_claim_no_certainty_and_say_what_the_overview_says(shown)
     assert [bar.format for bar in bars] == [">99 %", "<1 %"] == [bar.text for bar in bars]
 
 
+def test_the_predicted_class_is_bold_also_where_evidence_for_another_is_shown(ready, logic, addScan, slicerHost):
+    panel, _ui, _ = ready
+    panel.runs.done(logic.localize(addScan("normal", lesion_ras=None), model=MODEL))
+    slicerHost.waitUntil(lambda: panel._showing is None)
+    assert (panel.result.predicted, panel.result.shownClass) == ("no_lesion", "lesion")
+    labels = [widget for widget in panel._result.bars._widgets if widget.className() == "QLabel"]
+    assert [label.text for label in labels if "bold" in label.styleSheet] == ["no lesion"]
+
+
 def test_the_bars_are_there_at_once_when_they_are_shown_anew(shown):
     panel, ui, result = shown
     ui.probabilitiesWidget.window().show()
-    panel._result.bars.show(result.probabilities, {}, result.shownClass)
+    panel._result.bars.show(result.probabilities, {}, result.predicted)
     assert all(widget.isVisible() for widget in panel._result.bars._widgets)
 
 
