@@ -51,19 +51,21 @@ def addLevelColorNode(name: str, levels: Sequence[dict]) -> Any:
     return node
 
 
-def addChangeColorNode(name: str, hidden: float) -> Any:
-    """Add the change map's color table: loss in blue and gain in red, the more the deeper.
+def addChangeColorNode(name: str, most: float, levels: Sequence[dict]) -> Any:
+    """Add the color table of a change map from ``-most`` to ``most`` logits: loss in blue and gain in red.
 
-    Changes of up to ``hidden``, a share of the scale's end, are transparent.
+    Changes below the weakest evidence level are transparent.
     """
-    from hrcam.output.scene_nodes import fill_map_table
+    from hrcam.output.scene_nodes import change_names, fill_map_table
 
     node = _addTable(name)
+    hidden = float(levels[0]["threshold"]) / most
     share = np.linspace(-1.0, 1.0, 255)
     size = np.abs(share)
     strong, weak, shown = 1.0 - 0.1 * size, 0.75 - 0.75 * size, (size > hidden).astype(float)
     red, blue = np.where(share > 0, (strong, weak), (weak, strong))
-    fill_map_table(node, np.stack([red, weak, blue, shown], axis=1))
+    names = change_names(most, engineLevels(levels), len(share))
+    fill_map_table(node, np.stack([red, weak, blue, shown], axis=1), names)
     return node
 
 

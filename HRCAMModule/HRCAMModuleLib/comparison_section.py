@@ -13,7 +13,7 @@ from .comparison import Comparison
 from .display import jumpTo
 from .logic_protocol import LogicProtocol
 from .panel_runs import PanelRuns
-from .regions_table import ROW_HEIGHT, anatomicalPlace, colorIcon, spelled
+from .regions_table import ROW_HEIGHT, anatomicalPlace, colorIcon, fitHeight, spelled
 from .shown_state import ShownState
 from .steps import StepRunner, Steps
 from .volume_nodes import checkInput
@@ -148,6 +148,7 @@ class ComparisonSection:
                 table.setItem(row, column, item)
         for column in range(4):
             table.resizeColumnToContents(column)
+        fitHeight(table, len(self._changes))
         table.setCurrentCell(-1, -1)
         table.blockSignals(wasBlocked)
 
@@ -161,7 +162,8 @@ class ComparisonSection:
         views = self._logic.comparisonViews
         if on:
             self._shown.lend()
-            self._turn(views.showSteps(self._comparison, bool(self._ui.changeMapButton.checked)))
+            change, legend = (bool(box.checked) for box in (self._ui.changeMapButton, self._ui.legendCheckBox))
+            self._turn(views.showSteps(self._comparison, change, legend))
         else:
             self._ui.changeMapButton.checked = False
             self._turn(views.hideSteps(), self._takeBack)

@@ -10,6 +10,7 @@ import vtk
 
 from .comparison import Comparison
 from .display import drawView, fitView, jumpTo, jumpView, lastPlace
+from .legend import hideComparisonLegends, showComparisonLegends
 from .steps import Steps, runToEnd
 
 _VIEWS = _LATER_VIEW, _EARLIER_VIEW = ("Red", "Yellow")
@@ -26,25 +27,26 @@ class ComparisonViews:
 
     def __init__(self) -> None:
         self.shown: Comparison | None = None
+        self._legend = self._withChange = False
         self._formerLayout: int | None = None
         self._restore: list[Callable[[], None]] = []
 
-    def show(self, comparison: Comparison, withChange: bool = False) -> None:
+    def show(self, comparison: Comparison, withChange: bool = False, legend: bool = True) -> None:
         """Show both dates, with what was marked on each, and what became of each region as outlines.
 
-        ``withChange``: see `showChange`.
+        ``withChange``: see `showChange`. ``legend``: also say what the colors mean.
         """
-        runToEnd(self.showSteps(comparison, withChange))
+        runToEnd(self.showSteps(comparison, withChange, legend))
 
-    def showSteps(self, comparison: Comparison, withChange: bool = False) -> Steps:
+    def showSteps(self, comparison: Comparison, withChange: bool = False, legend: bool = True) -> Steps:
         """As `show`, one view a step, which is drawn in it, so that no turn of the event loop has to draw both."""
         manager = slicer.app.layoutManager()
         if self.shown is None:
             self._restore = [_restoring(name) for name in _VIEWS]
             self._formerLayout = int(manager.layout) if manager is not None else None
         else:
-            _outline(self.shown, False)
-        self.shown = comparison
+            _undress(self.shown)
+        self.shown, self._withChange, self._legend = comparison, withChange, legend
         yield 0.1  # the views draw what the caller has changed in them
         if manager is not None:
             manager.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutSideBySideView)
@@ -58,6 +60,8 @@ class ComparisonViews:
         _showIn(_LATER_VIEW, orientation, comparison.later, comparison.laterLevels, changeMap, point)
         yield 0.8
         _outline(comparison, True)
+        yield 0.9
+        self._showLegends()
         if point is not None:
             jumpTo(point)  # the views of other layouts too
         yield 1.0
@@ -68,15 +72,18 @@ class ComparisonViews:
         if changeMap is not None:
             for composite in _composites(*_VIEWS):
                 _layChange(composite, changeMap if on else None)
+            self._withChange = on
+            self._showLegends()
 
     def showInNewViews(self) -> None:
-        """Show the later date in views that another layout brought and that show no scan yet."""
+        """Show the later date in views that another layout brought and that show no scan yet, and legends once more."""
         shown = self.shown
         for composite in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode") if shown is not None else ():
             if composite.GetBackgroundVolumeID() is None:
                 composite.SetBackgroundVolumeID(shown.later.GetID())
                 composite.SetLabelVolumeID(shown.laterLevels.GetID() if shown.laterLevels is not None else None)
                 composite.SetLabelOpacity(_LABEL_OPACITY)
+        self._showLegends()
 
     def hide(self) -> None:
         """Go back to the former layout, to what the two views showed then, and along which plane."""
@@ -84,11 +91,12 @@ class ComparisonViews:
 
     def hideSteps(self) -> Steps:
         """As `hide`, one view a step; closed before its end, it does the rest at once."""
-        self.showChange(False)
         shown, self.shown = self.shown, None
         if shown is None:
             return
-        _outline(shown, False)
+        for composite in _composites(*_VIEWS):
+            _layChange(composite, None)
+        _undress(shown)
         manager = slicer.app.layoutManager()
         if manager is not None and self._formerLayout is not None:
             manager.setLayout(self._formerLayout)
@@ -100,6 +108,10 @@ class ComparisonViews:
         finally:
             for restore in waiting:
                 restore()
+
+    def _showLegends(self) -> None:
+        if self._legend and self.shown is not None:
+            showComparisonLegends(self.shown, self._withChange)
 
 
 def _showIn(
@@ -131,6 +143,13 @@ def _layChange(composite: Any, changeMap: Any) -> None:
     composite.SetForegroundVolumeID(changeMap.GetID() if on else None)
     composite.SetForegroundOpacity(_CHANGE_OPACITY if on else 0.0)
     composite.SetLabelOpacity(0.0 if on else _LABEL_OPACITY)
+
+
+def _undress(comparison: Comparison) -> None:
+    """Take outlines and legends of a comparison out of the views."""
+    _outline(comparison, False)
+    if comparison.valid:
+        hideComparisonLegends(comparison)
 
 
 def _outline(comparison: Comparison, on: bool) -> None:

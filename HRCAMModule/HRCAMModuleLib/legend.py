@@ -6,6 +6,7 @@ from typing import Any
 
 import slicer
 
+from .comparison import Comparison
 from .localization import FUSED, Localization
 from .volume_nodes import RESULT_ATTRIBUTE
 
@@ -15,17 +16,21 @@ def showLegend(localization: Localization, source: str, visible: bool) -> None:
 
     A legend appears only in views whose layers hold the volume that it belongs to.
     """
+    from hrcam.output.scene_nodes import SCALE_ENTRIES
+
     of = localization.shownLabels if source == FUSED else localization.mapSource(source)
-    for volume in (localization.labelVolume, localization.labelsInRange, *localization.levelVolumes.values()):
-        _setVisible(volume, visible and volume is of, localization)
+    for volume in (localization.labelVolume, localization.labelsInRange):
+        _setVisible(volume, visible and volume is of, len(localization.evidenceLevels))
+    for volume in localization.levelVolumes.values():
+        _setVisible(volume, visible and volume is of, SCALE_ENTRIES)
 
 
 def moveLevelLegend(localization: Localization, former: Any, node: Any) -> None:
     """Let the legend of one label map go over to another."""
     legend = slicer.modules.colors.logic().GetColorLegendDisplayNode(former)
     if legend is not None and legend.GetVisibility():
-        _setVisible(former, False, localization)
-        _setVisible(node, True, localization)
+        _setVisible(former, False)
+        _setVisible(node, True, len(localization.evidenceLevels))
 
 
 def drawLegendsAnew() -> None:
@@ -60,8 +65,31 @@ def removeLegends() -> None:
         slicer.mrmlScene.RemoveNode(node)
 
 
-def _setVisible(volume: Any, visible: bool, localization: Localization) -> None:
-    from hrcam.output.scene_nodes import SCALE_ENTRIES, dress_legend
+def showComparisonLegends(comparison: Comparison, ofChange: bool) -> None:
+    """Show the legend of the levels that are marked on both dates, or with ``ofChange`` that of the change map."""
+    from hrcam.output.scene_nodes import CHANGE_LEGEND_ENTRIES
+
+    ofLevels = (not ofChange, len(comparison.info["evidence_levels"]), "Evidence")
+    for volume, options in ((comparison.earlierLevels, ofLevels), (comparison.laterLevels, ofLevels),
+                            (comparison.changeMap, (ofChange, CHANGE_LEGEND_ENTRIES, "Change"))):
+        if options[0] != _isVisible(volume):
+            _setVisible(volume, *options)
+
+
+def hideComparisonLegends(comparison: Comparison) -> None:
+    """Take all legends of a comparison out of the views."""
+    for volume in (comparison.earlierLevels, comparison.laterLevels, comparison.changeMap):
+        _setVisible(volume, False)
+
+
+def _isVisible(volume: Any) -> bool:
+    legend = slicer.modules.colors.logic().GetColorLegendDisplayNode(volume) if volume is not None else None
+    return legend is not None and bool(legend.GetVisibility())
+
+
+def _setVisible(volume: Any, visible: bool, entries: int = 0, title: str = "Evidence") -> None:
+    """Show or hide a volume's legend of so many colors."""
+    from hrcam.output.scene_nodes import dress_legend
 
     if volume is None:
         return
@@ -74,7 +102,6 @@ def _setVisible(volume: Any, visible: bool, localization: Localization) -> None:
     legend = legend or logic.AddDefaultColorLegendDisplayNode(volume)
     if legend is None:
         return
-    labels = volume.IsA("vtkMRMLLabelMapVolumeNode")
-    dress_legend(legend, len(localization.evidenceLevels) if labels else SCALE_ENTRIES)
+    dress_legend(legend, entries, title)
     legend.SetVisibility(True)
     legend.Modified()  # one that came with a scene was looked at before its volume was there

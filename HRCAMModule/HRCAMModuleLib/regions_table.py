@@ -97,8 +97,7 @@ class RegionsTable:
             self._table.setColumnHidden(_LOCATION, bool(places) and all(places))  # it is in the hints then
             for column in range(_PLACE):
                 self._table.resizeColumnToContents(column)
-            shown = min(max(1, len(regions)), _ROWS_SHOWN)
-            self._table.setFixedHeight(self._table.horizontalHeader().sizeHint.height() + shown * ROW_HEIGHT + 4)
+            fitHeight(self._table, len(regions))
             self._table.setCurrentCell(self._labels.index(former) if former in self._labels else -1, 0)
         finally:
             self._filling = False
@@ -138,6 +137,12 @@ class RegionsTable:
     def _choose(self, row: int) -> None:
         if not self._filling and 0 <= row < len(self._labels):
             self._onChosen(self._labels[row])
+
+
+def fitHeight(table: Any, rows: int) -> None:
+    """Make a table as high as its rows, of which it shows a few at once."""
+    shown = min(max(1, rows), _ROWS_SHOWN)
+    table.setFixedHeight(table.horizontalHeader().sizeHint.height() + shown * ROW_HEIGHT + 4)
 
 
 def colorIcon(color: Sequence[float]) -> Any:

@@ -60,7 +60,8 @@ class ResultsSection:
         self._headers = [_("Scan"), _("Class"), _("Probability"), _("Regions"), _("Volume (ml)"), _("Evidence"),
                          _("Model"), _("Time")]
         table.setColumnCount(_COLUMNS)
-        table.setHorizontalHeaderLabels([*self._headers[:2], "%", _("Regions"), _("ml"), _("Evidence")])
+        table.setHorizontalHeaderLabels([*self._headers[:2], "%", "#", _("ml"), _("Evidence")])
+        table.horizontalHeaderItem(3).setToolTip(self._headers[3])
         table.setHorizontalScrollBarPolicy(qt.Qt.ScrollBarAlwaysOff)
         table.setTextElideMode(qt.Qt.ElideMiddle)
         table.setWordWrap(False)

@@ -108,7 +108,7 @@ def _build(later: Any, earlier: Any, data: ComparisonData, nodes: list[Any]) -> 
     changeMap = add("vtkMRMLScalarVolumeNode", "change of evidence")
     yield from setVoxelsSteps(changeMap, data.change, matrix)
     most = _strongest(info["changes"])
-    nodes.append(addChangeColorNode(f"{base} change colors", float(info["evidence_levels"][0]["threshold"]) / most))
+    nodes.append(addChangeColorNode(f"{base} change colors", most, info["evidence_levels"]))
     _dressChange(changeMap, nodes[-1], most)
     for role, node in {EARLIER: earlier, LATER: later, EARLIER_THERE: there, CHANGE: change, LEVEL_COLORS: colors,
                        CHANGE_MAP: changeMap, CHANGE_COLORS: nodes[-1], **levels}.items():

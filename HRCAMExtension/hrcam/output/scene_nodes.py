@@ -35,6 +35,9 @@ LEGEND_FONT_SIZE = 14
 SCALE_ENTRIES = 3
 """So many colors of a CNN level's scale are in its legend, which looks like that of the calibrated levels."""
 
+CHANGE_LEGEND_ENTRIES = 4
+"""So many colors of a change map are in its legend: half and full loss, half and full gain."""
+
 
 def level_name(level: EvidenceLevel, levels: Sequence[EvidenceLevel]) -> str:
     """A level's entry in legend and Data Probe: its name and where it begins, in units of the weakest level."""
@@ -59,6 +62,15 @@ def scale_names(high: float, levels: Sequence[EvidenceLevel]) -> dict[int, str]:
     unit = f" × {levels[0].name}" if levels else ""
     shares = np.linspace(0, 1, SCALE_ENTRIES + 1)[1:]
     return {round((ENTRIES - 1) * share): spell_units(in_units(high * share, levels)) + unit for share in shares}
+
+
+def change_names(most: float, levels: Sequence[EvidenceLevel], entries: int) -> dict[int, str]:
+    """Entries of a change map's table, from ``-most`` to ``most`` logits, and what they stand for: "gained 41"."""
+    unit = in_units(most, levels)
+    places = np.linspace(0, entries - 1, CHANGE_LEGEND_ENTRIES + 1).round().astype(int).tolist()
+    words = {place: 2 * place / (entries - 1) - 1 for place in places}
+    return {place: f"{'gained' if share > 0 else 'lost'} {spell_units(abs(share) * unit)}"
+            for place, share in words.items() if share}
 
 
 def fill_level_table(node: Any, levels: Sequence[EvidenceLevel]) -> None:
@@ -140,12 +152,12 @@ def segment_id(number: int) -> str:
     return f"evidence_{number}"
 
 
-def dress_legend(legend: Any, entries: int) -> None:
+def dress_legend(legend: Any, entries: int, title: str = "Evidence") -> None:
     """Make a color legend small, in one font, at the edge of the view.
 
     ``entries`` is how many defined colors its table has; their names are shown.
     """
-    legend.SetTitleText("Evidence")
+    legend.SetTitleText(title)
     legend.SetUseColorNamesForLabels(True)
     legend.SetLabelFormat("%s")
     legend.SetMaxNumberOfColors(entries + 1)

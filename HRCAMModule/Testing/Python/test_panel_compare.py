@@ -53,6 +53,14 @@ def settled(panel, slicerHost):
     slicerHost.processEvents(0.05)
 
 
+def legendOf(volume):
+    return slicer.modules.colors.logic().GetColorLegendDisplayNode(volume)
+
+
+def isVisible(legend):
+    return legend is not None and bool(legend.GetVisibility())
+
+
 def at(changes, place):
     return min(changes, key=lambda one: np.linalg.norm(np.subtract(one["peak_ras"], PLACES[place])))
 
@@ -105,6 +113,13 @@ def test_the_table_says_what_became_of_each_region_and_jumps(compared, sliceView
         assert sliceViews["Red"].GetSliceOffset() == pytest.approx(change["peak_ras"][2], abs=1e-3)
 
 
+def test_the_table_is_as_high_as_its_rows(compared):
+    _panel, ui, _comparison = compared
+    table = ui.changesTable
+    rows = table.rowCount * table.verticalHeader().defaultSectionSize
+    assert rows < table.height < rows + 40
+
+
 def test_both_dates_lie_side_by_side_and_the_result_comes_back(compared, sliceViews, slicerHost):
     panel, ui, comparison = compared
     layers = {node.GetLayoutName(): node for node in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")}
@@ -145,10 +160,34 @@ def test_the_views_go_back_to_what_they_showed_where_the_scan_has_no_result(comp
 
 def test_views_of_another_layout_show_the_later_date(compared, sliceViews, slicerHost):
     _panel, _ui, comparison = compared
+    before = legendOf(comparison.laterLevels)
     added = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSliceCompositeNode")
     slicerHost.waitUntil(lambda: added.GetBackgroundVolumeID())
     assert added.GetBackgroundVolumeID() == comparison.later.GetID()
     assert added.GetLabelVolumeID() == comparison.laterLevels.GetID()
+    assert legendOf(comparison.laterLevels) is not before, "a view never shows a legend that was there before it"
+
+
+def test_the_legend_says_what_colors_mean_on_both_dates(compared, sliceViews, slicerHost):
+    _panel, ui, comparison = compared
+    levels, change = (comparison.earlierLevels, comparison.laterLevels), comparison.changeMap
+    assert all(isVisible(legendOf(volume)) for volume in levels)
+    assert legendOf(change) is None
+    ui.changeMapButton.click()
+    settled(_panel, slicerHost)
+    assert isVisible(legendOf(change)) and legendOf(change).GetTitleText() == "Change"
+    assert not any(isVisible(legendOf(volume)) for volume in levels)
+    colors = change.GetDisplayNode().GetColorNode()
+    named = [colors.GetColorName(n) for n in range(colors.GetNumberOfColors()) if colors.GetColorDefined(n)]
+    assert [name.split()[0] for name in named] == ["lost", "lost", "gained", "gained"]
+    assert named[0].split()[1] == named[-1].split()[1], "the scale is as long to both sides"
+    ui.sideBySideButton.click()
+    settled(_panel, slicerHost)
+    assert not any(isVisible(legendOf(volume)) for volume in (*levels, change))
+    _panel._parameters.legend = False
+    ui.sideBySideButton.click()
+    settled(_panel, slicerHost)
+    assert not any(isVisible(legendOf(volume)) for volume in (*levels, change))
 
 
 def test_the_legend_comes_back_with_the_result(compared, sliceViews, slicerHost):
