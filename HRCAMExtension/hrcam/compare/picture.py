@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpec
@@ -33,11 +31,12 @@ from ..output.drawing import (
     slice_extent,
     write,
     write_note,
+    write_png,
 )
 from ..run.result import RESEARCH_USE, EvidenceLevel, LabelArray, percent
 from ..run.units import in_units, name_levels, spell_units
 from ..scan.geometry import PLANES
-from ..scan.intensity import find_scale, scale_of
+from ..scan.intensity import Scale, find_scale, scale_of
 from ..scan.sampling import displayed
 from ..words import readable
 from .calls import CALLS, STABLE, spelled_call
@@ -52,10 +51,7 @@ _CHANGE_COLORS = "RdBu_r"
 
 def write_picture(path: str | os.PathLike[str], comparison: Comparison, provenance: Mapping[str, str]) -> None:
     """Write the picture as PNG, its provenance in the file's own texts; see `draw_comparison`."""
-    figure = draw_comparison(comparison)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph")  # a case's name may hold letters that no font here has
-        FigureCanvasAgg(figure).print_png(os.fspath(path), metadata=dict(provenance))
+    write_png(path, draw_comparison(comparison), provenance)
 
 
 def draw_comparison(comparison: Comparison) -> Figure:
@@ -67,9 +63,11 @@ def draw_comparison(comparison: Comparison) -> Figure:
     figure = Figure(figsize=(15, 12), dpi=DOTS_PER_INCH, facecolor=BACKGROUND)
     _header(figure, comparison)
     grid = GridSpec(3, COLUMNS, left=0.05, right=0.71, top=0.85, bottom=0.085, wspace=0.03, hspace=0.03, figure=figure)
-    box = head_box(comparison.later_scan)
+    later = comparison.later_scan
+    box = head_box(later)
+    scales = find_scale(comparison.earlier_scan, DISPLAY_SCALING), scale_of(later.ordered, DISPLAY_SCALING)
     for column, change in enumerate(_shown(comparison)):
-        _draw_column(figure, grid, column, change, comparison, box)
+        _draw_column(figure, grid, column, change, comparison, box, scales)
     if not comparison.changes:
         write(figure, 0.38, 0.46, "No evidence above the lowest level on either date", size=14, ha="center",
               color="#9fd39f")
@@ -112,7 +110,7 @@ def _shown(comparison: Comparison) -> list[RegionChange]:
 
 def _draw_column(
     figure: Figure, grid: GridSpec, column: int, change: RegionChange, comparison: Comparison,
-    box: list[tuple[int, int]],
+    box: list[tuple[int, int]], scales: tuple[Scale, Scale],
 ) -> None:
     later = comparison.later_scan
     geometry, plane, index = later.geometry, change.plane, change.slice_index
@@ -120,9 +118,8 @@ def _draw_column(
     before = displayed(comparison.earlier_labels, geometry, plane)[index] > 0
     after = displayed(comparison.later.labels, geometry, plane)[index] > 0
     rows = ((comparison.earlier_scan, before, after, "earlier"), (later.array, after, before, "later"))
-    for row, (scan, own, other, name) in enumerate(rows):
+    for row, ((scan, own, other, name), scale) in enumerate(zip(rows, scales, strict=True)):
         axes = figure.add_subplot(grid[row, column])
-        scale = find_scale(scan, DISPLAY_SCALING)
         draw_gray(axes, scan, geometry, plane, index, (scale.low, 1.08 * scale.high), box)
         axes.imshow(_filled(np.where(own, calls, 0).astype(np.uint8)), extent=slice_extent(geometry, plane),
                     interpolation="nearest", aspect="auto")
@@ -133,8 +130,7 @@ def _draw_column(
         if row == 0:
             _title(axes, change, comparison.later.evidence_levels)
     axes = figure.add_subplot(grid[2, column])
-    scale = scale_of(later.ordered, DISPLAY_SCALING)
-    draw_gray(axes, later.array, geometry, plane, index, (scale.low, 1.3 * scale.high), box)
+    draw_gray(axes, later.array, geometry, plane, index, (scales[1].low, 1.3 * scales[1].high), box)
     _draw_change(axes, comparison, plane, index)
     frame(axes, plane)
     _name_row(axes, "evidence: red more, blue less", column)

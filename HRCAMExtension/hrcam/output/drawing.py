@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import warnings
+from collections.abc import Mapping
 from textwrap import wrap
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from ..scan.geometry import Geometry
@@ -117,6 +121,13 @@ def write(
     """Text as it is: a dollar sign in a case's name is no formula."""
     where.text(x, y, text, fontsize=size, color=color, ha=ha, va="center", fontweight=weight, parse_math=False,
                **options)
+
+
+def write_png(path: str | os.PathLike[str], figure: Figure, provenance: Mapping[str, str]) -> None:
+    """Write a figure as PNG, its provenance in the file's own texts."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph")  # a case's name may hold letters that no font here has
+        FigureCanvasAgg(figure).print_png(os.fspath(path), metadata=dict(provenance))
 
 
 def shorten(text: str, length: int) -> str:

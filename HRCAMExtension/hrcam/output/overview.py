@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +10,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpec
@@ -43,6 +41,7 @@ from .drawing import (
     slice_extent,
     write,
     write_note,
+    write_png,
 )
 from .provenance import provenance_of
 
@@ -69,10 +68,7 @@ def write_overview(
     path: str | os.PathLike[str], volume: Volume, result: Result, truth: npt.NDArray[np.bool_] | None = None
 ) -> None:
     """Write the overview of a result as PNG, its provenance in the file's own texts; see `draw_overview`."""
-    figure = draw_overview(volume, result, truth)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph")  # a case's name may hold letters that no font here has
-        FigureCanvasAgg(figure).print_png(os.fspath(path), metadata=provenance_of(result))
+    write_png(path, draw_overview(volume, result, truth), provenance_of(result))
 
 
 def draw_overview(volume: Volume, result: Result, truth: npt.NDArray[np.bool_] | None = None) -> Figure:
