@@ -19,7 +19,7 @@ from ..errors import OutputError
 from ..output.writers import RESULT_SUFFIX
 from ..run.result import RESEARCH_USE, Place, faithfulness_in_words, percent, read_faithfulness, read_region
 from ..run.units import in_units, spell_units
-from ..words import reason, shown, spreadsheet_cell
+from ..words import readable, reason, shown, spreadsheet_cell
 from .records import DONE, KEPT, PASSED_OVER, STATE_FOLDER, Batch, Row
 
 CSV_NAME, PARQUET_NAME, REPORT_NAME = "summary.csv", "summary.parquet", "report.html"
@@ -146,7 +146,7 @@ def _case(row: Row, batch: Batch) -> dict[str, Any]:
         "found": row.found,
         "evidence": spell_units(in_units(strongest["peak"], levels)) if strongest else "",
         "classes": sorted(row.found["probabilities"].items(), key=lambda item: -item[1]),
-        "faithfulness": faithfulness and faithfulness_in_words(faithfulness, _readable(row.found["shown_class"])),
+        "faithfulness": faithfulness and faithfulness_in_words(faithfulness, readable(row.found["shown_class"])),
         "place": getattr(_place(row.found), "words", ""),
         "thumbnail": _thumbnail(batch.out / overview) if overview else None,
         "picture": quote(overview.encode("utf-8", "surrogateescape")) if overview else None,
@@ -186,12 +186,8 @@ def _template() -> Any:
                                      lstrip_blocks=True)
     text = resources.files("hrcam").joinpath("templates/batch_report.html").read_text(encoding="utf-8")
     environment.filters["percent"] = percent
-    environment.filters["readable"] = _readable
+    environment.filters["readable"] = readable
     return environment.from_string(text)
-
-
-def _readable(name: str) -> str:
-    return str(name).replace("_", " ")
 
 
 def _utf8(text: str) -> bytes:

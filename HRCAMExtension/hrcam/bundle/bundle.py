@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import BundleError
-from ..words import reason, shown
+from ..words import readable, reason, shown
 from .evidence_level import EvidenceLevel
 from .metadata import IMPORT_PREFIX, check_document, parse
 
@@ -116,7 +116,7 @@ class Bundle:
             BundleClass(
                 c["name"],
                 c["pathology"],
-                c.get("title", c["name"].replace("_", " ")),
+                c.get("title", readable(c["name"])),
                 _color(c.get("color", (0.9, 0.2, 0.2))),
                 c.get("terminology"),
             )

@@ -14,7 +14,7 @@ from ..errors import HRCAMError, OutputError
 from ..run.options import MINIMUM_REGION_ML
 from ..run.result import Result
 from ..scan.io.discovery import Case, find_cases
-from ..words import printable, shown
+from ..words import printable, readable, shown
 from . import options as given
 from .progress import ProgressBar
 
@@ -151,7 +151,7 @@ def _print_result(console: Console, result: Result, files: dict[str, Path]) -> N
     console.print(f"[bold]{escape(result.case)}[/]   {chances}")
     for warning in result.warnings:
         console.print(f"  [yellow]Note:[/] {escape(printable(warning))}")
-    class_name = escape(result.shown_class.replace("_", " "))
+    class_name = escape(readable(result.shown_class))
     if result.regions:
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
         for heading in (f"  evidence for {class_name}", "level", "volume", "evidence", "RAS (mm)", "slice", ""):

@@ -11,7 +11,7 @@ import typer
 from ..bundle.bundle import Bundle, list_bundles, model_folders, user_model_folder
 from ..bundle.install import install_bundle
 from ..errors import BundleError
-from ..words import printable, shown
+from ..words import printable, readable, shown
 
 
 def models(
@@ -54,7 +54,7 @@ def _print_table(found: list[Bundle]) -> None:
     for bundle in found:
         made_for = f"{bundle.modality}, {bundle.dimension}D"
         planes = ", ".join(bundle.input.planes) if bundle.dimension == 2 else "whole volume"
-        classes = ", ".join(name.replace("_", " ") for name in bundle.class_names)
+        classes = ", ".join(map(readable, bundle.class_names))
         table.add_row(f"[bold]{escape(bundle.name)}[/]\n{bundle.version}", f"{escape(bundle.title)}\n[dim]{classes}[/]",
                       escape(made_for), planes)
     console.print(table)

@@ -30,10 +30,11 @@ from ..output.drawing import (
     shorten,
     slice_extent,
     write,
+    write_caption,
     write_note,
     write_png,
 )
-from ..run.result import RESEARCH_USE, EvidenceLevel, LabelArray, percent
+from ..run.result import EvidenceLevel, LabelArray, percent
 from ..run.units import in_units, name_levels, spell_units
 from ..scan.geometry import PLANES
 from ..scan.intensity import Scale, find_scale, scale_of
@@ -76,9 +77,7 @@ def draw_comparison(comparison: Comparison) -> Figure:
     _draw_calls(figure.add_subplot(side[0]), comparison)
     _draw_sizes(figure.add_subplot(side[1]), comparison)
     _draw_certainty(figure.add_subplot(side[2]), comparison)
-    model = comparison.provenance["model"]
-    write(figure, 0.02, 0.022, f"HR-CAM {comparison.provenance['hrcam_version']}   ·   model {model['name']} "
-          f"{model['version']} ({str(model['sha256'])[:8]})   ·   {RESEARCH_USE}", size=9.5, color=FAINT)
+    write_caption(figure, comparison.provenance, 0.022)
     return figure
 
 

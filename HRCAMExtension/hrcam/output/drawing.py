@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from ..run.result import RESEARCH_USE
 from ..scan.geometry import Geometry
 from ..scan.intensity import scale_of
 from ..scan.sampling import display_position, display_spacing, displayed
@@ -141,6 +142,14 @@ def write_note(figure: Figure, text: str, y: float, more: int = 0) -> None:
     ending = f"  (+{more} more)" if more else ""
     lines = wrap(f"Note: {text}", 150, max_lines=2, placeholder=" …")
     write(figure, 0.02, y, "\n".join(lines) + ending, size=9.5, color="#ffb454", linespacing=1.25)
+
+
+def write_caption(figure: Figure, provenance: Mapping[str, Any], y: float) -> None:
+    """What made the picture, and what it is not for, in a line at the foot."""
+    model = provenance.get("model", {})
+    text = (f"HR-CAM {provenance.get('hrcam_version', '')}   ·   model {model.get('name', '')} "
+            f"{model.get('version', '')} ({str(model.get('sha256', ''))[:8]})   ·   {RESEARCH_USE}")
+    write(figure, 0.02, y, text, size=9.5, color=FAINT)
 
 
 def milliliters(volume_ml: float) -> str:

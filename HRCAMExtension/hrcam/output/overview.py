@@ -17,12 +17,13 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from ..run.result import RESEARCH_USE, Region, Result, percent
+from ..run.result import Region, Result, percent
 from ..run.units import in_units, spell_units, unit_of
 from ..scan.geometry import PLANES
 from ..scan.intensity import scale_of
 from ..scan.sampling import display_position, display_spacing, displayed
 from ..scan.volume import Volume
+from ..words import readable
 from .drawing import (
     ACCENT,
     BACKGROUND,
@@ -40,6 +41,7 @@ from .drawing import (
     shorten,
     slice_extent,
     write,
+    write_caption,
     write_note,
     write_png,
 )
@@ -102,21 +104,18 @@ def draw_overview(volume: Volume, result: Result, truth: npt.NDArray[np.bool_] |
     _draw_legend(figure.add_subplot(side[1]), volume, result, truth)
     if len(result.slices) > 1:
         _draw_profile(figure.add_subplot(side[2]), result)
-    model = result.provenance.get("model", {})
-    caption = (f"HR-CAM {result.provenance.get('hrcam_version', '')}   ·   model {model.get('name', '')} "
-               f"{model.get('version', '')} ({str(model.get('sha256', ''))[:8]})   ·   {RESEARCH_USE}")
-    write(figure, 0.02, 0.025, caption, size=9.5, color=FAINT)
+    write_caption(figure, result.provenance, 0.025)
     return figure
 
 
 def _header(figure: Figure, result: Result) -> None:
-    prediction = f"{_readable(result.predicted)}  {percent(result.probabilities[result.predicted])}"
+    prediction = f"{readable(result.predicted)}  {percent(result.probabilities[result.predicted])}"
     write(figure, 0.02, 0.945, shorten(result.case, 60), size=21, weight="bold")
     write(figure, 0.98, 0.945, prediction, size=21, weight="bold", ha="right", color=ACCENT)
     strongest = f"{len(result.regions)} region{'s' if len(result.regions) != 1 else ''}" if result.regions \
         else _nothing(result)[0].lower() + _nothing(result)[1:]
     planes = {"all": "three planes averaged", "volume": "whole volume"}.get(result.plane, f"{result.plane} slices")
-    write(figure, 0.02, 0.905, f"Evidence for {_readable(result.shown_class)}: {strongest}   ·   {planes}", size=12,
+    write(figure, 0.02, 0.905, f"Evidence for {readable(result.shown_class)}: {strongest}   ·   {planes}", size=12,
            color=FAINT)
     write(figure, 0.98, 0.905, "most probable class", size=12, color=FAINT, ha="right")
     if result.warnings:
@@ -215,7 +214,7 @@ def _draw_probabilities(axes: Axes, result: Result) -> None:
     axes.barh(range(len(order)), values, color=colors, height=0.62)
     axes.set_xlim(0, 1)
     axes.set_xticks([])
-    axes.set_yticks(range(len(order)), [_readable(name) for name in order], color=TEXT, fontsize=10.5)
+    axes.set_yticks(range(len(order)), [readable(name) for name in order], color=TEXT, fontsize=10.5)
     axes.set_ylim(len(order) - max(len(order), 4) - 0.5, len(order) - 0.5)  # two classes: bars as high as four's
     for position, value in enumerate(values):
         covered = value > 0.88
@@ -274,10 +273,6 @@ def _draw_profile(axes: Axes, result: Result) -> None:
     axes.tick_params(colors=FAINT, labelsize=9, length=3)
     axes.set_xlabel(f"{plane} slice", color=FAINT, fontsize=10)
     plain_axes(axes, "Strongest evidence of each slice", pad=16)
-
-
-def _readable(name: str) -> str:
-    return name.replace("_", " ")
 
 
 def _nothing(result: Result) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ..words import readable
 from .result import percent
 
 
@@ -44,7 +45,7 @@ def withheld_in_words(
     """What the reader of a withheld result must know: why nothing is marked, what that costs, and what to do."""
     words = "Spots where the map exceeds the evidence levels are not marked: "
     if rule is None:
-        predicted = predicted_class(probabilities, pathology, rule).replace("_", " ")
+        predicted = readable(predicted_class(probabilities, pathology, rule))
         words += f'the most probable class is "{predicted}".'
     else:
         found = percent(_absent(probabilities, pathology))
