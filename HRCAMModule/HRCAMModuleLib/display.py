@@ -14,6 +14,9 @@ from .colors import levelVisible, setLevelVisible
 from .localization import FUSED, Localization
 from .steps import Steps
 
+_ALL = 0.98
+"""A frame that holds so much of a scan's width and height holds all of it."""
+
 
 class OverlayKind(Enum):
     """What lies over the scan."""
@@ -188,6 +191,25 @@ def fitView(sliceNode: Any) -> None:
     logic = slicer.app.applicationLogic().GetSliceLogic(sliceNode)
     if logic is not None:
         logic.FitSliceToBackground()
+
+
+def showsAll(sliceNode: Any) -> bool:
+    """Whether a slice view's frame holds its whole scan."""
+    logic = slicer.app.applicationLogic().GetSliceLogic(sliceNode)
+    scan = logic.GetBackgroundLayer().GetVolumeNode() if logic is not None and logic.GetBackgroundLayer() else None
+    if scan is None:
+        return False
+    size, center = [0.0] * 3, [0.0] * 3
+    logic.GetVolumeSliceDimensions(scan, size, center)
+    width, height, _depth = sliceNode.GetFieldOfView()
+    return bool(width >= _ALL * size[0] and height >= _ALL * size[1])
+
+
+def fitAgain(sliceNode: Any) -> None:
+    """Fit one slice view to its scan, on the slice that it shows."""
+    offset = sliceNode.GetSliceOffset()
+    fitView(sliceNode)
+    sliceNode.SetSliceOffset(offset)
 
 
 def fitSliceViews() -> None:

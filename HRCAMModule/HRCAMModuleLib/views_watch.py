@@ -10,11 +10,15 @@ import slicer
 import vtk
 from slicer.util import VTKObservationMixin
 
+from .display import fitAgain, showsAll
 from .volume_nodes import RESULT_ATTRIBUTE
 
 
 class ViewsWatch(VTKObservationMixin):
     """Observes the slice views, those of a layout that is chosen later too.
+
+    A view that showed its whole scan does so in another size too: Slicer keeps the height of what is seen, so that a
+    narrower view, as in another layout, cuts its sides off.
 
     Parameters
     ----------
@@ -30,6 +34,8 @@ class ViewsWatch(VTKObservationMixin):
         self._onMoved, self._onScanShown, self._onNewViews = onMoved, onScanShown, onNewViews
         self._backgrounds: dict[str, str] = {}
         self._queued = False
+        self._frames: dict[str, tuple[tuple[int, ...], bool]] = {}
+        self._resized: list[Any] = []
         self.watching = False
 
     def start(self) -> None:
@@ -45,6 +51,7 @@ class ViewsWatch(VTKObservationMixin):
     def stop(self) -> None:
         """Observe nothing any more."""
         self.watching = False
+        self._frames.clear()
         self.removeObservers()
 
     @vtk.calldata_type(vtk.VTK_OBJECT)
@@ -68,12 +75,33 @@ class ViewsWatch(VTKObservationMixin):
         event = vtk.vtkCommand.ModifiedEvent
         if node.IsA("vtkMRMLSliceNode") and not self.hasObserver(node, event, self._moved):
             self.addObserver(node, event, self._moved)
+            self._watchFrame(node)
         elif node.IsA("vtkMRMLSliceCompositeNode") and not self.hasObserver(node, event, self._layersChanged):
             self._backgrounds[node.GetID()] = node.GetBackgroundVolumeID()
             self.addObserver(node, event, self._layersChanged)
 
-    def _moved(self, *_arguments: Any) -> None:
+    def _moved(self, node: Any, _event: str) -> None:
+        self._watchFrame(node)
         self._onMoved()
+
+    def _watchFrame(self, node: Any) -> None:
+        size = tuple(node.GetDimensions()[:2])
+        formerSize, whole = self._frames.get(node.GetID(), (size, False))
+        if node in self._resized:
+            return
+        if whole and size != formerSize:
+            self._resized.append(node)  # it is asked when all of it has changed
+            if len(self._resized) == 1:
+                qt.QTimer.singleShot(0, self._fitResized)
+            return
+        self._frames[node.GetID()] = size, showsAll(node)
+
+    def _fitResized(self) -> None:
+        resized, self._resized = self._resized, []
+        for node in resized if self.watching else ():
+            if node.GetScene() is not None and not showsAll(node):
+                fitAgain(node)
+            self._frames[node.GetID()] = tuple(node.GetDimensions()[:2]), showsAll(node)
 
     def _layersChanged(self, composite: Any, _event: str) -> None:
         shown = composite.GetBackgroundVolumeID()

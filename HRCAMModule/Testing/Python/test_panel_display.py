@@ -136,6 +136,28 @@ def test_3d_views_look_at_the_head_and_are_filled_by_it_wherever_other_scans_lie
     assert 0.6 < max(high - low) / inView < 1.0
 
 
+def test_a_view_shows_its_whole_scan_in_another_size_too_unless_the_user_zoomed_in(mainWindow, ready, slicerHost):
+    from HRCAMModuleLib.display import showsAll
+
+    logic = slicer.app.layoutManager().sliceWidget("Yellow").sliceLogic()
+    node = logic.GetSliceNode()
+    logic.GetSliceCompositeNode().SetBackgroundVolumeID(ready[2].GetID())
+    logic.ResizeSliceNode(300, 200)
+    logic.FitSliceToBackground()
+    node.SetSliceOffset(3.0)
+    slicerHost.processEvents(0.05)
+    logic.ResizeSliceNode(200, 400)  # as Slicer does where the widget has another size
+    assert not showsAll(node), "Slicer cuts the sides off"
+    slicerHost.processEvents(0.05)
+    assert showsAll(node) and node.GetSliceOffset() == pytest.approx(3.0)
+    node.SetFieldOfView(*(0.5 * side for side in node.GetFieldOfView()[:2]), node.GetFieldOfView()[2])
+    slicerHost.processEvents(0.05)
+    zoomed = node.GetFieldOfView()
+    logic.ResizeSliceNode(300, 400)
+    slicerHost.processEvents(0.05)
+    assert node.GetFieldOfView()[1] == pytest.approx(zoomed[1])
+
+
 def test_volume_rendering_under_a_non_linear_transform_says_to_harden_it(shown, slicerHost):
     import vtk
 
