@@ -97,7 +97,7 @@ def showLevel(localization: Localization, level: str | int, visible: bool = True
 
     Raises ``ValueError`` with the names there are.
     """
-    from hrcam.output.scene_nodes import segment_id
+    from hrcam.output.segment import segment_id
 
     number = levelNumber(localization.evidenceLevels, level)
     setLevelVisible(localization.levelColors, number, visible)

@@ -67,10 +67,8 @@ def addComparisonSteps(later: Any, earlier: Any, data: ComparisonData) -> Steps:
 
 
 def _build(later: Any, earlier: Any, data: ComparisonData, nodes: list[Any]) -> Steps:
-    from hrcam.compare.calls import CALLS
+    from hrcam.compare.calls import call_segments
     from hrcam.output.scene_nodes import fill_segments
-    from hrcam.output.segment import Segment
-    from hrcam.output.terminology import DEFAULT_TERMINOLOGY
 
     base = _("{later} compared with {earlier}").format(later=later.GetName(), earlier=earlier.GetName())
     info, matrix = data.info, ijkToRas(later)
@@ -100,10 +98,8 @@ def _build(later: Any, earlier: Any, data: ComparisonData, nodes: list[Any]) -> 
         dressLabels(levels[role], colors)
     change = add("vtkMRMLSegmentationNode", "change")
     shared = yield from croppedLabelsSteps(data.changeLabels, levels[LATER_LEVELS])
-    tags = {"TerminologyEntry": info["later"]["provenance"].get("shown_terminology") or DEFAULT_TERMINOLOGY}
-    fill_segments(change, shared, later, [
-        Segment(call.replace(" ", "_"), f"{info['shown_class']}: {call}", color, tags)
-        for call, color in CALLS.items()])
+    fill_segments(change, shared, later, call_segments(
+        info["shown_class"], info["later"]["provenance"].get("shown_terminology")))
     yield 0.8
     changeMap = add("vtkMRMLScalarVolumeNode", "change of evidence")
     yield from setVoxelsSteps(changeMap, data.change, matrix)

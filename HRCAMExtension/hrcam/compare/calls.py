@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ..output.segment import Segment
+from ..output.terminology import DEFAULT_TERMINOLOGY
+
 NEW, GROWING, STABLE, SHRINKING, RESOLVED, NOT_COVERED = (
     "new", "growing", "stable", "shrinking", "resolved", "not covered"
 )
@@ -12,6 +15,15 @@ CALLS: Mapping[str, tuple[float, float, float]] = {
     RESOLVED: (0.30, 0.75, 0.40), NOT_COVERED: (0.45, 0.40, 0.55),
 }
 """Call to its color (red, green, blue, 0–1), worst first."""
+
+
+def call_segments(class_name: str, terminology: str | None) -> list[Segment]:
+    """A segment for each call of a class's regions, in the order of `CALLS`.
+
+    ``terminology`` is the class's; None for a lesion in general.
+    """
+    return [Segment(call.replace(" ", "_"), f"{class_name}: {call}", color,
+                    {"TerminologyEntry": terminology or DEFAULT_TERMINOLOGY}) for call, color in CALLS.items()]
 
 
 def spelled_call(call: str, beyond_repeatability: bool) -> str:

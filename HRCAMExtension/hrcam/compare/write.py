@@ -14,12 +14,10 @@ from ..align.transforms import transform_of
 from ..output.files_together import write_together
 from ..output.nifti import write_nifti
 from ..output.provenance import provenance_of
-from ..output.segment import Segment
 from ..output.segmentation import write_segments
-from ..output.terminology import DEFAULT_TERMINOLOGY
 from ..run.result import RESEARCH_USE
 from ..words import spreadsheet_cell
-from .calls import CALLS
+from .calls import call_segments
 from .changes import RegionChange
 from .comparison import Comparison, validate_comparison
 
@@ -89,12 +87,9 @@ def write_comparison(
 
 
 def _write_segmentation(path: Path, comparison: Comparison, provenance: Mapping[str, str]) -> None:
-    segments = [
-        Segment(call.replace(" ", "_"), f"{comparison.later.shown_class}: {call}", color,
-                {"TerminologyEntry": comparison.later.provenance.get("shown_terminology") or DEFAULT_TERMINOLOGY})
-        for call, color in CALLS.items()
-    ]
-    write_segments(path, comparison.change_labels, comparison.later.geometry, segments, provenance)
+    later = comparison.later
+    segments = call_segments(later.shown_class, later.provenance.get("shown_terminology"))
+    write_segments(path, comparison.change_labels, later.geometry, segments, provenance)
 
 
 def _write_table(path: Path, comparison: Comparison) -> None:

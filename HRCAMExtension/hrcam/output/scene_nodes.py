@@ -15,8 +15,7 @@ import numpy.typing as npt
 from ..run.result import EvidenceLevel
 from ..run.units import in_units, spell_units
 from .evidence_colors import ENTRIES
-from .segment import Segment
-from .terminology import DEFAULT_TERMINOLOGY
+from .segment import Segment, level_segments
 
 OVERLAY_OPACITY = 0.45
 
@@ -109,10 +108,7 @@ def fill_segmentation(
     class_name : whose evidence it is.
     terminology : of the class; None for a lesion in general.
     """
-    tags = {"TerminologyEntry": terminology or DEFAULT_TERMINOLOGY}
-    fill_segments(node, image, scan, [
-        Segment(segment_id(value), f"{class_name}: {level.name}", level.color, tags)
-        for value, level in enumerate(levels, start=1)])
+    fill_segments(node, image, scan, level_segments(class_name, levels, terminology))
 
 
 def fill_segments(node: Any, image: Any, scan: Any, segments: Sequence[Segment]) -> None:
@@ -145,11 +141,6 @@ def fill_segments(node: Any, image: Any, scan: Any, segments: Sequence[Segment])
         segment.AddRepresentation(representation, image)
         segment.SetLabelValue(value)
         node.GetSegmentation().AddSegment(segment, one.key)
-
-
-def segment_id(number: int) -> str:
-    """Id of the segment of the nth level, 1 for the weakest."""
-    return f"evidence_{number}"
 
 
 def dress_legend(legend: Any, entries: int, title: str = "Evidence") -> None:

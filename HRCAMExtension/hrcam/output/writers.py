@@ -22,9 +22,8 @@ from ..scan.volume import Volume
 from .files_together import write_together
 from .nifti import write_nifti
 from .provenance import provenance_of
-from .segment import Segment
+from .segment import level_segments
 from .segmentation import write_segments
-from .terminology import DEFAULT_TERMINOLOGY
 
 OUTPUTS: Mapping[str, str] = {
     "map": "_map.nii.gz",
@@ -96,18 +95,14 @@ def _is_own(name: str, file: str) -> bool:
 
 def write_segmentation(
     path: Path, labels: LabelArray, geometry: Geometry, class_name: str, levels: Collection[EvidenceLevel],
-    terminology: str = DEFAULT_TERMINOLOGY, provenance: Mapping[str, str] | None = None,
+    terminology: str | None = None, provenance: Mapping[str, str] | None = None,
 ) -> None:
     """Write evidence levels as a segmentation that Slicer opens with names, colors and reference geometry.
 
     Segment n holds the voxels whose highest level is n (``evidence_n``, named "CLASS: LEVEL"): the segments lie beside
     one another on one shared label map, as in the label overlay. ``provenance`` holds further keys of the header.
     """
-    segments = [
-        Segment(f"evidence_{number}", f"{class_name}: {level.name}", level.color,
-                {"TerminologyEntry": terminology, "HRCAM.Threshold": f"{level.threshold:g}"})
-        for number, level in enumerate(levels, start=1)
-    ]
+    segments = level_segments(class_name, levels, terminology)
     write_segments(path, labels, geometry, segments, provenance)
 
 
@@ -116,7 +111,7 @@ def _writers(
 ) -> dict[str, tuple[str, Callable[[Path], None]]]:
     """Kind to (end of the file name, function that writes it)."""
     note = _note(result)
-    terminology = result.provenance.get("shown_terminology") or DEFAULT_TERMINOLOGY
+    terminology = result.provenance.get("shown_terminology")
     known: dict[str, Callable[[Path], None]] = {
         "map": lambda path: write_nifti(path, result.map, result.geometry, note, volume.forms),
         "levels": lambda path: write_segmentation(

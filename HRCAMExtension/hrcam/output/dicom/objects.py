@@ -24,6 +24,7 @@ from ...errors import OutputError
 from ...run.regions import number_regions
 from ...run.result import Region, Result
 from ...scan.volume import Volume
+from ..segment import segment_id
 from ..terminology import DEFAULT_TERMINOLOGY
 from .frame_order import order_upwards
 from .places import SCHEME, position_codes, side_code, structure_code
@@ -108,7 +109,7 @@ class DicomObjects:
         numbers = np.zeros(len(levels) + 1, np.uint8)
         numbers[kept] = range(1, len(kept) + 1)
         segments = [self._described(number, f"{self._result.shown_class}: {levels[n - 1].name}", levels[n - 1],
-                                    f"evidence_{n}", generate_uid()) for number, n in enumerate(kept, start=1)]
+                                    segment_id(n), generate_uid()) for number, n in enumerate(kept, start=1)]
         return self._segmented(numbers[labels], segments, "HRCAM_LEVELS", 0, whole=True)
 
     @_made_once
