@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from .bundle.bundle import Bundle
+from .bundle.bundle import Bundle, list_bundles
 from .errors import Cancelled, ModelError
 from .run.across_slices import share_evidence
 from .run.agreement import agreed_logits, agreed_voxels, join_planes, plane_weights
@@ -107,7 +107,7 @@ def localize(
         check_options(options, bundle)
         check_volume(volume)
         if fit is None:
-            fit = assess_fit(volume, bundle, check_sequence(volume, bundle))
+            fit = assess_fit(volume, bundle, check_sequence(volume, bundle, list_bundles), list_bundles)
     with clock.stage("Preparing"):
         plans = _plans(volume, bundle, options)
         runner = _runner(bundle, options, plans)

@@ -7,7 +7,9 @@ import hrcam_research.sequence
 import numpy as np
 import pytest
 import torch
+from hrcam.bundle.bundle import load_bundle
 from hrcam.errors import InputError
+from hrcam.scan.checks import WARNING_SCORE, assess_fit
 from hrcam.scan.geometry import Geometry
 from hrcam.sequence.network import SEQUENCES
 from hrcam.sequence.slices import SIZE
@@ -20,6 +22,7 @@ from hrcam_research.sequence.generated import draw_slices, restored
 from hrcam_research.sequence.real import Slices, no_tumor, real_slices
 from hrcam_research.sequence.scans import draw_scan, known_scans
 from hrcam_research.sequence.training import BATCH, draw_batch, train
+from hrcam_research.sequence.unlike import unlike_scans
 from hrcam_research.simulate.head import phantom_head
 from hrcam_research.simulate.tissues import INDEX
 from PIL import Image
@@ -116,6 +119,18 @@ def test_a_generated_scan_has_thick_slices_and_no_telling_name():
 
 def test_warnings_are_counted_for_what_a_folder_has(data, capsys):
     assert [(name, sequence) for name, sequence, _ in known_scans(data)] == [("no_tumor, held", "CT")]
-    evaluate(data, "t1ce-tumor", generated=False)
+    evaluate(data, "t1ce-tumor", generated=False, unlike=False)
     printed = capsys.readouterr().out
     assert "| no_tumor, held | CT | 1 |" in printed and "| real scans | wrong | 1 |" in printed
+
+
+def test_what_is_no_scan_of_a_head_is_warned_of(tmp_path):
+    """Of each kind one; without data of their own, noise, phantoms, pictures and slices of other organs."""
+    bundle, seen, warned = load_bundle("t1ce-tumor"), set(), 0
+    for name, kind, volume in unlike_scans(tmp_path):
+        if (name, kind) not in seen:
+            seen.add((name, kind))
+            assert volume.name == "scan" and volume.modality is None
+            warned += assess_fit(volume, bundle).out_of_range_score > WARNING_SCORE
+    assert {name for name, _ in seen} == {"noise", "phantom", "picture", "other organ"}
+    assert warned >= len(seen) - 2

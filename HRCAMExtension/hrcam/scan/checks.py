@@ -11,6 +11,7 @@ import numpy as np
 from ..errors import InputError
 from .intensity import otsu_threshold, percentile
 from .io.damage import not_finite
+from .other_models import OtherModels, advice, none_known
 from .sampling import fits_in_all_planes, per_axis
 from .skull import is_stripped
 from .statistics import distances, intensity_statistics
@@ -60,6 +61,7 @@ _SEQUENCES = {
 """What a word in a file's name or a series' description says of the sequence: suffixes of BIDS, and what scanners and
 people write.
 """
+_AS_BUNDLES_STATE = {"proton density": "PD"}
 _SEQUENCE_OF = {word: sequence for sequence, words in _SEQUENCES.items() for word in words.split()}
 
 
@@ -110,16 +112,18 @@ class Fit:
     out_of_range_score: float | None
 
 
-def assess_fit(volume: Volume, bundle: HasMetadata, unlike: str | None = None) -> Fit:
+def assess_fit(
+    volume: Volume, bundle: HasMetadata, unlike: str | None = None, others: OtherModels = none_known
+) -> Fit:
     """Compare a usable scan with a bundle's metadata.
 
     What the file itself leaves open, modality and sequence (of DICOM, or named in the file name), plane, spacing, field
     of view, size of what is shown, and the intensity statistics; in place of the warning on these `unlike`, which says
-    why they differ.
+    why they differ. A sequence that the model was not made for names those of the `others` that were.
     """
     found = _distances(volume, bundle)
     looks = [unlike] if unlike else _looks(volume, found)
-    return Fit((*volume.notes, *_modality(volume, bundle), *_grid(volume, bundle), *looks),
+    return Fit((*volume.notes, *_modality(volume, bundle, others), *_grid(volume, bundle), *looks),
                max(found.values()) if found else None)
 
 
@@ -179,7 +183,7 @@ def _sequences(text: str) -> frozenset[str]:
     return frozenset(_SEQUENCE_OF[w] for w in _words(text) if w in _SEQUENCE_OF)
 
 
-def _modality(volume: Volume, bundle: HasMetadata) -> list[str]:
+def _modality(volume: Volume, bundle: HasMetadata, others: OtherModels) -> list[str]:
     wanted, given = str(bundle.metadata["modality"]), stated(volume)
     expected = next((_SCANNERS[w.upper()] for w in _words(wanted) if w.upper() in _SCANNERS), None)
     if given.scanner and expected and given.scanner != expected:
@@ -188,8 +192,9 @@ def _modality(volume: Volume, bundle: HasMetadata) -> list[str]:
     right = _sequences(wanted)
     if given.sequences and right and not given.sequences & right:
         named = " ".join(sorted(given.sequences))
+        stated_as = {_AS_BUNDLES_STATE.get(one, one) for one in given.sequences}
         return [f"By its name this is {'an' if named[0] in 'Aa' else 'a'} {named} scan; the model was made for "
-                f"{bundle.metadata['modality']}. Choose such a scan, or another model."]
+                f"{bundle.metadata['modality']}. {advice(stated_as, others)}"]
     return []
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..errors import InputError
 from ..scan.checks import stated
+from ..scan.other_models import OtherModels, advice, none_known
 from ..scan.sampling import HasMetadata
 from ..scan.volume import Volume
 from .recognition import recognize
@@ -15,8 +16,9 @@ _IN_WORDS = {"T1": "a T1 scan", "T1-CE": "a T1 scan with contrast agent", "FLAIR
              "PD": "a proton density scan", "DWI": "a diffusion scan", "CT": "a CT scan"}
 
 
-def check_sequence(volume: Volume, bundle: HasMetadata) -> str | None:
-    """Warn where a scan looks like a sequence that the bundle was not trained on.
+def check_sequence(volume: Volume, bundle: HasMetadata, others: OtherModels = none_known) -> str | None:
+    """Warn where a scan looks like a sequence that the bundle was not trained on, and name those of the `others` that
+    were.
 
     None where it fits; where the bundle states no ``sequences``; and where name or DICOM state the scan's, which
     `hrcam.scan.checks` compares. Where they state several, of which only some fit ("T1 FLAIR"), the image decides.
@@ -35,7 +37,7 @@ def check_sequence(volume: Volume, bundle: HasMetadata) -> str | None:
         accepted.add("CT")
     if found.against(accepted) < LIMIT:
         return None
-    others = {name: one for name, one in found.evidence.items() if name not in accepted}
-    looks = _IN_WORDS[max(others, key=lambda name: others[name])]
-    return (f"By its contrast this looks like {looks}; the model was made for {bundle.metadata['modality']}. Choose "
-            "such a scan, or another model.")
+    strange = {name: one for name, one in found.evidence.items() if name not in accepted}
+    likeliest = max(strange, key=lambda name: strange[name])
+    return (f"By its contrast this looks like {_IN_WORDS[likeliest]}; the model was made for "
+            f"{bundle.metadata['modality']}. {advice([likeliest], others)}")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -14,14 +15,18 @@ from typing import Annotated
 import numpy as np
 import typer
 from hrcam.bundle.bundle import load_bundle
+from hrcam.errors import InputError
 from hrcam.scan.checks import WARNING_SCORE, assess_fit, check_volume
+from hrcam.scan.volume import Volume
 from hrcam.sequence.check import check_sequence
 from hrcam.sequence.recognition import recognize
 
 from .scans import known_scans
+from .unlike import unlike_scans
 
 _TOTALS, _NO_SCANS = "real scans", ("generated", "t1ce_slices, val")
 """Totals are over all other sets than these, which are no real scans or single slices."""
+_UNLIKE = "all that is no such scan"
 
 
 @dataclass
@@ -37,24 +42,22 @@ def main(
     data: Annotated[Path, typer.Option(help="Folder with lgg, ms, healthy_t1, t1ce_volumes and others.")],
     model: Annotated[str, typer.Option(help="Model whose warnings are counted.")] = "t1ce-tumor",
     generated: Annotated[bool, typer.Option(help="Also generated scans.")] = True,
+    unlike: Annotated[bool, typer.Option(help="Also noise, phantoms, spoilt scans, pictures.")] = True,
 ) -> None:
-    """Print a row for each set and sequence, and totals over real scans of right and wrong sequences."""
+    """Print a row for each set and sequence, and totals over real scans of right and wrong sequences.
+
+    And over what is no scan of a head (`unlike_scans`); images that no model reads at all are left out there.
+    """
     bundle = load_bundle(model)
     accepted = bundle.metadata["sequences"]
     rows: dict[tuple[str, str], _Row] = {}
     seconds = []
-    for name, sequence, volume in known_scans(data, generated):
-        check_volume(volume)  # as `localize` does before: it sorts the voxels
-        began = time.process_time()
+
+    def count(volume: Volume, keys: list[tuple[str, str]]) -> None:
         found = recognize(volume)
-        if len(volume.array) > 1:
-            seconds.append(time.process_time() - began)
         by_sequence = check_sequence(volume, bundle) is not None
         score = assess_fit(volume, bundle).out_of_range_score
         by_score = score is not None and score > WARNING_SCORE
-        keys = [(name, sequence)]
-        if name not in _NO_SCANS:
-            keys.append((_TOTALS, "right" if sequence in accepted else "wrong"))
         for key in keys:
             row = rows.setdefault(key, _Row())
             row.recognized[found.likeliest] += 1
@@ -62,6 +65,19 @@ def main(
             row.by_sequence += by_sequence
             row.by_score += by_score
             row.by_any += by_sequence or by_score
+
+    for name, sequence, volume in known_scans(data, generated):
+        check_volume(volume)  # as `localize` does before: it sorts the voxels
+        began = time.process_time()
+        recognize(volume)
+        if len(volume.array) > 1:
+            seconds.append(time.process_time() - began)
+        total = (_TOTALS, "right" if sequence in accepted else "wrong")
+        count(volume, [(name, sequence), *([] if name in _NO_SCANS else [total])])
+    for name, kind, volume in unlike_scans(data) if unlike else ():
+        with suppress(InputError):
+            check_volume(volume)
+            count(volume, [(name, kind), (_UNLIKE, "–")])
     typer.echo(f"{model}, made for {', '.join(accepted)}")
     typer.echo("| set | sequence | scans | recognized as | evidence against | by sequence | by range score | by any |")
     typer.echo("|---|---|---|---|---|---|---|---|")

@@ -10,6 +10,7 @@ import pytest
 from documents import REPOSITORY
 from hrcam.bundle.bundle import load_bundle
 from hrcam.localize import Options, localize
+from hrcam.scan.checks import assess_fit
 from hrcam.scan.volume import Volume, read_volume
 from hrcam.sequence.check import check_sequence
 from hrcam.sequence.recognition import Recognition, recognize
@@ -60,6 +61,26 @@ def test_bright_cortex_or_bright_fluid_is_not_t1(flair_like, t2_like):
 def test_a_model_for_any_sequence_does_not_mind(flair_like, t2_like):
     assert check_sequence(flair_like, ANY_MR) is None
     assert check_sequence(t2_like, ANY_MR) is None
+
+
+def test_the_warning_names_the_models_that_state_the_sequence(t1, t2_like):
+    def model(name, title, *sequences):
+        return SimpleNamespace(metadata={"name": name, "title": title, "modality": "MR", "sequences": sequences})
+
+    t2, several = model("two", "T2 alone", "T2"), model("any", "Any MR", "T1", "T2")
+    unfit = SimpleNamespace(metadata={"name": "other", "title": "Other", "modality": "MR"})
+    warning = check_sequence(t2_like, T1_MODEL, lambda: [t2, unfit, T1_MODEL, several])
+    assert warning.endswith('"T2 alone" (two) or "Any MR" (any), which was trained on scans like this one.')
+    assert check_sequence(t2_like, T1_MODEL, lambda: [unfit]).endswith("Choose such a scan, or another model.")
+    assert check_sequence(t1, T1_MODEL, lambda: pytest.fail("models are read where one is to be named")) is None
+    by_name = assess_fit(replace(t1, name="a_PDw"), load_bundle("t1ce-tumor"), None, lambda: [model("p", "P", "PD")])
+    assert 'Choose the model "P" (p)' in " ".join(by_name.warnings)
+
+
+def test_the_bundle_that_reads_a_scan_is_named_where_another_is_asked(flair_like):
+    warnings = localize(flair_like, load_bundle("t1ce-tumor"), Options()).warnings
+    other = load_bundle("brain-lesion")
+    assert any(f'Choose the model "{other.title}" ({other.name})' in one for one in warnings)
 
 
 def test_what_name_or_dicom_tell_is_not_told_again(flair_like):
