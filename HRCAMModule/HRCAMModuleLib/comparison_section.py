@@ -6,16 +6,16 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-import qt
 from slicer.i18n import tr as _
 
 from .comparison import Comparison
 from .display import jumpTo
 from .logic_protocol import LogicProtocol
 from .panel_runs import PanelRuns
-from .regions_table import ROW_HEIGHT, anatomicalPlace, colorIcon, fitHeight, spelled
+from .regions_table import anatomicalPlace, spelled
 from .shown_state import ShownState
 from .steps import StepRunner, Steps
+from .tables import colorIcon, fillRow, fitHeight, prepareTable
 from .volume_nodes import checkInput
 
 
@@ -43,12 +43,7 @@ class ComparisonSection:
         self._turning: StepRunner | None = None
         table = ui.changesTable
         headers = [_("#"), _("Change"), _("ml"), _("Evidence"), _("Slice")]
-        table.setColumnCount(len(headers))
-        table.setHorizontalHeaderLabels(headers)
-        table.verticalHeader().setVisible(False)
-        table.setHorizontalScrollBarPolicy(qt.Qt.ScrollBarAlwaysOff)
-        table.verticalHeader().setDefaultSectionSize(ROW_HEIGHT)
-        table.setWordWrap(False)
+        prepareTable(table, headers)
         table.horizontalHeader().setHighlightSections(False)
         table.horizontalHeader().setStretchLastSection(True)
         table.connect("cellClicked(int,int)", lambda row, column: self._jump(row))
@@ -140,12 +135,7 @@ class ComparisonSection:
             texts = (str(change["number"]), spelled_call(change["call"], change.get("beyond_repeatability", True)),
                      f"{change['volume_earlier_ml']:.2f} → {change['volume_later_ml']:.2f}", _evidence(change, unit),
                      f"{change['plane']} {change['slice_index'] + 1}")
-            for column, text in enumerate(texts):
-                item = qt.QTableWidgetItem(text)
-                item.setToolTip(_hint(change))
-                if column == 1:
-                    item.setIcon(colorIcon(CALLS[change["call"]]))
-                table.setItem(row, column, item)
+            fillRow(table, row, texts, _hint(change), colorIcon(CALLS[change["call"]]))
         for column in range(4):
             table.resizeColumnToContents(column)
         fitHeight(table, len(self._changes))

@@ -14,7 +14,7 @@ from .colors import engineLevels
 from .display import visibleLevels
 from .localization import FUSED, Localization
 from .range_marks import paintMarks
-from .regions_table import colorIcon
+from .tables import colorIcon
 
 
 def rangeStep(span: float) -> float:

@@ -5,16 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import qt
 from slicer.i18n import tr as _
 
 from .steps import Steps
+from .tables import colorIcon, fillRow, fitHeight, prepareTable
 
 _ROWS_A_STEP = 5
-_ROWS_SHOWN = 6
-"""Further ones are scrolled to: what comes below stays on the screen."""
-
-ROW_HEIGHT = 22
 _LOCATION, _PLACE = 4, 5
 
 
@@ -61,12 +57,7 @@ class RegionsTable:
         self._filling = False
         self._unit = 1.0
         headers = [_("#"), _("Level"), _("ml"), _("Evidence"), _("Location (mm)"), _("Place")]
-        table.setColumnCount(len(headers))
-        table.setHorizontalHeaderLabels(headers)
-        table.verticalHeader().setVisible(False)
-        table.verticalHeader().setDefaultSectionSize(ROW_HEIGHT)
-        table.setWordWrap(False)
-        table.setHorizontalScrollBarPolicy(qt.Qt.ScrollBarAlwaysOff)
+        prepareTable(table, headers)
         table.horizontalHeader().setStretchLastSection(True)
         table.connect("cellClicked(int,int)", self._clicked)
         table.connect("currentCellChanged(int,int,int,int)", self._walked)
@@ -120,12 +111,7 @@ class RegionsTable:
             x, y, z = region["place"]["mni_ras"]
             hint += " " + _("{share:.0%} of it lies in {place}; MNI {x:.0f}, {y:.0f}, {z:.0f} mm.").format(
                 share=region["place"]["probability"], place=texts[_PLACE], x=x, y=y, z=z)
-        for column, text in enumerate(texts):
-            item = qt.QTableWidgetItem(text)
-            item.setToolTip(hint)
-            if column == 1 and icon is not None:
-                item.setIcon(icon)
-            self._table.setItem(row, column, item)
+        fillRow(self._table, row, texts, hint, icon)
 
     def _clicked(self, row: int, _column: int) -> None:
         self._choose(row)
@@ -137,16 +123,3 @@ class RegionsTable:
     def _choose(self, row: int) -> None:
         if not self._filling and 0 <= row < len(self._labels):
             self._onChosen(self._labels[row])
-
-
-def fitHeight(table: Any, rows: int) -> None:
-    """Make a table as high as its rows, of which it shows a few at once."""
-    shown = min(max(1, rows), _ROWS_SHOWN)
-    table.setFixedHeight(table.horizontalHeader().sizeHint.height() + shown * ROW_HEIGHT + 4)
-
-
-def colorIcon(color: Sequence[float]) -> Any:
-    """A square of a color, rgb 0–1."""
-    pixmap = qt.QPixmap(12, 12)
-    pixmap.fill(qt.QColor(*(int(255 * float(v)) for v in color)))
-    return qt.QIcon(pixmap)

@@ -12,7 +12,7 @@ from slicer.i18n import tr as _
 
 from .localization import Localization
 from .logic_protocol import LogicProtocol
-from .regions_table import ROW_HEIGHT
+from .tables import fillRow, prepareTable
 
 _COLUMNS = 6
 """So many fit into the panel; model and time are in the hints, in the chooser and in the copied table."""
@@ -59,14 +59,9 @@ class ResultsSection:
         table = ui.resultsTable
         self._headers = [_("Scan"), _("Class"), _("Probability"), _("Regions"), _("Volume (ml)"), _("Evidence"),
                          _("Model"), _("Time")]
-        table.setColumnCount(_COLUMNS)
-        table.setHorizontalHeaderLabels([*self._headers[:2], "%", "#", _("ml"), _("Evidence")])
+        prepareTable(table, [*self._headers[:2], "%", "#", _("ml"), _("Evidence")])
         table.horizontalHeaderItem(3).setToolTip(self._headers[3])
-        table.setHorizontalScrollBarPolicy(qt.Qt.ScrollBarAlwaysOff)
         table.setTextElideMode(qt.Qt.ElideMiddle)
-        table.setWordWrap(False)
-        table.verticalHeader().setVisible(False)
-        table.verticalHeader().setDefaultSectionSize(ROW_HEIGHT)
         table.horizontalHeader().setSectionResizeMode(0, qt.QHeaderView.Stretch)  # a long name is cut in its middle
         table.horizontalHeader().setHighlightSections(False)
         table.connect("cellClicked(int,int)", lambda row, column: self._choose(row))
@@ -94,10 +89,7 @@ class ResultsSection:
         for row, result in enumerate(ordered):
             cells = self._row(result)
             hint = "\n".join(f"{header}: {text}" for header, text in zip(self._headers, cells, strict=True))
-            for column, text in enumerate(cells[:_COLUMNS]):
-                item = qt.QTableWidgetItem(text)
-                item.setToolTip(hint)
-                table.setItem(row, column, item)
+            fillRow(table, row, cells[:_COLUMNS], hint)
         for column in range(1, _COLUMNS):
             table.resizeColumnToContents(column)
         table.clearSelection()
