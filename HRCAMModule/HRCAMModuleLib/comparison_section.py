@@ -14,6 +14,7 @@ from .logic_protocol import LogicProtocol
 from .panel_runs import PanelRuns
 from .regions_table import anatomicalPlace, spelled
 from .shown_state import ShownState
+from .signals import signalsBlocked
 from .steps import StepRunner, Steps
 from .tables import colorIcon, fillRow, fitHeight, prepareTable
 from .volume_nodes import checkInput
@@ -129,18 +130,17 @@ class ComparisonSection:
 
         table, comparison = self._ui.changesTable, self._comparison
         unit = _unit(comparison) if comparison is not None else 1.0
-        wasBlocked = table.blockSignals(True)
-        table.setRowCount(len(self._changes))
-        for row, change in enumerate(self._changes):
-            texts = (str(change["number"]), spelled_call(change["call"], change.get("beyond_repeatability", True)),
-                     f"{change['volume_earlier_ml']:.2f} → {change['volume_later_ml']:.2f}", _evidence(change, unit),
-                     f"{change['plane']} {change['slice_index'] + 1}")
-            fillRow(table, row, texts, _hint(change), colorIcon(CALLS[change["call"]]))
-        for column in range(4):
-            table.resizeColumnToContents(column)
-        fitHeight(table, len(self._changes))
-        table.setCurrentCell(-1, -1)
-        table.blockSignals(wasBlocked)
+        with signalsBlocked(table):
+            table.setRowCount(len(self._changes))
+            for row, change in enumerate(self._changes):
+                texts = (str(change["number"]), spelled_call(change["call"], change.get("beyond_repeatability", True)),
+                         f"{change['volume_earlier_ml']:.2f} → {change['volume_later_ml']:.2f}",
+                         _evidence(change, unit), f"{change['plane']} {change['slice_index'] + 1}")
+                fillRow(table, row, texts, _hint(change), colorIcon(CALLS[change["call"]]))
+            for column in range(4):
+                table.resizeColumnToContents(column)
+            fitHeight(table, len(self._changes))
+            table.setCurrentCell(-1, -1)
 
     def _jump(self, row: int) -> None:
         if 0 <= row < len(self._changes):

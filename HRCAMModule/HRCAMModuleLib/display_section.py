@@ -14,6 +14,7 @@ from .colors import engineLevels
 from .display import visibleLevels
 from .localization import FUSED, Localization
 from .range_marks import paintMarks
+from .signals import signalsBlocked
 from .tables import colorIcon
 
 
@@ -78,26 +79,24 @@ class DisplaySection:
         self._result, self._sources = result, sources
         self._source = source if source in sources else FUSED
         combo = self._ui.mapSourceCombo
-        wasBlocked = combo.blockSignals(True)
-        combo.clear()
-        for name in sources:
-            combo.addItem(_("All levels, fused") if name == FUSED else _("Only {words}").format(
-                words=result.levelWords(name)))
-            combo.setItemData(combo.count - 1, name, qt.Qt.ToolTipRole)
-        combo.setCurrentIndex(sources.index(self._source) if sources else -1)
-        combo.blockSignals(wasBlocked)
+        with signalsBlocked(combo):
+            combo.clear()
+            for name in sources:
+                combo.addItem(_("All levels, fused") if name == FUSED else _("Only {words}").format(
+                    words=result.levelWords(name)))
+                combo.setItemData(combo.count - 1, name, qt.Qt.ToolTipRole)
+            combo.setCurrentIndex(sources.index(self._source) if sources else -1)
         if result is not None:
             start, end = (value / result.unit for value in result.evidenceSpan(self._source))
             low, high = low / result.unit, high / result.unit
             slider = self._ui.evidenceRangeWidget
-            wasBlocked = slider.blockSignals(True)
-            scale = (min(start, low), end)
-            if scale != self._scale:  # not while the user drags a handle
-                self._scale = scale
-                slider.singleStep = rangeStep(end - start)
-                slider.minimum, slider.maximum = scale
-            slider.setValues(low, min(high, end))
-            slider.blockSignals(wasBlocked)
+            with signalsBlocked(slider):
+                scale = (min(start, low), end)
+                if scale != self._scale:  # not while the user drags a handle
+                    self._scale = scale
+                    slider.singleStep = rangeStep(end - start)
+                    slider.minimum, slider.maximum = scale
+                slider.setValues(low, min(high, end))
         self._showLevels()
         self.drawMarks()
 

@@ -11,6 +11,7 @@ from slicer.i18n import tr as _
 
 from .canvas import drawOn
 from .regions_table import spelled
+from .signals import signalsBlocked
 
 LEFT, RIGHT, TOP, BOTTOM = 34, 8, 8, 18
 _GRAY = (128, 128, 128)
@@ -147,9 +148,8 @@ class EvidencePlot:
         """Show the slices of one result, each with a hint for its tooltip; an empty list empties the plot."""
         self._values, self._order, self._ends = list(values), ranking(values), ends
         self._marks, self._hints, self._walked = marks, hints, -1
-        wasBlocked = self._slider.blockSignals(True)
-        self._slider.setRange(0, max(0, len(values) - 1))
-        self._slider.blockSignals(wasBlocked)
+        with signalsBlocked(self._slider):
+            self._slider.setRange(0, max(0, len(values) - 1))
         self._slider.enabled = bool(values)
         self.setCurrent(-1)
 
@@ -157,9 +157,8 @@ class EvidencePlot:
         """Mark the slice that the views show, without telling anyone."""
         self.current = index if 0 <= index < len(self._values) else -1
         if self.current >= 0:
-            wasBlocked = self._slider.blockSignals(True)
-            self._slider.setValue(self.current)
-            self._slider.blockSignals(wasBlocked)
+            with signalsBlocked(self._slider):
+                self._slider.setValue(self.current)
             rank = self._order.index(self.current)
             self._text.text = _("Slice {number} of {count}: evidence {evidence}, rank {rank}").format(
                 number=self.current + 1, count=len(self._values), evidence=spelled(self._values[self.current]),

@@ -13,6 +13,7 @@ from slicer.i18n import tr as _
 from .dependencies import ensureDependencies, removePackages, removePackagesTitle
 from .engine import defaultModel
 from .models import ModelEntry, addModel, listModels, modelEntry, removeModel
+from .signals import signalsBlocked
 
 FUSIONS = ("", "sum", "guided")
 """Values of the parameter ``fusion``, in the order of the combo box; empty for the model's own."""
@@ -62,9 +63,8 @@ class ModelSection:
         except Exception as error:  # a missing engine must not keep the panel from opening
             self._entries, self.problem = [], str(error)
         combo = self._ui.modelCombo
-        wasBlocked = combo.blockSignals(True)
-        combo.clear()
-        combo.blockSignals(wasBlocked)
+        with signalsBlocked(combo):
+            combo.clear()
         for entry in self._entries:
             self._list(entry)
         self.choose(chosen)
@@ -92,9 +92,8 @@ class ModelSection:
             index = 0
         elif index is None and self._entries:
             self.problem = _('The model "{name}" is not here. Choose another one, or add it.').format(name=name)
-        wasBlocked = self._ui.modelCombo.blockSignals(True)
-        self._ui.modelCombo.setCurrentIndex(index if index is not None and self._entries else -1)
-        self._ui.modelCombo.blockSignals(wasBlocked)
+        with signalsBlocked(self._ui.modelCombo):
+            self._ui.modelCombo.setCurrentIndex(index if index is not None and self._entries else -1)
         entry = self.current
         problem = self.problem or _("No model was found. Press \"i\", then \"Add model...\".")
         self._ui.modelLineLabel.text = entry.line() if entry else problem
@@ -108,10 +107,9 @@ class ModelSection:
 
     def _list(self, entry: ModelEntry) -> None:
         combo = self._ui.modelCombo
-        wasBlocked = combo.blockSignals(True)
-        combo.addItem(entry.title)
-        combo.setItemData(combo.count - 1, f"{entry.name}\n{entry.folder}", qt.Qt.ToolTipRole)
-        combo.blockSignals(wasBlocked)
+        with signalsBlocked(combo):
+            combo.addItem(entry.title)
+            combo.setItemData(combo.count - 1, f"{entry.name}\n{entry.folder}", qt.Qt.ToolTipRole)
 
     def _activated(self, _index: int) -> None:
         entry = self.current

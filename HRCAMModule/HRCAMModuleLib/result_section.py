@@ -15,6 +15,7 @@ from .localization import PLACE_PROBLEM_ATTRIBUTE, Localization
 from .parameters import Plane
 from .probability_bars import ProbabilityBars
 from .regions_table import RegionsTable
+from .signals import signalsBlocked
 from .steps import Steps
 
 PLANES = (Plane.AXIAL, Plane.CORONAL, Plane.SAGITTAL, Plane.ALL)
@@ -96,11 +97,10 @@ class ResultSection:
     def _showText(self, result: Localization | None) -> None:
         ui = self._ui
         self.classes = list(result.probabilities) if result else []
-        wasBlocked = ui.classCombo.blockSignals(True)
-        ui.classCombo.clear()
-        for name in self.classes:
-            ui.classCombo.addItem(name.replace("_", " "))
-        ui.classCombo.blockSignals(wasBlocked)
+        with signalsBlocked(ui.classCombo):
+            ui.classCombo.clear()
+            for name in self.classes:
+                ui.classCombo.addItem(name.replace("_", " "))
         self.showChoices(result)
         ui.classCombo.enabled = len(self.classes) > 1
         for widget in (ui.classLabel, ui.classCombo, ui.readPlaneLabel, ui.readPlaneCombo, ui.copyRegionsButton,
@@ -125,9 +125,8 @@ class ResultSection:
 
 
 def _select(combo: Any, index: int) -> None:
-    wasBlocked = combo.blockSignals(True)
-    combo.setCurrentIndex(index)
-    combo.blockSignals(wasBlocked)
+    with signalsBlocked(combo):
+        combo.setCurrentIndex(index)
 
 
 def _title(result: Localization | None) -> str:

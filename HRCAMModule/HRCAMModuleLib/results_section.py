@@ -12,6 +12,7 @@ from slicer.i18n import tr as _
 
 from .localization import Localization
 from .logic_protocol import LogicProtocol
+from .signals import signalsBlocked
 from .tables import fillRow, prepareTable
 
 _COLUMNS = 6
@@ -78,12 +79,11 @@ class ResultsSection:
             return
         self._shown, self._results, self._current = state, ordered, current
         combo, table = self._ui.resultCombo, self._ui.resultsTable
-        wasBlocked = combo.blockSignals(True)
-        combo.clear()
-        for result in ordered:
-            combo.addItem(resultTitle(result))
-        combo.setCurrentIndex(ordered.index(current) if current in ordered else -1)
-        combo.blockSignals(wasBlocked)
+        with signalsBlocked(combo):
+            combo.clear()
+            for result in ordered:
+                combo.addItem(resultTitle(result))
+            combo.setCurrentIndex(ordered.index(current) if current in ordered else -1)
         combo.setVisible(len(ordered) > 1)
         table.setRowCount(len(ordered))
         for row, result in enumerate(ordered):
