@@ -14,8 +14,8 @@ from .colors import levelVisible, setLevelVisible
 from .localization import FUSED, Localization
 from .steps import Steps
 
-_ALL = 0.98
-"""A frame that holds so much of a scan's width and height holds all of it."""
+_FITTED = (0.98, 1.02)
+"""Shares of a scan's width or height that a frame holds which is fitted to it."""
 
 
 class OverlayKind(Enum):
@@ -193,16 +193,18 @@ def fitView(sliceNode: Any) -> None:
         logic.FitSliceToBackground()
 
 
-def showsAll(sliceNode: Any) -> bool:
-    """Whether a slice view's frame holds its whole scan."""
+def isFitted(sliceNode: Any) -> bool:
+    """Whether a slice view's frame holds its whole scan, and no more than that: the user did not zoom."""
     logic = slicer.app.applicationLogic().GetSliceLogic(sliceNode)
     scan = logic.GetBackgroundLayer().GetVolumeNode() if logic is not None and logic.GetBackgroundLayer() else None
     if scan is None:
         return False
     size, center = [0.0] * 3, [0.0] * 3
     logic.GetVolumeSliceDimensions(scan, size, center)
-    width, height, _depth = sliceNode.GetFieldOfView()
-    return bool(width >= _ALL * size[0] and height >= _ALL * size[1])
+    if not all(size[:2]):
+        return False
+    tightest = min(seen / side for seen, side in zip(sliceNode.GetFieldOfView()[:2], size[:2], strict=True))
+    return bool(_FITTED[0] <= tightest <= _FITTED[1])
 
 
 def fitAgain(sliceNode: Any) -> None:

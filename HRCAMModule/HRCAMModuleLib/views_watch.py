@@ -10,15 +10,15 @@ import slicer
 import vtk
 from slicer.util import VTKObservationMixin
 
-from .display import fitAgain, showsAll
+from .display import fitAgain, isFitted
 from .volume_nodes import RESULT_ATTRIBUTE
 
 
 class ViewsWatch(VTKObservationMixin):
     """Observes the slice views, those of a layout that is chosen later too.
 
-    A view that showed its whole scan does so in another size too: Slicer keeps the height of what is seen, so that a
-    narrower view, as in another layout, cuts its sides off.
+    A view that was fitted to its scan is so in another size too: Slicer keeps the height of what is seen, so that a
+    narrower view, as in another layout, cuts the sides of the scan off.
 
     Parameters
     ----------
@@ -86,22 +86,22 @@ class ViewsWatch(VTKObservationMixin):
 
     def _watchFrame(self, node: Any) -> None:
         size = tuple(node.GetDimensions()[:2])
-        formerSize, whole = self._frames.get(node.GetID(), (size, False))
+        formerSize, fitted = self._frames.get(node.GetID(), (size, False))
         if node in self._resized:
             return
-        if whole and size != formerSize:
+        if fitted and size != formerSize:
             self._resized.append(node)  # it is asked when all of it has changed
             if len(self._resized) == 1:
                 qt.QTimer.singleShot(0, self._fitResized)
             return
-        self._frames[node.GetID()] = size, showsAll(node)
+        self._frames[node.GetID()] = size, isFitted(node)
 
     def _fitResized(self) -> None:
         resized, self._resized = self._resized, []
         for node in resized if self.watching else ():
-            if node.GetScene() is not None and not showsAll(node):
+            if node.GetScene() is not None:
                 fitAgain(node)
-            self._frames[node.GetID()] = tuple(node.GetDimensions()[:2]), showsAll(node)
+                self._frames[node.GetID()] = tuple(node.GetDimensions()[:2]), isFitted(node)
 
     def _layersChanged(self, composite: Any, _event: str) -> None:
         shown = composite.GetBackgroundVolumeID()

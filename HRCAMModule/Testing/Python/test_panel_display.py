@@ -136,8 +136,8 @@ def test_3d_views_look_at_the_head_and_are_filled_by_it_wherever_other_scans_lie
     assert 0.6 < max(high - low) / inView < 1.0
 
 
-def test_a_view_shows_its_whole_scan_in_another_size_too_unless_the_user_zoomed_in(mainWindow, ready, slicerHost):
-    from HRCAMModuleLib.display import showsAll
+def test_a_view_is_fitted_to_its_scan_in_another_size_too_unless_the_user_zoomed(mainWindow, ready, slicerHost):
+    from HRCAMModuleLib.display import isFitted
 
     logic = slicer.app.layoutManager().sliceWidget("Yellow").sliceLogic()
     node = logic.GetSliceNode()
@@ -147,9 +147,12 @@ def test_a_view_shows_its_whole_scan_in_another_size_too_unless_the_user_zoomed_
     node.SetSliceOffset(3.0)
     slicerHost.processEvents(0.05)
     logic.ResizeSliceNode(200, 400)  # as Slicer does where the widget has another size
-    assert not showsAll(node), "Slicer cuts the sides off"
+    assert not isFitted(node), "Slicer cuts the sides off"
     slicerHost.processEvents(0.05)
-    assert showsAll(node) and node.GetSliceOffset() == pytest.approx(3.0)
+    assert isFitted(node) and node.GetSliceOffset() == pytest.approx(3.0)
+    logic.ResizeSliceNode(400, 200)
+    slicerHost.processEvents(0.05)
+    assert isFitted(node), "nor does the head become small where there is more room"
     node.SetFieldOfView(*(0.5 * side for side in node.GetFieldOfView()[:2]), node.GetFieldOfView()[2])
     slicerHost.processEvents(0.05)
     zoomed = node.GetFieldOfView()
