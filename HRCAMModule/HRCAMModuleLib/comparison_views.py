@@ -60,8 +60,9 @@ class ComparisonViews:
         _showIn(_LATER_VIEW, orientation, comparison.later, comparison.laterLevels, changeMap, point)
         yield 0.8
         _outline(comparison, True)
-        yield 0.9
+        yield 0.85
         self._showLegends()
+        yield 0.95
         if point is not None:
             jumpTo(point)  # the views of other layouts too
         yield 1.0
