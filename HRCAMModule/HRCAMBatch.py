@@ -61,6 +61,8 @@ def parser():
     options.add_argument("--device", default="auto", help="auto, cpu or cuda")
     options.add_argument("--plane", default="auto", help="auto, axial, coronal, sagittal or all")
     options.add_argument("--fusion", help="how levels are joined; sum is the published way (default: the model's own)")
+    options.add_argument("--minimum-region", dest="minimumRegion", type=float, metavar="ML",
+                         help="leave out regions smaller than this, in ml; 0 keeps all (default: the engine's)")
     options.add_argument("--keep-levels", dest="keepLevels", action="store_true",
                          help="also write the map of every CNN level")
     options.add_argument("--faithfulness", action="store_true",
@@ -128,12 +130,13 @@ def _run(arguments, inputs, output):
         from hrcam.bundle.bundle import load_bundle
         from hrcam.errors import InputError
         from hrcam.output.writers import DEFAULT_OUTPUTS, DICOM_OUTPUTS
-        from hrcam.run.options import Options, check_runnable
+        from hrcam.run.options import MINIMUM_REGION_ML, Options, check_runnable
 
         bundle = load_bundle(arguments.model or defaultModel())
+        smallest = MINIMUM_REGION_ML if arguments.minimumRegion is None else arguments.minimumRegion
         options = Options(arguments.classLabel, arguments.plane, arguments.device, fusion=arguments.fusion,
                           keep_levels=arguments.keepLevels, faithfulness=arguments.faithfulness,
-                          place=arguments.place)
+                          place=arguments.place, minimum_region_ml=smallest)
         check_runnable(options, bundle)
     except Exception as problem:  # whatever is missing or makes no sense is told, not raised into Slicer
         return _refuse(problem)

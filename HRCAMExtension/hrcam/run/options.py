@@ -73,7 +73,7 @@ def check_options(options: Options, bundle: Bundle) -> None:
 
     Raises
     ------
-    InputError : a class, plane, engine or batch size that there is none of.
+    InputError : a class, plane, engine, batch size or smallest region that there is none of.
     ModelError : an unknown fusion.
     """
     if options.class_name is not None and options.class_name not in bundle.class_names:
@@ -87,6 +87,8 @@ def check_options(options: Options, bundle: Bundle) -> None:
         raise InputError(f'There is no engine "{options.engine}".', f"Choose one of: {', '.join(ENGINES)}.")
     if options.batch_size is not None and options.batch_size < 1:
         raise InputError(f"The batch size is {options.batch_size}.", "Give a number of at least 1.")
+    if not 0 <= options.minimum_region_ml < float("inf"):
+        raise InputError(f"The smallest region is {options.minimum_region_ml:g} ml.", "Give a number of at least 0.")
     if options.fusion is not None:
         from ..cam.fusion import check_fusion
 

@@ -70,6 +70,15 @@ def test_a_second_run_skips_what_is_finished_unless_the_options_changed(batch, s
     assert {row["status"] for row in rows(tmp_path / "out").values()} == {"done"}
 
 
+def test_regions_smaller_than_asked_for_are_left_out(batch, scans, tmp_path):
+    (scans / "broken.nrrd").unlink()
+    common = ["--input", str(scans), "--output", str(tmp_path / "out"), "--model", "bright-blob", "--no-overview"]
+    assert batch.main([*common, "--minimum-region", "0"]) == 0
+    assert int(rows(tmp_path / "out")["ill"]["regions"]) >= 1
+    assert batch.main([*common, "--minimum-region", "1000"]) == 0
+    assert rows(tmp_path / "out")["ill"]["regions"] == "0"
+
+
 def test_levels_and_faithfulness_are_written_on_request(batch, scans, tmp_path):
     import json
 
@@ -169,6 +178,8 @@ def test_tables_and_what_is_kept_are_those_of_the_command(batch, scans, tmp_path
     ["--input", "{empty}", "--output", "{out}", "--color", "red"],
     ["--input", "{empty}", "--output", "{out}", "--model", "none"],
     ["--input", "{empty}", "--output", "{out}", "--model", "bright-blob", "--class", "dragon"],
+    ["--input", "{empty}", "--output", "{out}", "--model", "bright-blob", "--minimum-region", "-1"],
+    ["--input", "{empty}", "--output", "{out}", "--model", "bright-blob", "--minimum-region", "nan"],
 ])
 def test_arguments_that_make_no_sense_end_with_code_2(batch, tmp_path, arguments, capsys):
     (tmp_path / "empty").mkdir()
