@@ -188,6 +188,7 @@ def test_cancelling_stops_between_batches(after, bright_blob_bundle, blob_volume
         (Options(plane="diagonal"), InputError, "axial"),
         (Options(engine="steam"), InputError, "torch"),
         (Options(batch_size=0), InputError, "batch"),
+        (Options(minimum_region_ml=-1.0), InputError, "smallest region"),
         (Options(fusion="fission"), ModelError, "sum"),
         (Options(device="tpu"), ModelError, "cpu"),
         (Options(device="cuda:99"), ModelError, "GPU"),
