@@ -123,20 +123,18 @@ def center3DViews(localization: Localization) -> None:
     Slicer's own reset looks at the box around all that is in the scene (vtkMRMLViewDisplayableManager,
     ``UpdateRASBounds``), other scans too, from where all of it is seen.
     """
-    layout = slicer.app.layoutManager()
-    box = vtk.vtkBoundingBox()
-    for node in _shown(localization):
-        bounds = [0.0] * 6
-        node.GetRASBounds(bounds)
-        box.AddBounds(bounds)
-    if layout is None or not box.IsValid():
+    layout, nodes = slicer.app.layoutManager(), _shown(localization)
+    bounds = np.zeros((len(nodes), 6))
+    for node, own in zip(nodes, bounds, strict=True):
+        node.GetRASBounds(own)
+    bounds = bounds[(bounds[:, ::2] <= bounds[:, 1::2]).all(axis=1)]  # a segmentation without segments has none
+    if layout is None or not len(bounds):
         return
-    bounds = [0.0] * 6
-    box.GetBounds(bounds)
+    around = np.stack([bounds[:, ::2].min(axis=0), bounds[:, 1::2].max(axis=0)], axis=1).ravel().tolist()
     for index in range(layout.threeDViewCount):
         view = layout.threeDWidget(index).threeDView()
         renderer = view.renderWindow().GetRenderers().GetFirstRenderer()
-        renderer.ResetCamera(bounds)
+        renderer.ResetCamera(around)
         renderer.GetActiveCamera().Dolly(_NEARER)
         renderer.ResetCameraClippingRange()
         view.scheduleRender()
