@@ -9,7 +9,7 @@ from hrcam.localize import Options, localize
 from hrcam.run.volume_rule import softmax, volume_logits
 from hrcam.scan.sampling import plan_slices
 from hrcam.scan.volume import to_sitk
-from hrcam_research.brain_lesion import examples
+from hrcam_research.brain_lesion import data, examples, left_out
 from hrcam_research.brain_lesion.agreement import fit_agreement, strongest_agreement
 from hrcam_research.brain_lesion.bundle import write_bundle
 from hrcam_research.brain_lesion.calibration import POSSIBLE_SHARE, calibrate, compose, draw_examples, make_reference
@@ -26,6 +26,7 @@ from hrcam_research.brain_lesion.scanner import scan
 from hrcam_research.brain_lesion.training import Stage, mean_of, update_mean
 from hrcam_research.simulate.head import phantom_head
 from hrcam_research.simulate.tissues import BRAIN, INDEX
+from hrcam_research.t1ce_tumor.data import CLASSES, NORMAL, Images
 from scipy import ndimage
 
 
@@ -116,6 +117,34 @@ def test_the_mean_of_models_is_between_them():
     first, second, between = (model.head.weight for model in (*models, mean))
     torch.testing.assert_close(between, (first + second) / 2)
     assert not torch.equal(first, second)
+
+
+def test_an_encoder_begins_a_pyramid_of_any_width():
+    former = load_bundle("simulated-lesion").build().cnn.state_dict()
+    begun = first_network(0, "simulated-lesion", encoder_alone=True).cnn.state_dict()
+    encoder = [name for name in begun if name.startswith("encoder.")]
+    assert encoder and all(torch.equal(begun[name], former[name]) for name in encoder)
+    random = first_network(0, begun_from=None).cnn.state_dict()
+    assert {n: v.shape for n, v in begun.items()} == {n: v.shape for n, v in random.items()}
+
+
+def test_scans_that_are_left_out_are_not_read(head, monkeypatch, tmp_path):
+    def images(label, names=("one",)):
+        pixels = np.full((len(names), 256, 256), 0.5, np.float16)
+        return Images(pixels, np.full(len(names), CLASSES.index(label)), names, ("ax",) * len(names))
+
+    read = []
+    monkeypatch.setattr(data, "read_heads", lambda *_: (head,) * (data.HELD_HEADS + 1))
+    monkeypatch.setattr(data, "tumor_slices", lambda *_: images("pituitary"))
+    monkeypatch.setattr(data, "normal_slices", lambda *_, held: images(NORMAL))
+    monkeypatch.setattr(data, "whole_heads", lambda _: images(NORMAL, ("T1POST", "T1")))
+    monkeypatch.setattr(data, "volume_images", lambda _: read.append("t1ce_volumes") or images(NORMAL))
+    monkeypatch.setattr(data, "flair_slices", lambda _: images(NORMAL).pixels)
+    monkeypatch.setattr(data, "_seen", lambda tumors: Tumors(tumors.pixels, tumors.pixels))
+    sources = {all_: data.load_sources(tmp_path, tmp_path, all_).material.backgrounds for all_ in (False, True)}
+    assert read == ["t1ce_volumes"]
+    assert len(sources[True]) == len(sources[False]) + 1
+    assert not any(stage.volumes for stage in left_out.STAGES)
 
 
 def test_a_batch_holds_twins_then_slices_without_then_tumors(material):

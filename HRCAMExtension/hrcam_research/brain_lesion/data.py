@@ -60,18 +60,13 @@ class Sources:
 
     material: Material
     held_heads: tuple[LabeledHead, ...]
-    normal_volumes: Images
 
 
-def load_sources(data: Path, cache: Path) -> Sources:
-    """Read everything; the label maps' tissues are kept in `cache`, since preparing them takes minutes."""
+def load_sources(data: Path, cache: Path, volumes: bool = True) -> Sources:
+    """Read everything, `t1ce_volumes` only if asked; the label maps' tissues are kept in `cache`, since preparing them
+    takes minutes."""
     heads = read_heads(data / "head_labels", cache / "heads.npz")
-    tumors, normal, whole, volumes = (
-        tumor_slices(data, "train"), normal_slices(data, held=False), whole_heads(data), volume_images(data)
-    )  # fmt: skip
-    free = volumes.chosen(
-        (volumes.labels == CLASSES.index(NORMAL)) & (volumes.pixels.mean((1, 2), dtype=np.float32) > _DARK_SLICE)
-    )
+    tumors, normal, whole = tumor_slices(data, "train"), normal_slices(data, held=False), whole_heads(data)
     skulls = (normal.pixels > _SATURATED).mean((1, 2)) > _SATURATED_SHARE
     enhanced = np.array(["T1POST" in name for name in whole.patients])
     pituitary = tumors.chosen(tumors.labels == CLASSES.index("pituitary"))
@@ -81,11 +76,17 @@ def load_sources(data: Path, cache: Path) -> Sources:
         _backgrounds(whole.pixels[~enhanced], "t1", 0.12),
         _backgrounds(whole.pixels[enhanced], "t1ce", 0.10),
         _backgrounds(pituitary.pixels, "t1ce", 0.20, np.stack(healthy)),
-        _backgrounds(free.pixels, "t1ce", 0.13),
+        *([_backgrounds(free_slices(data), "t1ce", 0.13)] if volumes else []),
         _backgrounds(flair_slices(data), "flair", 0.10),
     )
-    material = Material(heads[:-HELD_HEADS], backgrounds, _seen(tumors))
-    return Sources(material, tuple(heads[-HELD_HEADS:]), free)
+    return Sources(Material(heads[:-HELD_HEADS], backgrounds, _seen(tumors)), tuple(heads[-HELD_HEADS:]))
+
+
+def free_slices(data: Path) -> Pixels:
+    """Slices of `t1ce_volumes` that show no tumor and are not empty, N×256×256."""
+    images = volume_images(data)
+    free = (images.labels == CLASSES.index(NORMAL)) & (images.pixels.mean((1, 2), dtype=np.float32) > _DARK_SLICE)
+    return images.chosen(free).pixels
 
 
 def flair_slices(data: Path) -> Pixels:

@@ -24,13 +24,15 @@ _FROZEN = ("encoder._conv_stem", "encoder._bn0", "encoder._blocks.0.", "encoder.
 _FILTERS = "_depthwise_conv"
 
 
-def first_network(seed: int = 0, begun_from: str | None = "t1ce-tumor") -> HRCAM:
-    """The published form around a mirrored pyramid, with the weights of a bundle of the same width (None: random)."""
+def first_network(seed: int = 0, begun_from: str | None = "t1ce-tumor", encoder_alone: bool = False) -> HRCAM:
+    """The published form around a mirrored pyramid, with the weights of a bundle of the same width (None: random), or
+    of its encoder alone, whatever its width.
+    """
     cnn = Lite0Pyramid(**ARCHITECTURE)
     own = cnn.state_dict()
     former = load_bundle(begun_from).build().cnn.state_dict() if begun_from else {}
     for name, value in former.items():
-        if name.startswith("classifier"):
+        if name.startswith("classifier") or (encoder_alone and not name.startswith("encoder.")):
             continue
         if own[name].shape != value.shape:  # lateral layers see the mirror image too, at first without weight
             widened = torch.zeros_like(own[name])

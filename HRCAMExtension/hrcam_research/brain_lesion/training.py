@@ -35,7 +35,9 @@ _REPORT = 50
 
 @dataclass(frozen=True)
 class Stage:
-    """Steps, greatest rate, the part of the steps over which it falls to a hundredth, and what a batch is made of."""
+    """Steps, greatest rate, the part of the steps over which it falls to a hundredth, and what a batch is made of;
+    `volumes`: whether slices of `t1ce_volumes` are among it.
+    """
 
     name: str
     steps: int
@@ -44,6 +46,7 @@ class Stage:
     shares: Shares
     warm_up: int = 100
     view: View = FINE
+    volumes: bool = True
 
     def rate_at(self, step: int) -> float:
         """The rate of a step."""
@@ -66,7 +69,7 @@ LAST_SEEDS = 3
 
 def _produce(queue: Queue[Batch], data: Path, cache: Path, seed: int, stage: Stage) -> None:
     torch.set_num_threads(1)
-    for batch in batches(seed, load_sources(data, cache).material, stage.shares, stage.view):
+    for batch in batches(seed, load_sources(data, cache, stage.volumes).material, stage.shares, stage.view):
         queue.put(batch)
 
 
