@@ -20,6 +20,7 @@ from .bundle.bundle import Bundle, list_bundles
 from .errors import Cancelled, ModelError
 from .run.across_slices import share_evidence
 from .run.agreement import agreed_logits, agreed_voxels, join_planes, plane_weights
+from .run.borders import borders_of
 from .run.level_volumes import LevelVolumes
 from .run.marking import mark
 from .run.options import DEFAULT_OPTIONS, Options, check_options, smallest_region_ml
@@ -143,7 +144,8 @@ def localize(
         called = predicted_class(probabilities, bundle.pathology, withholding)
         withheld = options.class_name is None and not bundle.pathology[called]
         minimum = smallest_region_ml(options, volume.has_volumes)
-        labels = mark(evidence, geometry, evidence_levels, minimum, withheld, agreed)
+        borders = borders_of(volume, bundle)
+        labels = mark(evidence, geometry, evidence_levels, minimum, withheld, agreed, borders)
         notes = []
         if not labels.any() and evidence.max() >= evidence_levels[0].threshold:
             notes.append(withheld_in_words(probabilities, bundle.pathology, withholding) if withheld else
@@ -160,6 +162,7 @@ def localize(
         labels=labels,
         withheld=withheld,
         agreed=agreed,
+        borders=borders,
         evidence_levels=evidence_levels,
         regions=tuple(regions),
         slices=slices,

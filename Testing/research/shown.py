@@ -2,8 +2,8 @@
 
 ``python Testing/research/shown.py brain-lesion --simulated SET --data ../shared/data --minimum 0 .05 .1`` reads the
 volumes of a set that ``hrcam simulate --dims 3`` made, of the scan sets of `hrcam evaluate`, or of both, as the button
-does, and prints rows for docs/RESEARCH.md. ``--plane``, ``--limit`` and ``--mean`` (planes are averaged, nothing must
-agree) try other ways.
+does, and prints rows for docs/RESEARCH.md. ``--plane``, ``--limit``, ``--mean`` (planes are averaged, nothing must
+agree) and ``--border-weight`` (0: regions end by their peaks alone) try other ways.
 """
 
 import argparse
@@ -85,6 +85,13 @@ def simulated(folder):
         return [(folder / one["path"], folder / one["mask"]) for one in csv.DictReader(stream)]
 
 
+def with_border_weight(bundle, weight):
+    """The bundle with another weight of brightness; 0: without the rule."""
+    others = {key: value for key, value in bundle.metadata.items() if key != "borders"}
+    told = {"borders": {**bundle.metadata["borders"], "weight": weight}} if weight else {}
+    return replace(bundle, metadata=others | told)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", help="name or folder of a bundle")
@@ -94,6 +101,7 @@ def main():
     parser.add_argument("--plane", default="auto")
     parser.add_argument("--mean", action="store_true", help="average planes, without anything that they must agree on")
     parser.add_argument("--limit", type=float, help="of agreement, logits, instead of the model's own")
+    parser.add_argument("--border-weight", type=float, help="of brightness, instead of the model's own")
     parser.add_argument("--minimum", type=float, nargs="*", default=[0.0, 0.02, 0.05, 0.1, 0.2, 0.5])
     given = parser.parse_args()
     bundle = load_bundle(given.model)
@@ -102,6 +110,8 @@ def main():
     if given.limit:
         told = {**bundle.metadata["agreement"], "limit": given.limit}
         bundle = replace(bundle, metadata={**bundle.metadata, "agreement": told})
+    if given.border_weight is not None:
+        bundle = with_border_weight(bundle, given.border_weight)
     sets = {folder.name: simulated(folder) for folder in given.simulated}
     for one in find_scan_sets(given.data) if given.data else []:
         if not given.set or one.name.startswith(tuple(given.set)):

@@ -1,5 +1,7 @@
 """What is counted of regions that a model shows."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import shown
@@ -26,3 +28,10 @@ def test_a_scan_is_read_and_measured(tmp_path, bright_blob_bundle, blob_volume):
     (volume, inside), = found.regions
     assert 0 < inside <= volume and found.pointing and found.ap > 0.5 and found.dice > 0.5
     assert shown.read(tmp_path / "scan.nii.gz", None, bright_blob_bundle, Options(device="cpu")).ap is None
+
+
+def test_the_weight_of_brightness_can_be_changed_and_taken_away(bright_blob_bundle):
+    bundle = dataclasses.replace(
+        bright_blob_bundle, metadata={**bright_blob_bundle.metadata, "borders": {"weight": 0.2, "power": 2}})
+    assert shown.with_border_weight(bundle, 0.1).borders == {"weight": 0.1, "power": 2}
+    assert shown.with_border_weight(bundle, 0).borders is None

@@ -179,6 +179,12 @@ class Bundle:
         return None if rule is None else dict(rule)
 
     @property
+    def borders(self) -> Mapping[str, Any] | None:
+        """How regions follow the image, see ``run.borders``; None where their peaks alone decide how far they reach."""
+        rule = self.metadata.get("borders")
+        return None if rule is None else dict(rule)
+
+    @property
     def neighbor_weight(self) -> float:
         """What each neighboring slice's evidence counts beside a slice's own; 0 where each stands alone."""
         return float(self.metadata.get("neighbor_weight", 0.0))

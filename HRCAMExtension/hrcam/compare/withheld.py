@@ -22,7 +22,8 @@ def marked_again(result: Result, minimum_ml: float, every: bool = True) -> Resul
     """The result with what its map marks: all of it, although the scan may be called normal or its planes may not
     agree, or (``every`` False) what is marked of a scan that is looked at alone."""
     withheld, agreed = (False, None) if every else (result.withheld, result.agreed)
-    labels = mark(result.map, result.geometry, result.evidence_levels, minimum_ml, withheld, agreed)
+    labels = mark(result.map, result.geometry, result.evidence_levels, minimum_ml, withheld, agreed,
+                  result.borders)
     plane = result.plane if result.plane in PLANES else None
     regions = find_regions(result.map, labels, result.geometry, result.evidence_levels, plane)
     return replace(result, labels=labels, regions=tuple(regions))

@@ -7,17 +7,18 @@ a user hides is taken from these labels afterwards; nobody compares the map with
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from ..bundle.evidence_level import EvidenceLevel
 from ..scan.geometry import Geometry
+from .components import bounds, connected
 from .result import LabelArray
 
-Components = npt.NDArray[np.uint32]
-Box = tuple[slice, slice, slice]
-
+if TYPE_CHECKING:
+    from .borders import Borders
 
 def mark(
     evidence: npt.NDArray[np.float32],
@@ -26,6 +27,7 @@ def mark(
     minimum_ml: float = 0.0,
     withheld: bool = False,
     agreed: npt.NDArray[np.bool_] | None = None,
+    borders: Borders | None = None,
 ) -> LabelArray:
     """The label map of a scan: what is marked, and at which level.
 
@@ -39,6 +41,7 @@ def mark(
         ``withholding.is_withheld``): nothing is marked.
     agreed : bool KJI, where all planes that were read see enough (``agreement.agreed_voxels``): these voxels are
         marked, and regions without any of them are not. None: one plane was read, or the mean decides.
+    borders : how the halo of regions is trimmed along the image; None: by their peaks alone.
 
     Returns
     -------
@@ -47,6 +50,8 @@ def mark(
     if withheld:
         return np.zeros(evidence.shape, np.uint8)
     labels = label_levels(evidence, levels)
+    if borders is not None:
+        borders.draw(labels, evidence, levels[0])
     if agreed is not None:
         np.maximum(labels, agreed, out=labels, casting="unsafe")
     if (agreed is not None or minimum_ml > 0) and labels.any():
@@ -73,7 +78,7 @@ def label_levels(evidence: npt.ArrayLike, levels: Sequence[EvidenceLevel]) -> La
     reached = values.reshape(volume) >= min((level.threshold for level in levels), default=np.inf)
     if not reached.any():
         return labels
-    box = _bounds(reached)  # most of a scan holds no evidence: only the box is looked at
+    box = bounds(reached)  # most of a scan holds no evidence: only the box is looked at
     inside, target = values.reshape(volume)[box], labels.reshape(volume)[box]
     peak = float(inside.max())
     for number, level in enumerate(levels, start=1):
@@ -82,28 +87,6 @@ def label_levels(evidence: npt.ArrayLike, levels: Sequence[EvidenceLevel]) -> La
             _trim(inside, reached, level)
         np.copyto(target, number, where=reached)
     return labels
-
-
-def connected(mask: npt.NDArray[np.bool_]) -> tuple[Box, Components]:
-    """The bounding box of a mask that holds something, and within it component numbers from 1 on; 3D.
-
-    Voxels that touch at a face, edge or corner belong together.
-    """
-    import SimpleITK as sitk  # noqa: N813 - its customary name
-
-    box = _bounds(mask)
-    image = sitk.GetImageFromArray(np.ascontiguousarray(mask[box]).view(np.uint8))
-    found: Components = sitk.GetArrayFromImage(sitk.ConnectedComponent(image, True))
-    return box, found
-
-
-def _bounds(mask: npt.NDArray[np.bool_]) -> Box:
-    bounds = []
-    for axis in range(3):
-        rest = tuple(n for n in range(3) if n != axis)
-        where = np.flatnonzero(mask.any(axis=rest))
-        bounds.append(slice(int(where[0]), int(where[-1]) + 1))
-    return bounds[0], bounds[1], bounds[2]
 
 
 def _trim(values: npt.NDArray[np.floating], reached: npt.NDArray[np.bool_], level: EvidenceLevel) -> None:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from ..bundle.evidence_level import EvidenceLevel
 from ..scan.geometry import Geometry
-from .marking import connected
+from .components import connected
 from .result import LabelArray, Point, Region
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,9 @@ from .. import schemas
 from ..bundle.evidence_level import EvidenceLevel
 from ..errors import InputError
 from ..scan.geometry import Geometry
+
+if TYPE_CHECKING:
+    from .borders import Borders
 
 FORMAT = "hrcam-result"
 FORMAT_VERSION = 1
@@ -150,6 +153,8 @@ class Result:
     withheld : nothing is marked, whatever the map holds, because the scan is called normal; see ``withholding.py``.
     agreed : bool KJI, where all planes that were read see enough, which decided what is marked; None where it did not,
         and in results that were read from files. See ``agreement.py``.
+    borders : how regions followed the image; None where the model does not say so, and in results that were read from
+        files. See ``borders.py``.
     """
 
     case: str
@@ -171,6 +176,7 @@ class Result:
     faithfulness: Faithfulness | None = None
     withheld: bool = False
     agreed: npt.NDArray[np.bool_] | None = None
+    borders: Borders | None = None
 
     def to_json(self, files: Mapping[str, str] | None = None) -> dict[str, Any]:
         """The result without its arrays, as a document that ``schemas/result.schema.json`` accepts.
