@@ -65,6 +65,9 @@ class _View:
     detail: str
     region: Region | None
 
+_DETAIL_LENGTH = 46
+"""So many letters below a column's title do not reach the next column."""
+
 
 def write_overview(
     path: str | os.PathLike[str], volume: Volume, result: Result, truth: npt.NDArray[np.bool_] | None = None
@@ -141,11 +144,11 @@ def _views(volume: Volume, result: Result) -> list[_View]:
 
 def _region_view(region: Region, plane: str, index: int, evidence: str) -> _View:
     r, a, s = region.peak_ras
-    where = f"{'R' if r >= 0 else 'L'} {abs(r):.0f}  {'A' if a >= 0 else 'P'} {abs(a):.0f}  " \
-            f"{'S' if s >= 0 else 'I'} {abs(s):.0f} mm"
-    where += f"  ·  {region.place.words}" if region.place else ""
+    where = region.place.words if region.place else (
+        f"{'R' if r >= 0 else 'L'} {abs(r):.0f}  {'A' if a >= 0 else 'P'} {abs(a):.0f}  "
+        f"{'S' if s >= 0 else 'I'} {abs(s):.0f} mm")
     title = f"Region {region.label}: {region.level} {evidence}, {milliliters(region.volume_ml)}"
-    return _View(plane, index, title, f"{plane} slice {index + 1}  ·  peak at {where}", region)
+    return _View(plane, index, title, shorten(f"{plane} slice {index + 1}  ·  {where}", _DETAIL_LENGTH), region)
 
 
 def _views_of_nothing(volume: Volume, result: Result) -> list[_View]:

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from hrcam.localize import Options, localize
+from hrcam.run.result import Place
 
 pytest.importorskip("matplotlib")
 
@@ -44,6 +45,18 @@ def test_the_picture_names_class_region_model_and_use(found):
     for word in ("lesion", "Region 1: strong 4.8, ", f"axial slice {k + 1} ", f"coronal slice {j + 1} ",
                  f"sagittal slice {i + 1} ", "bright-blob 1.0.0", "Research use"):
         assert word in text, "slices are counted from 1"
+
+
+def test_columns_do_not_reach_each_other_far_from_the_origin_or_with_long_places(found):
+    scan, result = found
+    place = np.array(result.regions[0].peak_ras)
+    shift = np.array([-185.4, -219.2, -155.1]) - place
+    origin = np.array(scan.geometry.origin_lps) + shift * (-1, -1, 1)
+    scan = replace(scan, geometry=replace(scan.geometry, origin_lps=tuple(origin.tolist())))
+    far = replace(result.regions[0], peak_ras=tuple((place + shift).tolist()))
+    long = replace(far, place=Place("right", "inferior lateral ventricle", 0.5, far.peak_ras))
+    for region, words in ((far, "L 185  P 219  I 155 mm"), (long, "lateral ventricle")):
+        assert words in assert_readable(draw_overview(scan, replace(result, regions=(region,))))
 
 
 def test_without_evidence_the_picture_says_so(bright_blob_bundle, blob_volume):
