@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import json
+import math
 
 import numpy as np
 import pytest
@@ -13,15 +14,21 @@ pytest.importorskip("torchcam")
 pytest.importorskip("captum")
 pytest.importorskip("monai")
 
+from hrcam.bundle.evidence_level import EvidenceLevel
 from hrcam.bundle.write import save_bundle
 from hrcam.errors import InputError
 from hrcam.localize import Options, localize
+from hrcam.run.borders import Borders
+from hrcam.run.marking import mark
+from hrcam.scan.geometry import Geometry
+from hrcam.scan.intensity import Scale
 from hrcam.scan.volume import to_sitk
 from hrcam_research.evaluate import run, scan_report, scans, write
 from hrcam_research.evaluate.baselines import Baselines, baseline_maps
 from hrcam_research.evaluate.case import Case
 from hrcam_research.evaluate.data import known_cases, scan_slices
 from hrcam_research.evaluate.localization import evaluate_maps
+from hrcam_research.evaluate.own_levels import Own
 from hrcam_research.evaluate.report import write_report
 from hrcam_research.evaluate.run import Settings
 from hrcam_research.evaluate.scans import convex_hull, evaluate_scan, find_scan_sets
@@ -232,6 +239,19 @@ def test_single_images_as_shown(bright_blob_bundle):
     normals = [Case.of("c", "r", "no_lesion", image)]
     found = evaluate_shown(bright_blob_bundle, bright_blob_bundle.build(), cases, normals)
     assert found["unmarked"]["mean"] == 0.5 and found["marked"]["mean"] == 0 and 0.3 < found["dice"]["mean"] <= 0.5
+
+
+def test_levels_of_single_images_follow_them_as_those_of_scans_do():
+    far = np.hypot(*(axis - 32 for axis in np.mgrid[:64, :64]))
+    evidence, image = (50 * np.exp(-(far**2) / 60)).astype(np.float32), np.where(far < 7, 0.9, 0.5).astype(np.float32)
+    levels, rule = (EvidenceLevel("possible", 1.0, (1, 1, 0), 0.04),), {"weight": 0.2, "power": 2}
+    plain, drawn = (Own("map", levels, one).labels(evidence, image, (1.0, 1.0)) for one in (None, rule))
+    borders = Borders(image[None], Scale(0.0, 1.0), (math.inf, 1.0, 1.0), rule)
+    geometry = Geometry((64, 64, 1), (0, 0, 0), (1.0, 1.0, 1.0), np.eye(3))
+    assert np.array_equal(drawn, mark(evidence[None], geometry, levels, borders=borders)[0])
+    assert 0 < drawn.sum() < plain.sum()
+    assert np.array_equal(Own("map", levels, rule).overlays("map", evidence, image, (1, 1))["possible"], drawn > 0)
+    assert Own("map", levels, rule).overlays("other", evidence, image, (1, 1)) == {}
 
 
 def test_labels_that_a_model_does_not_know_are_an_error_and_healthy_is_its_normal_class(bright_blob_bundle):

@@ -15,6 +15,7 @@ from hrcam.scan.statistics import intensity_statistics, ranges
 from sklearn.metrics import roc_auc_score
 
 from hrcam_research import recipe_card
+from hrcam_research.t1ce_tumor.bundle import BORDER_WEIGHT
 from hrcam_research.t1ce_tumor.bundle import SOURCES as T1CE_SOURCES
 from hrcam_research.t1ce_tumor.network import FLIPS, with_flips
 
@@ -40,10 +41,6 @@ others see too is mostly true (`ms` and simulated lesions, docs/RESEARCH.md)."""
 
 NEIGHBOR_WEIGHT = 0.25
 """Chosen on `lgg` among no sharing and kernels of 3 to 5 slices: little is enough, more blurs (docs/RESEARCH.md)."""
-
-BORDER_WEIGHT = 0.2
-"""Of brightness beside the share of a region's peak, see `hrcam.run.borders`. Chosen on `lgg`, `t1ce_volumes` and `ms`,
-where .1 and .3 gain about as much; at .2 no voxel is left out that has .6 of the peak (docs/RESEARCH.md)."""
 
 SOURCES = [
     {"name": "head_labels", "license": "Apache-2.0", "use": "label maps that heads of any contrast are generated from",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -93,6 +93,7 @@ def evaluate_maps(
     normals: Sequence[Case] = (),
     pathologies: Sequence[str] | None = None,
     evidence_levels: Sequence[EvidenceLevel] = (),
+    borders: Mapping[str, Any] | None = None,
     batch_size: int = 8,
     slow_cases: int = SLOW_CASES,
     progress: Progress | None = None,
@@ -108,7 +109,7 @@ def evaluate_maps(
     normals : images without lesion: the area of false overlay is measured at each class's threshold, on the map of the
         pathology with the greatest logit.
     pathologies : class names that may be shown on a normal image; None: the labels that the cases have.
-    evidence_levels : a bundle's own, at which the default map is measured too.
+    evidence_levels, borders : a bundle's own, with which the default map is measured too.
     slow_cases : how many cases (spread over classes and patients) the slow methods run on.
 
     Raises
@@ -121,7 +122,7 @@ def evaluate_maps(
     maker = MapMaker(model, methods)
     few = set(spread([case.label for case in cases], [case.patient for case in cases], slow_cases))
     shown = list(pathologies or sorted({case.label for case in cases}))
-    own = Own(maker.default, tuple(evidence_levels))
+    own = Own(maker.default, tuple(evidence_levels), borders)
     training = model.training
     model.eval()
     try:
@@ -221,7 +222,8 @@ def _measure_overlays(
 
     Counts of pixels are those of the methods that ran on all cases.
     """
-    truth = [case.read().masks for case in cases]
+    pixels = [case.read() for case in cases]
+    truth = [one.masks for one in pixels]
     curves: dict[str, Curve] = {}
     all_counts: dict[str, thresholds.Counts] = {}
     for number, method in enumerate(store.methods):
@@ -239,7 +241,8 @@ def _measure_overlays(
             if np.isfinite(threshold):
                 overlay = _describe_overlay(values >= threshold, truth[case], cases[case].spacing)
                 overlay["threshold"] = float(threshold)
-            for name, marked in own.overlays(method, values).items():
+            levels = own.overlays(method, values, pixels[case].image[0], cases[case].spacing)
+            for name, marked in levels.items():
                 overlay[f"dice@{name}"] = metrics.dice(marked, truth[case]["masks"])
             return metrics.detect(values, truth[case]["masks"]), overlay
 

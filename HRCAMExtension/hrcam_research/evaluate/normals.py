@@ -60,9 +60,10 @@ def measure_normals(
         made = maker.make(x, classes, names)
         made |= {name: maps for name, maps in maps_in_scan([pixels for _, pixels in batch]).items() if name in fitted}
         for name, maps in made.items():
-            for (at, _), values, index in zip(batch, maps.numpy(), classes.tolist(), strict=True):
+            for (at, pixels), values, index in zip(batch, maps.numpy(), classes.tolist(), strict=True):
                 label = class_names[index]
-                marked = {f"{name}@{level}": one for level, one in own.overlays(name, values).items()}
+                levels = own.overlays(name, values, pixels.image[0], normals[at].spacing)
+                marked = {f"{name}@{level}": one for level, one in levels.items()}
                 if label in fitted[name]:
                     marked[name] = values >= fitted[name][label]
                 known = {"case": normals[at].name, "patient": normals[at].patient, "label": label}

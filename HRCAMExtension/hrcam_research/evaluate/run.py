@@ -256,6 +256,7 @@ def _localize(
     table = evaluate_maps(
         model, cases, bundle.class_names, methods, normals=normals, batch_size=settings.batch_size, progress=progress,
         evidence_levels=bundle.evidence_levels,
+        borders=bundle.borders,
         pathologies=[kind.name for kind in bundle.classes if kind.pathology and kind.name in {c.label for c in cases}],
     )  # fmt: skip
     summary = summarize(table)

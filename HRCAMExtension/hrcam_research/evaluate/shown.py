@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from hrcam.bundle.bundle import Bundle
 from hrcam.cam.fusion import fuse
-from hrcam.run.marking import label_levels
 from hrcam.run.withholding import is_withheld
 
 from hrcam_research.evaluate import metrics
 from hrcam_research.evaluate.case import Case, batches
+from hrcam_research.evaluate.own_levels import Own
 from hrcam_research.evaluate.statistics import bootstrap_mean
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ def evaluate_shown(
     """
     pathology = [position for position, one in enumerate(bundle.classes) if one.pathology]
     rule = bundle.withholding if bundle.dimension == 3 else None
+    own = Own("", bundle.evidence_levels, bundle.borders)
     everything = [*cases, *normals]
     rows: list[tuple[float, float]] = []
     for batch in batches(everything, batch_size):
@@ -47,9 +48,11 @@ def evaluate_shown(
             classes = torch.tensor(pathology, device=x.device)[logits[:, pathology].argmax(1)]
             maps = fuse(model.native_maps(x, classes)[1], tuple(x.shape[2:]), model.fusion, x)[:, 0].cpu().numpy()
         chances = torch.softmax(logits / bundle.temperature, 1).cpu().tolist()
-        for (_, pixels), values, chance in zip(batch, maps, chances, strict=True):
+        for (number, pixels), values, chance in zip(batch, maps, chances, strict=True):
             withheld = is_withheld(dict(zip(bundle.class_names, chance, strict=True)), bundle.pathology, rule)
-            marked = np.zeros(values.shape, bool) if withheld else label_levels(values, bundle.evidence_levels) > 0
+            marked = np.zeros(values.shape, bool)
+            if not withheld:
+                marked = own.labels(values, pixels.image[0], everything[number].spacing) > 0
             mask = pixels.masks.get("masks")
             rows.append((np.nan if mask is None else metrics.dice(marked, mask), float(marked.any())))
         if progress:
