@@ -97,11 +97,17 @@ class ViewsWatch(VTKObservationMixin):
         self._frames[node.GetID()] = size, isFitted(node)
 
     def _fitResized(self) -> None:
-        resized, self._resized = self._resized, []
-        for node in resized if self.watching else ():
-            if node.GetScene() is not None:
-                fitAgain(node)
-                self._frames[node.GetID()] = tuple(node.GetDimensions()[:2]), isFitted(node)
+        """Fit one view, which is drawn in a turn of the event loop, then the next."""
+        if not self.watching:
+            self._resized.clear()
+            return
+        node = self._resized[0]
+        if node.GetScene() is not None:
+            fitAgain(node)
+            self._frames[node.GetID()] = tuple(node.GetDimensions()[:2]), isFitted(node)
+        self._resized.pop(0)  # now: what fitting it changes is no change of its size
+        if self._resized:
+            qt.QTimer.singleShot(0, self._fitResized)
 
     def _layersChanged(self, composite: Any, _event: str) -> None:
         shown = composite.GetBackgroundVolumeID()
