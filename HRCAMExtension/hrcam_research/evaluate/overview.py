@@ -23,8 +23,8 @@ def slices_as_shown(found: Sequence[dict[str, Any]]) -> list[str]:
             summary = results["localization"][name]
             default = summary["metrics"][summary["default"]]
             scaled = summary["metrics"].get(summary["default"] + SCALED, {})
-            found = [*(default.get(key) for key in ("ap", "pointing", "dice")), scaled.get("dice"),
-                     *(shown.get(key) for key in ("dice", "unmarked", "marked"))]  # fmt: skip
+            values = [*(default.get(key) for key in ("ap", "pointing", "dice")), scaled.get("dice"),
+                      *(shown.get(key) for key in ("dice", "unmarked", "marked"))]  # fmt: skip
             for unit, of, n in (("images", "", summary["cases"]), ("patients", BY_PATIENT, summary["patients"])):
                 if f"{of}mean" not in default["ap"]:
                     continue
@@ -32,7 +32,7 @@ def slices_as_shown(found: Sequence[dict[str, Any]]) -> list[str]:
                             if key.startswith("baseline/")), default=None)  # fmt: skip
                 rows.append((
                     name, f"`{results['model']['name']}` {results['model']['version']}", unit,
-                    *(number(each, 3, True, of) for each in found), plain_number(best), str(n),
+                    *(number(each, 3, True, of) for each in values), plain_number(best), str(n),
                 ))  # fmt: skip
     if not rows:
         return []
