@@ -19,15 +19,15 @@ import numpy.typing as npt
 from .bundle.bundle import Bundle, list_bundles
 from .errors import Cancelled, ModelError
 from .run.across_slices import share_evidence
-from .run.agreement import agreed_logits, agreed_voxels, join_planes, plane_weights
+from .run.agreement import Joined, join_planes, plane_weights
 from .run.borders import borders_of
+from .run.decision import decide, unmarked_in_words
 from .run.level_volumes import LevelVolumes
 from .run.marking import mark
 from .run.options import DEFAULT_OPTIONS, Options, check_options, smallest_region_ml
 from .run.regions import find_regions
 from .run.result import FloatArray, Result, SliceEvidence
 from .run.volume_rule import softmax, volume_logits
-from .run.withholding import predicted_class, withheld_in_words
 from .scan.checks import Fit, assess_fit, check_volume
 from .scan.geometry import Geometry
 from .scan.sampling import Plan, SlicePlan, expected_inputs, plan_slices, plan_volume, planes_to_read
@@ -122,48 +122,34 @@ def localize(
         outputs = _shared_across_slices(plans, outputs, bundle)
     with clock.stage("Mapping"):
         fusion = options.fusion or bundle.fusion
-        ill = None if rule is None else _pathology(bundle, shown)  # what planes agree on, whatever is shown
-        joined = join_planes(plans, [output.fused(shown, fusion) for output in outputs], weights, ill == shown)
-        evidence, agreement = joined.evidence, joined.agreement
-        if ill is not None and ill != shown:
-            agreement = join_planes(plans, [output.fused(ill, fusion) for output in outputs], weights, True).agreement
+        joined = _joined(plans, outputs, weights, fusion, shown, None if rule is None else _pathology(bundle, shown))
+        evidence = joined.evidence
         error = max(output.completeness_error(shown, one)
                     for output, one in zip(outputs, joined.item_means, strict=True))
         _refuse_nonsense(evidence.max(), evidence.min())
         level_maps = LevelVolumes.of(plans, weights, outputs, shown) if options.keep_levels else None
         slices = _slice_evidence(volume, bundle, plans, outputs, evidence)
     with clock.stage("Finding regions"):
-        evidence_levels, geometry = bundle.evidence_levels, volume.geometry
-        several = bundle.dimension == 3 or plans[0].count > 1  # levels, not the rule, were fitted to single images
-        withholding, agreed = bundle.withholding if several else None, None
-        if rule is not None and agreement is not None:
-            logits = agreed_logits(agreement, rule, list(bundle.pathology.values()))
-            withholding = {"above": 0.5, **rule}  # the log-odds are 0 at the rule's limit
-            agreed = agreed_voxels(agreement, rule) if options.class_name is None else None
-        probabilities = dict(zip(bundle.class_names, softmax(logits).tolist(), strict=True))
-        called = predicted_class(probabilities, bundle.pathology, withholding)
-        withheld = options.class_name is None and not bundle.pathology[called]
-        minimum = smallest_region_ml(options, volume.has_volumes)
-        borders = borders_of(volume, bundle)
-        labels = mark(evidence, geometry, evidence_levels, minimum, withheld, agreed, borders)
-        notes = []
-        if not labels.any() and evidence.max() >= evidence_levels[0].threshold:
-            notes.append(withheld_in_words(probabilities, bundle.pathology, withholding) if withheld else
-                         "Spots where the map exceeds the evidence levels are not marked: each is smaller than "
-                         f"{minimum:g} ml. Ask for a smaller minimum region, or look at the continuous map.")
+        levels, geometry = bundle.evidence_levels, volume.geometry
+        single_image = bundle.dimension == 2 and plans[0].count == 1
+        decision = decide(bundle, logits, joined.agreement, single_image, options.class_name is not None)
+        minimum, borders = smallest_region_ml(options, volume.has_volumes), borders_of(volume, bundle)
+        labels = mark(evidence, geometry, levels, minimum, decision.withheld, decision.agreed, borders)
+        unmarked = not labels.any() and evidence.max() >= levels[0].threshold
+        notes = [unmarked_in_words(decision, bundle.pathology, minimum)] if unmarked else []
         plane = plans[0].plane if len(plans) == 1 and isinstance(plans[0], SlicePlan) else geometry.acquisition_plane
-        regions = find_regions(evidence, labels, geometry, evidence_levels, plane)
+        regions = find_regions(evidence, labels, geometry, levels, plane)
     result = Result(
         case=volume.name,
-        probabilities=probabilities,
-        predicted=called,
+        probabilities=decision.probabilities,
+        predicted=decision.predicted,
         shown_class=bundle.class_names[shown],
         map=evidence,
         labels=labels,
-        withheld=withheld,
-        agreed=agreed,
+        withheld=decision.withheld,
+        agreed=decision.agreed,
         borders=borders,
-        evidence_levels=evidence_levels,
+        evidence_levels=levels,
         regions=tuple(regions),
         slices=slices,
         plane="volume" if bundle.dimension == 3 else "all" if len(plans) > 1 else plane,
@@ -174,20 +160,7 @@ def localize(
         timings=clock.timings,
         provenance=_provenance(volume, bundle, options, fusion, runner, shown, fit),
     )
-    if options.place:
-        from .place.name import with_places
-
-        with clock.stage(PLACE_STAGE):
-            result = with_places(result, volume)
-    if not options.faithfulness:
-        return result
-    from .run.faithfulness import deletion_test
-
-    asked = replace(options, class_name=result.shown_class, keep_levels=False, faithfulness=False, place=False)
-    with clock.stage(FAITHFULNESS_STAGE):
-        found = deletion_test(volume, result, lambda changed: localize(
-            changed, bundle, asked, cancelled=cancelled, fit=fit).probabilities)
-    return replace(result, faithfulness=found)
+    return _with_tests(result, volume, bundle, options, fit, clock)
 
 
 def warm_up(bundle: Bundle, options: Options = DEFAULT_OPTIONS, geometry: Geometry | None = None) -> None:
@@ -322,6 +295,17 @@ def _refuse_nonsense(*values: npt.ArrayLike) -> None:
                          "Compute in the precision fp32; if you did, get the model again.")
 
 
+def _joined(
+    plans: Sequence[Plan], outputs: Sequence[Output], weights: Sequence[float], fusion: str, shown: int, ill: int | None
+) -> Joined:
+    """The map of the class that is shown, and where planes agree on ``ill``, whatever is shown; None: nobody asks."""
+    joined = join_planes(plans, [output.fused(shown, fusion) for output in outputs], weights, ill == shown)
+    if ill is None or ill == shown:
+        return joined
+    other = join_planes(plans, [output.fused(ill, fusion) for output in outputs], weights, True)
+    return replace(joined, agreement=other.agreement)
+
+
 def _shown_class(bundle: Bundle, options: Options, logits: npt.NDArray[np.float64]) -> int:
     """Index of `Options.class_name`, else of the likeliest pathology (the predicted class, if it is one)."""
     return max(_candidates(bundle, options), key=lambda index: float(logits[index]))
@@ -353,6 +337,26 @@ def _slice_evidence(
                       float(peak))
         for index, (mean, peak) in enumerate(zip(means, peaks, strict=True))
     )
+
+
+def _with_tests(
+    result: Result, volume: Volume, bundle: Bundle, options: Options, fit: Fit, clock: _Clock
+) -> Result:
+    """Names of places and the test of faithfulness, where they are asked for."""
+    if options.place:
+        from .place.name import with_places
+
+        with clock.stage(PLACE_STAGE):
+            result = with_places(result, volume)
+    if not options.faithfulness:
+        return result
+    from .run.faithfulness import deletion_test
+
+    asked = replace(options, class_name=result.shown_class, keep_levels=False, faithfulness=False, place=False)
+    with clock.stage(FAITHFULNESS_STAGE):
+        found = deletion_test(volume, result, lambda changed: localize(
+            changed, bundle, asked, cancelled=clock.cancelled, fit=fit).probabilities)
+    return replace(result, faithfulness=found)
 
 
 def _provenance(
