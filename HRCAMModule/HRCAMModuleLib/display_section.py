@@ -61,11 +61,12 @@ class DisplaySection:
         self._result: Localization | None = None
         self._checks: list[Any] = []
         self._levels: tuple[Any, ...] = ()
-        self._scale: tuple[float, float] | None = None
+        slider = ui.evidenceRangeWidget
+        self._emptyScale = self._scale = (slider.minimum, slider.maximum)
         self._levelsLayout = qt.QHBoxLayout(ui.levelsWidget)
         self._levelsLayout.setContentsMargins(0, 0, 0, 0)
         ui.mapSourceCombo.connect("activated(int)", self._sourceActivated)
-        ui.evidenceRangeWidget.connect("valuesChanged(double,double)", self._rangeChanged)
+        slider.connect("valuesChanged(double,double)", self._rangeChanged)
         self._filter = _ResizeFilter()
         self._filter.section = self
         ui.evidenceMarksLabel.installEventFilter(self._filter)
@@ -86,19 +87,24 @@ class DisplaySection:
                     words=result.levelWords(name)))
                 combo.setItemData(combo.count - 1, name, qt.Qt.ToolTipRole)
             combo.setCurrentIndex(sources.index(self._source) if sources else -1)
-        if result is not None:
-            start, end = (value / result.unit for value in result.evidenceSpan(self._source))
-            low, high = low / result.unit, high / result.unit
-            slider = self._ui.evidenceRangeWidget
-            with signalsBlocked(slider):
-                scale = (min(start, low), end)
-                if scale != self._scale:  # not while the user drags a handle
-                    self._scale = scale
-                    slider.singleStep = rangeStep(end - start)
-                    slider.minimum, slider.maximum = scale
-                slider.setValues(low, min(high, end))
+        self._showRange(result, low, high)
         self._showLevels()
         self.drawMarks()
+
+    def _showRange(self, result: Localization | None, low: float, high: float) -> None:
+        slider = self._ui.evidenceRangeWidget
+        if result is None:
+            scale = low, high = self._emptyScale
+        else:
+            start, end = (value / result.unit for value in result.evidenceSpan(self._source))
+            low, high = low / result.unit, min(high / result.unit, end)
+            scale = (min(start, low), end)
+        with signalsBlocked(slider):
+            if scale != self._scale:  # not while the user drags a handle
+                self._scale = scale
+                slider.singleStep = rangeStep(scale[1] - scale[0])
+                slider.minimum, slider.maximum = scale
+            slider.setValues(low, high)
 
     def drawMarks(self) -> None:
         """Paint the strip under the evidence range."""

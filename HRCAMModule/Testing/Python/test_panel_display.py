@@ -111,6 +111,15 @@ def test_each_result_keeps_its_own_range_and_the_slider_says_what_the_views_show
     assert ui.evidenceRangeWidget.minimumValue == pytest.approx(weakest, abs=0.01)
 
 
+def test_a_scan_without_a_result_does_not_show_the_range_of_the_former_one(shown, slicerHost, addScan):
+    _panel, ui, _result = shown
+    slider, filled = ui.evidenceRangeWidget, (ui.evidenceRangeWidget.minimum, ui.evidenceRangeWidget.maximum)
+    ui.inputSelector.setCurrentNode(addScan("not read yet"))
+    slicerHost.processEvents(0.05)
+    assert not slider.enabled and (slider.minimum, slider.maximum) != filled
+    assert (slider.minimumValue, slider.maximumValue) == (slider.minimum, slider.maximum)
+
+
 def test_surfaces_and_volume_rendering_appear_on_request(shown):
     from HRCAMModuleLib.volume_rendering import surfacesVisible, volumeRenderingVisible
 
