@@ -15,7 +15,7 @@ from .engine import defaultModel
 from .models import ModelEntry, addModel, listModels, modelEntry, removeModel
 from .signals import signalsBlocked
 
-FUSIONS = ("", "sum", "guided")
+FUSIONS = ("", "sum", "guided", "appearance")
 """Values of the parameter ``fusion``, in the order of the combo box; empty for the model's own."""
 
 
@@ -34,7 +34,8 @@ class ModelSection:
         self._entries: list[ModelEntry] = []
         self.problem = ""
         self.chosen: str | None = None
-        for text in (_("The model's own"), _("Sum, as published"), _("Guided by the image's edges")):
+        for text in (_("The model's own"), _("Sum, as published"), _("Guided by the image's edges"),
+                     _("Guided, and weighed by the image's brightness")):
             ui.fusionCombo.addItem(text)
         ui.fusionCombo.connect("activated(int)", lambda index: onFusion(FUSIONS[index]))
         ui.modelCombo.connect("activated(int)", self._activated)

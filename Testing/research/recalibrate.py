@@ -3,7 +3,8 @@
 ``python Testing/research/recalibrate.py simulated-lesion --version 2.3.0 --data ../shared/data`` writes the levels and
 the version to the bundle's metadata and model card, and of models of slices the rule from slices to volumes and the
 limit for calling a scan normal (``--rules``: these alone). ``--ranges`` writes the ranges of input statistics alone
-(`t1ce-tumor`). Weights and temperature stay as they are.
+(`t1ce-tumor`), ``--levels`` the evidence levels alone (`t1ce-tumor`, `brain-lesion`), for another fusion if
+``--fusion`` names one. Weights and temperature stay as they are.
 """
 
 import argparse
@@ -17,8 +18,12 @@ import numpy as np
 import torch
 from hrcam.bundle.bundle import load_bundle
 from hrcam.bundle.write import save_bundle
+from hrcam.cam.fusion import FUSIONS
 from hrcam.run.volume_rule import softmax, volume_logits
+from hrcam_research.brain_lesion import calibration as lesion_calibration
 from hrcam_research.brain_lesion.calibration import compose
+from hrcam_research.brain_lesion.data import HELD_HEADS
+from hrcam_research.brain_lesion.heads import read_heads
 from hrcam_research.paired.config import load_paired_config
 from hrcam_research.paired.pairs import split_heads, validation_pairs
 from hrcam_research.t1ce_tumor import bundle as tumor_bundle
@@ -46,6 +51,19 @@ def composed_rules(network, predictions, data, pathology):
     rule = fit_volume_rule([logits for logits, _ in volumes], labels, pathology)
     chances = [softmax(volume_logits(logits, rule, pathology)) for logits, _ in volumes]
     return at_even_odds(rule, withholding_of(chances, labels, pathology), pathology)
+
+
+def measure_levels(bundle, network, data, heads):
+    """The bundle's `Calibration` with other levels, of the network's fusion; `heads` keeps the prepared label maps."""
+    if bundle.name == tumor_bundle.NAME:
+        recipe = tumor_calibration
+        cases = recipe.prepared("tumor", tumor_slices(data, "val"))
+        cases += recipe.prepared("normal", normal_slices(data, held=True))
+    else:
+        recipe, held = lesion_calibration, read_heads(data / "head_labels", heads)[-HELD_HEADS:]
+        cases = recipe.cases_of(recipe.draw_examples(held), normal_slices(data, held=True).pixels)
+    levels, rates = recipe.fit_levels(network, cases, predict(network, cases, torch.device("cpu"), recipe.BATCH))
+    return Calibration(bundle.temperature, bundle.volume_rule, levels, rates, bundle.withholding)
 
 
 def measure(bundle, network, data, rules_alone, **changes):
@@ -82,9 +100,13 @@ def main():
     parser.add_argument("--pairs", type=int, help="simulated validation pairs; default as many as the recipe has")
     parser.add_argument("--rules", action="store_true", help="leave the evidence levels as they are")
     parser.add_argument("--ranges", action="store_true", help="the ranges of input statistics alone, of t1ce-tumor")
+    parser.add_argument("--levels", type=Path, metavar="HEADS", help="the evidence levels alone; of brain-lesion, the "
+                        "label maps as prepared are read from this file or kept in it")  # fmt: skip
+    parser.add_argument("--fusion", choices=FUSIONS, help="that the bundle gets")
     arguments = parser.parse_args()
     bundle = load_bundle(arguments.model)
     network = bundle.build().eval()
+    network.fusion = arguments.fusion or network.fusion
     card = (bundle.path / CARD).read_text(encoding="utf-8").replace(bundle.version, arguments.version, 1)
     if arguments.ranges:
         found = tumor_bundle.input_ranges(TrainingData.read(arguments.data))
@@ -93,7 +115,10 @@ def main():
         print("\n".join(f"{name}: {low:.3f} to {high:.3f}" for name, (low, high) in found.items()))
         return
     changes = {"data.simulation.validation_pairs": arguments.pairs} if arguments.pairs else {}
-    found = measure(bundle, copy.deepcopy(network), arguments.data, arguments.rules, **changes)
+    if arguments.levels:
+        found = measure_levels(bundle, network, arguments.data, arguments.levels)
+    else:
+        found = measure(bundle, copy.deepcopy(network), arguments.data, arguments.rules, **changes)
     levels = found.level_documents
     for level in found.levels if found.rates else ():
         anew = partial(row, level, found.rates[level.name])

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..errors import ModelError
+from .appearance import weigh_by_appearance
 
 GUIDE_RADIUS = 1
 """Pixels of the finest level: how far a window of `fuse_guided` reaches. What that level resolves it knows better."""
@@ -74,6 +75,19 @@ def fuse_guided(level_maps: Sequence[Tensor], size: Sequence[int], images: Tenso
     return refined + (wanted - _whole_mean(refined))
 
 
+def fuse_appearance(level_maps: Sequence[Tensor], size: Sequence[int], images: Tensor) -> Tensor:
+    """`fuse_guided`, then weighed by what the image looks like in and around the evidence: `weigh_by_appearance`.
+
+    Levels are coarser than the borders of lesions, and the guided filter follows edges within a few pixels alone: what
+    is as bright as the surroundings still holds evidence. The surroundings are a pixel of the finest level wide.
+    Complete at any size, like `fuse_guided`; not linear in the evidence.
+    """
+    maps = fuse_guided(level_maps, size, images)
+    gray = upsample(_box((images if images.shape[1] == 1 else images.mean(1, keepdim=True)).to(maps), _PIXEL), size)
+    reach = max(1, *(round(n / native) for n, native in zip(size, level_maps[0].shape[2:], strict=True)))
+    return weigh_by_appearance(maps, gray, reach)
+
+
 def _whole_mean(x: Tensor) -> Tensor:
     """Mean over all spatial axes, which stay with length 1."""
     return x.mean(tuple(range(2, x.ndim)), keepdim=True)
@@ -96,8 +110,8 @@ def _box(x: Tensor, radius: int) -> Tensor:
     return x
 
 
-FUSIONS = ("sum", "guided")
-"""The published form, and the one bounded by the image's edges."""
+FUSIONS = ("sum", "guided", "appearance")
+"""The published form, the one bounded by the image's edges, and the one that also asks what the image looks like."""
 
 
 def check_fusion(name: str) -> str:
@@ -117,7 +131,7 @@ def fuse(
     level_maps : B×C×*native each, fine → coarse, in logit units.
     size : the target's spatial size, same axis order as the maps.
     fusion : one of `FUSIONS`.
-    images : what the network saw, B×channels×*any size; needed by "guided" alone.
+    images : what the network saw, B×channels×*any size; not needed by "sum".
 
     Returns
     -------
@@ -139,4 +153,4 @@ def fuse(
         return fuse_sum(level_maps, size)
     if images is None or images.ndim != level_maps[0].ndim or len(images) != len(level_maps[0]):
         raise ModelError(f"The fusion {fusion!r} needs the images that the maps were made of.", "Give them as images.")
-    return fuse_guided(level_maps, size, images)
+    return {"guided": fuse_guided, "appearance": fuse_appearance}[fusion](level_maps, size, images)

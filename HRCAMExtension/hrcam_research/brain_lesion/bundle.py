@@ -23,7 +23,7 @@ from .calibration import BATCH, INTENSITY, READ_SIZE, READ_SPACING_MM, Examples,
 from .network import ARCHITECTURE, CLASSES
 
 NAME = "brain-lesion"
-VERSION = "2.4.0"
+VERSION = "2.5.0"
 TITLE = "Brain lesions on any MR sequence"
 DESCRIPTION = (
     "Lesion or none on T1, T1 with contrast agent, T2 and FLAIR, whole heads or brains alone, slice by slice in any "

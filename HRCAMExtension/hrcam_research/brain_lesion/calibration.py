@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 import torch
+from hrcam.bundle.evidence_level import EvidenceLevel
 from hrcam.cam.model import HRCAM
 from hrcam.networks.efficientnet_lite0 import map_exponent
 from hrcam.run.volume_rule import softmax, volume_logits
@@ -111,8 +112,7 @@ def calibrate(hrcam: HRCAM, examples: Examples, normals: npt.NDArray[np.floating
     normals : real slices without a lesion, N×256×256.
     """
     make_reference(hrcam)
-    examples, normals = examples.prepared(), prepared(normals)
-    cases = _cases("ill", examples.ill, _ILL) + _cases("well", examples.well, _WELL) + _cases("real", normals, _WELL)
+    cases, normals = cases_of(examples, normals), prepared(normals)
     predictions = fit_head(hrcam, predict(hrcam, cases, _CPU, BATCH))
     temperature = slice_temperature(predictions)
     ill = _logits(predictions[: len(examples.ill)])[~examples.small]
@@ -123,14 +123,29 @@ def calibrate(hrcam: HRCAM, examples: Examples, normals: npt.NDArray[np.floating
     rule = fit_volume_rule([logits for logits, _ in volumes], labels, PATHOLOGY)
     chances = [softmax(volume_logits(logits, rule, PATHOLOGY)) for logits, _ in volumes]
     told, withholding = at_even_odds(rule, withholding_of(chances, labels, PATHOLOGY), PATHOLOGY)
-    absent = [strongest_evidence(hrcam, case, _ILL, _CPU, BATCH) for case in cases if case.label == _WELL]
-    said = np.concatenate([generated, real])
-    withheld = said[:, _WELL] > said[:, _ILL]
-    peaks = np.where(withheld, -np.inf, [one.max() for one in absent])
+    levels, rates = fit_levels(hrcam, cases, predictions)
+    return Calibration(temperature, told, levels, rates, withholding)
+
+
+def cases_of(examples: Examples, normals: npt.NDArray[np.floating]) -> list[PreparedCase]:
+    """Slices as the bundle reads them: with a lesion, their counterparts without, and the real ones without."""
+    examples = examples.prepared()
+    return [*_cases("ill", examples.ill, _ILL), *_cases("well", examples.well, _WELL),
+            *_cases("real", prepared(normals), _WELL)]  # fmt: skip
+
+
+def fit_levels(
+    hrcam: HRCAM, cases: Sequence[PreparedCase], predictions: Sequence[Prediction]
+) -> tuple[tuple[EvidenceLevel, ...], dict[str, dict[str, float]]]:
+    """Evidence levels, and how often each is exceeded, on the cases without a lesion."""
+    well = [(case, said) for case, said in zip(cases, predictions, strict=True) if case.label == _WELL]
+    absent = [strongest_evidence(hrcam, case, _ILL, _CPU, BATCH) for case, _ in well]
+    said = _logits([said for _, said in well])
+    peaks = np.where(said[:, _WELL] > said[:, _ILL], -np.inf, [one.max() for one in absent])
     exponent = map_exponent(hrcam.cnn)
     possible, *rest = lower_possible(fit_evidence_levels(absent, exponent), peaks)
     levels = (replace(possible, of_peak=round(POSSIBLE_SHARE**exponent, 4)), *rest)
-    return Calibration(temperature, told, levels, level_rates(absent, levels), withholding)
+    return levels, level_rates(absent, levels)
 
 
 @torch.no_grad()

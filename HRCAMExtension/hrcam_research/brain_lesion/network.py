@@ -40,7 +40,7 @@ def first_network(seed: int = 0, begun_from: str | None = "t1ce-tumor", encoder_
             value = widened
         own[name] = value
     cnn.load_state_dict(own)
-    hrcam = HRCAM(cnn, len(CLASSES), levels=cnn.pyramid_levels, fusion="guided")
+    hrcam = HRCAM(cnn, len(CLASSES), levels=cnn.pyramid_levels, fusion="appearance")
     with torch.no_grad():
         draw_first_weights(hrcam, seed)
         hrcam.head.weight[1] = 0

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 import torch
+from hrcam.bundle.evidence_level import EvidenceLevel
 from hrcam.cam.model import HRCAM
 from hrcam.run.volume_rule import softmax, volume_logits
 from hrcam_train.calibrate import Calibration, at_even_odds, slice_temperature, strongest_evidence, withholding_of
@@ -64,22 +65,29 @@ def calibrate(hrcam: HRCAM, tumors: Images, normals: Images, scans: Images, seed
     around = [_logits(p for p in free if p.patient == patient) for patient in sorted({p.patient for p in free})]
     volumes = list(_compose(predictions, around, np.random.default_rng(seed)))
     rule = fit_volume_rule([logits for logits, _ in volumes], [label for _, label in volumes], _PATHOLOGY)
-    absent = [
-        strongest_evidence(hrcam, case, int(np.argmax(p.logits[0, : len(TUMORS)])), _CPU, BATCH)
-        for case, p in zip(cases, predictions, strict=True)
-        if not _PATHOLOGY[case.label]
-    ]
     free_of_tumor = list(_compose(predictions, [], np.random.default_rng(seed)))
     withholding = withholding_of(
         [softmax(volume_logits(logits, rule, _PATHOLOGY)) for logits, _ in free_of_tumor],
         [label for _, label in free_of_tumor], _PATHOLOGY,
     )  # fmt: skip
-    withheld = _logits(predictions)[len(tumors) :].argmax(1) == CLASSES.index(NORMAL)  # single images: no rule
+    levels, rates = fit_levels(hrcam, cases, predictions)
+    told, withheld_above = at_even_odds(rule, withholding, _PATHOLOGY)
+    return Calibration(temperature, told, levels, rates, withheld_above)
+
+
+def fit_levels(
+    hrcam: HRCAM, cases: Sequence[PreparedCase], predictions: Sequence[Prediction]
+) -> tuple[tuple[EvidenceLevel, ...], dict[str, dict[str, float]]]:
+    """Evidence levels, and how often each is exceeded, on the cases without a tumor: of each the likeliest tumor."""
+    normal = [(case, said.logits[0]) for case, said in zip(cases, predictions, strict=True)
+              if not _PATHOLOGY[case.label]]  # fmt: skip
+    absent = [strongest_evidence(hrcam, case, int(np.argmax(said[: len(TUMORS)])), _CPU, BATCH)
+              for case, said in normal]  # fmt: skip
+    withheld = [said.argmax() == CLASSES.index(NORMAL) for _, said in normal]  # single images: no rule
     peaks = np.where(withheld, -np.inf, [one.max() for one in absent])
     possible, *rest = lower_possible(fit_evidence_levels(absent), peaks)
     levels = (replace(possible, of_peak=POSSIBLE_SHARE), *rest)
-    told, withheld_above = at_even_odds(rule, withholding, _PATHOLOGY)
-    return Calibration(temperature, told, levels, level_rates(absent, levels), withheld_above)
+    return levels, level_rates(absent, levels)
 
 
 def _logits(predictions: Iterable[Prediction]) -> Floats:

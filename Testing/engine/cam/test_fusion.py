@@ -45,6 +45,10 @@ def test_fusing_changes_no_level_map():
     assert all(torch.equal(a, b) for a, b in zip((*maps, image), copies, strict=True))
 
 
+SEEING = [name for name in FUSIONS if name != "sum"]
+"""Fusions that look at the image."""
+
+
 def squares(dims=2, size=64, stride=4):
     """Images with a bright square; evidence is the square too, blurred and coarse, as a network's is."""
     image = torch.zeros(2, 1, *[size] * dims, dtype=torch.float64)
@@ -59,11 +63,12 @@ def squares(dims=2, size=64, stride=4):
 
 
 @pytest.mark.parametrize("dims", [2, 3])
-def test_guided_evidence_ends_where_the_image_has_its_edge(dims):
+@pytest.mark.parametrize("fusion", SEEING)
+def test_evidence_ends_where_the_image_has_its_edge(dims, fusion):
     image, truth, levels = squares(dims, 64 if dims == 2 else 32)
     size = image.shape[2:]
     for case in range(2):
-        blurred, sharp = (fuse(levels, size, name, image)[case, 0] for name in ("sum", "guided"))
+        blurred, sharp = (fuse(levels, size, name, image)[case, 0] for name in ("sum", fusion))
 
         def wrong(evidence, inside=truth[case, 0]):
             return float(((evidence > evidence.max() / 2) != inside).double().mean())
@@ -72,16 +77,18 @@ def test_guided_evidence_ends_where_the_image_has_its_edge(dims):
 
 
 @pytest.mark.parametrize("size", [(64, 64), (50, 39), (16, 16)])
-def test_guided_evidence_is_complete_at_any_size(size):
+@pytest.mark.parametrize("fusion", SEEING)
+def test_evidence_that_follows_the_image_is_complete_at_any_size(size, fusion):
     image, _, levels = squares()
-    fused = fuse(levels, size, "guided", image)
+    fused = fuse(levels, size, fusion, image)
     torch.testing.assert_close(fused.mean((2, 3)), sum(level.mean((2, 3)) for level in levels))
 
 
-def test_an_image_without_edges_bounds_nothing_and_evidence_without_change_stays():
+@pytest.mark.parametrize("fusion", SEEING)
+def test_an_image_without_edges_bounds_nothing_and_evidence_without_change_stays(fusion):
     levels = [torch.full((1, 2, 8, 8), 1.5), torch.full((1, 2, 4, 4), -0.5)]
     for image in (torch.zeros(1, 1, 32, 32), torch.rand(1, 3, 32, 32)):
-        torch.testing.assert_close(fuse(levels, (32, 32), "guided", image), torch.ones(1, 2, 32, 32))
+        torch.testing.assert_close(fuse(levels, (32, 32), fusion, image), torch.ones(1, 2, 32, 32))
 
 
 def window_means(x, radius):
@@ -111,10 +118,12 @@ def test_guided_is_the_guided_filter_of_he_sun_and_tang(size, radius=1):
     np.testing.assert_allclose(fused[0, 0].numpy(), expected, atol=1e-9)
 
 
-def test_guided_takes_images_of_no_contrast_and_of_one_pixel():
+@pytest.mark.parametrize("fusion", SEEING)
+def test_images_of_no_contrast_and_of_one_pixel_are_taken(fusion):
     flat = torch.full((1, 1, 8, 8), 0.5)
-    assert torch.isfinite(fuse([torch.randn(1, 1, 8, 8)], (8, 8), "guided", flat)).all()
-    assert fuse([torch.ones(1, 1, 1, 1)], (1, 1), "guided", torch.ones(1, 1, 1, 1)).item() == 1.0
+    assert torch.isfinite(fuse([torch.randn(1, 1, 8, 8)], (8, 8), fusion, flat)).all()
+    assert fuse([torch.ones(1, 1, 1, 1)], (1, 1), fusion, torch.ones(1, 1, 1, 1)).item() == 1.0
+    assert fuse([torch.ones(1, 1, 4)], (9,), fusion, torch.rand(1, 1, 9)).shape == (1, 1, 9)
 
 
 def _resizes_half():
@@ -132,25 +141,46 @@ HALF = pytest.param(torch.float16, marks=pytest.mark.skipif(
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, HALF, torch.bfloat16])
 @pytest.mark.parametrize("brightness", [1e-3, 0.3, 0.7, 1.1])
-def test_rounding_errors_of_an_image_without_contrast_bound_nothing(dtype, brightness):
+@pytest.mark.parametrize("fusion", SEEING)
+def test_rounding_errors_of_an_image_without_contrast_bound_nothing(dtype, brightness, fusion):
     generator = torch.Generator().manual_seed(0)
     levels = [torch.randn(1, 2, n, n, generator=generator).to(dtype) for n in (32, 8)]
-    fused = fuse(levels, (64, 64), "guided", torch.full((1, 1, 64, 64), brightness, dtype=dtype))
+    fused = fuse(levels, (64, 64), fusion, torch.full((1, 1, 64, 64), brightness, dtype=dtype))
     assert fused.abs().max() <= fuse(levels, (64, 64), "sum").abs().max()
 
 
 @pytest.mark.parametrize("unit", [1e-12, 1e12])
-def test_the_images_unit_does_not_matter(unit):
+@pytest.mark.parametrize("fusion", SEEING)
+def test_the_images_unit_does_not_matter(unit, fusion):
     image, _, levels = squares()
-    torch.testing.assert_close(fuse(levels, (64, 64), "guided", unit * image), fuse(levels, (64, 64), "guided", image))
+    torch.testing.assert_close(fuse(levels, (64, 64), fusion, unit * image), fuse(levels, (64, 64), fusion, image))
 
 
-def test_every_image_of_a_batch_is_its_own_guide():
+@pytest.mark.parametrize("fusion", SEEING)
+def test_every_image_of_a_batch_is_its_own_guide(fusion):
     image, _, levels = squares()
-    together = fuse(levels, (64, 64), "guided", image)
+    together = fuse(levels, (64, 64), fusion, image)
     for case in range(2):
-        alone = fuse([level[case : case + 1] for level in levels], (64, 64), "guided", image[case : case + 1])
+        alone = fuse([level[case : case + 1] for level in levels], (64, 64), fusion, image[case : case + 1])
         torch.testing.assert_close(together[case : case + 1], alone)
+
+
+def test_appearance_takes_evidence_from_what_looks_like_the_surroundings():
+    image, truth, levels = squares()
+    image = image / image.amax((2, 3), keepdim=True) + 0.3 + 0.05 * torch.rand(image.shape, dtype=image.dtype)
+    levels = [level - 0.02 for level in levels]
+    guided, weighed = (fuse(levels, (64, 64), name, image) for name in SEEING)
+    halo = [float(one.clamp(min=0)[~truth].sum() / one.clamp(min=0).sum()) for one in (guided, weighed)]
+    assert halo[1] < 0.7 * halo[0]
+    assert torch.equal(weighed[guided <= 0], guided[guided <= 0]), "evidence against the class stays"
+
+
+def test_appearance_weighs_each_class_by_itself_and_keeps_the_maps_type():
+    image, _, levels = squares()
+    both = fuse([torch.cat([level, level.flip(3)], 1) for level in levels], (64, 64), "appearance", image)
+    alone = fuse(levels, (64, 64), "appearance", image)
+    torch.testing.assert_close(both[:, :1], alone)
+    assert fuse([level.bfloat16() for level in levels], (64, 64), "appearance", image).dtype == torch.bfloat16
 
 
 @pytest.mark.parametrize("images", [torch.zeros(2, 1, 4, 4), torch.zeros(1, 4, 4), torch.zeros(1, 1, 4, 4, 4)])
