@@ -21,7 +21,7 @@ from hrcam.bundle.write import save_bundle
 from hrcam.cam.fusion import FUSIONS
 from hrcam.run.volume_rule import softmax, volume_logits
 from hrcam_research.brain_lesion import calibration as lesion_calibration
-from hrcam_research.brain_lesion.calibration import compose
+from hrcam_research.brain_lesion.calibration import PAIRS, compose
 from hrcam_research.brain_lesion.data import HELD_HEADS
 from hrcam_research.brain_lesion.heads import read_heads
 from hrcam_research.paired.config import load_paired_config
@@ -53,7 +53,7 @@ def composed_rules(network, predictions, data, pathology):
     return at_even_odds(rule, withholding_of(chances, labels, pathology), pathology)
 
 
-def measure_levels(bundle, network, data, heads):
+def measure_levels(bundle, network, data, heads, pairs):
     """The bundle's `Calibration` with other levels, of the network's fusion; `heads` keeps the prepared label maps."""
     if bundle.name == tumor_bundle.NAME:
         recipe = tumor_calibration
@@ -61,7 +61,7 @@ def measure_levels(bundle, network, data, heads):
         cases += recipe.prepared("normal", normal_slices(data, held=True))
     else:
         recipe, held = lesion_calibration, read_heads(data / "head_labels", heads)[-HELD_HEADS:]
-        cases = recipe.cases_of(recipe.draw_examples(held), normal_slices(data, held=True).pixels)
+        cases = recipe.cases_of(recipe.draw_examples(held, pairs), normal_slices(data, held=True).pixels)
     levels, rates = recipe.fit_levels(network, cases, predict(network, cases, torch.device("cpu"), recipe.BATCH))
     return Calibration(bundle.temperature, bundle.volume_rule, levels, rates, bundle.withholding)
 
@@ -116,7 +116,7 @@ def main():
         return
     changes = {"data.simulation.validation_pairs": arguments.pairs} if arguments.pairs else {}
     if arguments.levels:
-        found = measure_levels(bundle, network, arguments.data, arguments.levels)
+        found = measure_levels(bundle, network, arguments.data, arguments.levels, arguments.pairs or PAIRS)
     else:
         found = measure(bundle, copy.deepcopy(network), arguments.data, arguments.rules, **changes)
     levels = found.level_documents
