@@ -19,8 +19,9 @@ _BINS, _SMOOTH_BINS, _SPREAD = 32, 3.0, 0.01
 _RANGE = 2.5
 """Standard deviations of brightness that the bins reach to each side of its mean; what lies beyond is in the last."""
 
-_MOST = 2.0
-"""Of the logarithm of the likelihood ratio, in either direction."""
+_TISSUE, _MOST = 0.6, 2.0
+"""Of the logarithm of the likelihood ratio, in either direction: what healthy tissues differ by among themselves, which
+is taken off, and the most that is left."""
 
 _FEWEST = 10
 """Pixels of core and of surroundings below which brightness tells nothing."""
@@ -30,8 +31,9 @@ def weigh_by_appearance(maps: Tensor, gray: Tensor, reach: int) -> Tensor:
     """Raise positive evidence where brightness is that of the map's core, and lower it where it is the surroundings'.
 
     Two histograms, of the core and of a ring around the region (the appearance models of Rother, Kolmogorov, Blake:
-    GrabCut, SIGGRAPH 2004), give each pixel's likelihood ratio; evidence is multiplied by its power `WEIGHT`, and then
-    all positive evidence by what gives the map its former mean back. Evidence against the class stays.
+    GrabCut, SIGGRAPH 2004), give each pixel's likelihood ratio. Evidence is multiplied by the power `WEIGHT` of it, as
+    far as it is clear, and then all positive evidence by what gives the map its former mean back. Evidence against the
+    class stays.
 
     Parameters
     ----------
@@ -77,7 +79,8 @@ def _log_likelihood_ratio(gray: Tensor, core: Tensor, ring: Tensor) -> Tensor | 
         return None  # rounding errors are no contrast
     place = (gray.float() - mean) / (2 * _RANGE * variance.sqrt()) + 0.5
     bins = (place * _BINS).long().clamp(0, _BINS - 1)
-    return torch.log(_histogram(bins[core]) / _histogram(bins[ring])).clamp(-_MOST, _MOST)[bins]
+    ratio = torch.log(_histogram(bins[core]) / _histogram(bins[ring]))
+    return F.softshrink(ratio, _TISSUE).clamp(-_MOST, _MOST)[bins]
 
 
 def _histogram(bins: Tensor) -> Tensor:

@@ -131,7 +131,8 @@ Localization on scans of other hospitals, beside other methods: `docs/RESULTS.md
 
 - Scans of glioma patients of other hospitals (`lgg`) chose between training runs and spacings, and they and eight
   healthy heads (`healthy_t1`) the limit from which a scan is called "lesion": figures on new hospitals will be lower.
-- How far a region's border follows the image was chosen on `lgg`, `t1ce_volumes` and `ms`.
+- How far a region's border follows the image, and how much brightness weighs in the map, was chosen on `lgg`,
+  `t1ce_volumes` and `ms`.
 - Of scans whose voxels are small in every direction, read in three planes, only what all planes see is marked. The
   limit was chosen on `healthy_t1` and simulated lesions in it.
 - What is faint on the sequence at hand is missed: a tumor that FLAIR shows may not be seen on T1.
