@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from .components import touching
 from .result import FloatArray
 
 if TYPE_CHECKING:
@@ -24,6 +25,10 @@ HalfArray = npt.NDArray[np.float16]
 
 _LEAST, _MOST = 1.0, 6e4
 """Logits of agreement that count as none, since its logarithm is taken, and the most that half precision holds."""
+
+
+_EXTENT = 0.5
+"""Share of the limit that voxels around those that reach it must have (chosen on `ms` and simulated lesions)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,5 +95,9 @@ def agreed_logits(
 
 
 def agreed_voxels(agreement: HalfArray, rule: Mapping[str, Any]) -> npt.NDArray[np.bool_]:
-    """Where all planes see enough: a region without such a voxel is not marked."""
-    return np.asarray(agreement >= np.float32(rule["limit"]))
+    """Where all planes see enough, and what they see `_EXTENT` of it in around that: a region without such a voxel is
+    not marked.
+    """
+    limit = float(rule["limit"])
+    enough = np.asarray(agreement >= np.float32(limit))
+    return touching(agreement >= np.float32(_EXTENT * limit), enough) if enough.any() else enough

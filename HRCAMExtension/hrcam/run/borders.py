@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from ..bundle.evidence_level import EvidenceLevel
 from ..scan.intensity import CEILING, Scale, scale_of
-from .components import Box, Components, connected
+from .components import Box, Components, connected, touching
 
 if TYPE_CHECKING:
     from ..bundle.bundle import Bundle
@@ -93,7 +93,7 @@ class Borders:
             share = np.where(own, evidence[here], np.float32(0))
             share = (share / share.max()) ** np.float32(root)
             kept = self._region(share, own, self.image[here], level.of_peak**root)
-            kept = _touching(kept, (share >= _CORE) | (own & (target > 1)))
+            kept = touching(kept, (share >= _CORE) | (own & (target > 1)))
             target[own & ~kept] = 0
             np.maximum(target, kept, out=target, casting="unsafe")
 
@@ -133,17 +133,6 @@ def _own(numbers: Components, number: int, box: Box, here: Box) -> Mask:
     source = tuple(slice(low - b.start, high - b.start) for (low, high), b in zip(inner, box, strict=True))
     own[target] = numbers[source] == number
     return own
-
-
-def _touching(mask: Mask, core: Mask) -> Mask:
-    """The core, and those components of both that hold some of it: what is cut off from it is left out."""
-    box, numbers = connected(mask | core)
-    held = np.zeros(int(numbers.max()) + 1, bool)
-    held[numbers[core[box]]] = True
-    held[0] = False
-    kept = np.zeros_like(mask)
-    kept[box] = held[numbers]
-    return kept
 
 
 def _pixels(mm: float, step: float) -> int:

@@ -22,6 +22,17 @@ def connected(mask: npt.NDArray[np.bool_]) -> tuple[Box, Components]:
     return box, found
 
 
+def touching(mask: npt.NDArray[np.bool_], core: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """The core, which holds something, and those components of both that hold some of it; the others are left out."""
+    box, numbers = connected(mask | core)
+    held = np.zeros(int(numbers.max()) + 1, bool)
+    held[numbers[core[box]]] = True
+    held[0] = False
+    kept = np.zeros_like(mask)
+    kept[box] = held[numbers]
+    return kept
+
+
 def bounds(mask: npt.NDArray[np.bool_]) -> Box:
     """The bounding box of a mask that holds something; 3D."""
     found = []

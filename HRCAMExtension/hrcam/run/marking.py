@@ -39,8 +39,8 @@ def mark(
     minimum_ml : smaller regions are not marked.
     withheld : the scan as a whole is called normal and no class was asked for (``Result.withheld``, see
         ``withholding.is_withheld``): nothing is marked.
-    agreed : bool KJI, where all planes that were read see enough (``agreement.agreed_voxels``): these voxels are
-        marked, and regions without any of them are not. None: one plane was read, or the mean decides.
+    agreed : bool KJI, where all planes that were read see enough, and around it (``agreement.agreed_voxels``): these
+        voxels are marked, and regions without any of them are not. None: one plane was read, or the mean decides.
     borders : how the halo of regions is trimmed along the image; None: by their peaks alone.
 
     Returns

@@ -76,6 +76,12 @@ def test_a_scan_is_called_ill_exactly_where_planes_agree():
     assert agreed_logits(np.full((1, 1, 1), 40, np.float16), RULE, (False, True))[1] == pytest.approx(2 * np.log(2))
 
 
+def test_what_planes_agree_on_reaches_down_to_half_of_the_limit_around_it():
+    seen = np.array([[[21, 10, 9.9, 10, 0, 12, 12, 0, 19.9, 10, 20]]], np.float16)
+    assert agreed_voxels(seen, {**RULE, "limit": 20})[0, 0].nonzero()[0].tolist() == [0, 1, 8, 9, 10]
+    assert not agreed_voxels(seen, {**RULE, "limit": 22}).any(), "nothing reaches the limit"
+
+
 def test_small_voxels_are_read_in_three_planes_where_the_bundle_says_so(bright_blob_bundle, blob_volume):
     found = localize(blob_volume(), with_agreement(bright_blob_bundle), CPU)
     assert found.plane == "all" and found.predicted == "lesion" and len(found.regions) == 1
