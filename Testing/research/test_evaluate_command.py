@@ -185,12 +185,18 @@ def test_report_is_made_from_the_file_alone(written):
     assert f"{mean:.3f}" in text
     by_patient = results["localization"]["t1ce_slices"]["metrics"]["hrcam/sum"]["ap"]["patient_mean"]
     assert "By patient, the mean over patients" in text and f"| patients | {by_patient:.3f} (" in text
-    for figure in re.findall(r"\]\((figures/[^)]+)\)", text):
+    linked = re.findall(r"\]\((figures/[^)]+)\)", text)
+    assert sorted(linked) == sorted(f"figures/{path.name}" for path in (out / "figures").glob("*.png"))
+    for figure in linked:
         picture = Image.open(out / figure)
         assert picture.width > 300 and len(np.unique(np.asarray(picture.convert("L")))) > 10
         assert (out / figure).stat().st_size < 400_000
     (out / "RESULTS.md").unlink()
     assert report.write_report(out).read_text() == text
+    kept = (out / linked[0]).rename(out / "elsewhere.png")
+    assert linked[0] not in report.write_report(out).read_text(), "a figure that is not kept has no link"
+    kept.rename(out / linked[0])
+    report.write_report(out)
     tables = [part.splitlines() for part in text.split("\n\n") if part.startswith("|")]
     assert len(tables) >= 8
     assert all(len({line.count("|") for line in table}) == 1 for table in tables)

@@ -69,15 +69,18 @@ _HEADINGS = {
 
 
 def write_report(folder: Path) -> Path:
-    """Write RESULTS.md from every `results/*.json` of a folder, in the order of the file names; returns its path."""
+    """Write RESULTS.md from every `results/*.json` of a folder, in the order of the file names; returns its path.
+
+    Figures that do not lie in the folder are left out: a repository need not keep all.
+    """
     found = [read_json(path, FORMAT, FORMAT_VERSION) for path in sorted((folder / "results").glob("*.json"))]
     path = folder / "RESULTS.md"
     text = ["# Results", "", *first_page(folder), *beside_rivals(found), *slices_as_shown(found), _INTRODUCTION]
-    path.write_text("\n".join([*text, *(_section(results) for results in found)]), encoding="utf-8")
+    path.write_text("\n".join([*text, *(_section(results, folder) for results in found)]), encoding="utf-8")
     return path
 
 
-def _section(results: Results) -> str:
+def _section(results: Results, folder: Path) -> str:
     model, data = results["model"], results["data"]
     lines = [
         f"## {model['name']} {model['version']}",
@@ -91,8 +94,10 @@ def _section(results: Results) -> str:
     lines += [f"* {name}: {_set_words(words)}" for name, words in data.items()]
     for name, summary in results["localization"].items():
         lines += ["", f"### Localization: {name}", "", *_localization(results, name, summary)]
+        lines += _drawn(results.get("figures", {}).get(name, {}), folder)
     if "classification" in results:
-        lines += ["", "### Classification", "", *_classification(results["classification"], model["name"])]
+        lines += ["", "### Classification", "", *_classification(results["classification"])]
+        lines += _drawn({f"Reliability of {model['name']}": results["classification"].get("figure", "")}, folder)
     if "faithfulness" in results:
         lines += ["", "### Faithfulness", "", *_faithfulness(results)]
     if "cost" in results:
@@ -174,9 +179,12 @@ def _localization(results: Results, name: str, summary: dict[str, Any]) -> list[
             if metrics["ap"]["cases"]
         ]
         lines += table((heading.split(" (")[0].capitalize(), "Method", "AP", "Dice", "Pointing", "n"), rows)
-    figures = results.get("figures", {}).get(name, {})
-    lines += [line for title, path in figures.items() for line in ("", f"![{title}]({path})")]
     return lines
+
+
+def _drawn(figures: dict[str, str], folder: Path) -> list[str]:
+    kept = {title: path for title, path in figures.items() if (folder / path).is_file()}
+    return [line for title, path in kept.items() for line in ("", f"![{title}]({path})")]
 
 
 def _by_patient(summary: dict[str, Any]) -> list[str]:
@@ -273,12 +281,9 @@ def _further(summary: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _classification(found: dict[str, Any], name: str) -> list[str]:
+def _classification(found: dict[str, Any]) -> list[str]:
     lines = table(("Measure", "Value"), [(key, plain_number(value)) for key, value in found["figures"].items()])
-    lines += ["", *(f"* {note}" for note in found["notes"])]
-    if found.get("figure"):
-        lines += ["", f"![Reliability of {name}]({found['figure']})"]
-    return lines
+    return [*lines, "", *(f"* {note}" for note in found["notes"])]
 
 
 def _faithfulness(results: Results) -> list[str]:
