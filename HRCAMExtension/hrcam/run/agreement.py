@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from .components import touching
+from .components import touching, trim
 from .result import FloatArray
 
 if TYPE_CHECKING:
@@ -27,8 +27,9 @@ _LEAST, _MOST = 1.0, 6e4
 """Logits of agreement that count as none, since its logarithm is taken, and the most that half precision holds."""
 
 
-_EXTENT = 0.5
-"""Share of the limit that voxels around those that reach it must have (chosen on `ms` and simulated lesions)."""
+_EXTENT, _OF_PEAK = 0.5, 0.1
+"""Shares of the limit and of the region's peak that voxels around those that reach the limit must have: what planes
+hardly agree on is marked farther around, what they are sure of is not (chosen on `ms` and simulated lesions)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,9 +96,13 @@ def agreed_logits(
 
 
 def agreed_voxels(agreement: HalfArray, rule: Mapping[str, Any]) -> npt.NDArray[np.bool_]:
-    """Where all planes see enough, and what they see `_EXTENT` of it in around that: a region without such a voxel is
-    not marked.
+    """Where all planes see enough, and connected voxels of `_EXTENT` of that and `_OF_PEAK` of the strongest among
+    them: a region without such a voxel is not marked.
     """
     limit = float(rule["limit"])
     enough = np.asarray(agreement >= np.float32(limit))
-    return touching(agreement >= np.float32(_EXTENT * limit), enough) if enough.any() else enough
+    if not enough.any():
+        return enough
+    around = touching(agreement >= np.float32(_EXTENT * limit), enough)
+    trim(agreement, around, _OF_PEAK)
+    return around | enough

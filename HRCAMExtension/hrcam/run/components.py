@@ -33,6 +33,20 @@ def touching(mask: npt.NDArray[np.bool_], core: npt.NDArray[np.bool_]) -> npt.ND
     return kept
 
 
+def trim(values: npt.NDArray[np.floating], reached: npt.NDArray[np.bool_], share: float) -> None:
+    """Clear, in each component of ``reached``, which holds something, what lies below a share of the component's peak.
+
+    Slice by slice: lists of a large volume's voxels would be larger than the volume.
+    """
+    box, components = connected(reached)
+    peaks = np.full(int(components.max()) + 1, -np.inf, values.dtype)
+    for numbers, rows in zip(components, values[box], strict=True):
+        np.maximum.at(peaks, numbers, rows)
+    limits = share * peaks
+    for numbers, rows, target in zip(components, values[box], reached[box], strict=True):
+        target &= rows >= limits[numbers]
+
+
 def bounds(mask: npt.NDArray[np.bool_]) -> Box:
     """The bounding box of a mask that holds something; 3D."""
     found = []

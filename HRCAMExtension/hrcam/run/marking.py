@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from ..bundle.evidence_level import EvidenceLevel
 from ..scan.geometry import Geometry
-from .components import bounds, connected
+from .components import bounds, connected, trim
 from .result import LabelArray
 
 if TYPE_CHECKING:
@@ -84,23 +84,9 @@ def label_levels(evidence: npt.ArrayLike, levels: Sequence[EvidenceLevel]) -> La
     for number, level in enumerate(levels, start=1):
         reached = inside >= level.threshold
         if peak >= level.threshold and level.of_peak * peak > level.threshold:
-            _trim(inside, reached, level)
+            trim(inside, reached, level.of_peak)
         np.copyto(target, number, where=reached)
     return labels
-
-
-def _trim(values: npt.NDArray[np.floating], reached: npt.NDArray[np.bool_], level: EvidenceLevel) -> None:
-    """Clear, in each component of ``reached``, what lies below the level's share of the component's peak.
-
-    Slice by slice: lists of a large volume's voxels would be larger than the volume.
-    """
-    box, components = connected(reached)
-    peaks = np.full(int(components.max()) + 1, -np.inf, values.dtype)
-    for numbers, rows in zip(components, values[box], strict=True):
-        np.maximum.at(peaks, numbers, rows)
-    limits = level.of_peak * peaks
-    for numbers, rows, target in zip(components, values[box], reached[box], strict=True):
-        target &= rows >= limits[numbers]
 
 
 def _keep(labels: LabelArray, fewest: float, agreed: npt.NDArray[np.bool_] | None) -> None:

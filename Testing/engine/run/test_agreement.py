@@ -80,6 +80,10 @@ def test_what_planes_agree_on_reaches_down_to_half_of_the_limit_around_it():
     seen = np.array([[[21, 10, 9.9, 10, 0, 12, 12, 0, 19.9, 10, 20]]], np.float16)
     assert agreed_voxels(seen, {**RULE, "limit": 20})[0, 0].nonzero()[0].tolist() == [0, 1, 8, 9, 10]
     assert not agreed_voxels(seen, {**RULE, "limit": 22}).any(), "nothing reaches the limit"
+    seen[0, 0, 0] = 110  # a tenth of it is more than half of the limit
+    assert agreed_voxels(seen, {**RULE, "limit": 20})[0, 0].nonzero()[0].tolist() == [0, 8, 9, 10]
+    seen[0, 0, 1] = 20
+    assert agreed_voxels(np.where(seen == 110, 500, seen), {**RULE, "limit": 20})[0, 0, :2].all(), "the limit is enough"
 
 
 def test_small_voxels_are_read_in_three_planes_where_the_bundle_says_so(bright_blob_bundle, blob_volume):
