@@ -128,23 +128,42 @@ def test_an_encoder_begins_a_pyramid_of_any_width():
     assert {n: v.shape for n, v in begun.items()} == {n: v.shape for n, v in random.items()}
 
 
-def test_scans_that_are_left_out_are_not_read(head, monkeypatch, tmp_path):
-    def images(label, names=("one",)):
-        pixels = np.full((len(names), 256, 256), 0.5, np.float16)
-        return Images(pixels, np.full(len(names), CLASSES.index(label)), names, ("ax",) * len(names))
+def some_images(label, names):
+    pixels = np.full((len(names), 256, 256), 0.5, np.float16)
+    return Images(pixels, np.full(len(names), CLASSES.index(label)), names, ("ax",) * len(names))
 
-    read = []
+
+def test_all_sources_but_the_volumes_teach_and_two_heads_do_not(head, monkeypatch, tmp_path):
     monkeypatch.setattr(data, "read_heads", lambda *_: (head,) * (data.HELD_HEADS + 1))
-    monkeypatch.setattr(data, "tumor_slices", lambda *_: images("pituitary"))
-    monkeypatch.setattr(data, "normal_slices", lambda *_, held: images(NORMAL))
-    monkeypatch.setattr(data, "whole_heads", lambda _: images(NORMAL, ("T1POST", "T1")))
-    monkeypatch.setattr(data, "volume_images", lambda _: read.append("t1ce_volumes") or images(NORMAL))
-    monkeypatch.setattr(data, "flair_slices", lambda _: images(NORMAL).pixels)
+    monkeypatch.setattr(data, "tumor_slices", lambda *_: some_images("pituitary", ("one",)))
+    monkeypatch.setattr(data, "normal_slices", lambda *_, held: some_images(NORMAL, ("one",)))
+    monkeypatch.setattr(data, "whole_heads", lambda _: some_images(NORMAL, ("T1POST", "T1")))
+    monkeypatch.setattr(data, "flair_slices", lambda _: some_images(NORMAL, ("one",)).pixels)
     monkeypatch.setattr(data, "_seen", lambda tumors: Tumors(tumors.pixels, tumors.pixels))
-    sources = {all_: data.load_sources(tmp_path, tmp_path, all_).material.backgrounds for all_ in (False, True)}
-    assert read == ["t1ce_volumes"]
-    assert len(sources[True]) == len(sources[False]) + 1
-    assert not any(stage.volumes for stage in left_out.STAGES)
+    sources = data.load_sources(tmp_path, tmp_path)
+    assert [one.sequence for one in sources.material.backgrounds] == ["any", "t1", "t1ce", "t1ce", "flair"]
+    assert len(sources.material.heads) == 1 and len(sources.held_heads) == data.HELD_HEADS
+
+
+def test_slices_without_tumor_of_the_given_volumes_are_one_source_more(material, monkeypatch):
+    monkeypatch.setattr(data, "_brain", lambda image: np.ones(image.shape, bool))
+    volumes = some_images(NORMAL, ("a", "a", "b"))
+    volumes.labels[0] = CLASSES.index("glioma")
+    assert len(data.with_volumes(material, volumes).backgrounds[-1].pixels) == 2
+    seen = data.with_volumes(material, volumes.without("b"))
+    assert len(seen.backgrounds) == len(material.backgrounds) + 1 and len(seen.backgrounds[-1].pixels) == 1
+
+
+def test_each_patient_is_left_out_once_from_the_same_weights(material, monkeypatch, tmp_path):
+    drawn = []
+    monkeypatch.setattr(left_out, "with_volumes", lambda _, volumes: drawn.append(set(volumes.patients)))
+    monkeypatch.setattr(left_out, "train", lambda hrcam, stage, material, out, seed: (hrcam, stage.name))
+    volumes = some_images(NORMAL, ("a", "b", "c", "a"))
+    trained = left_out.train_each(torch.nn.Linear(1, 1), material, volumes, tmp_path, 0)
+    assert drawn == [{"b", "c"}, {"a", "c"}, {"a", "b"}, {"a", "b", "c"}]
+    assert list(trained) == ["a", "b", "c", left_out.ALL]
+    assert len({name for _, name in trained.values()}) == 4, "a folder holds the weights of each"
+    assert len({id(hrcam) for hrcam, _ in trained.values()}) == 4, "none goes on from another's"
 
 
 def test_a_batch_holds_twins_then_slices_without_then_tumors(material):

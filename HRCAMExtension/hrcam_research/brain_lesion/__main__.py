@@ -9,12 +9,12 @@ from typing import Annotated
 import torch
 import typer
 
-from hrcam_research.t1ce_tumor.data import normal_slices
+from hrcam_research.t1ce_tumor.data import normal_slices, volume_images
 
 from .agreement import choose_agreement
 from .bundle import NAME, write_bundle
 from .calibration import draw_examples
-from .data import load_sources
+from .data import load_sources, with_volumes
 from .network import first_network
 from .real_scans import choose_limit
 from .training import LAST, LAST_SEEDS, STAGES, train_all
@@ -36,8 +36,7 @@ def main(
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(seed)
     sources = load_sources(data, out)
-    hrcam = first_network(seed)
-    hrcam = train_all(hrcam, data, out, seed)
+    hrcam = train_all(first_network(seed), with_volumes(sources.material, volume_images(data)), out, seed)
     steps, last = (" and ".join(str(stage.steps) for stage in stages) for stages in (STAGES, LAST))
     note = (
         f"Seed {seed}: {steps} steps of 16 or 17 slices, begun from the weights of `t1ce-tumor`, then {last} steps, "

@@ -6,7 +6,7 @@ opened. Where the tumors of its training slices lie, the weakly supervised bundl
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +28,6 @@ from hrcam_research.t1ce_tumor.data import (
     normal_slices,
     square,
     tumor_slices,
-    volume_images,
     whole_heads,
 )
 
@@ -54,17 +53,20 @@ _KEPT_PITUITARY = 6
 """Of so many pituitary tumors one teaches: more, and the sella is found suspicious in every sequence."""
 
 
+_VOLUMES_SHARE = 0.13
+
+
 @dataclass(frozen=True)
 class Sources:
-    """All that teaches, and heads that do not."""
+    """All that teaches but `t1ce_volumes`, and heads that do not."""
 
     material: Material
     held_heads: tuple[LabeledHead, ...]
 
 
-def load_sources(data: Path, cache: Path, volumes: bool = True) -> Sources:
-    """Read everything, `t1ce_volumes` only if asked; the label maps' tissues are kept in `cache`, since preparing them
-    takes minutes."""
+def load_sources(data: Path, cache: Path) -> Sources:
+    """Read everything but `t1ce_volumes`; the label maps' tissues are kept in `cache`, since preparing them takes
+    minutes."""
     heads = read_heads(data / "head_labels", cache / "heads.npz")
     tumors, normal, whole = tumor_slices(data, "train"), normal_slices(data, held=False), whole_heads(data)
     skulls = (normal.pixels > _SATURATED).mean((1, 2)) > _SATURATED_SHARE
@@ -76,17 +78,16 @@ def load_sources(data: Path, cache: Path, volumes: bool = True) -> Sources:
         _backgrounds(whole.pixels[~enhanced], "t1", 0.12),
         _backgrounds(whole.pixels[enhanced], "t1ce", 0.10),
         _backgrounds(pituitary.pixels, "t1ce", 0.20, np.stack(healthy)),
-        *([_backgrounds(free_slices(data), "t1ce", 0.13)] if volumes else []),
         _backgrounds(flair_slices(data), "flair", 0.10),
     )
     return Sources(Material(heads[:-HELD_HEADS], backgrounds, _seen(tumors)), tuple(heads[-HELD_HEADS:]))
 
 
-def free_slices(data: Path) -> Pixels:
-    """Slices of `t1ce_volumes` that show no tumor and are not empty, N×256×256."""
-    images = volume_images(data)
-    free = (images.labels == CLASSES.index(NORMAL)) & (images.pixels.mean((1, 2), dtype=np.float32) > _DARK_SLICE)
-    return images.chosen(free).pixels
+def with_volumes(material: Material, volumes: Images) -> Material:
+    """Also slices of `t1ce_volumes`: those that show no tumor and are not empty."""
+    free = (volumes.labels == CLASSES.index(NORMAL)) & (volumes.pixels.mean((1, 2), dtype=np.float32) > _DARK_SLICE)
+    more = _backgrounds(volumes.chosen(free).pixels, "t1ce", _VOLUMES_SHARE)
+    return replace(material, backgrounds=(*material.backgrounds, more))
 
 
 def flair_slices(data: Path) -> Pixels:

@@ -17,8 +17,7 @@ import torch
 from hrcam.cam.model import HRCAM
 from torch import Tensor
 
-from .data import load_sources
-from .examples import COARSE, FINE, UNEVEN, Batch, Shares, View, batches
+from .examples import COARSE, FINE, UNEVEN, Batch, Material, Shares, View, batches
 from .loss import evidence_loss
 from .network import set_training
 
@@ -35,9 +34,7 @@ _REPORT = 50
 
 @dataclass(frozen=True)
 class Stage:
-    """Steps, greatest rate, the part of the steps over which it falls to a hundredth, and what a batch is made of;
-    `volumes`: whether slices of `t1ce_volumes` are among it.
-    """
+    """Steps, greatest rate, the part of the steps over which it falls to a hundredth, and what a batch is made of."""
 
     name: str
     steps: int
@@ -46,7 +43,6 @@ class Stage:
     shares: Shares
     warm_up: int = 100
     view: View = FINE
-    volumes: bool = True
 
     def rate_at(self, step: int) -> float:
         """The rate of a step."""
@@ -67,13 +63,13 @@ LAST = (
 LAST_SEEDS = 3
 
 
-def _produce(queue: Queue[Batch], data: Path, cache: Path, seed: int, stage: Stage) -> None:
+def _produce(queue: Queue[Batch], material: Material, seed: int, stage: Stage) -> None:
     torch.set_num_threads(1)
-    for batch in batches(seed, load_sources(data, cache, stage.volumes).material, stage.shares, stage.view):
+    for batch in batches(seed, material, stage.shares, stage.view):
         queue.put(batch)
 
 
-def train(hrcam: HRCAM, stage: Stage, data: Path, out: Path, seed: int) -> HRCAM:
+def train(hrcam: HRCAM, stage: Stage, material: Material, out: Path, seed: int) -> HRCAM:
     """Train one stage, examples drawn in a process beside it, and return the mean of its weights.
 
     A stage that an earlier run of the same folder has ended with this seed is read, not run.
@@ -85,7 +81,7 @@ def train(hrcam: HRCAM, stage: Stage, data: Path, out: Path, seed: int) -> HRCAM
         return mean
     context = get_context("spawn")
     queue: Queue[Batch] = context.Queue(_AHEAD)
-    producer = context.Process(target=_produce, args=(queue, data, out, seed, stage), daemon=True)
+    producer = context.Process(target=_produce, args=(queue, material, seed, stage), daemon=True)
     producer.start()
     try:
         _run(hrcam, mean, stage, queue)
@@ -123,13 +119,13 @@ def _channels_last(images: Tensor) -> Tensor:
     return images[:, None].contiguous(memory_format=torch.channels_last)
 
 
-def train_all(hrcam: HRCAM, data: Path, out: Path, seed: int) -> HRCAM:
+def train_all(hrcam: HRCAM, material: Material, out: Path, seed: int) -> HRCAM:
     """All stages, one after the other; those of `LAST` begin `LAST_SEEDS` times at the same weights each, and the mean
     is kept."""
     for number, stage in enumerate(STAGES):
-        hrcam = train(hrcam, stage, data, out, seed + number)
+        hrcam = train(hrcam, stage, material, out, seed + number)
     for stage in LAST:
-        ends = [train(copy.deepcopy(hrcam), stage, data, out, seed + len(STAGES) + n) for n in range(LAST_SEEDS)]
+        ends = [train(copy.deepcopy(hrcam), stage, material, out, seed + len(STAGES) + n) for n in range(LAST_SEEDS)]
         hrcam = mean_of(ends)
     return hrcam
 
