@@ -3,7 +3,7 @@
 ``python -m hrcam_research.brain_lesion.left_out --data DATA --out FOLDER`` trains without any of these scans first,
 beginning with the encoder of `simulated-lesion`, which saw generated heads alone. From there a last stage learns for
 each patient from the scans of the others, is calibrated as `brain-lesion` is, and reads that patient's scans. The
-table has each scan as read by weights that saw no patient, the others, and all of them, as long as each other.
+table has each scan as read by weights that saw no patient, and by those that then saw the others, or all, as long.
 
 One thing is not left out: where tumors of `t1ce_slices` lie, `t1ce-tumor` says, which learnt from slices of these
 patients too. The agreement of planes is not chosen: scans of thick slices are read in one.
