@@ -219,9 +219,10 @@ def _draw_probabilities(axes: Axes, result: Result) -> None:
     axes.set_xticks([])
     axes.set_yticks(range(len(order)), [readable(name) for name in order], color=TEXT, fontsize=10.5)
     axes.set_ylim(len(order) - max(len(order), 4) - 0.5, len(order) - 0.5)  # two classes: bars as high as four's
-    for position, value in enumerate(values):
-        covered = value > 0.88
-        write(axes, 0.985, position, percent(value), size=10, ha="right", color=BACKGROUND if covered else TEXT)
+    for position, (value, color) in enumerate(zip(values, colors, strict=True)):
+        within = value > 0.5  # a long bar holds its own number, which would lie across its end
+        write(axes, (value if within else 1) - 0.015, position, percent(value), size=10, ha="right",
+              color=BACKGROUND if within and color == ACCENT else TEXT)
     plain_axes(axes, "Class probabilities of the scan")
 
 

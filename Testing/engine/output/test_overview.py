@@ -123,6 +123,18 @@ def test_numbers_are_as_exact_as_one_reads_them(found):
     assert ">99 %" in text and "<1 %" in text and "100" not in text
 
 
+@pytest.mark.parametrize("likelier", [0.51, 0.8, 0.91, 0.97, 1.0])
+def test_a_probability_lies_within_its_bar_or_beside_it(likelier, found):
+    scan, result = found
+    figure = draw_overview(scan, replace(result, probabilities={"lesion": likelier, "normal": 1 - likelier}))
+    axes = next(one for one in figure.axes if len(one.patches) == 4)
+    figure.canvas.draw()
+    numbers = [text for text in axes.texts if "%" in text.get_text()]
+    for text, bar in zip(numbers, axes.patches[2:], strict=True):
+        extent = text.get_window_extent().transformed(axes.transData.inverted())
+        assert extent.x1 <= bar.get_width() or extent.x0 >= bar.get_width()
+
+
 def test_long_and_odd_names_and_many_classes_fit(found, tmp_path):
     scan, result = found
     many = {"lesion": 0.3} | {f"a rather long class name {n}": 0.1 for n in range(7)}
