@@ -58,7 +58,7 @@ def fuse_guided(level_maps: Sequence[Tensor], size: Sequence[int], images: Tenso
     Complete at any size: what the filter takes from a map's mean is given back evenly, hence ``mean(M_c) + b_c = z_c``.
     """
     total = fuse_sum(level_maps, level_maps[0].shape[2:])
-    gray = (images if images.shape[1] == 1 else images.mean(1, keepdim=True)).to(total)
+    gray = _gray(images).to(total)
     brightness = _whole_mean(gray)
     # Rounding errors are no contrast: the evidence of an image without any is bounded by nothing.
     floor = (torch.finfo(total.dtype).eps * brightness**2).clamp(min=torch.finfo(total.dtype).tiny)
@@ -83,9 +83,14 @@ def fuse_appearance(level_maps: Sequence[Tensor], size: Sequence[int], images: T
     Complete at any size, like `fuse_guided`; not linear in the evidence.
     """
     maps = fuse_guided(level_maps, size, images)
-    gray = upsample(_box((images if images.shape[1] == 1 else images.mean(1, keepdim=True)).to(maps), _PIXEL), size)
+    gray = upsample(_box(_gray(images).to(maps), _PIXEL), size)
     reach = max(1, *(round(n / native) for n, native in zip(size, level_maps[0].shape[2:], strict=True)))
     return weigh_by_appearance(maps, gray, reach)
+
+
+def _gray(images: Tensor) -> Tensor:
+    """The mean of the images' channels, B×1×*size."""
+    return images if images.shape[1] == 1 else images.mean(1, keepdim=True)
 
 
 def _whole_mean(x: Tensor) -> Tensor:

@@ -112,7 +112,7 @@ def calibrate(hrcam: HRCAM, examples: Examples, normals: npt.NDArray[np.floating
     normals : real slices without a lesion, N×256×256.
     """
     make_reference(hrcam)
-    cases, normals = cases_of(examples, normals), prepared(normals)
+    cases = cases_of(examples, normals)
     predictions = fit_head(hrcam, predict(hrcam, cases, _CPU, BATCH))
     temperature = slice_temperature(predictions)
     ill = _logits(predictions[: len(examples.ill)])[~examples.small]
