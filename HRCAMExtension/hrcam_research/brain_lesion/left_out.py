@@ -15,16 +15,15 @@ import copy
 import logging
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 import typer
 from hrcam.bundle.bundle import Bundle
 from hrcam.cam.model import HRCAM
 
-from hrcam_research.evaluate.results_file import write_json
 from hrcam_research.evaluate.run import commit
-from hrcam_research.evaluate.scan_report import FOLDER, FORMAT, FORMAT_VERSION, first_page
+from hrcam_research.evaluate.scan_report import FOLDER, first_page, write_rows
 from hrcam_research.evaluate.scans import evaluate_scan, find_scan_sets
 from hrcam_research.t1ce_tumor.data import Images, normal_slices, volume_images
 
@@ -93,12 +92,9 @@ def train_each(none: HRCAM, material: Material, volumes: Images, out: Path, seed
 def _measure(seen: str, data: Path, out: Path, readers: dict[str, Bundle]) -> None:
     """Read each scan by its patient's bundle, and write the rows as `hrcam evaluate` does."""
     scans = next(one for one in find_scan_sets(data) if one.name == VOLUMES)
-    rows: list[dict[str, Any]] = [evaluate_scan(scan, readers[scan.patient]) for scan in scans.scans]
-    write_json({
-        "format": FORMAT, "format_version": FORMAT_VERSION,
-        "model": {"name": NAME, "version": f"short, saw {seen}", "sha256": ""},
-        "commit": commit(), "set": scans.name, "origin": scans.origin, "rows": rows,
-    }, out / "results" / FOLDER / f"{NAME}-{seen.replace(' ', '-')}--{VOLUMES}.json")  # fmt: skip
+    rows = [evaluate_scan(scan, readers[scan.patient]) for scan in scans.scans]
+    path = out / "results" / FOLDER / f"{NAME}-{seen.replace(' ', '-')}--{VOLUMES}.json"
+    write_rows(path, {"name": NAME, "version": f"short, saw {seen}", "sha256": ""}, scans, rows, commit())
 
 
 if __name__ == "__main__":

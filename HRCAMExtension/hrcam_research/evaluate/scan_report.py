@@ -54,12 +54,19 @@ def evaluate_scans(
         for position, scan in enumerate(scans, start=1):
             if scan.path.name not in known:
                 rows.append(evaluate_scan(scan, bundle, device))
-                write_json({
-                    "format": FORMAT, "format_version": FORMAT_VERSION, "model": {"name": bundle.name, **state},
-                    "commit": commit, "set": one.name, "origin": one.origin, "rows": rows,
-                }, path)  # fmt: skip
+                write_rows(path, {"name": bundle.name, **state}, one, rows, commit)
             if progress:
                 progress(f"{one.name}, whole scans", position / len(scans))
+
+
+def write_rows(
+    path: Path, model: dict[str, str], one: ScanSet, rows: Sequence[dict[str, Any]], commit: str
+) -> None:
+    """Write the rows of a set, each of `evaluate_scan`; `model`: its name, version and sha256."""
+    write_json({
+        "format": FORMAT, "format_version": FORMAT_VERSION, "model": model,
+        "commit": commit, "set": one.name, "origin": one.origin, "rows": list(rows),
+    }, path)  # fmt: skip
 
 
 def first_page(folder: Path) -> list[str]:
