@@ -34,10 +34,15 @@ ROOT = Path(__file__).resolve().parents[2]
 ENGINE = ROOT / "HRCAMExtension" / "hrcam"
 TESTS = {
     "cam/fusion.py": ["cam/test_fusion.py"],
+    "cam/appearance.py": ["cam/test_appearance.py", "cam/test_fusion.py"],
     "scan/geometry.py": ["scan/test_geometry.py"],
     "scan/io/nifti.py": ["scan/io/test_nifti.py"],
     "scan/io/dicom/volumes.py": ["scan/io/test_dicom_volumes.py"],
-    "run/marking.py": ["run/test_marking.py"],
+    "run/marking.py": ["run/test_marking.py", "run/test_borders.py"],
+    "run/components.py": ["run/test_marking.py", "run/test_borders.py", "run/test_agreement.py"],
+    "run/borders.py": ["run/test_borders.py"],
+    "run/agreement.py": ["run/test_agreement.py"],
+    "run/decision.py": ["run/test_decision.py"],
     "bundle/bundle.py": ["bundle/test_bundle.py", "bundle"],
     "bundle/metadata.py": ["bundle/test_bundle_faults.py", "bundle"],
     "bundle/network.py": ["bundle/test_bundle_faults.py", "bundle"],

@@ -20,6 +20,7 @@ from .result import LabelArray
 if TYPE_CHECKING:
     from .borders import Borders
 
+
 def mark(
     evidence: npt.NDArray[np.float32],
     geometry: Geometry,

@@ -78,6 +78,22 @@ def test_maps_of_one_to_three_axes_are_marked(shape):
     assert label_levels(evidence, LEVELS).ravel()[:5].tolist() == [1, 0, 0, 3, 0]
 
 
+def test_a_share_of_the_peak_that_is_just_reached_is_marked_and_corners_connect():
+    evidence = np.zeros((3, 3, 3), np.float32)
+    evidence[0, 0, 0], evidence[1, 1, 1], evidence[2, 2, 2] = 8.0, 4.0, 3.9
+    found = label_levels(evidence, (EvidenceLevel("a", 1.0, (1, 0, 0), 0.5),))
+    assert np.argwhere(found).tolist() == [[0, 0, 0], [1, 1, 1]]
+
+
+def test_regions_of_the_smallest_size_stay_and_smaller_ones_go():
+    geometry = Geometry((9, 2, 1), (0.0, 0.0, 0.0), (2.0, 2.0, 2.0), np.eye(3))
+    evidence = np.zeros(geometry.shape_kji, np.float32)
+    evidence[0, 0, 2:7] = 500.0  # 0.04 ml
+    assert mark(evidence, geometry, LEVELS, minimum_ml=0.04).any()
+    assert not mark(evidence, geometry, LEVELS, minimum_ml=0.041).any()
+    assert not mark(0 * evidence, geometry, LEVELS, minimum_ml=0.04).any(), "nothing to be left out"
+
+
 def test_a_map_that_reaches_no_level_is_unmarked_whatever_its_peak():
     assert not label_levels(np.full((3, 4, 5), -7.0, np.float32), LEVELS).any()
 
