@@ -39,7 +39,8 @@ class Options:
         enough to compute, in this scan and as many as ``scans`` says: the same input has the same engine whatever the
         process did before. Maps agree within 1e-4 of their greatest value.
     minimum_region_ml : smaller regions appear neither in the table nor in the labels. Single slices and pictures have
-        no volumes, and keep all; so does a class that is asked for, unless more than the default is given.
+        no volumes, and keep all. So do, unless more than the default is given, a class that is asked for and a scan
+        that is called ill where all of its regions are smaller.
     faithfulness : also test if the answer rests on the strongest region, see ``faithfulness.deletion_test``.
     place : also name the place of each region in the brain, see ``place.name.with_places``.
     scans : how many scans like this one the process is going to localize, for ``engine`` alone.

@@ -107,6 +107,16 @@ def test_what_not_all_planes_see_enough_of_is_withheld_and_shown_when_asked_for(
     assert asked.labels.any() and not asked.withheld and asked.probabilities == found.probabilities
 
 
+def test_a_scan_that_is_called_ill_shows_where_even_if_in_specks(bright_blob_bundle, blob_volume):
+    bundle, scan = with_agreement(bright_blob_bundle), blob_volume(radius_mm=1.0)
+    found = localize(scan, bundle, CPU)
+    assert found.predicted == "lesion" and not found.warnings
+    assert 0 < max(region.volume_ml for region in found.regions) < CPU.minimum_region_ml
+    wanted = localize(scan, bundle, dataclasses.replace(CPU, minimum_region_ml=0.06))
+    assert wanted.predicted == "lesion" and not wanted.labels.any() and not wanted.regions
+    assert any("smaller than 0.06 ml" in words for words in wanted.warnings), "it says why nothing is marked"
+
+
 def test_probabilities_do_not_depend_on_the_class_that_is_shown(bright_blob_bundle, blob_volume):
     bundle = with_agreement(bright_blob_bundle)
     found = localize(blob_volume(), bundle, CPU)
