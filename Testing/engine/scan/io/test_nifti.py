@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 from corpus.kinds import SPACING, head, write
 from corpus.make import KINDS
+from hrcam.errors import InputError
 from hrcam.output.nifti import write_nifti
 from hrcam.scan.volume import read_volume
+from scipy.spatial.transform import Rotation
 
 
 def turned(degrees, shift=(5.0, -7.0, 11.0)):
@@ -44,6 +46,44 @@ def test_the_sform_counts_where_it_is_set(tmp_path, qcode, scode, name):
     assert np.allclose(volume.geometry.ijk_to_ras, nibabel.load(path).affine, atol=1e-4)
     assert [note for note in volume.notes if "the sform was taken" in note] == list(volume.notes)
     assert len(volume.notes) == (qcode > 0 and scode > 0)
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.parametrize("seed", range(4))
+def test_a_qform_alone_turns_the_scan_any_way(tmp_path, seed, mirrored):
+    matrix = turned(0)
+    axes = Rotation.random(random_state=seed).as_matrix() * [1, 1, -1 if mirrored else 1]
+    matrix[:3, :3] = axes * SPACING
+    path = saved(tmp_path / "a.nii", np.eye(4), 0, matrix, 1)
+    assert np.allclose(nibabel.load(path).affine, matrix, atol=1e-4)
+    assert np.allclose(read_volume(path).geometry.ijk_to_ras, matrix, atol=1e-4)
+
+
+def test_a_fourth_axis_of_one_volume_changes_nothing(tmp_path):
+    image = nibabel.Nifti1Image(head().transpose(2, 1, 0)[..., np.newaxis], np.eye(4))
+    image.set_qform(turned(20), 1)
+    image.set_sform(turned(20), 1)
+    image.header["pixdim"][4] = 0  # no time
+    image.to_filename(tmp_path / "a.nii")
+    volume = read_volume(tmp_path / "a.nii")
+    assert np.array_equal(volume.array, head()) and volume.notes == ()
+    image.set_sform(turned(20), 0)
+    image.to_filename(tmp_path / "b.nii")
+    assert np.allclose(read_volume(tmp_path / "b.nii").geometry.ijk_to_ras, turned(20), atol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("at", [0, -1])
+@pytest.mark.parametrize("name", ["a.nii", "a.hdr"])
+def test_voxels_that_are_no_numbers_are_refused_wherever_they_are(tmp_path, name, at, dtype):
+    values = head().transpose(2, 1, 0).astype(dtype)
+    make = nibabel.Nifti1Pair if name == "a.hdr" else nibabel.Nifti1Image
+    make(values, turned(20)).to_filename(tmp_path / name)
+    assert np.array_equal(read_volume(tmp_path / name).array, head())
+    values[at, at, at] = np.nan
+    make(values, turned(20)).to_filename(tmp_path / name)
+    with pytest.raises(InputError, match="1 voxel"):
+        read_volume(tmp_path / name)
 
 
 def test_two_positions_apart_are_told_in_mm(tmp_path):
