@@ -50,13 +50,16 @@ def test_the_sform_counts_where_it_is_set(tmp_path, qcode, scode, name):
 
 @pytest.mark.parametrize("mirrored", [False, True])
 @pytest.mark.parametrize("seed", range(4))
-def test_a_qform_alone_turns_the_scan_any_way(tmp_path, seed, mirrored):
+def test_a_qform_turns_the_scan_any_way(tmp_path, seed, mirrored):
     matrix = turned(0)
     axes = Rotation.random(random_state=seed).as_matrix() * [1, 1, -1 if mirrored else 1]
     matrix[:3, :3] = axes * SPACING
-    path = saved(tmp_path / "a.nii", np.eye(4), 0, matrix, 1)
-    assert np.allclose(nibabel.load(path).affine, matrix, atol=1e-4)
-    assert np.allclose(read_volume(path).geometry.ijk_to_ras, matrix, atol=1e-4)
+    sheared = matrix.copy()
+    sheared[0, 1] += 0.5
+    for sform, scode, count in ((np.eye(4), 0, 0), (matrix, 1, 0), (sheared, 1, 1)):
+        volume = read_volume(saved(tmp_path / "a.nii", sform, scode, matrix, 1))
+        assert np.allclose(volume.geometry.ijk_to_ras, matrix, atol=1e-4)
+        assert len(volume.notes) == count, "that it is the qform where the sform is sheared"
 
 
 def test_a_fourth_axis_of_one_volume_changes_nothing(tmp_path):
