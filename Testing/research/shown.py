@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from hrcam.bundle.bundle import load_bundle
 from hrcam.localize import Options, localize
+from hrcam.run.options import MINIMUM_REGION_ML
 from hrcam.run.regions import number_regions
 from hrcam.scan.volume import read_volume
 from hrcam_research.evaluate.scans import find_scan_sets
@@ -40,8 +41,9 @@ class Shown:
     pointing: bool | None = None
 
     def above(self, minimum_ml):
-        """The same with regions of at least so many ml alone."""
-        return replace(self, regions=tuple(one for one in self.regions if one[0] >= minimum_ml))
+        """The same with regions of at least so many ml; up to the default, all where none is, as in `localize`."""
+        kept = tuple(one for one in self.regions if one[0] >= minimum_ml)
+        return replace(self, regions=kept or (self.regions if minimum_ml <= MINIMUM_REGION_ML else ()))
 
     @property
     def dice(self):
