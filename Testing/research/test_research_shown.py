@@ -14,9 +14,10 @@ def test_a_row_counts_lesions_regions_and_marks():
     hit, missed = shown.Shown(((2.0, 1.0), (0.01, 0.0)), 2.0, 0.5, True), shown.Shown(((0.03, 0.0),), 3.0, 0.1, False)
     normal = shown.Shown(((0.2, 0.0),), 0.0)
     assert hit.above(0.05).regions == ((2.0, 1.0),) and hit.above(0.05).dice == pytest.approx(0.5)
-    assert missed.above(0.05).dice == 0
+    assert missed.above(0.05).dice == 0 and missed.above(0.05).regions == missed.regions, "as in localize"
+    assert missed.above(0.06).regions == () and hit.above(2.5).regions == ()
     assert shown.row("made", 0.05, [hit, missed, normal]) == (
-        "| made | 0.05 | 1 of 2 | 1 of 2 | 0.67 | 0.00 | 0.250 | 1 of 1 | 0.300 | 1 |")
+        "| made | 0.05 | 1 of 2 | 1 of 2 | 1.00 | 0.50 | 0.250 | 1 of 1 | 0.300 | 1 |")
 
 
 def test_a_scan_is_read_and_measured(tmp_path, bright_blob_bundle, blob_volume):
