@@ -152,6 +152,14 @@ def test_a_core_of_fewer_than_ten_voxels_tells_no_brightness(length):
     assert np.count_nonzero(labels) == (length if length == 10 else 3 * length)
 
 
+def test_nothing_is_marked_beside_a_region_of_little_evidence():
+    evidence = np.zeros((1, 20, 24), np.float32)
+    evidence[0, 5, 5:17] = 2.0
+    labels = mark(evidence, Geometry((24, 20, 1), (0, 0, 0), (1.0, 1.0, 1.0), np.eye(3)), LEVELS)
+    Borders(0.4 + 0.1 * evidence, Scale(0.0, 1.0), (math.inf, 1.0, 1.0), RULE).draw(labels, evidence, LEVELS[0])
+    assert np.array_equal(labels > 0, evidence > 0)
+
+
 @pytest.mark.parametrize(("across", "expected"), [(0, (1.5, 2.0, math.inf)), (2, (math.inf, 2.0, 4.0))])
 def test_borders_lie_in_the_slices_that_were_acquired(bright_blob_bundle, across, expected):
     spacing = [4.0, 2.0, 1.5]
