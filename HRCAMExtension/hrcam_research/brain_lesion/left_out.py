@@ -19,12 +19,10 @@ from typing import Annotated
 
 import torch
 import typer
-from hrcam.bundle.bundle import Bundle
 from hrcam.cam.model import HRCAM
 
-from hrcam_research.evaluate.run import commit
-from hrcam_research.evaluate.scan_report import FOLDER, first_page, write_rows
-from hrcam_research.evaluate.scans import evaluate_scan, find_scan_sets
+from hrcam_research.evaluate.scan_report import first_page
+from hrcam_research.evaluate.scans import find_scan_sets
 from hrcam_research.t1ce_tumor.data import Images, normal_slices, volume_images
 
 from .bundle import NAME, write_bundle
@@ -32,7 +30,7 @@ from .calibration import draw_examples
 from .data import load_sources, with_volumes
 from .examples import Material
 from .network import first_network
-from .real_scans import choose_limit
+from .real_scans import choose_limit, measure
 from .training import LAST, train
 
 VOLUMES = "t1ce_volumes"
@@ -71,9 +69,10 @@ def main(
         for name, hrcam in trained.items()
     }
     patients = sorted(set(volumes.patients))
-    _measure("none", data, out, dict.fromkeys(patients, bundles["none"]))
-    _measure("the others", data, out, bundles)
-    _measure(ALL, data, out, dict.fromkeys(patients, bundles[ALL]))
+    scans = next(one for one in find_scan_sets(data) if one.name == VOLUMES)
+    measure("saw none", scans, dict.fromkeys(patients, bundles["none"]), out)
+    measure("saw the others", scans, bundles, out)
+    measure("saw all", scans, dict.fromkeys(patients, bundles[ALL]), out)
     typer.echo("\n".join(first_page(out)))
 
 
@@ -87,14 +86,6 @@ def train_each(none: HRCAM, material: Material, volumes: Images, out: Path, seed
         )
         for name, some in seen.items()
     }
-
-
-def _measure(seen: str, data: Path, out: Path, readers: dict[str, Bundle]) -> None:
-    """Read each scan by its patient's bundle, and write the rows as `hrcam evaluate` does."""
-    scans = next(one for one in find_scan_sets(data) if one.name == VOLUMES)
-    rows = [evaluate_scan(scan, readers[scan.patient]) for scan in scans.scans]
-    path = out / "results" / FOLDER / f"{NAME}-{seen.replace(' ', '-')}--{VOLUMES}.json"
-    write_rows(path, {"name": NAME, "version": f"short, saw {seen}", "sha256": ""}, scans, rows, commit())
 
 
 if __name__ == "__main__":

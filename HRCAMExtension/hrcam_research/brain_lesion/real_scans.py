@@ -1,4 +1,4 @@
-"""The limit from which a whole scan is called "lesion", chosen on real scans by their image labels.
+"""Real scans: the limit from which one is called "lesion", chosen by image labels, and what weights not bundled show.
 
 Composed scans mix slices of many heads, so that each holds the false evidence of several: a limit chosen on them leaves
 real lesions unmarked. Only whether a scan shows a lesion is asked, no outline.
@@ -6,7 +6,7 @@ real lesions unmarked. Only whether a scan shows a lesion is asked, no outline.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,10 @@ from hrcam.run.result import Result
 from hrcam.run.volume_rule import softmax, volume_logits
 from hrcam_train.calibrate import at_even_odds
 from hrcam_train.withholding import fit_withholding
+
+from hrcam_research.evaluate.run import commit
+from hrcam_research.evaluate.scan_report import FOLDER, write_rows
+from hrcam_research.evaluate.scans import ScanSet, evaluate_scan
 
 from .network import CLASSES, PATHOLOGY
 
@@ -63,3 +67,11 @@ def limited(scans: list[npt.NDArray[np.float64]], ill: list[bool], rule: dict[st
     absent = [float(softmax(volume_logits(one, rule, PATHOLOGY))[1]) for one in scans]
     told, withholding = at_even_odds(rule, fit_withholding(absent, ill), PATHOLOGY)
     return {"volume_rule": told, "withholding": withholding}
+
+
+def measure(label: str, scans: ScanSet, readers: Mapping[str, Bundle], out: Path) -> None:
+    """Read each scan by the bundle of its patient, and write rows as `hrcam evaluate` does, ``label`` as version."""
+    rows = [evaluate_scan(scan, readers[scan.patient]) for scan in scans.scans]
+    name = next(iter(readers.values())).name
+    path = out / "results" / FOLDER / f"{name}-{label}--{scans.name}.json".replace(" ", "-")
+    write_rows(path, {"name": name, "version": label, "sha256": ""}, scans, rows, commit())
