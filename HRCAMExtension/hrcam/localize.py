@@ -24,7 +24,7 @@ from .run.borders import borders_of
 from .run.decision import decide, unmarked_in_words
 from .run.level_volumes import LevelVolumes
 from .run.marking import mark
-from .run.options import DEFAULT_OPTIONS, MINIMUM_REGION_ML, Options, check_options, smallest_region_ml
+from .run.options import DEFAULT_OPTIONS, Options, check_options, smallest_region_ml
 from .run.regions import find_regions
 from .run.result import FloatArray, Result, SliceEvidence
 from .run.volume_rule import softmax, volume_logits
@@ -135,8 +135,6 @@ def localize(
         decision = decide(bundle, logits, joined.agreement, single_image, options.class_name is not None)
         minimum, borders = smallest_region_ml(options, volume.has_volumes), borders_of(volume, bundle)
         labels = mark(evidence, geometry, levels, minimum, decision.withheld, decision.agreed, borders)
-        if not labels.any() and minimum <= MINIMUM_REGION_ML:  # a scan that is called ill shows where, if in specks
-            labels = mark(evidence, geometry, levels, 0.0, decision.withheld, decision.agreed, borders)
         unmarked = not labels.any() and evidence.max() >= levels[0].threshold
         notes = [unmarked_in_words(decision, bundle.pathology, minimum)] if unmarked else []
         plane = plans[0].plane if len(plans) == 1 and isinstance(plans[0], SlicePlan) else geometry.acquisition_plane

@@ -9,12 +9,13 @@ agree) and ``--border-weight`` (0: regions end by their peaks alone) try other w
 import argparse
 import csv
 from dataclasses import dataclass, replace
+from itertools import compress
 from pathlib import Path
 
 import numpy as np
 from hrcam.bundle.bundle import load_bundle
 from hrcam.localize import Options, localize
-from hrcam.run.options import MINIMUM_REGION_ML
+from hrcam.run.marking import large_enough
 from hrcam.run.regions import number_regions
 from hrcam.scan.volume import read_volume
 from hrcam_research.evaluate.scans import find_scan_sets
@@ -41,9 +42,9 @@ class Shown:
     pointing: bool | None = None
 
     def above(self, minimum_ml):
-        """The same with regions of at least so many ml; up to the default, all where none is, as in `localize`."""
-        kept = tuple(one for one in self.regions if one[0] >= minimum_ml)
-        return replace(self, regions=kept or (self.regions if minimum_ml <= MINIMUM_REGION_ML else ()))
+        """The same with what would be marked if smaller regions were left out."""
+        kept = large_enough([volume for volume, _ in self.regions], minimum_ml)
+        return replace(self, regions=tuple(compress(self.regions, kept)))
 
     @property
     def dice(self):

@@ -18,6 +18,7 @@ from ..bundle.bundle import Bundle
 from ..errors import Cancelled, HRCAMError, InputError
 from ..localize import Options, Progress, localize
 from ..place.name import placed, to_template
+from ..run.options import smallest_region_ml
 from ..run.result import Point, Region, Result
 from ..scan.checks import Fit
 from ..scan.geometry import LPS_TO_RAS, Geometry
@@ -105,7 +106,7 @@ def compare(
         limits = from_differences(differences, 1 + copies)
     with clock.stage("Comparing"):
         report("Comparing", 0.95)
-        found = _with_withheld(found, earlier, later, there, options.minimum_region_ml, warnings)
+        found = _with_withheld(found, earlier, later, there, options, warnings)
         if options.place:
             found = _with_places(found, later, there, warnings)
         dates = _on_later_grid(earlier, later, *found, there)
@@ -199,20 +200,21 @@ def _repeated(
         once_more = partial(localize, bundle=bundle, options=same, progress=_part(report, part), cancelled=cancelled,
                             fit=_TOLD)
         mean, apart = localized_again(
-            scan, result, once_more, copies, other.geometry, motion, options.minimum_region_ml)
+            scan, result, once_more, copies, other.geometry, motion, smallest_region_ml(options, scan.has_volumes))
         again.append(mean)
         differences += apart
     return (again[0], again[1]), differences
 
 
 def _with_withheld(
-    found: tuple[Result, Result], earlier: Volume, later: Volume, there: Matrix, minimum_ml: float, warnings: list[str]
+    found: tuple[Result, Result], earlier: Volume, later: Volume, there: Matrix, options: Options, warnings: list[str]
 ) -> tuple[Result, Result]:
     """The date that is called normal with the evidence that it has where the other date has a region."""
     normal = 0 if found[0].withheld else 1
     if found[0].withheld == found[1].withheld or not found[1 - normal].regions:
         return found
-    again = marked_again(found[normal], minimum_ml)
+    minimum = smallest_region_ml(options, (earlier, later)[normal].has_volumes)
+    again = marked_again(found[normal], minimum)
     both = (again, found[1]) if normal == 0 else (found[0], again)
     dates = _on_later_grid(earlier, later, *both, there)
     matches = match_regions(dates.earlier_numbers, dates.later_numbers, later.geometry)

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from ..bundle.evidence_level import EvidenceLevel
 from ..scan.geometry import Geometry
 from .components import bounds, connected, trim
+from .options import MINIMUM_REGION_ML
 from .result import LabelArray
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def mark(
     evidence : float32 KJI, logits of the class that is shown.
     geometry : its grid.
     levels : the bundle's, lowest threshold first; in a result ``Result.evidence_levels``.
-    minimum_ml : smaller regions are not marked.
+    minimum_ml : smaller regions are not marked, see `large_enough`.
     withheld : the scan as a whole is called normal and no class was asked for (``Result.withheld``, see
         ``withholding.is_withheld``): nothing is marked.
     agreed : bool KJI, where all planes that were read see enough, and around it (``agreement.agreed_voxels``): these
@@ -56,8 +57,17 @@ def mark(
     if agreed is not None:
         np.maximum(labels, agreed, out=labels, casting="unsafe")
     if (agreed is not None or minimum_ml > 0) and labels.any():
-        _keep(labels, minimum_ml / geometry.voxel_volume_ml, agreed)
+        _keep(labels, minimum_ml, geometry.voxel_volume_ml, agreed)
     return labels
+
+
+def large_enough(volumes_ml: npt.ArrayLike, minimum_ml: float) -> npt.NDArray[np.bool_]:
+    """Which regions of these volumes are marked: those of at least ``minimum_ml``, and all where there is none.
+
+    A scan that is called ill so shows where, if only in specks. Who asks for more than the default gets what is larger.
+    """
+    large = np.asarray(volumes_ml, np.float64) >= minimum_ml
+    return large if large.any() or minimum_ml > MINIMUM_REGION_ML else np.ones_like(large)
 
 
 def label_levels(evidence: npt.ArrayLike, levels: Sequence[EvidenceLevel]) -> LabelArray:
@@ -90,10 +100,12 @@ def label_levels(evidence: npt.ArrayLike, levels: Sequence[EvidenceLevel]) -> La
     return labels
 
 
-def _keep(labels: LabelArray, fewest: float, agreed: npt.NDArray[np.bool_] | None) -> None:
-    """Clear the components of fewer voxels, and those without any that is ``agreed``."""
+def _keep(labels: LabelArray, minimum_ml: float, voxel_ml: float, agreed: npt.NDArray[np.bool_] | None) -> None:
+    """Clear the components that are not `large_enough`, and those without any voxel that is ``agreed``."""
     box, components = connected(labels > 0)
-    kept = np.bincount(components.ravel()) >= fewest
-    if agreed is not None:
-        kept &= np.bincount(components[agreed[box]], minlength=len(kept)) > 0
+    voxels = np.bincount(components.ravel())
+    kept = np.ones(len(voxels), bool) if agreed is None else (
+        np.bincount(components[agreed[box]], minlength=len(voxels)) > 0)  # fmt: skip
+    kept[0] = False  # what is not marked is no region
+    kept[kept] = large_enough(voxels[kept] * voxel_ml, minimum_ml)
     labels[box] *= kept[components]

@@ -46,3 +46,17 @@ def test_what_only_the_normal_date_has_stays_unmarked(later_called_normal, blob_
 def test_two_normal_dates_stay_unmarked(monkeypatch, blob_volume, bright_blob_bundle):
     monkeypatch.setattr(run, "localize", lambda *arguments, **more: run._withhold(localize(*arguments, **more)))
     assert compared(blob_volume(), blob_volume(), bright_blob_bundle).changes == ()
+
+
+def test_specks_that_a_scan_alone_shows_are_compared_too(blob_volume, bright_blob_bundle):
+    speck = blob_volume(radius_mm=1.0)
+    lesion = blob_volume(lesion_ras=(12.0, -12.0, 9.0), radius_mm=4.0)
+    both = replace(speck, array=np.maximum(speck.array, lesion.array))
+    lenient = load_bundle(bright_blob_bundle.path)
+    lenient = replace(lenient, metadata={**lenient.metadata, "withholding": {"above": 0.95}})
+    asked = Options(device="cpu", class_name="lesion")
+    for scan, options, count in ((speck, replace(asked, class_name=None), 1), (both, asked, 2)):
+        assert len(localize(scan, lenient, options).regions) == count
+        found = compare(scan, replace(scan, name="later"), lenient, options, aligned=True, copies=1)
+        assert [len(one.regions) for one in (found.earlier, found.later)] == [count, count]
+        assert [change.call for change in found.changes] == ["stable"] * count

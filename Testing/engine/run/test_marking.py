@@ -5,7 +5,8 @@ import time
 import numpy as np
 import pytest
 from hrcam.bundle.evidence_level import EvidenceLevel
-from hrcam.run.marking import label_levels, mark
+from hrcam.run.marking import label_levels, large_enough, mark
+from hrcam.run.options import MINIMUM_REGION_ML
 from hrcam.run.regions import find_regions
 from hrcam.scan.geometry import Geometry
 
@@ -65,6 +66,26 @@ def test_only_regions_in_which_planes_agree_are_marked_and_all_that_they_agree_o
     assert mark(evidence, GEOMETRY, LEVELS, agreed=halo)[halo].all()
 
 
+def test_specks_are_marked_where_nothing_larger_is():
+    speck, lesion = blob(172, 33), blob(508, 8)
+    alone = mark(speck, GEOMETRY, LEVELS)
+    assert 0 < (alone > 0).sum() * GEOMETRY.voxel_volume_ml < MINIMUM_REGION_ML
+    assert np.array_equal(mark(speck, GEOMETRY, LEVELS, MINIMUM_REGION_ML), alone)
+    assert not mark(speck, GEOMETRY, LEVELS, 2 * MINIMUM_REGION_ML).any(), "who asks for more gets what is larger"
+    beside = mark(np.maximum(speck, lesion), GEOMETRY, LEVELS, MINIMUM_REGION_ML)
+    assert np.array_equal(beside, mark(lesion, GEOMETRY, LEVELS, MINIMUM_REGION_ML))
+    agreed = speck >= 154
+    both = mark(np.maximum(speck, lesion), GEOMETRY, LEVELS, MINIMUM_REGION_ML, agreed=agreed)
+    assert np.array_equal(both, alone), "what planes do not agree on is no larger region"
+    assert not mark(speck, GEOMETRY, LEVELS, MINIMUM_REGION_ML, agreed=np.zeros_like(agreed)).any()
+
+
+def test_regions_of_exactly_the_smallest_volume_are_large_enough():
+    assert large_enough([0.04, 0.05, 2.0], 0.05).tolist() == [False, True, True]
+    assert large_enough([0.01, 0.04], 0.05).all() and not large_enough([0.01, 0.04], 0.06).any()
+    assert large_enough([], 0.05).shape == (0,)
+
+
 def test_levels_are_numbered_from_their_thresholds_on():
     levels = (EvidenceLevel("a", 1.0, (1, 1, 0)), EvidenceLevel("b", 2.0, (1, 0, 0)))
     found = label_levels(np.array([[0.99, 1.0, 1.99, 2.0, -5.0]], np.float32), levels)
@@ -86,12 +107,12 @@ def test_a_share_of_the_peak_that_is_just_reached_is_marked_and_corners_connect(
 
 
 def test_regions_of_the_smallest_size_stay_and_smaller_ones_go():
-    geometry = Geometry((9, 2, 1), (0.0, 0.0, 0.0), (2.0, 2.0, 2.0), np.eye(3))
+    geometry = Geometry((9, 2, 1), (0.0, 0.0, 0.0), (2.0, 2.0, 4.0), np.eye(3))
     evidence = np.zeros(geometry.shape_kji, np.float32)
-    evidence[0, 0, 2:7] = 500.0  # 0.04 ml
-    assert mark(evidence, geometry, LEVELS, minimum_ml=0.04).any()
-    assert not mark(evidence, geometry, LEVELS, minimum_ml=0.041).any()
-    assert not mark(0 * evidence, geometry, LEVELS, minimum_ml=0.04).any(), "nothing to be left out"
+    evidence[0, 0, 2:7] = 500.0  # 0.08 ml
+    assert mark(evidence, geometry, LEVELS, minimum_ml=0.08).any()
+    assert not mark(evidence, geometry, LEVELS, minimum_ml=0.081).any()
+    assert not mark(0 * evidence, geometry, LEVELS, minimum_ml=0.08).any(), "nothing to be left out"
 
 
 def test_a_map_that_reaches_no_level_is_unmarked_whatever_its_peak():
