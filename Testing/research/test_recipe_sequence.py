@@ -11,11 +11,13 @@ from hrcam.bundle.bundle import load_bundle
 from hrcam.errors import InputError
 from hrcam.scan.checks import WARNING_SCORE, assess_fit
 from hrcam.scan.geometry import Geometry
+from hrcam.scan.volume import volume_from_array
 from hrcam.sequence.network import SEQUENCES
 from hrcam.sequence.slices import SIZE
 from hrcam_research.atlas.heads import LabeledHead as LabelMap
 from hrcam_research.brain_lesion.contrasts import draw_means
 from hrcam_research.brain_lesion.heads import LabeledHead
+from hrcam_research.cut import cut_to_head
 from hrcam_research.sequence.augment import augmented
 from hrcam_research.sequence.evaluate import main as evaluate
 from hrcam_research.sequence.generated import draw_slices, restored
@@ -26,6 +28,7 @@ from hrcam_research.sequence.unlike import unlike_scans
 from hrcam_research.simulate.head import phantom_head
 from hrcam_research.simulate.tissues import INDEX
 from PIL import Image
+from scipy.spatial.transform import Rotation
 
 LISTED = Path(hrcam_research.sequence.__file__).with_name("no_tumor_sequences.csv")
 
@@ -122,6 +125,20 @@ def test_warnings_are_counted_for_what_a_folder_has(data, capsys):
     evaluate(data, "t1ce-tumor", generated=False, unlike=False)
     printed = capsys.readouterr().out
     assert "| no_tumor, held | CT | 1 |" in printed and "| real scans | wrong | 1 |" in printed
+
+
+def test_a_scan_cut_to_its_head_keeps_it_in_its_place(data, capsys):
+    values = np.zeros((40, 50, 60), np.float32)
+    values[10:30, 5:45, 20:50] = 7.0
+    matrix = Rotation.from_euler("z", 20, degrees=True).as_matrix() * (1.0, 2.0, 3.0)
+    whole = volume_from_array(values, np.block([[matrix, np.full((3, 1), 4.0)], [np.zeros((1, 3)), 1.0]]), "scan")
+    tight = cut_to_head(whole)
+    assert tight.array.shape == (20, 40, 30) and (tight.array == 7).all()
+    assert np.allclose(tight.geometry.points_to_ras([[0, 0, 0]]), whole.geometry.points_to_ras([[20, 5, 10]]))
+    assert np.allclose(tight.geometry.spacing, whole.geometry.spacing)
+    assert cut_to_head(volume_from_array(0 * values, np.eye(4), "scan")).array.shape == values.shape
+    evaluate(data, "t1ce-tumor", generated=False, unlike=False, cropped=True)
+    assert "| no_tumor, held | CT | 1 |" in capsys.readouterr().out
 
 
 def test_what_is_no_scan_of_a_head_is_warned_of(tmp_path):

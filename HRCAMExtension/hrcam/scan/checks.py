@@ -14,7 +14,7 @@ from .io.damage import not_finite
 from .other_models import OtherModels, advice, none_known
 from .sampling import fits_in_all_planes, per_axis
 from .skull import is_stripped
-from .statistics import distances, intensity_statistics
+from .statistics import distances, intensity_statistics, padded
 from .thinning import positions
 from .volume import MAX_VOXELS, Volume
 
@@ -215,13 +215,12 @@ def _grid(volume: Volume, bundle: HasMetadata) -> list[str]:
                         f"{', '.join(inputs['planes'])} ones. Choose a scan in such a plane, or another model.")
     across = geometry.acquisition_axis
     kept = [n for n in range(3) if n != across or not flat]
-    spacings = per_axis(inputs["spacing_mm"], len(inputs["size"]))
-    model_spacing = max(spacings)
+    model_spacing = max(per_axis(inputs["spacing_mm"], len(inputs["size"])))
     coarsest = max(geometry.spacing[n] for n in kept)
     if coarsest > _COARSE * model_spacing:
         warnings.append(f"The voxels are {coarsest:.2g} mm wide; the model was made for {model_spacing:.2g} mm. Small "
                         "findings may be missed: prefer a finer scan.")
-    field = max(n * s for n, s in zip(inputs["size"], spacings, strict=True))
+    field = _field_mm(bundle)
     seen = max(geometry.extent_mm[n] for n in kept)
     if not _FIELD_OF_VIEW[0] * field <= seen <= _FIELD_OF_VIEW[1] * field:
         warnings.append(f"The field of view is {seen:.0f} mm; the model was made for about {field:.0f} mm. Is the "
@@ -263,8 +262,30 @@ def _looks(volume: Volume, found: dict[str, float]) -> list[str]:
 
 
 def _distances(volume: Volume, bundle: HasMetadata) -> dict[str, float]:
+    """Of each intensity statistic from its range.
+
+    A scan that ends close to the head has less empty space than the images of a model, which adds as much itself. What
+    depends on that is compared as it is and with that space: the nearer of both counts.
+    """
     expected = bundle.metadata.get("input_statistics") or {}
     if not expected:
         return {}
     slices = np.moveaxis(volume.array, 2 - volume.geometry.acquisition_axis, 0)
-    return distances(intensity_statistics(slices), expected)
+    statistics = intensity_statistics(slices)
+    found = (distances(one, expected) for one in (statistics, padded(statistics, _share_of_field(volume, bundle))))
+    return min(found, key=lambda one: max(one.values(), default=0.0))
+
+
+def _share_of_field(volume: Volume, bundle: HasMetadata) -> float:
+    """Of the model's field of view, how much a scan's slice takes, 0 to 1; 1 where the scan states no spacing."""
+    if not volume.spacing_known:
+        return 1.0
+    geometry, field = volume.geometry, _field_mm(bundle)
+    sides = (geometry.extent_mm[n] for n in range(3) if n != geometry.acquisition_axis)
+    return float(np.prod([min(1.0, side / field) for side in sides]))
+
+
+def _field_mm(bundle: HasMetadata) -> float:
+    """The longest side of the model's own field of view."""
+    inputs = bundle.metadata["input"]
+    return max(n * s for n, s in zip(inputs["size"], per_axis(inputs["spacing_mm"], len(inputs["size"])), strict=True))

@@ -73,6 +73,15 @@ def distances(statistics: Mapping[str, float], expected: Mapping[str, Sequence[f
     return found
 
 
+def padded(statistics: Mapping[str, float], share: float) -> dict[str, float]:
+    """The same statistics with empty space around each slice, which then takes ``share`` (0 to 1) of the pixels."""
+    changed = {
+        "foreground_fraction": share * statistics["foreground_fraction"],
+        "dark_fraction": 1.0 - share * (1.0 - statistics["dark_fraction"]),
+    } if statistics else {}  # fmt: skip
+    return {**statistics, **changed}
+
+
 def _fuller(stack: Array) -> Array:
     """Slices with at least half of the foreground of the fullest one, at most ``MOST_SLICES``, evenly spread."""
     rows, columns = (positions(side, max(1, side // 2)) for side in stack.shape[1:])

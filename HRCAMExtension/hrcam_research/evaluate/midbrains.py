@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from hrcam.bundle.bundle import Bundle
-from hrcam.scan.geometry import Geometry
 from hrcam.scan.sampling import plan_volume
 from hrcam.scan.volume import Volume, read_volume, volume_from_array
 from sklearn.metrics import roc_auc_score
 
+from hrcam_research.cut import Where, cut
 from hrcam_research.evaluate import classification, data
 from hrcam_research.evaluate.case import Case, Pixels
 from hrcam_research.simulate.neuromelanin import NigralLoss, random_loss, simulate_midbrain
@@ -211,18 +211,15 @@ def _anatomy(midbrains: Midbrains, model: HRCAM, sick: int) -> dict[str, Any]:
     return figures
 
 
-def crop_around(volume: Volume, center_kji: Sequence[float], extent_mm: float) -> tuple[Volume, tuple[slice, ...]]:
+def crop_around(volume: Volume, center_kji: Sequence[float], extent_mm: float) -> tuple[Volume, Where]:
     """The part of a volume in a box of rows and columns around a point, all slices kept; and where it was cut."""
-    cut = [slice(0, volume.array.shape[0])]
+    spans = []
     for axis in (1, 2):
         half = extent_mm / 2 / volume.geometry.spacing[2 - axis]
         start = max(0, round(center_kji[axis] - half))
-        cut.append(slice(start, min(volume.array.shape[axis], round(center_kji[axis] + half) + 1)))
-    where = tuple(cut)
-    matrix = volume.geometry.ijk_to_ras.copy()
-    matrix[:3, 3] = volume.geometry.points_to_ras([[part.start for part in reversed(where)]])[0]
-    array = np.ascontiguousarray(volume.array[where])
-    return Volume(array, Geometry.from_ijk_to_ras(matrix, array.shape[::-1]), volume.name), where
+        spans.append(slice(start, min(volume.array.shape[axis], round(center_kji[axis] + half) + 1)))
+    where = (slice(0, volume.array.shape[0]), spans[0], spans[1])
+    return cut(volume, where), where
 
 
 def _real(bundle: Bundle, model: HRCAM, folder: Path, sick: int) -> str | None:

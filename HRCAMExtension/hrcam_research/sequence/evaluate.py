@@ -21,6 +21,7 @@ from hrcam.scan.volume import Volume
 from hrcam.sequence.check import check_sequence
 from hrcam.sequence.recognition import recognize
 
+from ..cut import cut_to_head
 from .scans import known_scans
 from .unlike import unlike_scans
 
@@ -43,6 +44,7 @@ def main(
     model: Annotated[str, typer.Option(help="Model whose warnings are counted.")] = "t1ce-tumor",
     generated: Annotated[bool, typer.Option(help="Also generated scans.")] = True,
     unlike: Annotated[bool, typer.Option(help="Also noise, phantoms, spoilt scans, pictures.")] = True,
+    cropped: Annotated[bool, typer.Option(help="Scans end where the head does, as cropped ones.")] = False,
 ) -> None:
     """Print a row for each set and sequence, and totals over real scans of right and wrong sequences.
 
@@ -66,7 +68,8 @@ def main(
             row.by_score += by_score
             row.by_any += by_sequence or by_score
 
-    for name, sequence, volume in known_scans(data, generated):
+    for name, sequence, whole in known_scans(data, generated):
+        volume = cut_to_head(whole) if cropped and whole.spacing_known else whole
         check_volume(volume)  # as `localize` does before: it sorts the voxels
         began = time.process_time()
         recognize(volume)

@@ -1,14 +1,18 @@
 """Checks: what no model can read is refused, what a model was not made for is said."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from hrcam.bundle.bundle import load_bundle
 from hrcam.errors import InputError
 from hrcam.scan import checks
 from hrcam.scan.checks import assess_fit, check_fit, check_volume
-from hrcam.scan.statistics import STATISTICS, distances, intensity_statistics, ranges
-from hrcam.scan.volume import volume_from_array
+from hrcam.scan.statistics import STATISTICS, distances, intensity_statistics, padded, ranges
+from hrcam.scan.volume import read_volume, volume_from_array
+
+REPOSITORY = Path(__file__).resolve().parents[3]
 
 
 def head(seed=0, size=96, slices=8, noise=8.0):
@@ -138,6 +142,34 @@ def test_the_score_is_zero_for_training_like_scans_and_large_for_others():
     inverted = scan(400 - head(5, noise=60))
     assert assess_fit(inverted, bundle).out_of_range_score > 1
     assert any("unlike those that the model was trained on" in w for w in check_fit(inverted, bundle))
+
+
+def test_statistics_with_space_around_are_those_of_a_padded_scan():
+    found = padded(intensity_statistics(head(noise=1)), (96 / 120) ** 2)
+    wide = intensity_statistics(np.pad(head(noise=1), ((0, 0), (12, 12), (12, 12))))
+    assert all(found[name] == pytest.approx(wide[name], rel=0.02, abs=0.01) for name in STATISTICS)
+    assert padded({}, 0.5) == {}
+
+
+def test_a_scan_that_ends_at_the_head_is_as_much_like_the_training_images():
+    tight = [head(seed, noise=1) for seed in range(12)]
+    wide = [np.pad(one, ((0, 0), (12, 12), (12, 12))) for one in tight]
+    expected = ranges([intensity_statistics(one) for one in wide], 0, 100)
+    assert max(distances(intensity_statistics(tight[5]), expected).values()) > checks.WARNING_SCORE, "as it is"
+    bundle = model(input={"spacing_mm": 2.3, "size": [120, 120]}, input_statistics=expected)
+    assert assess_fit(scan(tight[5]), bundle).out_of_range_score < 0.05
+    assert assess_fit(scan(wide[5]), bundle).out_of_range_score == 0.0
+    assert assess_fit(scan(400 - head(5, noise=60)), bundle).out_of_range_score > 1
+    assert assess_fit(scan(tight[5], spacing_known=False), bundle).out_of_range_score > checks.WARNING_SCORE
+    trained_tight = model(input={"spacing_mm": 2.3, "size": [120, 120]}, input_statistics=ranges(
+        [intensity_statistics(one) for one in tight], 0, 100))
+    assert assess_fit(scan(tight[5]), trained_tight).out_of_range_score == 0.0, "ranges of scans that end so, too"
+
+
+@pytest.mark.parametrize("name", ["brain-lesion", "t1ce-tumor", "simulated-lesion"])
+def test_the_sample_of_the_module_looks_like_the_training_images(name):
+    sample = read_volume(REPOSITORY / "HRCAMModule" / "Resources" / "SampleData" / "HRCAMSyntheticTumor.nrrd")
+    assert assess_fit(sample, load_bundle(name)).out_of_range_score <= checks.WARNING_SCORE
 
 
 def test_without_stated_ranges_there_is_no_score():
