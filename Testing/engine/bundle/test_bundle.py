@@ -37,6 +37,15 @@ def test_what_is_saved_is_loaded(toy_network, toy_folder):
     torch.testing.assert_close(built.evidence(x).maps, toy_network.evidence(x).maps, rtol=5e-3, atol=5e-3)
 
 
+def test_rules_that_a_bundle_states_are_read_back_and_those_it_does_not_are_none(toy_network, toy_folder, tmp_path):
+    plain = load_bundle(toy_folder)
+    assert (plain.agreement, plain.borders, plain.withholding, plain.neighbor_weight) == (None, None, None, 0.0)
+    rules = {"agreement": {"limit": 1.0, "temperature": 2.0}, "borders": {"weight": 0.2, "power": 2},
+             "withholding": {"above": 0.6}, "neighbor_weight": 0.25}  # fmt: skip
+    ruled = load_bundle(save_bundle(tmp_path / "ruled", toy_network, metadata(**rules)).path)
+    assert {name: getattr(ruled, name) for name in rules} == rules
+
+
 def test_weights_are_stored_in_half_precision_unless_they_do_not_fit(toy_network, tmp_path):
     huge = HRCAM(build_network("vgg_small", ARGUMENTS), 2).eval()
     huge.cnn.stages[0][0][1].running_var.fill_(1e6)

@@ -132,6 +132,12 @@ def test_the_fault_is_quoted_up_to_300_letters(toy_folder):
     assert error.value.message == f"The model's metadata are not valid at name: '{'X' * 299}."
 
 
+def test_planes_may_agree_on_the_weakest_level_itself(toy_folder):
+    changed = document(toy_folder, agreement={"limit": 1.0, "temperature": 1.0})
+    assert changed["agreement"]["limit"] == changed["evidence_levels"][0]["threshold"]
+    check_document(changed)
+
+
 def test_one_value_is_a_range_of_statistics(toy_folder):
     check_document(document(toy_folder, input_statistics={"mean": [0.3, 0.3]}))
 

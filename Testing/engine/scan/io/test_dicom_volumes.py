@@ -1,5 +1,7 @@
 """DICOM: values and places of every maker's files; what is no scan stops none; several volumes are told apart."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pydicom
 import pytest
@@ -12,6 +14,7 @@ from corpus.make import KINDS
 from hrcam.errors import InputError
 from hrcam.scan.io.dicom import folder as dicom_folder
 from hrcam.scan.io.dicom.series import list_series
+from hrcam.scan.io.dicom.volumes import are_apart, stack_of, tell_apart
 from hrcam.scan.volume import read_volume
 from pydicom.uid import RTStructureSetStorage
 
@@ -237,3 +240,39 @@ def test_slices_with_and_without_a_pixel_spacing_are_volumes_of_their_own(tmp_pa
 
     with pytest.raises(InputError, match=r"differ in pixel spacing.*#1 .*6 slices.*#2 .without spacing, 4"):
         read_volume(series(tmp_path / "series", change))
+
+
+STRAIGHT, TILTED, MORE = (tuple(float(v) for v in (1, 0, 0, 0, np.cos(a), np.sin(a))) for a in (0.0, 0.2, 0.4))
+
+
+def frame(z, columns=8, axes=STRAIGHT, **changes):
+    """A slice of a file of its own, as headers state it."""
+    stored = SimpleNamespace(columns=columns, rows=6, colored=False, count=1, path="a.dcm")
+    stated = {"position": None if z is None else (0.0, 0.0, float(z)), "axes": axes, "spacing": (1.5, 2.0),
+              "thickness": 3.0, "marks": {}}  # fmt: skip
+    return SimpleNamespace(file=stored, **(stated | changes))
+
+
+@pytest.mark.parametrize(("frames", "apart"), [
+    ([frame(0), frame(3), frame(6)], True),
+    ([frame(0), frame(3), frame(3)], False),
+    ([frame(0), frame(3), frame(6, columns=9)], False),
+    ([frame(0), frame(3), frame(None)], False),
+])
+def test_frames_are_apart_where_they_are_of_one_volume_at_places_of_their_own(frames, apart):
+    assert are_apart(frames) is apart
+
+
+def test_orientations_of_one_plane_are_numbered():
+    frames = [frame(0), frame(3), frame(0, axes=TILTED), frame(0, axes=MORE), frame(3, axes=TILTED)]
+    groups = tell_apart(frames)
+    assert [group.label for group in groups] == ["axial", "axial (2)", "axial (3)"]
+    assert [len(group.frames) for group in groups] == [2, 2, 1]
+
+
+def test_a_slice_that_states_no_sizes_has_pixels_of_one_unit():
+    told, silent = (stack_of([frame(4, **changes)], "a") for changes in (
+        {}, {"spacing": None, "thickness": None, "axes": None}))
+    assert told.geometry.spacing == (1.5, 2.0, 3.0) and told.spacing_known and told.oriented
+    assert silent.geometry.spacing == (1.0, 1.0, 1.0) and not silent.spacing_known and not silent.oriented
+    assert silent.geometry.origin_lps == (0.0, 0.0, 4.0) and np.array_equal(silent.geometry.direction_lps, np.eye(3))

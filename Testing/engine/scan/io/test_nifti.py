@@ -1,5 +1,8 @@
 """NIfTI's two positions: the sform counts, both are kept in what is written, and the notes say what was taken."""
 
+import gzip
+import struct
+
 import nibabel
 import numpy as np
 import pytest
@@ -93,6 +96,52 @@ def test_two_positions_apart_are_told_in_mm(tmp_path):
     path = saved(tmp_path / "a.nii", turned(0), 2, turned(0, (5, -7, 31)), 1)
     assert read_volume(path).notes == (
         "The file states two positions, up to 20 mm apart (qform and sform): the sform was taken.",)
+
+
+@pytest.mark.parametrize(("shift", "told"), [(1.0, False), (1.25, True)])
+def test_positions_a_millimeter_apart_are_one(tmp_path, shift, told):
+    path = saved(tmp_path / "a.nii", turned(0), 2, turned(0, (5, -7, 11 + shift)), 1)
+    assert bool(read_volume(path).notes) == told
+
+
+def test_the_thickness_of_a_single_slice_moves_no_corner(tmp_path):
+    thick = turned(0)
+    thick[:3, 2] *= 3
+    image = nibabel.Nifti1Image(head()[6].T, np.eye(4))
+    image.set_qform(thick, 1)
+    image.set_sform(turned(0), 1)
+    image.to_filename(tmp_path / "a.nii")
+    assert not any("two positions" in note for note in read_volume(tmp_path / "a.nii").notes)
+
+
+@pytest.mark.parametrize(("slope", "shift", "added"), [(1.0, 5.0, 5.0), (0.0, 5.0, 0.0), (2.0, 0.0, 0.0)])
+def test_a_shift_counts_where_a_slope_goes_with_it(tmp_path, slope, shift, added):
+    path = saved(tmp_path / "a.nii", turned(0), 1, turned(0), 1)
+    content = bytearray(path.read_bytes())
+    content[112:120] = struct.pack("<2f", slope, shift)
+    path.write_bytes(bytes(content))
+    assert np.allclose(read_volume(path).array, head() * (slope or 1.0) + added)
+
+
+@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz", "a.hdr"])
+def test_a_file_that_lacks_a_byte_is_refused(tmp_path, name):
+    make = nibabel.Nifti1Pair if name == "a.hdr" else nibabel.Nifti1Image
+    make(head().transpose(2, 1, 0), turned(20)).to_filename(tmp_path / name)
+    data = (tmp_path / name).with_suffix(".img") if name == "a.hdr" else tmp_path / name
+    content = gzip.decompress(data.read_bytes()) if name == "a.nii.gz" else data.read_bytes()
+    data.write_bytes(gzip.compress(content[:-1]) if name == "a.nii.gz" else content[:-1])
+    with pytest.raises(InputError):
+        read_volume(tmp_path / name)
+
+
+@pytest.mark.parametrize("at", [256, 280])
+def test_a_position_that_counts_is_finite(tmp_path, at):
+    path = saved(tmp_path / "a.nii", turned(0), 1, turned(0), 1)
+    content = bytearray(path.read_bytes())
+    content[at : at + 4] = struct.pack("<f", np.nan)
+    path.write_bytes(bytes(content))
+    with pytest.raises(InputError, match="position in space is not finite"):
+        read_volume(path)
 
 
 def test_a_sheared_sform_gives_way_to_the_qform_with_a_note(tmp_path):
