@@ -17,6 +17,9 @@ COMPARED = ("ap", "dice", "pointing", "best_dice", "iou")
 SCAN_DICE = "scan_dice"
 BREAKDOWNS = ("label", "grade", "size", "plane")
 
+_CURVE_DIGITS = 3
+"""Of the points of curves, which are drawn and nothing else: half a pixel of the picture."""
+
 
 def summarize(table: MapTable) -> dict[str, Any]:
     """Everything that the tables and figures show of localization.
@@ -74,8 +77,10 @@ def summarize(table: MapTable) -> dict[str, Any]:
         _compare_scans(result, table, rivals)
     result["shown"] = shown = _shown(result)
     for name, curve in result["curves"].items():
-        if name not in shown:
-            del curve["precision"], curve["recall"]
+        for axis in ("precision", "recall"):
+            points = curve.pop(axis)
+            if name in shown:
+                curve[axis] = [round(float(point), _CURVE_DIGITS) for point in points]
     beside = _with_scaled(shown, table.default, by_method)
     result["breakdown"] = {by: _breakdown(by_method, beside, by) for by in BREAKDOWNS}
     result["sizes"] = {
