@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-import SimpleITK as sitk  # noqa: N813 - its customary name
 import typer
+from hrcam.align.transforms import carried
 from hrcam.bundle.bundle import Bundle, load_bundle
 from hrcam.localize import Options, localize
 from hrcam.run.result import Result
 from hrcam.scan.geometry import Geometry
-from hrcam.scan.volume import Volume, read_volume, to_sitk
+from hrcam.scan.volume import Volume, read_volume
+from scipy.spatial.transform import Rotation
 
 from hrcam_research.cut import cut_to_head
 from hrcam_research.evaluate.report_text import table
@@ -70,25 +71,19 @@ def stored_otherwise(volume: Volume) -> Iterator[tuple[str, Volume]]:
 
 def resampled(volume: Volume, spacing: Sequence[float], degrees: float) -> Volume:
     """The scan on a grid of its own that covers it, turned about the patient's long axis."""
-    image = to_sitk(volume.array, volume.geometry)
     size = np.ceil(np.array(volume.geometry.extent_mm) / spacing).astype(int).tolist()
-    turn = sitk.Euler3DTransform()
-    turn.SetRotation(0.0, 0.0, float(np.radians(degrees)))
-    direction = np.array(turn.GetMatrix()).reshape(3, 3) @ volume.geometry.direction_lps
-    center = np.array(image.TransformContinuousIndexToPhysicalPoint([(n - 1) / 2 for n in image.GetSize()]))
-    origin = center - direction @ ((np.array(size) - 1) / 2 * spacing)
-    x, y, z = origin.tolist()
+    direction = Rotation.from_euler("z", degrees, degrees=True).as_matrix() @ volume.geometry.direction_lps
+    middle = volume.geometry.points_to_ras([[(n - 1) / 2 for n in volume.geometry.size_ijk]])[0] * (-1.0, -1.0, 1.0)
+    x, y, z = (middle - direction @ ((np.array(size) - 1) / 2 * spacing)).tolist()
     geometry = Geometry((size[0], size[1], size[2]), (x, y, z), (spacing[0], spacing[1], spacing[2]), direction)
-    grid = to_sitk(np.zeros(geometry.shape_kji, np.uint8), geometry)
-    values = sitk.Resample(image, grid, sitk.Transform(), sitk.sitkLinear, float(volume.array.min()), sitk.sitkFloat32)
-    return Volume(sitk.GetArrayFromImage(values), geometry, volume.name)
+    values = carried(volume.array, volume.geometry, geometry, np.eye(4), outside=float(volume.array.min()))
+    return Volume(np.asarray(values, np.float32), geometry, volume.name)
 
 
 def compare(first: Result, other: Result) -> Alike:
     """Two results on the same scan, whose grids may differ: on the grid of the first."""
-    image = to_sitk((other.labels > 0).astype(np.uint8), other.geometry)
-    grid = to_sitk(first.labels, first.geometry)
-    there = sitk.GetArrayFromImage(sitk.Resample(image, grid, sitk.Transform(), sitk.sitkNearestNeighbor)) > 0
+    marks = (other.labels > 0).astype(np.uint8)
+    there = carried(marks, other.geometry, first.geometry, np.eye(4), nearest=True).astype(bool)
     here = first.labels > 0
     marked = int(there.sum() + here.sum())
     apart = abs(other.probabilities[first.predicted] - first.probabilities[first.predicted])
