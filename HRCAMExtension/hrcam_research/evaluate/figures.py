@@ -106,7 +106,7 @@ def montage(
 
     by_name = {case.name: case for case in cases}
     rows = [(heading, by_name[name]) for heading, found in groups.items() for name in found]
-    figure = Figure(figsize=(1.55 * (len(names) + 1), 1.62 * len(rows) + 0.35), layout="constrained")
+    figure = Figure(figsize=(1.55 * (len(names) + 1), 1.62 * len(rows) + 0.45), layout="constrained")
     figure.get_layout_engine().set(w_pad=0.01, h_pad=0.01, wspace=0, hspace=0)  # type: ignore[union-attr, call-arg]
     grid = figure.subplots(len(rows), len(names) + 1, squeeze=False)
     for axes, (heading, case) in zip(grid, rows, strict=True):
@@ -136,7 +136,7 @@ def montage(
             axis.set(xticks=[], yticks=[])
             axis.set_frame_on(False)
     for axis, name in zip(grid[0], ["image", *names], strict=True):
-        axis.set_title(name, fontsize=8)
+        axis.set_title(name.replace("/", "/\n"), fontsize=8)  # names of baselines are wider than their column
     save(figure, path, dpi=80, colors=COLORS)
 
 
