@@ -29,7 +29,8 @@ def tables():
 
 
 def _scan_rows(bundles):
-    """A line for each set of whole, outlined scans that were never trained on: map, and what is marked, as shown."""
+    """A line for each set of whole, outlined scans that were never trained on, of a sequence that the model was made
+    for: map, and what is marked, as shown."""
     from hrcam_research.evaluate.report_text import BY_PATIENT, number
     from hrcam_research.evaluate.statistics import bootstrap_mean
 
@@ -39,6 +40,8 @@ def _scan_rows(bundles):
         bundle = next((one for one in bundles if one.sha256 == found["model"]["sha256"]), None)
         rows = [row for row in found["rows"] if row.get("dice") is not None]
         if bundle is None or not rows or found["origin"] != "never trained on":
+            continue
+        if found["set"].rpartition(" ")[2] not in bundle.metadata["sequences"]:
             continue
         patients = [row["patient"] for row in rows]
         ap, pointing = ([row["maps"]["map"][name] for row in rows] for name in ("ap", "pointing"))
