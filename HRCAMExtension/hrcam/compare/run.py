@@ -106,7 +106,7 @@ def compare(
         limits = from_differences(differences, 1 + copies)
     with clock.stage("Comparing"):
         report("Comparing", 0.95)
-        found = _with_withheld(found, earlier, later, there, options, warnings)
+        found = _with_withheld(found, earlier, later, there, smallest_region_ml(options, has_volumes=True), warnings)
         if options.place:
             found = _with_places(found, later, there, warnings)
         dates = _on_later_grid(earlier, later, *found, there)
@@ -200,21 +200,20 @@ def _repeated(
         once_more = partial(localize, bundle=bundle, options=same, progress=_part(report, part), cancelled=cancelled,
                             fit=_TOLD)
         mean, apart = localized_again(
-            scan, result, once_more, copies, other.geometry, motion, smallest_region_ml(options, scan.has_volumes))
+            scan, result, once_more, copies, other.geometry, motion, smallest_region_ml(options, has_volumes=True))
         again.append(mean)
         differences += apart
     return (again[0], again[1]), differences
 
 
 def _with_withheld(
-    found: tuple[Result, Result], earlier: Volume, later: Volume, there: Matrix, options: Options, warnings: list[str]
+    found: tuple[Result, Result], earlier: Volume, later: Volume, there: Matrix, minimum_ml: float, warnings: list[str]
 ) -> tuple[Result, Result]:
     """The date that is called normal with the evidence that it has where the other date has a region."""
     normal = 0 if found[0].withheld else 1
     if found[0].withheld == found[1].withheld or not found[1 - normal].regions:
         return found
-    minimum = smallest_region_ml(options, (earlier, later)[normal].has_volumes)
-    again = marked_again(found[normal], minimum)
+    again = marked_again(found[normal], minimum_ml)
     both = (again, found[1]) if normal == 0 else (found[0], again)
     dates = _on_later_grid(earlier, later, *both, there)
     matches = match_regions(dates.earlier_numbers, dates.later_numbers, later.geometry)

@@ -104,8 +104,8 @@ def _keep(labels: LabelArray, minimum_ml: float, voxel_ml: float, agreed: npt.ND
     """Clear the components that are not `large_enough`, and those without any voxel that is ``agreed``."""
     box, components = connected(labels > 0)
     voxels = np.bincount(components.ravel())
-    kept = np.ones(len(voxels), bool) if agreed is None else (
-        np.bincount(components[agreed[box]], minlength=len(voxels)) > 0)  # fmt: skip
-    kept[0] = False  # what is not marked is no region
+    kept = np.arange(len(voxels)) > 0  # what is not marked is no region
+    if agreed is not None:
+        kept &= np.bincount(components[agreed[box]], minlength=len(voxels)) > 0
     kept[kept] = large_enough(voxels[kept] * voxel_ml, minimum_ml)
     labels[box] *= kept[components]

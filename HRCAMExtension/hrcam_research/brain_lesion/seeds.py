@@ -54,11 +54,11 @@ def main(
         trained[f"seed {one}"] = train(copy.deepcopy(start), LAST[-1], material, out, one)
     trained["mean"] = mean_of(list(trained.values()))
     examples, normals = draw_examples(sources.held_heads), normal_slices(data, held=True).pixels
+    sets = [one for one in find_scan_sets(data) if one.name.startswith(SETS)]
     for name, hrcam in trained.items():
         bundle = choose_limit(write_bundle(out / name.replace(" ", "-") / NAME, hrcam, examples, normals, _NOTE), data)
-        for scans in find_scan_sets(data):
-            if scans.name.startswith(SETS):
-                measure(name, scans, dict.fromkeys((scan.patient for scan in scans.scans), bundle), out)
+        for scans in sets:
+            measure(name, scans, dict.fromkeys((scan.patient for scan in scans.scans), bundle), out)
     typer.echo("\n".join(first_page(out)))
 
 

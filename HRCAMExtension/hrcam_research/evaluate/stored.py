@@ -22,6 +22,7 @@ from hrcam.scan.volume import Volume, read_volume
 from scipy.spatial.transform import Rotation
 
 from hrcam_research.cut import cut_to_head
+from hrcam_research.evaluate.metrics import dice
 from hrcam_research.evaluate.report_text import table
 
 _NAMES = ("1 mm", "thin", "thick", "turned by ten degrees", "cut to its head")
@@ -84,10 +85,8 @@ def compare(first: Result, other: Result) -> Alike:
     """Two results on the same scan, whose grids may differ: on the grid of the first."""
     marks = (other.labels > 0).astype(np.uint8)
     there = carried(marks, other.geometry, first.geometry, np.eye(4), nearest=True).astype(bool)
-    here = first.labels > 0
-    marked = int(there.sum() + here.sum())
     apart = abs(other.probabilities[first.predicted] - first.probabilities[first.predicted])
-    return Alike(other.predicted == first.predicted, apart, 2 * int((there & here).sum()) / marked if marked else 1.0)
+    return Alike(other.predicted == first.predicted, apart, dice(there, first.labels > 0))
 
 
 def measure(path: Path, bundle: Bundle) -> dict[str, Alike]:

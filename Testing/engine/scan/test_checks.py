@@ -1,18 +1,16 @@
 """Checks: what no model can read is refused, what a model was not made for is said."""
 
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from documents import REPOSITORY
 from hrcam.bundle.bundle import load_bundle
 from hrcam.errors import InputError
 from hrcam.scan import checks
 from hrcam.scan.checks import assess_fit, check_fit, check_volume
 from hrcam.scan.statistics import STATISTICS, distances, intensity_statistics, padded, ranges
 from hrcam.scan.volume import read_volume, volume_from_array
-
-REPOSITORY = Path(__file__).resolve().parents[3]
 
 
 def head(seed=0, size=96, slices=8, noise=8.0):
